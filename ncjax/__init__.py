@@ -1,0 +1,1 @@
+"""ncjax: train into neural collapse, measure it exactly, check the theory."""
