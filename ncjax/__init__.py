@@ -1,1 +1,19 @@
 """ncjax: train into neural collapse, measure it exactly, check the theory."""
+
+from ncjax.config import ConfigError
+from ncjax.data import DataError
+from ncjax.history import History
+from ncjax.moments import ClassMoments, class_moments
+from ncjax.train import TrainingError, train
+from ncjax.workdir import WorkdirError
+
+__all__ = [
+    "ClassMoments",
+    "ConfigError",
+    "DataError",
+    "History",
+    "TrainingError",
+    "WorkdirError",
+    "class_moments",
+    "train",
+]

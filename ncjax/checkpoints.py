@@ -1,0 +1,46 @@
+"""Checkpoints with Orbax; the only file that imports it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+from orbax.checkpoint import v1 as ocp
+
+T = TypeVar("T")
+logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax logs every file
+
+
+class Checkpoints:
+    """Numbered checkpoints in a folder; each is there whole or not at all."""
+
+    def __init__(self, folder: Path, keep: int):
+        """Opens `folder`, which is made with the first checkpoint; the last `keep` stay."""
+        self._checkpointer = ocp.training.Checkpointer(
+            folder.absolute(),
+            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+            cleanup_tmp_directories=True,
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """Number of the newest whole checkpoint."""
+        newest = self._checkpointer.latest
+        return None if newest is None else newest.step
+
+    def save(self, number: int, state: jax.Array | object) -> None:
+        """Writes a pytree of arrays; returns when it is on disk."""
+        self._checkpointer.save(number, state)
+
+    def load(self, number: int, like: T) -> T:
+        """Reads a pytree with the structure, types and shardings of `like`."""
+        abstract = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
+        )
+        return self._checkpointer.load(number, abstract)
+
+    def close(self) -> None:
+        """Releases the folder."""
+        self._checkpointer.close()

@@ -1,0 +1,95 @@
+"""Neural collapse metrics: pure functions of class moments and the classifier.
+
+`measure` gives all scalars at once.
+"""
+
+from ncjax.collapse.alignment import misalignment, principal_angles, shape_residual
+from ncjax.collapse.conventions import PRESETS, Convention, get_convention
+from ncjax.collapse.decisions import nc4, ncc_accuracy, nearest_mean
+from ncjax.collapse.decomposition import (
+    MSEDecomposition,
+    mse_decomposition,
+    ridge_classifier,
+)
+from ncjax.collapse.duality import (
+    bias_collapse,
+    nc3,
+    nc3_cosine,
+    nc3_papyan,
+    uniform_duality,
+)
+from ncjax.collapse.geometry import (
+    angle_statistics,
+    equiangularity,
+    equinorm,
+    gram_distance,
+    max_angle,
+    nc2,
+)
+from ncjax.collapse.means import (
+    between_basis,
+    center_features,
+    centred_means,
+    global_mean,
+    present_classes,
+)
+from ncjax.collapse.measure import METRICS, measure
+from ncjax.collapse.outliers import nc5, neco, principal_directions
+from ncjax.collapse.separation import cdnv, cdnv_matrix, snr, snr_matrix
+from ncjax.collapse.uniformity import log_kernel, riesz_kernel
+from ncjax.collapse.variability import (
+    directional_variance,
+    nc1,
+    nc1_floor,
+    numerical_rank,
+    trace_ratio,
+    vci,
+)
+
+__all__ = [
+    "METRICS",
+    "PRESETS",
+    "Convention",
+    "MSEDecomposition",
+    "angle_statistics",
+    "between_basis",
+    "bias_collapse",
+    "cdnv",
+    "cdnv_matrix",
+    "center_features",
+    "centred_means",
+    "directional_variance",
+    "equiangularity",
+    "equinorm",
+    "get_convention",
+    "global_mean",
+    "gram_distance",
+    "log_kernel",
+    "max_angle",
+    "measure",
+    "misalignment",
+    "mse_decomposition",
+    "nc1",
+    "nc1_floor",
+    "nc2",
+    "nc3",
+    "nc3_cosine",
+    "nc3_papyan",
+    "nc4",
+    "nc5",
+    "ncc_accuracy",
+    "nearest_mean",
+    "neco",
+    "numerical_rank",
+    "present_classes",
+    "principal_angles",
+    "principal_directions",
+    "ridge_classifier",
+    "riesz_kernel",
+    "shape_residual",
+    "snr",
+    "snr_matrix",
+    "trace_ratio",
+    "uniform_duality",
+    "vci",
+]

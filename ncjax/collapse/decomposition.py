@@ -1,0 +1,133 @@
+"""The MSE loss on the central path, and off it: the decomposition of Han et al.
+
+For fixed features the regularised MSE loss is quadratic in the classifier.  Its minimum
+is the *central path*; the loss there splits into a part of the within-class covariance
+(NC1) and one of the class means (NC2 and NC3), and what the actual classifier adds is
+the part off the path.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ncjax.collapse.means import centred_means, class_weights, global_mean
+from ncjax.collapse.tiles import dot
+from ncjax.moments import ClassMoments
+
+
+class MSEDecomposition(NamedTuple):
+    """Parts of the regularised MSE loss, each at least 0; they sum to it."""
+
+    nc1: jax.Array  # [] variability of the features, seen by the ridge classifier
+    nc2_nc3: jax.Array  # [] class means against their targets
+    off_path: jax.Array  # [] the classifier against the ridge classifier
+
+
+def ridge_classifier(
+    moments: ClassMoments,
+    weight_decay: float,
+    *,
+    bias_decay: float | None = None,
+    use_bias: bool = True,
+) -> tuple[Float[Array, "K d"], Float[Array, "K"]]:
+    """The classifier W [K, d] and bias b [K] of least regularised MSE loss.
+
+    See `mse_decomposition` for the loss and the arguments; b is 0 without a bias.
+    """
+    mean, system, cross, share, rho = _normal_equations(
+        moments, weight_decay, bias_decay, use_bias
+    )
+    classifier = jax.scipy.linalg.solve(system, cross.T, assume_a="pos").T
+    return classifier, (1 - rho) * (share - dot(classifier, mean))
+
+
+def mse_decomposition(
+    moments: ClassMoments,
+    classifier: Float[Array, "K d"],
+    bias: Float[Array, "K"] | None,
+    weight_decay: float,
+    *,
+    bias_decay: float | None = None,
+) -> MSEDecomposition:
+    """Splits the regularised MSE loss of a last layer into three parts.
+
+    L(W, b) = (1/2N) sum_i |W h_i + b - e_{y_i}|^2 + (l/2) |W|_F^2 + (l_b/2) |b|^2,
+    the mean of `ncjax.losses.mse` with weight decay l.  With (V, c) its minimum for
+    these features and p_k = n_k/N,
+
+        nc1      = (1/2) tr(V (Sigma_W + l I) V') + (l_b/2) |c|^2
+        nc2_nc3  = (1/2) sum_k p_k |V mu_k + c - e_k|^2
+        off_path = (1/2) tr(D A D'),  D = [W, b] - [V, c],  A the Hessian,
+
+    and L = nc1 + nc2_nc3 + off_path exactly, for balanced and unbalanced classes.
+    Empty classes keep their row: the loss has it.
+
+    `torch.nn.MSELoss`, the mean over classes too, is 2/K of this loss; Han et al. take
+    (1/2) the sum over classes, as here, with their lambda being l.
+
+    Args:
+        moments: of the features, with `scatter="pooled"`.
+        classifier: W [K, d].
+        bias: b [K], or None for a last layer without one.
+        weight_decay: l > 0.
+        bias_decay: l_b >= 0, by default l.
+
+    Raises:
+        ValueError: if a decay is out of range.
+
+    References:
+        Han, Papyan & Donoho, Neural Collapse Under MSE Loss, ICLR 2022.
+    """
+    use_bias = bias is not None
+    mean, system, cross, share, rho = _normal_equations(
+        moments, weight_decay, bias_decay, use_bias
+    )
+    best = jax.scipy.linalg.solve(system, cross.T, assume_a="pos").T
+    best_bias = (1 - rho) * (share - dot(best, mean))
+
+    within = dot(dot(best, moments.within_cov), best.T)
+    nc1 = jnp.trace(within) + weight_decay * jnp.sum(best**2)
+    decay = weight_decay if bias_decay is None else bias_decay
+    nc1 = nc1 + decay * jnp.sum(best_bias**2)
+
+    # Logits of the class means, from the centred means: V mu + c = V (mu_k - mu) + ...
+    centre = dot(best, mean) + best_bias
+    logits = dot(centred_means(moments, global_mean="samples"), best.T) + centre
+    residual = logits - jnp.eye(moments.num_classes, dtype=logits.dtype)
+    fit = dot(class_weights(moments, "samples"), jnp.sum(residual**2, axis=1))
+
+    # A = [[S + (1 - rho) m m', m], [m', 1 + l_b]] splits by its Schur complement S.
+    difference = classifier - best
+    off = jnp.sum(dot(difference, system) * difference)
+    if bias is not None:
+        step = bias - best_bias + (1 - rho) * dot(difference, mean)
+        off = off + jnp.sum(step**2) / (1 - rho)
+    return MSEDecomposition(nc1 / 2, fit / 2, off / 2)
+
+
+def _normal_equations(moments, weight_decay, bias_decay, use_bias):
+    """Mean feature m, S, right-hand side, class shares p, and rho = l_b / (1 + l_b).
+
+    With b eliminated, W S = sum_k p_k (e_k - p)(mu_k - m)' + rho p m' and
+    S = Sigma_T + rho m m' + l I; rho = 1 where there is no bias.
+    """
+    if isinstance(weight_decay, int | float) and weight_decay <= 0:
+        raise ValueError(f"weight_decay must be positive, got {weight_decay}.")
+    decay = weight_decay if bias_decay is None else bias_decay
+    if isinstance(decay, int | float) and decay < 0:
+        raise ValueError(f"bias_decay must be at least 0, got {decay}.")
+    rho = decay / (1 + decay) if use_bias else 1.0
+    share = class_weights(moments, "samples")
+    mean = global_mean(moments, "samples")
+    weighted = share[:, None] * centred_means(moments, global_mean="samples")
+    centred = centred_means(moments, global_mean="samples")
+    system = moments.within_cov + dot(weighted.T, centred)
+    system = system + rho * mean[:, None] * mean
+    system = system + weight_decay * jnp.eye(len(mean), dtype=mean.dtype)
+    # sum_k p_k (mu_k - m) = 0, so that the - p in (e_k - p) drops out.
+    cross = weighted + rho * share[:, None] * mean
+    return mean, system, cross, share, rho

@@ -1,0 +1,192 @@
+"""NC2, the simplex: equal norms, equal and widest angles, of means or of a classifier.
+
+Every function takes `rows`: either `ClassMoments`, meaning the centred class means, or
+an array [K, d], such as the classifier, taken as it is unless `center=True`.  All are 0
+at a simplex equiangular tight frame (ETF) and blind to scale.  P = I - 11'/K; its Gram
+is that of the ETF.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ncjax.collapse.means import Rows, select_rows
+from ncjax.collapse.tiles import dot, norm, safe_divide, safe_sqrt, sum_pairs
+
+Present = Bool[Array, "K"] | None
+
+
+def equinorm(
+    rows: Rows, present: Present = None, *, center: bool = False, ddof: int = 0
+) -> Float[Array, ""]:
+    """Coefficient of variation of the row norms, std_k |m_k| / mean_k |m_k|.
+
+    Args:
+        rows: moments or [K, d].
+        present: [K], the classes that count.
+        center: subtracts the mean row first.
+        ddof: 0 divides the variance by K; 1, as `torch.std` does, by K - 1, which gives
+            sqrt(K / (K - 1)) times the value.
+
+    References:
+        Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
+    """
+    rows, present = select_rows(rows, present, center=center)
+    norms = norm(rows, axis=1)
+    number = jnp.sum(present).astype(rows.dtype)
+    mean = jnp.sum(norms) / number
+    squares = jnp.sum(jnp.where(present, (norms - mean) ** 2, 0))
+    return safe_sqrt(squares / (number - ddof)) / mean
+
+
+def angle_statistics(
+    rows: Rows, present: Present = None, *, center: bool = False
+) -> dict[str, Float[Array, ""]]:
+    """Statistics of the cosines between different rows, in one pass over the pairs.
+
+    Returns:
+        `mean`, the mean cosine (-1/(K-1) at an ETF, where it is least);
+        `equiangularity`, the standard deviation of the cosines (over pairs);
+        `max_angle`, the mean of |cos + 1/(K-1)|.
+    """
+    rows, present = select_rows(rows, present, center=center, row_normalise=True)
+    number = jnp.sum(present).astype(rows.dtype)
+    pairs, target = number * (number - 1), 1 / (number - 1)
+    # sum_{j != k} u_j.u_k = |sum_k u_k|^2 - sum_k |u_k|^2 needs no pairs.
+    mean = (jnp.sum(jnp.sum(rows, axis=0) ** 2) - jnp.sum(rows**2)) / pairs
+
+    def deviations(left, right, same):
+        del same
+        cosines = dot(left[0], right[0].T)
+        return (cosines - mean) ** 2, jnp.abs(cosines + target)
+
+    squares, distances = sum_pairs(deviations, present, (rows,))
+    return {
+        "mean": mean,
+        "equiangularity": safe_sqrt(squares / pairs),
+        "max_angle": distances / pairs,
+    }
+
+
+def equiangularity(
+    rows: Rows, present: Present = None, *, center: bool = False
+) -> Float[Array, ""]:
+    """Standard deviation of the cosines between different rows; see Papyan et al."""
+    return angle_statistics(rows, present, center=center)["equiangularity"]
+
+
+def max_angle(
+    rows: Rows, present: Present = None, *, center: bool = False
+) -> Float[Array, ""]:
+    """Mean over pairs of |cos + 1/(K-1)|; 0 only where all angles are the widest."""
+    return angle_statistics(rows, present, center=center)["max_angle"]
+
+
+def nc2(
+    rows: Rows,
+    present: Present = None,
+    *,
+    center: bool = False,
+    row_normalise: bool = False,
+) -> Float[Array, ""]:
+    """Distance of the Gram matrix of the rows from that of a simplex ETF.
+
+    NC2 = || G/|G|_F - P/sqrt(K-1) ||_F, G = M M'.  In [0, sqrt(2)]; 0 exactly at an ETF
+    of any size and orientation; at least sqrt(2 - 2 sqrt(d/(K-1))) for d < K - 1.  It
+    is small for random means of many dimensions too (0.137 at K = 10, d = 512): a low
+    NC2 alone is no evidence of collapse.
+
+    Args:
+        rows: moments or [K, d].
+        present: [K], the classes that count.
+        center: subtracts the mean row first.
+        row_normalise: divides each row by its norm, which hides unequal norms.
+
+    References:
+        Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021 (of W).
+        Kothapalli, Neural Collapse: A Review, TMLR 2023 (of the means).
+    """
+    rows, present = select_rows(
+        rows, present, center=center, row_normalise=row_normalise
+    )
+    return simplex_distance(rows, rows, present)
+
+
+def simplex_distance(left, right, present) -> Float[Array, ""]:
+    """|| A/|A|_F - P/sqrt(K-1) ||_F for A = left right' [K, K].
+
+    For K > 2 d it is at least 0.76, so that sqrt(2 - 2 <A, P>/(|A|_F sqrt(K-1)))
+    does not cancel, and costs O(K d^2); otherwise it is summed over tiles of A, which
+    is exact near 0.
+    """
+    number = jnp.sum(present).astype(left.dtype)
+    size = _product_norm(left, right)
+    root = jnp.sqrt(number - 1)
+    if left.shape[0] > 2 * left.shape[1]:
+        overlap = jnp.sum(left * right)
+        overlap -= dot(jnp.sum(left, axis=0), jnp.sum(right, axis=0)) / number
+        value = safe_sqrt(2 - 2 * overlap / (size * root))
+    else:
+
+        def squares(left, right, same):
+            projector = same - 1 / number
+            product = safe_divide(dot(left[0], right[0].T), size)
+            return (product - projector / root) ** 2
+
+        value = safe_sqrt(sum_pairs(squares, present, (left,), (right,), diagonal=True))
+    return jnp.where((size > 0) & (number > 1), value, jnp.nan)
+
+
+def _product_norm(left, right):
+    """|left right'|_F by the smaller of K x K and d x d."""
+    if left.shape[0] <= left.shape[1]:
+        return norm(dot(left, right.T))
+    if left is right:
+        return norm(dot(left.T, left))
+    # Not from sum(left'left * right'right), which cancels for unrelated spans.
+    left, right = (jnp.linalg.qr(rows, mode="r") for rows in (left, right))
+    return norm(dot(left, right.T))
+
+
+def gram_distance(
+    rows: Rows,
+    target: Float[Array, "K K"],
+    present: Present = None,
+    *,
+    center: bool = False,
+    row_normalise: bool = False,
+) -> Float[Array, ""]:
+    """Distance of the Gram matrix of the rows from any target, both of unit norm.
+
+    || G/|G|_F - T/|T|_F ||_F; in [0, sqrt(2)] for positive semi-definite T.  With
+    T = I - 11'/K it is NC2; with the Gram matrix that a hierarchical loss asks for, it
+    measures collapse to that.
+
+    Args:
+        rows: moments or [K, d].
+        target: T [K, K], symmetric, any scale.  Centred means have a centred Gram
+            matrix: give P T P, or set `center=True`, which centres both.
+        present: [K], the classes that count; the rest of T is left out.
+        center: subtracts the mean row, and the mean row and column of T.
+        row_normalise: divides each row by its norm.
+
+    Raises:
+        ValueError: if the target is not [K, K].
+    """
+    rows, present = select_rows(
+        rows, present, center=center, row_normalise=row_normalise
+    )
+    if target.shape != (rows.shape[0],) * 2:
+        raise ValueError(
+            f"The target Gram matrix has shape {target.shape}, the {rows.shape[0]} "
+            f"rows need {(rows.shape[0],) * 2}."
+        )
+    mask = (present[:, None] & present).astype(rows.dtype)
+    target = target * mask
+    if center:
+        number = jnp.sum(present)
+        target = target - mask * (jnp.sum(target, axis=0) / number)
+        target = target - mask * (jnp.sum(target, axis=1) / number)[:, None]
+    gram = dot(rows, rows.T)
+    return norm(safe_divide(gram, norm(gram)) - safe_divide(target, norm(target)))

@@ -1,0 +1,195 @@
+"""Centred class means, their singular directions, and which classes there are.
+
+Every metric starts here.  Classes without samples (count 0) are masked: their rows are
+0 and K is the number of classes present, so a metric equals that of the data without
+the class, at static shapes.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ncjax.collapse.tiles import dot, norm, safe_divide
+from ncjax.moments import ClassMoments
+
+Weighting = Literal["classes", "samples"]
+Rows = ClassMoments | Float[Array, "K d"]
+
+# Singular values under this fraction of the largest are rounding, not structure.
+_DROP = 1e-6
+
+
+def present_classes(moments: ClassMoments) -> Bool[Array, "K"]:
+    """True for each class that has samples."""
+    return moments.count > 0
+
+
+def class_weights(
+    moments: ClassMoments, weighting: Weighting = "classes"
+) -> Float[Array, "K"]:
+    """Weights of the classes [K], sum 1: 1/K each (`"classes"`) or n_k/N (`"samples"`).
+
+    Empty classes have weight 0.
+
+    Raises:
+        ValueError: for another weighting.
+    """
+    if weighting == "classes":
+        raw = present_classes(moments).astype(moments.count.dtype)
+    elif weighting == "samples":
+        raw = moments.count
+    else:
+        raise ValueError(
+            f"Unknown weighting {weighting!r}. Available: classes, samples."
+        )
+    return safe_divide(raw, jnp.sum(raw))
+
+
+def centred_means(
+    moments: ClassMoments, *, global_mean: Weighting = "classes"
+) -> Float[Array, "K d"]:
+    """Class means minus the global mean, Mc [K, d]; rows of empty classes are 0.
+
+    Safe in float32 when features have a large common part: what is averaged are the
+    means minus the pivot of one class, so the common part is never rounded into them.
+
+    Args:
+        moments: of the features; K >= 2.
+        global_mean: `"classes"` for the mean of the class means, `"samples"` for the
+            mean of all features.  They differ when classes are unbalanced; with the
+            second the rows of Mc do not sum to 0, and NC2 of an ETF is not 0.
+
+    Returns:
+        [K, d], in the unit of the features.
+
+    Raises:
+        ValueError: for fewer than two classes.
+    """
+    return _centre(moments, global_mean)[0]
+
+
+def global_mean(
+    moments: ClassMoments, weighting: Weighting = "classes"
+) -> Float[Array, "d"]:
+    """mu_G [d]: mean of the class means, or of all features (`"samples"`)."""
+    return _centre(moments, weighting)[1]
+
+
+def center_features(
+    features: Float[Array, "n d"],
+    moments: ClassMoments,
+    *,
+    global_mean: Weighting = "classes",
+) -> Float[Array, "n d"]:
+    """Features minus mu_G [n, d]; a large common part is not rounded into them."""
+    _, _, origin, shift = _centre(moments, global_mean)
+    return (features.astype(origin.dtype) - origin) - shift
+
+
+def _centre(moments, weighting):
+    """Centred means, global mean, and its two parts: a pivot and the rest."""
+    if moments.num_classes < 2:
+        raise ValueError(
+            "Neural collapse compares class means: it needs at least 2 classes, got "
+            f"{moments.num_classes}."
+        )
+    present = present_classes(moments)
+    weights = class_weights(moments, weighting)
+    origin = moments.pivot[jnp.argmax(present)]
+    shifted = (moments.pivot - origin) + moments.offset
+    shifted = jnp.where(present[:, None], shifted, 0)
+    shift = dot(weights, shifted)
+    rest = dot(weights, jnp.where(present[:, None], shifted - shift, 0))
+    shift = shift + rest  # the second pass removes what the first one rounded
+    centred = jnp.where(present[:, None], shifted - shift, 0)
+    return centred, origin + shift, origin, shift
+
+
+def between_basis(
+    moments: ClassMoments,
+    *,
+    global_mean: Weighting = "classes",
+    between: Weighting = "classes",
+) -> tuple[Float[Array, "r"], Float[Array, "r d"]]:
+    """Singular values and right singular directions of the centred class means.
+
+    Sigma_B = (1/K) sum_j s_j^2 v_j v_j', so that pinv(Sigma_B) needs no d x d pinv,
+    which no float32 code survives.  Of r = min(K - 1, d) directions, those beyond the
+    structural rank (number of present classes - 1) or with s_j < 1e-6 s_1 have
+    singular value 0: they are dropped by whoever divides by s_j.
+
+    Args:
+        moments: of the features.
+        global_mean: see `centred_means`.
+        between: weight of each class in Sigma_B, 1/K (`"classes"`) or n_k/N.
+
+    Returns:
+        s [r], in the unit of the features, largest first, and V [r, d], orthonormal
+        rows.
+    """
+    centred = centred_means(moments, global_mean=global_mean)
+    present = present_classes(moments)
+    number = jnp.sum(present)
+    if between != "classes":
+        share = class_weights(moments, between) * number.astype(centred.dtype)
+        centred = jnp.sqrt(share)[:, None] * centred
+    values, directions = right_singular(centred)
+    rank = min(moments.num_classes - 1, moments.feature_dim)
+    values, directions = values[:rank], directions[:rank]
+    kept = (jnp.arange(rank) < number - 1) & (values > _DROP * values[0])
+    return jnp.where(kept, values, 0), directions
+
+
+def right_singular(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Singular values [r] and right singular vectors [r, d]; r = min(K, d).
+
+    For K > d of the triangular factor: a d x d problem that, unlike the Gram matrix,
+    does not square the condition number.
+    """
+    if rows.shape[0] > rows.shape[1]:
+        rows = jnp.linalg.qr(rows, mode="r")
+    _, values, directions = jnp.linalg.svd(rows, full_matrices=False)
+    return values, directions
+
+
+def select_rows(
+    rows: Rows,
+    present: Bool[Array, "K"] | None = None,
+    *,
+    center: bool = False,
+    row_normalise: bool = False,
+) -> tuple[Float[Array, "K d"], Bool[Array, "K"]]:
+    """Rows that a geometry metric works on, scaled to a largest entry of 1.
+
+    Args:
+        rows: moments, whose centred class means are taken, or an array [K, d] such as
+            the classifier.
+        present: [K], the classes that count; by default those of the moments, or all.
+        center: subtracts the mean of the present rows (for arrays; means already are).
+        row_normalise: divides each row by its norm.
+
+    Returns:
+        Rows [K, d], 0 where absent, and the mask [K].
+    """
+    if isinstance(rows, ClassMoments):
+        present = present_classes(rows) if present is None else present
+        rows = centred_means(rows)
+    if present is None:
+        present = jnp.ones(rows.shape[0], bool)
+    if present.shape[0] != rows.shape[0]:
+        raise ValueError(
+            f"There are {rows.shape[0]} rows, but `present` has {present.shape[0]}."
+        )
+    rows = jnp.where(present[:, None], rows, 0)
+    # The metrics are blind to scale, and squares of 1e-20 are 0 in float32.
+    rows = safe_divide(rows, jax.lax.stop_gradient(jnp.max(jnp.abs(rows))))
+    if center:
+        mean = jnp.sum(rows, axis=0) / jnp.maximum(jnp.sum(present), 1)
+        rows = jnp.where(present[:, None], rows - mean.astype(rows.dtype), 0)
+    if row_normalise:
+        rows = safe_divide(rows, norm(rows, axis=1)[:, None])
+    return rows, present

@@ -1,0 +1,70 @@
+"""Class separation by pairs: class-distance normalised variance, signal to noise.
+
+They need no scatter matrix, only the trace of each class's covariance, and are summed
+over pairs of classes tile by tile.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ncjax.collapse.means import centred_means, present_classes
+from ncjax.collapse.tiles import square_distances, sum_pairs
+from ncjax.moments import ClassMoments
+
+
+def cdnv_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
+    """Class-distance normalised variance of each pair of classes [K, K].
+
+    V_ij = (Var_i + Var_j) / (2 |mu_i - mu_j|^2), Var_i = mean of |h - mu_i|^2 over
+    class i.  The diagonal and the rows and columns of empty classes are NaN.
+
+    References:
+        Galanti, Gyorgy & Hutter, On the Role of Neural Collapse in Transfer Learning,
+        ICLR 2022.
+    """
+    centred, present = centred_means(moments), present_classes(moments)
+    variances = moments.variances
+    value = _cdnv((centred, variances), (centred, variances), None)
+    mask = present[:, None] & present & ~jnp.eye(moments.num_classes, dtype=bool)
+    return jnp.where(mask, value, jnp.nan)
+
+
+def cdnv(moments: ClassMoments) -> Float[Array, ""]:
+    """Mean of `cdnv_matrix` over pairs of different classes, tile by tile.
+
+    At an ETF NC1 <= 2 CDNV, with equality if Sigma_W lies in the span of the means.
+    """
+    rows = (centred_means(moments), moments.variances)
+    return _pair_mean(_cdnv, moments, rows)
+
+
+def snr_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
+    """Signal-to-noise ratio of each pair, |mu_i - mu_j|^2 / tr(Sigma_i + Sigma_j).
+
+    It is 1 / (2 V_ij); infinite for collapsed classes, NaN on the diagonal.
+
+    References:
+        Lanzillotta, Meier & Hofmann, Heads Collapse, Features Stay, 2025.
+    """
+    return 1 / (2 * cdnv_matrix(moments))
+
+
+def snr(moments: ClassMoments) -> Float[Array, ""]:
+    """Mean of `snr_matrix` over pairs of different classes, tile by tile."""
+    rows = (centred_means(moments), moments.variances)
+    return _pair_mean(lambda *args: 1 / (2 * _cdnv(*args)), moments, rows)
+
+
+def _cdnv(left, right, same):
+    del same
+    distances = square_distances(left[0], right[0])
+    return (left[1][:, None] + right[1]) / (2 * distances)
+
+
+def _pair_mean(function, moments, rows):
+    present = present_classes(moments)
+    number = jnp.sum(present).astype(moments.count.dtype)
+    pairs = number * (number - 1)
+    return sum_pairs(function, present, rows) / jnp.where(pairs > 0, pairs, jnp.nan)

@@ -1,0 +1,93 @@
+"""Hyperspherical uniformity: how evenly directions fill the sphere, at any K and d.
+
+Directions are u_k = m_k/|m_k|: of the centred class means if `rows` are moments, or of
+an array [K, d].  Unlike NC2 this has a meaning for K > d + 1, where no ETF exists.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from ncjax.collapse.geometry import Present
+from ncjax.collapse.means import Rows, select_rows
+from ncjax.collapse.tiles import log_sum_exp_pairs, square_distances, sum_pairs
+
+
+def log_kernel(
+    rows: Rows, present: Present = None, *, center: bool = False
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Mean and variance over pairs of -log |u_j - u_k|, u_k = m_k/|m_k|.
+
+    The mean is least, -log(2K/(K-1))/2, and the variance 0 at a simplex ETF (which
+    needs d >= K-1); below that dimension, least where directions are most even.
+
+    Args:
+        rows: moments (their centred class means) or [K, d].
+        present: [K], the classes that count.
+        center: subtracts the mean row first.
+
+    References:
+        Liu et al., Generalizing and Decoupling Neural Collapse via Hyperspherical
+        Uniformity Gap, ICLR 2023; Wu & Papyan, Linguistic Collapse, NeurIPS 2024.
+    """
+    rows, present = select_rows(rows, present, center=center, row_normalise=True)
+    number = jnp.sum(present).astype(rows.dtype)
+    pairs = number * (number - 1)
+    # About the value at an ETF, so that one pass gives the variance.
+    shift = -0.5 * jnp.log(2 * number / (number - 1))
+
+    def powers(left, right, same):
+        excess = _log_inverse(left[0], right[0], same) - shift
+        return excess, excess**2
+
+    first, second = sum_pairs(powers, present, (rows,))
+    mean = first / pairs
+    return mean + shift, jnp.maximum(second / pairs - mean**2, 0)
+
+
+def riesz_kernel(
+    rows: Rows,
+    present: Present = None,
+    *,
+    exponent: float | None = None,
+    center: bool = False,
+) -> Float[Array, ""]:
+    """Riesz energy as a mean distance: (1/s) log mean_{j != k} |u_j - u_k|^-s.
+
+    The energy itself, mean |u_j - u_k|^-s, leaves the range of float32 at s = 510; in
+    this form it has the unit of `log_kernel`, whose limit it is for s -> 0, and as
+    s -> infinity it is -log of the least distance (Tammes' problem).  exp(s value)
+    gives the energy back.  At an ETF, -log(2K/(K-1))/2 for every s.
+
+    Args:
+        rows: moments (their centred class means) or [K, d].
+        present: [K], the classes that count.
+        exponent: s, not 0; by default d - 2, for which the kernel is harmonic, or 1 if
+            d = 2.
+        center: subtracts the mean row first.
+
+    Raises:
+        ValueError: if `exponent` is 0.
+
+    References:
+        Liu et al., Generalizing and Decoupling Neural Collapse via Hyperspherical
+        Uniformity Gap, ICLR 2023.
+    """
+    if exponent == 0:
+        raise ValueError("exponent must not be 0; that limit is log_kernel.")
+    rows, present = select_rows(rows, present, center=center, row_normalise=True)
+    exponent = (rows.shape[1] - 2 or 1) if exponent is None else exponent
+    number = jnp.sum(present).astype(rows.dtype)
+
+    def energy(left, right, same):
+        return exponent * _log_inverse(left[0], right[0], same)
+
+    total = log_sum_exp_pairs(energy, present, (rows,))
+    return (total - jnp.log(number * (number - 1))) / exponent
+
+
+def _log_inverse(left, right, same):
+    """-log |u_j - u_k|, 0 where j = k; equal directions count as sqrt(eps) apart."""
+    square = jnp.where(same, 1, square_distances(left, right))
+    return -0.5 * jnp.log(jnp.maximum(square, jnp.finfo(square.dtype).eps))

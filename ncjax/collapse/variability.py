@@ -1,0 +1,247 @@
+"""NC1, variability collapse: how small classes are beside the distances of their means.
+
+Sigma_W = (1/N) sum_i (h_i - mu_{y_i})(h_i - mu_{y_i})' and
+Sigma_B = (1/K) sum_k (mu_k - mu_G)(mu_k - mu_G)'.  Measures are 0 for collapsed
+features and NaN where undefined: fewer than two classes, or all class means equal.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from ncjax.collapse.means import (
+    Weighting,
+    between_basis,
+    centred_means,
+    class_weights,
+    present_classes,
+    right_singular,
+)
+from ncjax.collapse.tiles import dot, safe_divide
+from ncjax.moments import ClassMoments
+
+Basis = tuple[Float[Array, "r"], Float[Array, "r d"]]
+
+# Rows that `directional_variance` projects at a time: their residuals stay in cache.
+_ROWS = 4096
+
+
+def directional_variance(
+    features: Float[Array, "n d"],
+    labels: Int[Array, "n"],
+    moments: ClassMoments,
+    directions: Float[Array, "r d"],
+    weights: Float[Array, "n"] | None = None,
+) -> Float[Array, "r"]:
+    """Within-class variance along each direction, with no d x d scatter.
+
+    (1/N) sum_i w_i (v_j . (h_i - mu_{y_i}))^2, N = sum_i w_i; O(N d r) operations.
+
+    Args:
+        features: [n, d].
+        labels: [n], 0..K-1; rows with another label are left out.
+        moments: of the same features; `scatter="none"` is enough.
+        directions: v_j [r, d], as `between_basis` gives them.
+        weights: [n], non-negative; 0 masks a row.
+
+    Returns:
+        [r], in squared units of the features.
+    """
+    num_classes, dtype = moments.num_classes, moments.count.dtype
+    inside = (labels >= 0) & (labels < num_classes)
+    weights = inside if weights is None else jnp.where(inside, weights, 0)
+    weights = weights.astype(dtype)
+    labels = jnp.where(inside, labels, 0)
+
+    def part(features, labels, weights):
+        # Differences first: the projections themselves would cancel.
+        residual = features.astype(dtype) - moments.pivot[labels]
+        residual = residual - moments.offset[labels]
+        return dot(weights, dot(residual, directions.T) ** 2)
+
+    n = features.shape[0]
+    full = n - n % _ROWS
+    total = part(features[full:], labels[full:], weights[full:])
+    if full:
+        blocks = jax.tree.map(
+            lambda x: x[:full].reshape(-1, _ROWS, *x.shape[1:]),
+            (features, labels, weights),
+        )
+        total += jnp.sum(jax.lax.map(lambda block: part(*block), blocks), axis=0)
+    return total / jnp.sum(weights)
+
+
+def nc1(
+    moments: ClassMoments,
+    *,
+    directional: Float[Array, "r"] | None = None,
+    basis: Basis | None = None,
+    divide_by_classes: bool = True,
+    global_mean: Weighting = "classes",
+    between: Weighting = "classes",
+) -> Float[Array, ""]:
+    """Within-class covariance seen by the inverse of the between-class covariance.
+
+    NC1 = (1/K) tr(Sigma_W pinv(Sigma_B)) = sum_j v_j' Sigma_W v_j / s_j^2, with the
+    singular values s_j and directions v_j of the centred class means.  0 at collapse;
+    unchanged by shifts, scale and rotations of the features.
+
+    Args:
+        moments: with `scatter="pooled"`, unless `directional` is given.
+        directional: `directional_variance` [r] along the directions of the basis; then
+            no scatter is needed.
+        basis: of `between_basis`, if it is at hand.
+        divide_by_classes: False leaves out the 1/K, as the code of Papyan et al. does.
+        global_mean: see `centred_means`.
+        between: weights of the classes in Sigma_B, see `between_basis`.
+
+    Returns:
+        A scalar, no unit.  Its gradient needs distinct singular values; at an exact
+        ETF, where they are equal, `trace_ratio` has one.
+
+    References:
+        Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
+        Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021.
+    """
+    if basis is None:
+        basis = between_basis(moments, global_mean=global_mean, between=between)
+    values, directions = basis
+    if directional is not None and directional.shape != values.shape:
+        raise ValueError(
+            f"directional has shape {directional.shape}, but the basis has "
+            f"{values.shape[0]} directions; give directional_variance along them."
+        )
+    if directional is None:
+        projected = dot(directions, moments.within_cov)
+        directional = jnp.sum(projected * directions, axis=1)
+    return _over_between(moments, directional, values, divide_by_classes)
+
+
+def nc1_floor(
+    moments: ClassMoments,
+    *,
+    basis: Basis | None = None,
+    divide_by_classes: bool = True,
+    global_mean: Weighting = "classes",
+    between: Weighting = "classes",
+) -> Float[Array, ""]:
+    """The NC1 that rounding of the stored features alone would give.
+
+    An entry near mu_kj in a floating-point format is off by a uniform error of variance
+    u^2 / 12 with u = eps 2^floor(log2 |mu_kj|), eps being the resolution of the
+    coarsest feature type the moments have seen.  The floor is NC1 of that covariance,
+    averaged over samples.  A measured NC1 at or under it says nothing but
+    "below the precision of the features".  (If deviations are far below u, features of
+    a class round to the same number, and NC1 falls below the floor.)
+
+    Args:
+        moments: of the features; any scatter.
+        basis: of `between_basis`, if it is at hand.
+        divide_by_classes: as for `nc1`.
+        global_mean: as for `nc1`.
+        between: as for `nc1`.
+
+    Returns:
+        A scalar, comparable with `nc1` of the same options.
+    """
+    if basis is None:
+        basis = between_basis(moments, global_mean=global_mean, between=between)
+    values, directions = basis
+    means = moments.means
+    mantissa, exponent = jnp.frexp(means)  # |mantissa| in [1/2, 1), or 0
+    power = jnp.where(mantissa != 0, jnp.ldexp(jnp.ones_like(means), exponent - 1), 0)
+    ulp = moments.resolution * power
+    rounding = dot(class_weights(moments, "samples"), ulp**2) / 12
+    directional = dot(directions**2, rounding)
+    return _over_between(moments, directional, values, divide_by_classes)
+
+
+def _over_between(moments, directional, values, divide_by_classes):
+    """sum_j directional_j / s_j^2 over the kept directions; NaN if there is none."""
+    ratio = jnp.sum(safe_divide(safe_divide(directional, values), values))
+    if not divide_by_classes:
+        ratio = ratio * jnp.sum(present_classes(moments))
+    return jnp.where(values[0] > 0, ratio, jnp.nan)
+
+
+def trace_ratio(
+    moments: ClassMoments,
+    *,
+    global_mean: Weighting = "classes",
+    between: Weighting = "classes",
+) -> Float[Array, ""]:
+    """tr(Sigma_W) / tr(Sigma_B), the weaker NC1 that needs no scatter matrix.
+
+    At an ETF, NC1 <= (K-1)/K times this.
+
+    References:
+        Tirer & Bruna, Extended Unconstrained Features Model, ICML 2022.
+    """
+    centred = centred_means(moments, global_mean=global_mean)
+    weights = class_weights(moments, between)
+    total = dot(weights, jnp.sum(centred**2, axis=1))
+    within = jnp.sum(moments.spread) / moments.total
+    return jnp.where(total > 0, within / total, jnp.nan)
+
+
+def vci(
+    moments: ClassMoments,
+    *,
+    basis: Basis | None = None,
+    global_mean: Weighting = "classes",
+    between: Weighting = "classes",
+) -> Float[Array, ""]:
+    """Variability collapse index: 1 - tr(pinv(Sigma_T) Sigma_B) / rank(Sigma_B).
+
+    Sigma_T = Sigma_W + Sigma_B.  In [0, 1]; 0 at collapse; unchanged by any invertible
+    linear map of the features.  Computed without cancellation: with C the part of
+    Sigma_W in the span of the means that the orthogonal features do not predict (its
+    Schur complement there) and E = S^-1 C S^-1 K, it is tr((I + E)^-1 E) / rank.
+
+    Args:
+        moments: with `scatter="pooled"`.
+        basis: of `between_basis`, if it is at hand.
+        global_mean: as for `nc1`.
+        between: as for `nc1`.
+
+    References:
+        Xu & Liu, Quantifying the Variability Collapse of Neural Networks, ICML 2023.
+    """
+    if basis is None:
+        basis = between_basis(moments, global_mean=global_mean, between=between)
+    values, directions = basis
+    within = moments.within_cov
+    kept = values > 0
+    inside = jnp.where(kept[:, None], directions, 0)
+    cross = dot(inside, within)  # [r, d]
+    outside = within - dot(inside.T, cross) - dot(cross.T, inside)
+    outside += dot(inside.T, dot(dot(cross, inside.T), inside))
+    power, vectors = jnp.linalg.eigh((outside + outside.T) / 2)
+    largest = jnp.maximum(power[-1], 0)
+    cut = within.shape[0] * jnp.finfo(within.dtype).eps * largest
+    inverse = jnp.where(power > cut, 1 / jnp.where(power > cut, power, 1), 0)
+    predicted = dot(cross - dot(dot(cross, inside.T), inside), vectors)
+    schur = dot(cross, inside.T) - dot(predicted * inverse, predicted.T)
+    number = jnp.sum(present_classes(moments)).astype(within.dtype)
+    scale = safe_divide(jnp.sqrt(number), values)
+    ratio = scale[:, None] * schur * scale
+    spectrum = jnp.maximum(jnp.linalg.eigvalsh((ratio + ratio.T) / 2), 0)
+    rank = jnp.sum(kept)
+    index = jnp.sum(spectrum / (1 + spectrum)) / jnp.maximum(rank, 1)
+    return jnp.where(rank > 0, index, jnp.nan)
+
+
+def numerical_rank(rows: Float[Array, "n d"]) -> Float[Array, ""]:
+    """Squared ratio of nuclear and Frobenius norm, (sum_j s_j)^2 / sum_j s_j^2.
+
+    Between 1 and the rank.  Of the features of one class, not centred, it tends to 1
+    under collapse (Markou et al. average it over classes); of the centred class means
+    it is K - 1 at an ETF.
+
+    References:
+        Markou, Ajanthan & Gould, Guiding Neural Collapse, NeurIPS 2024.
+    """
+    values, _ = right_singular(safe_divide(rows, jnp.max(jnp.abs(rows))))
+    return jnp.sum(values) ** 2 / jnp.sum(values**2)

@@ -1,0 +1,285 @@
+"""The configuration of a run: its fields, their defaults, what they may be.
+
+`default()` has every field.  A config file changes some of them:
+
+    from ncjax.config import default
+
+    def get_config(preset=""):
+        config = default()
+        config.data.name = "mnist"
+        return config
+
+The options of losses, models, datasets and optimizers are read off the signatures of
+the functions in their registries, so a new one needs no line here.  An option that the
+chosen function does not take must keep its default.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ncjax.data import DATASETS, select
+from ncjax.losses import LOSSES
+from ncjax.models import MODELS
+from ncjax.optimizers import OPTIMIZERS, SCHEDULES
+
+COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message says how to mend it."""
+
+
+def default() -> ConfigDict:
+    """All fields with their defaults, locked: Papyan's recipe, an MLP, the digits.
+
+    The recipe: SGD with momentum 0.9, batch 128, weight decay 5e-4, 350 epochs, the
+    learning rate divided by 10 after one third and two thirds, no augmentation
+    (Papyan, Han & Donoho, PNAS 2020).
+    """
+    config = ConfigDict()
+    config.seed = 0  # of initialisation and shuffling
+    config.num_epochs = 350  # passes over the training set
+    config.batch_size = 128  # examples per step, over all devices together
+    config.compute_dtype = "float32"  # or "bfloat16"; parameters are always float32
+
+    config.data = _options(DATASETS, also=(select,))
+    config.data.name = "digits"
+
+    config.model = _options(MODELS)
+    config.model.name = "mlp"
+
+    config.loss = _options(LOSSES)
+    config.loss.name = "cross_entropy"
+
+    config.optimizer = _options(OPTIMIZERS)
+    config.optimizer.name = "sgd"
+    config.optimizer.learning_rate = 0.05  # at the start
+    config.optimizer.schedule = "step"  # or "cosine", "constant"
+    config.optimizer.momentum = 0.9
+    config.optimizer.weight_decay = 5e-4  # lambda: adds lambda * theta to the gradient
+
+    config.eval = ConfigDict()
+    config.eval.epochs = ()  # epochs after which to measure; (): log-spaced
+    config.eval.num_points = 50  # at most so many log-spaced epochs
+    config.eval.batch_size = 1000  # examples per forward pass, over all devices
+    config.eval.buffer_mb = 4096  # MiB of features a device may hold for one pass
+
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every_epochs = 0  # epochs between checkpoints; 0: ten in a run
+    config.checkpoint.keep = 2  # how many to keep
+    return config.lock()
+
+
+# Section: (registry, functions besides the chosen one whose options it holds, fields
+# that belong to the section itself).
+SECTIONS: dict[str, tuple[dict[str, Callable], tuple[Callable, ...], set[str]]] = {
+    "data": (DATASETS, (select,), {"name"}),
+    "model": (MODELS, (), {"name"}),
+    "loss": (LOSSES, (), {"name"}),
+    "optimizer": (OPTIMIZERS, (), {"name", "learning_rate", "schedule"}),
+}
+
+# Field: (smallest, largest) allowed value.
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "num_epochs": (1, 10**7),
+    "batch_size": (1, 10**7),
+    "optimizer.learning_rate": (0, math.inf),
+    "eval.num_points": (2, 10**6),
+    "eval.batch_size": (1, 10**7),
+    "eval.buffer_mb": (0, 10**7),
+    "checkpoint.every_epochs": (0, 10**7),
+    "checkpoint.keep": (1, 10**4),
+}
+
+
+def validate(config: ConfigDict) -> None:
+    """Checks everything that can be known without the data and without compiling.
+
+    Raises:
+        ConfigError: naming the field, what it is, what is allowed.
+    """
+    _check_fields(config.to_dict(), default().to_dict())
+    for field, (low, high) in RANGES.items():
+        value = _get(config, field)
+        if not low <= value <= high:  # also refuses NaN
+            raise ConfigError(
+                f"config.{field} must be between {low} and {high}, got {value}."
+            )
+    if not 0 < config.optimizer.learning_rate < math.inf:
+        raise ConfigError(
+            "config.optimizer.learning_rate must be positive and finite, got "
+            f"{config.optimizer.learning_rate}."
+        )
+    choose("compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
+    choose("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
+    for section, (registry, _, _) in SECTIONS.items():
+        choose(f"{section}.name", config[section].name, registry)
+        _check_unused(config, section)
+    for epoch in config.eval.epochs:
+        if not isinstance(epoch, int) or not 1 <= epoch <= config.num_epochs:
+            raise ConfigError(
+                "config.eval.epochs must hold integers between 1 and num_epochs = "
+                f"{config.num_epochs}, got {epoch!r}."
+            )
+    # The options' own ranges are known to the functions that take them.
+    try:
+        logits, labels = jnp.zeros((1, 2)), jnp.zeros((1,), jnp.int32)
+        jax.eval_shape(lambda: bind(config, "loss")(logits, labels))
+        bind(config, "model")(num_classes=2)
+        bind(config, "optimizer")(config.optimizer.learning_rate)
+    except ValueError as error:
+        raise ConfigError(f"The configuration is not usable: {error}") from error
+
+
+def bind(config: ConfigDict, section: str) -> Callable:
+    """The chosen function of a section with its options filled in."""
+    function = SECTIONS[section][0][config[section].name]
+    options = {name: config[section][name] for name in options_of(function)}
+    return lambda *args, **kwargs: function(*args, **options, **kwargs)
+
+
+def select_options(config: ConfigDict) -> dict[str, Any]:
+    """Options of `ncjax.data.select`, which apply to every dataset."""
+    return {name: config.data[name] for name in options_of(select)}
+
+
+def wants_smoke(preset: str) -> bool:
+    """Whether a config's preset is "smoke", the run of seconds on a CPU.
+
+    Raises:
+        ConfigError: for a preset other than "" and "smoke".
+    """
+    if preset not in ("", "smoke"):
+        raise ConfigError(f"Unknown preset {preset!r}. Available: smoke.")
+    return preset == "smoke"
+
+
+def describe() -> str:
+    """The fields and their defaults, as text for `--help`."""
+    lines = ["Fields (--config.FIELD=VALUE):"]
+    source = inspect.getsource(default)
+    for field, value, comment in re.findall(r"config\.(\S+) = (.+?)  # (.+)", source):
+        lines.append(f"  {field + ' = ' + value:42} {comment}")
+    for section, (registry, also, _) in SECTIONS.items():
+        lines.append(f"{section}.name, and the fields of {section} that it takes:")
+        for name, function in registry.items():
+            lines.append(f"  {name:15} {_signature(function)}")
+        lines += [f"  {'any of them':15} {_signature(f)}" for f in also]
+    return "\n".join(lines)
+
+
+def _signature(function: Callable) -> str:
+    return ", ".join(f"{k} = {v!r}" for k, v in options_of(function).items()) or "-"
+
+
+def options_of(function: Callable) -> dict[str, Any]:
+    """Keyword-only parameters with a plain default value: name -> default."""
+    plain = (bool, int, float, str, tuple)
+    return {
+        p.name: p.default
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY and isinstance(p.default, plain)
+    }
+
+
+def resolved(config: ConfigDict) -> dict[str, Any]:
+    """The configuration as a plain nested dict, without the options not in use."""
+    out = config.to_dict()
+    for section in SECTIONS:
+        used = _used(config, section)
+        out[section] = {k: v for k, v in out[section].items() if k in used}
+    return out
+
+
+def choose(field: str, value: str, allowed: Iterable[str]) -> None:
+    """Raises `ConfigError` unless `value` is one of `allowed`."""
+    if value not in allowed:
+        raise ConfigError(
+            f"Unknown config.{field} {value!r}. Available: {', '.join(allowed)}."
+        )
+
+
+def _options(registry: Mapping[str, Callable], also: tuple = ()) -> ConfigDict:
+    """A section with every option of every function, each with its default."""
+    section = ConfigDict()
+    for function in (*registry.values(), *also):
+        for name, value in options_of(function).items():
+            if name in section and section[name] != value:
+                raise ValueError(
+                    f"Option {name!r} of {function} defaults to {value!r}, but in "
+                    f"another function of its registry to {section[name]!r}: an option "
+                    "of one name must mean one thing."
+                )
+            section[name] = value
+    return section
+
+
+def _used(config: ConfigDict, section: str) -> set[str]:
+    registry, also, own = SECTIONS[section]
+    functions = (registry[config[section].name], *also)
+    return own.union(*(options_of(f) for f in functions))
+
+
+def _check_unused(config: ConfigDict, section: str) -> None:
+    used, defaults = _used(config, section), default()[section]
+    for name, value in config[section].items():
+        if name not in used and value != defaults[name]:
+            raise ConfigError(
+                f"config.{section}.{name} = {value!r} has no effect: "
+                f"{config[section].name!r} takes "
+                f"{', '.join(sorted(used - {'name'})) or 'no options'}. "
+                f"Leave it at {defaults[name]!r}."
+            )
+
+
+def _check_fields(got: dict, allowed: dict, prefix: str = "config") -> None:
+    """Same fields and types as the default; an int may stand for a float."""
+    for name in got.keys() | allowed.keys():
+        field = f"{prefix}.{name}"
+        if name not in allowed:
+            raise ConfigError(
+                f"Unknown field {field}. Available: {', '.join(sorted(allowed))}."
+            )
+        if name not in got:
+            raise ConfigError(f"Missing field {field}; start from default().")
+        if isinstance(allowed[name], dict):
+            if not isinstance(got[name], dict):
+                raise ConfigError(f"{field} must be a section, got {got[name]!r}.")
+            _check_fields(got[name], allowed[name], field)
+        else:
+            _check_type(field, got[name], allowed[name])
+
+
+def _check_type(field: str, value: Any, like: Any) -> None:
+    wanted: tuple[type, ...] = (type(like),)
+    if isinstance(like, float):
+        wanted = (float, int)
+    if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(
+        like, bool
+    ):
+        raise ConfigError(
+            f"{field} must be of type {type(like).__name__}, got {value!r} "
+            f"({type(value).__name__})."
+        )
+    if isinstance(like, tuple) and like and not all(
+        isinstance(v, type(like[0])) for v in value
+    ):
+        raise ConfigError(
+            f"{field} must hold values of type {type(like[0]).__name__}, got {value!r}."
+        )
+
+
+def _get(config: ConfigDict, field: str) -> Any:
+    for part in field.split("."):
+        config = config[part]
+    return config

@@ -1,0 +1,32 @@
+"""Datasets in memory: NumPy arrays, checked once; configs and flags stay outside.
+
+Every builder in `DATASETS` takes keyword arguments with defaults only; `select` takes
+a part of what it returns.
+"""
+
+from collections.abc import Callable
+
+from ncjax.data.dataset import DataError as DataError
+from ncjax.data.dataset import Dataset as Dataset
+from ncjax.data.dataset import Split as Split
+from ncjax.data.dataset import channel_statistics as channel_statistics
+from ncjax.data.digits import digits
+from ncjax.data.select import select as select
+from ncjax.data.synthetic import synthetic
+from ncjax.data.tfds import cifar10, cifar100, fashion_mnist, mnist
+
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "digits": digits,
+    "synthetic": synthetic,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+}
+
+
+def load(name: str, **options) -> Dataset:
+    """The dataset of this name; options are those of its builder in `DATASETS`."""
+    if name not in DATASETS:
+        raise DataError(f"Unknown dataset {name!r}. Available: {', '.join(DATASETS)}.")
+    return DATASETS[name](**options)

@@ -1,0 +1,203 @@
+"""What a dataset is here: two splits of images and labels, checked once."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+# A class name, or a tuple of trees (runtime type checks cannot recur).
+Tree = str | tuple[Any, ...]
+
+_CHUNK_BYTES = 1 << 25  # float64 work space of a streaming pass over images
+
+
+class DataError(ValueError):
+    """A problem with data that the user can mend; the message says how."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Split:
+    """Examples in a fixed order.
+
+    Attributes:
+      images: uint8 or float32 [n, h, w, c], possibly a read-only memory map.
+      labels: int32 [n], indices into the class names of the dataset.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Dataset:
+    """A train and a test split over the same classes.
+
+    Attributes:
+      name: For messages and plots.
+      train: Has at least one example of every class.
+      test: May lack classes.
+      class_names: The name of label 0, 1, ...; unique.
+      tree: The class tree where one is known: nested tuples with every class
+        name once, such as `(("cat", "dog"), ("car",))`.
+
+    Raises:
+      TypeError: On a wrong dtype.
+      DataError: On wrong shapes or values.
+    """
+
+    name: str
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    tree: Tree | None = None
+
+    def __post_init__(self):
+        self._check_class_names()
+        for which, split in (("train", self.train), ("test", self.test)):
+            self._check_split(f"{self.name}/{which}", split)
+        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+            raise DataError(
+                f"{self.name}: images are {self.train.images.shape[1:]} in train but "
+                f"{self.test.images.shape[1:]} in test; resize or crop one of them."
+            )
+        if self.train.images.dtype != self.test.images.dtype:
+            raise TypeError(
+                f"{self.name}: images are {self.train.images.dtype} in train but "
+                f"{self.test.images.dtype} in test; convert one of them."
+            )
+        counts = np.bincount(self.train.labels, minlength=self.num_classes)
+        if absent := np.flatnonzero(counts == 0).tolist():
+            raise DataError(
+                f"{self.name}: more classes than labels: {self.num_classes} class "
+                f"names, but no training example of {_some(self.class_names, absent)}."
+                " Drop these classes, or give each at least one example."
+            )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.class_names)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        h, w, c = self.train.images.shape[1:]
+        return h, w, c
+
+    def _check_class_names(self):
+        if len(self.class_names) < 2:
+            raise DataError(
+                f"{self.name}: got {len(self.class_names)} class name(s); "
+                "classification needs at least 2."
+            )
+        if len(set(self.class_names)) < len(self.class_names):
+            raise DataError(f"{self.name}: class names repeat: {self.class_names}.")
+        if self.tree is not None and (
+            sorted(leaves(self.tree)) != sorted(self.class_names)
+        ):
+            raise DataError(
+                f"{self.name}: the tree has the classes {sorted(leaves(self.tree))}, "
+                f"but the class names are {sorted(self.class_names)}; each must "
+                "occur in the tree exactly once."
+            )
+
+    def _check_split(self, where: str, split: Split):
+        images, labels = split.images, split.labels
+        if images.dtype not in (np.uint8, np.float32):
+            raise TypeError(
+                f"{where}: images are {images.dtype}, must be uint8 or float32; "
+                "convert with `images.astype(np.float32)`."
+            )
+        if labels.dtype != np.int32:
+            raise TypeError(
+                f"{where}: labels are {labels.dtype}, must be int32; "
+                "convert with `labels.astype(np.int32)`."
+            )
+        if images.ndim != 4 or labels.shape != images.shape[:1]:
+            raise DataError(
+                f"{where}: images have shape {images.shape} and labels "
+                f"{labels.shape}, must be [n, h, w, c] and [n]."
+            )
+        if images.size == 0:
+            raise DataError(
+                f"{where}: empty, images have shape {images.shape}; a split needs "
+                "at least one example, and an image at least one pixel."
+            )
+        if labels.min() < 0 or labels.max() >= self.num_classes:
+            raise DataError(
+                f"{where}: labels lie in {labels.min()}..{labels.max()}, must lie in "
+                f"0..{self.num_classes - 1} for {self.num_classes} class names."
+            )
+        if images.dtype == np.float32:  # uint8 is finite: leave a map unread
+            _check_finite(where, images)
+
+
+def leaves(tree: Tree) -> list[str]:
+    """Class names of a tree, from left to right."""
+    if isinstance(tree, str):
+        return [tree]
+    return [name for branch in tree for name in leaves(branch)]
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """A random stream of its own for each purpose, so that no draw shifts another."""
+    if seed < 0:
+        raise ValueError(f"Got seed={seed}, must be 0 or larger.")
+    return np.random.default_rng([seed, *purpose.encode()])
+
+
+def channel_statistics(
+    images: Shaped[np.ndarray, "n h w c"],
+) -> tuple[Float32[np.ndarray, "c"], Float32[np.ndarray, "c"]]:
+    """Mean and standard deviation of each channel, in the units of the array.
+
+    Two passes in float64 over chunks of bounded size: exact to rounding, for
+    memory maps too.
+
+    Args:
+      images: uint8 (0..255, not rescaled) or float32 [n, h, w, c].
+
+    Returns:
+      Mean [c] and population standard deviation [c], float32. The deviation of a
+      constant channel is 1, so that `(images - mean) / std` is 0 there.
+    """
+    count = images.size // images.shape[-1]
+    mean = sum(_channel_sum(x) for x in _chunks(images)) / count
+    variance = sum(_channel_sum((x - mean) ** 2) for x in _chunks(images)) / count
+    # Sums of 24-bit numbers are exact in float64: a constant channel gives 0 exactly.
+    std = np.where(variance > 0, np.sqrt(variance), 1.0)
+    return mean.astype(np.float32), std.astype(np.float32)
+
+
+def _channel_sum(x: np.ndarray) -> np.ndarray:
+    return x.sum(axis=0).sum(axis=(0, 1))  # 8 times as fast as all at once
+
+
+def _chunks(images: np.ndarray):
+    """Float64 copies of consecutive parts of the images."""
+    step = max(1, _CHUNK_BYTES // (8 * images[0].size))
+    for start in range(0, len(images), step):
+        yield images[start : start + step].astype(np.float64)
+
+
+def _check_finite(where: str, images: np.ndarray):
+    bad, total = np.array([], int), 0
+    step = max(1, _CHUNK_BYTES // images[0].nbytes)
+    for start in range(0, len(images), step):
+        per_image = (~np.isfinite(images[start : start + step])).sum(axis=(1, 2, 3))
+        bad = np.append(bad, start + np.flatnonzero(per_image))
+        total += per_image.sum()
+    if total:
+        raise DataError(
+            f"{where}: {total} NaN or infinite values in {len(bad)} of {len(images)} "
+            f"images, first in {_some(range(len(images)), bad.tolist())}; drop these "
+            "images or fill the values in."
+        )
+
+
+def _some(items, indices: list[int], limit: int = 5) -> str:
+    """The items at the first few indices, for a message."""
+    text = ", ".join(str(items[i]) for i in indices[:limit])
+    return text + (f", ... ({len(indices)} in all)" if len(indices) > limit else "")

@@ -1,0 +1,177 @@
+"""Part of a dataset: some classes, fewer or imbalanced examples, random labels."""
+
+import numpy as np
+from jaxtyping import Float, Int, Int32
+
+from ncjax.data.dataset import DataError, Dataset, Split, Tree, generator
+
+
+def select(
+    dataset: Dataset,
+    *,
+    classes: tuple[int | str, ...] = (),
+    examples_per_class: int = 0,
+    test_examples_per_class: int = 0,
+    long_tail: str = "none",
+    long_tail_ratio: float = 0.01,
+    random_labels: float = 0.0,
+    seed: int = 0,
+) -> Dataset:
+    """Applies the options below in their order; the defaults change nothing.
+
+    Train examples, test examples and random labels each have a random stream of
+    their own, with numbers for every example of the whole split. So no option
+    changes what another draws, and with one seed fewer examples or fewer random
+    labels are a part of more. Examples stay in their order.
+
+    Args:
+      dataset: The dataset to take a part of. Images are copied only if some go.
+      classes: Names or indices of the classes to keep in both splits, relabelled 0,
+        1, ... in the order given; empty keeps all.
+      examples_per_class: Training examples to keep of each class, chosen at random;
+        0 keeps all.
+      test_examples_per_class: The same for the test split.
+      long_tail: Profile of the sizes of the training classes, see `long_tail_counts`.
+        The largest class gets as many examples as the smallest has up to here.
+      long_tail_ratio: Size of the smallest class relative to the largest, in (0, 1].
+      random_labels: Probability with which a training label is replaced by one drawn
+        uniformly from all classes (which may be the same), as in Zhang et al.
+      seed: Of all choices.
+
+    Raises:
+      DataError: If a class or a number of examples is asked for that is not there.
+      ValueError: If an option is out of range.
+
+    References:
+      C. Zhang et al. Understanding deep learning requires rethinking generalization.
+      ICLR 2017.
+      Z. Zhu et al. A geometric analysis of neural collapse with unconstrained
+      features. NeurIPS 2021.
+    """
+    kept = _class_indices(dataset, classes)
+    names = tuple(dataset.class_names[k] for k in kept)
+    relabel = np.full(dataset.num_classes, -1, np.int32)  # -1 marks what goes
+    relabel[kept] = np.arange(len(kept))
+    labels = relabel[dataset.train.labels]
+    test_labels = relabel[dataset.test.labels]
+
+    sizes = _sizes(labels, names, examples_per_class, "examples_per_class")
+    if long_tail != "none":
+        largest = int(sizes.min())
+        sizes = long_tail_counts(largest, len(names), long_tail, long_tail_ratio)
+    keys = generator(seed, "train examples").random(len(labels))
+    labels = _keep(labels, sizes, keys)
+
+    option = "test_examples_per_class"
+    sizes = _sizes(test_labels, names, test_examples_per_class, option)
+    keys = generator(seed, "test examples").random(len(test_labels))
+    test_labels = _keep(test_labels, sizes, keys)
+
+    if not 0 <= random_labels <= 1:
+        raise ValueError(f"Got random_labels={random_labels}, must be in 0..1.")
+    rng = generator(seed, "random labels")
+    replaced = (rng.random(len(labels)) < random_labels) & (labels >= 0)
+    uniform = rng.integers(len(names), size=len(labels), dtype=np.int32)
+    labels = np.where(replaced, uniform, labels)
+
+    return Dataset(
+        name=dataset.name,
+        train=_take(dataset.train, labels),
+        test=_take(dataset.test, test_labels),
+        class_names=names,
+        tree=None if dataset.tree is None else _prune(dataset.tree, names),
+    )
+
+
+def long_tail_counts(
+    largest: int, num_classes: int, profile: str, ratio: float
+) -> Int[np.ndarray, "K"]:
+    """Class sizes n_0 >= n_1 >= ... of an imbalanced set, rounded down, at least 1.
+
+    Args:
+      largest: n_0.
+      num_classes: K.
+      profile: "none" for n_0 in all classes, "exp" for n_k = n_0 ratio^(k / (K-1)) as
+        in Cui et al., "step" for n_0 in the first floor(K / 2) classes and n_0 ratio
+        in the others as in Buda et al.
+      ratio: n_{K-1} / n_0, in (0, 1].
+
+    References:
+      Y. Cui et al. Class-balanced loss based on effective number of samples. CVPR 2019.
+      M. Buda et al. A systematic study of the class imbalance problem in
+      convolutional neural networks. Neural Networks 106, 2018.
+    """
+    k = np.arange(num_classes)
+    exponents = {
+        "none": 0 * k,
+        "exp": k / (num_classes - 1),
+        "step": k >= num_classes // 2,
+    }
+    if profile not in exponents:
+        raise ValueError(
+            f"Unknown long_tail {profile!r}. Available: {', '.join(exponents)}."
+        )
+    if not 0 < ratio <= 1:
+        raise ValueError(f"Got long_tail_ratio={ratio}, must be above 0 and at most 1.")
+    # 100 * 0.29 is 28.999...: a rounding error must not cost an example.
+    sizes = np.floor(largest * ratio ** exponents[profile] * (1 + 1e-12))
+    return np.maximum(sizes, 1).astype(int)
+
+
+def _class_indices(dataset: Dataset, classes: tuple[int | str, ...]) -> list[int]:
+    """Indices of the classes, of all if none is given."""
+    names = dataset.class_names
+    kept = []
+    for c in classes or names:
+        if not (c in names if isinstance(c, str) else 0 <= c < len(names)):
+            raise DataError(
+                f"Unknown class {c!r} of {dataset.name}. Available: "
+                f"0..{len(names) - 1} or {', '.join(names)}."
+            )
+        kept.append(names.index(c) if isinstance(c, str) else c)
+    if len(set(kept)) < max(len(kept), 2):
+        raise DataError(
+            f"Got classes={classes}, must be 2 or more, none of them twice."
+        )
+    return kept
+
+
+def _sizes(
+    labels: Int32[np.ndarray, "n"], names: tuple[str, ...], per_class: int, option: str
+) -> Int[np.ndarray, "K"]:
+    """Examples to keep of each class: `per_class`, or all if that is 0."""
+    present = np.bincount(labels[labels >= 0], minlength=len(names))
+    if not 0 <= per_class <= present.min():
+        raise DataError(
+            f"Got {option}={per_class}, must be at most {present.min()}, the size of "
+            f"the smallest class {names[present.argmin()]!r}, or 0 for all examples."
+        )
+    return np.full(len(names), per_class) if per_class else present
+
+
+def _keep(
+    labels: Int32[np.ndarray, "n"],
+    sizes: Int[np.ndarray, "K"],
+    keys: Float[np.ndarray, "n"],
+) -> Int32[np.ndarray, "n"]:
+    """Sets the labels to -1 but for the `sizes[k]` smallest keys of each class k."""
+    kept = np.full_like(labels, -1)
+    for k, size in enumerate(sizes):
+        members = np.flatnonzero(labels == k)
+        kept[members[np.argsort(keys[members])[:size]]] = k
+    return kept
+
+
+def _take(split: Split, labels: Int32[np.ndarray, "n"]) -> Split:
+    """The examples with labels that are not -1."""
+    chosen = labels >= 0
+    images = split.images if chosen.all() else split.images[chosen]
+    return Split(images, labels[chosen])
+
+
+def _prune(tree: Tree, names: tuple[str, ...]) -> Tree:
+    """The tree without the other classes and without groups left empty."""
+    if isinstance(tree, str):
+        return tree
+    branches = (_prune(b, names) for b in tree if not isinstance(b, str) or b in names)
+    return tuple(b for b in branches if b)

@@ -1,0 +1,83 @@
+"""Losses: pure, per example, pluggable by name.
+
+A loss maps logits [n, K] and integer labels [n] to one value for each example [n]; it
+never reduces, so masking and averaging live in one place (`ncjax.train`).  Options are
+keyword arguments; `config.loss` offers every option of every loss here by itself.
+
+To add one: write the function, add a line to `LOSSES`, add a test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+
+def cross_entropy(
+    logits: Float[Array, "n K"],
+    labels: Int[Array, "n"],
+    *,
+    label_smoothing: float = 0.0,
+) -> Float[Array, "n"]:
+    """Softmax cross-entropy, with optional label smoothing.
+
+    With y = (1 - eps) e_label + eps/K: L = -sum_k y_k log softmax(z)_k
+    = logsumexp(z) - (1 - eps) z_label - (eps/K) sum_k z_k.
+
+    Args:
+        logits: z [n, K].
+        labels: [n], 0..K-1.
+        label_smoothing: eps in [0, 1).
+
+    Returns:
+        [n], in nats.
+
+    Raises:
+        ValueError: if `label_smoothing` is outside [0, 1).
+
+    References:
+        Szegedy et al., Rethinking the Inception Architecture, CVPR 2016.
+    """
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}.")
+    target = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    if label_smoothing:
+        target = (1 - label_smoothing) * target + label_smoothing * logits.mean(1)
+    return jax.nn.logsumexp(logits, axis=1) - target
+
+
+def mse(
+    logits: Float[Array, "n K"], labels: Int[Array, "n"]
+) -> Float[Array, "n"]:
+    """Half the squared distance of the logits to the one-hot label.
+
+    L = (1/2) |z - e_label|^2, a sum (not a mean) over classes.  Averaged over examples
+    this is the (1/2N) ||WH + b1' - Y||^2 of the theory (Zhou et al. 2022, Han et al.
+    2022, Tirer & Bruna 2022), so weight decay enters it with no further factor.
+    PyTorch's `nn.MSELoss` is the mean over examples *and* classes, 2/K times this: to
+    repeat a recipe written for it, multiply its learning rate by 2/K and its weight
+    decay by K/2.
+
+    Args:
+        logits: z [n, K].
+        labels: [n], 0..K-1.
+
+    Returns:
+        [n].
+
+    References:
+        Han, Papyan & Donoho, Neural Collapse Under MSE Loss, ICLR 2022.
+        Zhou et al., On the Optimization Landscape of Neural Collapse under MSE Loss,
+        ICML 2022.
+    """
+    targets = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
+    return 0.5 * jnp.sum((logits - targets) ** 2, axis=1)
+
+
+LOSSES: dict[str, Callable[..., jax.Array]] = {
+    "cross_entropy": cross_entropy,
+    "mse": mse,
+}

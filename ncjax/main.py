@@ -1,0 +1,156 @@
+"""Command line: `python -m ncjax.main --config=configs/NAME.py`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+HELP = """\
+Train a network into neural collapse and measure it on the way.
+
+  python -m ncjax.main                                  the digits, about half a minute
+  python -m ncjax.main --config=configs/NAME.py         one of the configs below
+  python -m ncjax.main --config=configs/NAME.py:smoke   the same in seconds
+  python -m ncjax.main --config.loss.name=mse           any field can be overridden
+  python -m ncjax.main --workdir=DIR                    where the run is written
+
+The workdir gets config.json, metrics.jsonl, TensorBoard events, checkpoints and
+collapse.png.  Without --workdir it is runs/NAME-HASH, where HASH is that of the
+configuration.  The same command again continues a run that was stopped.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs the command line; returns the exit status: 0, 2 for bad input, 1 else."""
+    argv = sys.argv if argv is None else argv
+    if {"-h", "--help", "-help"} & set(argv):
+        print(_help())
+        return 0
+    try:
+        config, name, workdir = parse(argv)
+    except UsageError as error:
+        return _refuse(error)
+
+    # JAX takes seconds to import; --help and misspelt flags do not wait for it.
+    from ncjax import ConfigError, DataError, TrainingError, WorkdirError, train
+    from ncjax.config import resolved, validate
+
+    try:
+        validate(config)
+        workdir = workdir or f"runs/{name}-{_digest(resolved(config))}"
+        history = train(config, workdir)
+    except (ConfigError, DataError, WorkdirError) as error:
+        return _refuse(error)
+    except TrainingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            f"\nStopped. The same command with --workdir={workdir} continues from the "
+            "last checkpoint.",
+            file=sys.stderr,
+        )
+        return 130
+    print(f"\n{history}\n\nWritten to {history.workdir}")
+    return 0
+
+
+class UsageError(ValueError):
+    """A command line that cannot be used."""
+
+
+def parse(argv: list[str]) -> tuple[ConfigDict, str, str]:
+    """Command line -> configuration, name of its file, workdir ("" if not given).
+
+    Raises:
+        UsageError: for an unknown flag, field or file, or a value of the wrong type.
+    """
+    given = [_locate(argument) for argument in argv]
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file(
+        "config", str(find_config("digits.py")), "config file", flag_values=values
+    )
+    flags.DEFINE_string("workdir", "", "folder of the run", flag_values=values)
+    try:
+        left = values(given)
+        config = values.config
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
+        text = re.sub(r"\s+", " ", str(error)).strip("'\" ")
+        text = re.sub(r"(?i)^flag ", "", text)
+        raise UsageError(
+            f"The command line cannot be used: {text} (--help shows what is allowed)"
+        ) from error
+    if len(left) > 1:
+        raise UsageError(f"Unexpected argument {left[1]!r}; options start with --.")
+    path = config_flags.get_config_filename(values["config"]).partition(":")[0]
+    return config, Path(path).stem, values.workdir
+
+
+def find_config(name: str) -> Path:
+    """A config file: as given, else among those that come with ncjax.
+
+    `configs/digits.py`, `digits.py` and `digits` all find the shipped digits.
+
+    Raises:
+        UsageError: listing the shipped ones.
+    """
+    if (given := Path(name)).is_file():
+        return given
+    for folder in _shipped():
+        for candidate in (folder / given.name, folder / f"{given.name}.py"):
+            if candidate.is_file():
+                return candidate
+    raise UsageError(
+        f"No config file {name!r}. Shipped: "
+        f"{', '.join('configs/' + p.name for p in shipped_configs())}."
+    )
+
+
+def shipped_configs() -> list[Path]:
+    """The config files that come with ncjax, by name."""
+    return sorted(p for folder in _shipped() for p in folder.glob("[!_]*.py"))
+
+
+def _shipped() -> list[Path]:
+    """`configs/` lies beside the package in a clone, and in it once installed."""
+    here = Path(__file__).parent
+    return [f for f in (here / "configs", here.parent / "configs") if f.is_dir()][:1]
+
+
+def _locate(argument: str) -> str:
+    """`--config=NAME[:preset]` with the path of the file."""
+    match = re.fullmatch(r"(--?config=)([^:]*)(:.*)?", argument)
+    if not match:
+        return argument
+    flag, name, preset = match.groups()
+    return f"{flag}{find_config(name)}{preset or ''}"
+
+
+def _digest(config: dict) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _help() -> str:
+    """The text above, the configs with their first lines, the fields."""
+    lines = [HELP, "Configs:"]
+    for path in shipped_configs():
+        doc = re.match(r'"""(.*?)[.\n]', path.read_text())
+        lines.append(f"  configs/{path.name:24} {doc[1] if doc else ''}")
+    from ncjax.config import describe
+
+    return "\n".join([*lines, "", describe()])
+
+
+def _refuse(error: Exception) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

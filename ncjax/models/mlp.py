@@ -1,0 +1,59 @@
+"""Multilayer perceptron."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+
+class MLP(nn.Module):
+    """Dense layers, each followed by (batch norm and) ReLU, then a linear classifier.
+
+    The output of the last hidden layer, after ReLU, is the feature vector.
+    """
+
+    num_classes: int
+    widths: tuple[int, ...] = (512, 512)
+    batch_norm: bool = True
+    dtype: jnp.dtype = jnp.float32
+    axis_name: str | None = None  # of `pmap` or `shard_map`; under `jit` leave it out
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+        """Images [n, h, w, c], normalised -> logits [n, K], features [n, d]."""
+        x = images.reshape(len(images), -1).astype(self.dtype)
+        for i, width in enumerate(self.widths, 1):
+            x = nn.Dense(width, dtype=self.dtype, name=f"dense{i}")(x)
+            if self.batch_norm:
+                x = nn.BatchNorm(
+                    use_running_average=not train,
+                    momentum=0.9,
+                    dtype=self.dtype,
+                    axis_name=self.axis_name,
+                    name=f"norm{i}",
+                )(x)
+            x = nn.relu(x)
+            self.sow("layers", f"out_dense{i}", x)
+        logits = nn.Dense(self.num_classes, dtype=self.dtype, name="classifier")(x)
+        return logits, x
+
+
+def mlp(
+    num_classes: int,
+    *,
+    widths: tuple[int, ...] = (512, 512),
+    batch_norm: bool = True,
+    dtype: jnp.dtype = jnp.float32,
+    axis_name: str | None = None,
+) -> nn.Module:
+    """MLP with hidden `widths`; the last of them is the feature width d.
+
+    Raises:
+        ValueError: if there is no hidden layer or a width is below 1.
+    """
+    if not widths or min(widths) < 1:
+        raise ValueError(
+            f"model.widths must hold at least one width, each at least 1, got {widths}."
+        )
+    return MLP(num_classes, tuple(widths), batch_norm, dtype, axis_name)

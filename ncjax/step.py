@@ -1,0 +1,142 @@
+"""The training step and the compiled epoch: pure functions of a `TrainState`.
+
+The step is written for the global view of `jax.jit`: the batch is sharded over a
+one-axis mesh, the state is replicated, and XLA inserts the communication.  Losses and
+BatchNorm statistics are therefore those of the whole batch on any number of devices.
+With `axis_name` the same step runs on per-device batches, inside `jax.pmap`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import Array, Float, Int
+
+Loss = Callable[[jax.Array, jax.Array], jax.Array]
+Step = Callable[..., tuple["TrainState", dict[str, jax.Array]]]
+
+
+@struct.dataclass
+class TrainState:
+    """All that training carries from step to step.
+
+    Random numbers are not in it: an epoch's key is folded from the seed and the number
+    of the epoch, so that a run continues exactly where it stopped.
+    """
+
+    step: Any  # [] updates done
+    params: Any
+    batch_stats: Any  # {} for a network without BatchNorm
+    opt_state: Any
+
+
+def init_state(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    key: jax.Array,
+    image_shape: tuple[int, ...],
+) -> TrainState:
+    """A new network.
+
+    Args:
+        model: of `ncjax.models`.
+        optimizer: optax transformation.
+        key: typed PRNG key.
+        image_shape: (h, w, c).
+    """
+    variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
+    params = variables["params"]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=optimizer.init(params),
+    )
+
+
+def make_train_step(
+    model: nn.Module,
+    loss: Loss,
+    optimizer: optax.GradientTransformation,
+    *,
+    axis_name: str | None = None,
+) -> Step:
+    """Builds `step(state, images, labels) -> (state, {"loss": [], "error": []})`.
+
+    Args:
+        model: of `ncjax.models`; with `axis_name` it must have been made with it too.
+        loss: (logits [n, K], labels [n]) -> [n].
+        optimizer: optax transformation.
+        axis_name: of the mapped axis when the step runs inside `jax.pmap`.
+    """
+
+    def step(
+        state: TrainState, images: Float[Array, "n h w c"], labels: Int[Array, "n"]
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        def mean_loss(params):
+            (logits, _), updates = model.apply(
+                {"params": params, "batch_stats": state.batch_stats},
+                images,
+                train=True,
+                mutable=["batch_stats"],
+            )
+            logits = logits.astype(jnp.float32)
+            return loss(logits, labels).mean(), (logits, updates)
+
+        grad = jax.value_and_grad(mean_loss, has_aux=True)
+        (value, (logits, updates)), grads = grad(state.params)
+        metrics = {"loss": value, "error": jnp.mean(logits.argmax(1) != labels)}
+        if axis_name is not None:
+            grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
+        updates_, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        state = TrainState(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates_),
+            batch_stats=updates.get("batch_stats", {}),
+            opt_state=opt_state,
+        )
+        return state, metrics
+
+    return step
+
+
+def make_epoch(
+    step: Step,
+    prepare: Callable[[jax.Array], jax.Array],
+    batch_size: int,
+    mesh: Mesh,
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """Compiles a whole epoch over a data set that lies on the devices.
+
+    Returns `epoch(state, key, images, labels) -> (state, metrics [steps])`; `state` is
+    donated.  The order is a new permutation for each key; the last n mod batch_size
+    examples of it are left out, so every step has the same shape.
+
+    Args:
+        step: from `make_train_step`.
+        prepare: raw images -> network input, for example normalisation.
+        batch_size: over all devices; must be divisible by their number.
+        mesh: one axis, "data".
+    """
+    batches = NamedSharding(mesh, P(None, "data"))
+
+    def epoch(state, key, images, labels):
+        steps = len(labels) // batch_size
+        order = jax.random.permutation(key, len(labels))[: steps * batch_size]
+        order = order.reshape(steps, batch_size)
+        order = jax.lax.with_sharding_constraint(order, batches)
+        return jax.lax.scan(
+            lambda state, rows: step(state, prepare(images[rows]), labels[rows]),
+            state,
+            order,
+        )
+
+    return jax.jit(epoch, donate_argnums=0)

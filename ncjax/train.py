@@ -1,0 +1,259 @@
+"""Train a network into the terminal phase and measure its collapse on the way."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+from ml_collections import ConfigDict
+
+from ncjax import config as configs
+from ncjax import plots
+from ncjax.checkpoints import Checkpoints
+from ncjax.data import Dataset, channel_statistics, select
+from ncjax.evaluate import make_evaluate
+from ncjax.history import History
+from ncjax.models import classifier
+from ncjax.optimizers import SCHEDULES
+from ncjax.progress import Progress
+from ncjax.step import TrainState, init_state, make_epoch, make_train_step
+from ncjax.workdir import Workdir
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says where it stopped and why."""
+
+
+def train(
+    config: ConfigDict,
+    workdir: str | os.PathLike | None = None,
+    *,
+    progress: bool = True,
+) -> History:
+    """Trains and measures as `config` says.
+
+    The same call on the same `workdir` continues from the last checkpoint and ends with
+    the same numbers as a run that was never stopped.
+
+    Args:
+        config: from `ncjax.config.default()` or a config file.
+        workdir: folder for metrics, checkpoints and the figure; None writes nothing.
+        progress: show a progress line on standard error.
+
+    Returns:
+        The metrics of all measured epochs.
+
+    Raises:
+        ConfigError, DataError, WorkdirError: before anything is compiled or written.
+        TrainingError: if the loss is no longer finite.
+    """
+    configs.validate(config)
+    dataset = load_data(config)
+    experiment = build(config, dataset)
+    run = None if workdir is None else Workdir(workdir, configs.resolved(config))
+    state = experiment.init()
+    checkpoints, start, rows = None, 0, []
+    if run is not None:
+        checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
+        start = checkpoints.latest or 0
+        if start:
+            state = checkpoints.load(start, state)
+        rows = run.resume(start)
+    history = History(
+        [row for row in rows if "nc/nc1" in row], None if run is None else run.path
+    )
+    bar = Progress(config.num_epochs, start, enabled=progress)
+    try:
+        _loop(config, experiment, state, start, history, run, checkpoints, bar)
+    finally:
+        bar.close()
+        if run is not None and checkpoints is not None:
+            checkpoints.close()
+            run.close()
+    if run is not None:
+        plots.save(plots.collapse(history), run.path / "collapse.png")
+    return history
+
+
+def _loop(
+    config: ConfigDict,
+    experiment: Experiment,
+    state: TrainState,
+    start: int,
+    history: History,
+    run: Workdir | None,
+    checkpoints: Checkpoints | None,
+    bar: Progress,
+) -> None:
+    """Epochs start+1 ... num_epochs.
+
+    An epoch is read only after the next was dispatched, so the device does not wait for
+    the host, except before a checkpoint: what is saved is known to be finite.
+    """
+    measured = set(measured_epochs(config))
+    every = config.checkpoint.every_epochs or math.ceil(config.num_epochs / 10)
+    pending: tuple[int, dict, dict] | None = None
+
+    def read() -> None:
+        nonlocal pending
+        if pending is None:
+            return
+        (epoch, steps, metrics), pending = pending, None
+        losses = np.asarray(steps["loss"])
+        if not np.isfinite(losses).all():
+            first = int(np.argmin(np.isfinite(losses)))
+            last_good = None if checkpoints is None else checkpoints.latest
+            saved = (
+                f"The last good checkpoint is that of epoch {last_good}"
+                if last_good
+                else "There is no checkpoint yet"
+            )
+            raise TrainingError(
+                f"The loss became {losses[first]} in epoch {epoch}, at step "
+                f"{(epoch - 1) * len(losses) + first + 1}. {saved}. Try a lower "
+                f"config.optimizer.learning_rate (now "
+                f"{config.optimizer.learning_rate})."
+            )
+        row = {
+            "epoch": epoch,
+            "running/loss": float(losses.mean()),
+            "running/error": float(np.mean(steps["error"])),
+        } | {name: float(value) for name, value in jax.device_get(metrics).items()}
+        if metrics:
+            history.rows.append(row)
+        if run is not None:
+            run.write(row)
+        shown = {"loss": row["running/loss"], "error": row["running/error"]}
+        if history.rows:
+            shown["NC1"] = history.rows[-1]["nc/nc1"]
+        bar.update(epoch, shown)
+
+    for epoch in range(start + 1, config.num_epochs + 1):
+        state, steps = experiment.epoch(state, epoch)
+        metrics = experiment.evaluate(state) if epoch in measured else {}
+        read()
+        pending = (epoch, steps, metrics)
+        if epoch == config.num_epochs or epoch % every == 0:
+            read()
+            if checkpoints is not None:
+                checkpoints.save(epoch, state)
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """The compiled pieces of a run, closed over its data.
+
+    Attributes:
+        init: () -> a new `TrainState`, replicated over the devices.
+        epoch: (state, number) -> state, {"loss": [steps], "error": [steps]}; the given
+            state is donated.
+        evaluate: state -> metrics over the whole training and test sets.
+    """
+
+    init: Callable[[], TrainState]
+    epoch: Callable[[TrainState, int], tuple[TrainState, dict[str, jax.Array]]]
+    evaluate: Callable[[TrainState], dict[str, jax.Array]]
+
+
+def build(config: ConfigDict, dataset: Dataset) -> Experiment:
+    """Puts the data on all devices and makes the functions of a run.
+
+    Raises:
+        ConfigError: if the batch does not fit the data or the devices.
+    """
+    devices = jax.device_count()
+    _check_batch(config, dataset, devices)
+    mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
+    everywhere = NamedSharding(mesh, P())
+    train_set, test_set = (
+        jax.device_put((np.asarray(part.images), part.labels), everywhere)
+        for part in (dataset.train, dataset.test)
+    )
+    mean, std = channel_statistics(dataset.train.images)
+
+    def prepare(images: jax.Array) -> jax.Array:
+        return (images.astype(jnp.float32) - mean) / std
+
+    model = configs.bind(config, "model")(
+        num_classes=dataset.num_classes,
+        dtype=configs.COMPUTE_DTYPES[config.compute_dtype],
+    )
+    loss = configs.bind(config, "loss")
+    steps_per_epoch = len(dataset.train.labels) // config.batch_size
+    schedule = SCHEDULES[config.optimizer.schedule](
+        config.optimizer.learning_rate, config.num_epochs, steps_per_epoch
+    )
+    optimizer = configs.bind(config, "optimizer")(schedule)
+    key = jax.random.key(config.seed)
+    init = jax.jit(
+        lambda: init_state(model, optimizer, key, dataset.image_shape),
+        out_shardings=everywhere,
+    )
+
+    def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return model.apply(variables, prepare(images), train=False)
+
+    abstract = jax.eval_shape(init)
+    variables = {"params": abstract.params, "batch_stats": abstract.batch_stats}
+    image = jax.ShapeDtypeStruct((1, *dataset.image_shape), train_set[0].dtype)
+    _, features = jax.eval_shape(forward, variables, image)
+    examples = len(dataset.train.labels) + len(dataset.test.labels)
+    needed = examples * features.shape[1] * features.dtype.itemsize / devices
+    evaluate = make_evaluate(
+        forward,
+        classifier,
+        loss,
+        mesh,
+        num_classes=dataset.num_classes,
+        feature_dim=features.shape[1],
+        batch_size=config.eval.batch_size,
+        buffer=needed <= config.eval.buffer_mb * 2**20,
+    )
+    step = make_train_step(model, loss, optimizer)
+    run_epoch = make_epoch(step, prepare, config.batch_size, mesh)
+    return Experiment(
+        init=init,
+        epoch=lambda state, number: run_epoch(
+            state, jax.random.fold_in(key, number), *train_set
+        ),
+        evaluate=lambda state: evaluate(
+            {"params": state.params, "batch_stats": state.batch_stats},
+            train_set,
+            test_set,
+        ),
+    )
+
+
+def load_data(config: ConfigDict) -> Dataset:
+    """The data set of a configuration, cut as it says."""
+    return select(configs.bind(config, "data")(), **configs.select_options(config))
+
+
+def measured_epochs(config: ConfigDict) -> list[int]:
+    """Epochs after which to measure: as given, or log-spaced, with the first and last."""
+    if config.eval.epochs:
+        return sorted({*config.eval.epochs, config.num_epochs})
+    points = np.geomspace(1, config.num_epochs, config.eval.num_points)
+    return sorted({int(round(p)) for p in points})
+
+
+def _check_batch(config: ConfigDict, dataset: Dataset, devices: int) -> None:
+    n = len(dataset.train.labels)
+    if config.batch_size > n:
+        raise configs.ConfigError(
+            f"config.batch_size = {config.batch_size} is larger than the training set "
+            f"of {n} examples. Choose a batch of at most {n}."
+        )
+    if config.batch_size % devices:
+        raise configs.ConfigError(
+            f"config.batch_size = {config.batch_size} cannot be divided evenly over "
+            f"{devices} devices. Choose a multiple of {devices}."
+        )

@@ -1,0 +1,136 @@
+"""The folder of a run: config.json, metrics.jsonl, TensorBoard events, checkpoints.
+
+    config.json      the configuration, written once
+    metrics.jsonl    a line for each epoch, measured epochs with all metrics
+    checkpoints/     Orbax, numbered by epoch
+    events.out.*     TensorBoard
+    collapse.png     the curves
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+# Where the data lie does not change what is computed.
+_MAY_DIFFER = {("data", "dir")}
+
+
+class WorkdirError(ValueError):
+    """A folder that cannot hold this run; the message says why and what to do."""
+
+
+class Workdir:
+    """Opens the folder of a new run, or of the same run started before."""
+
+    def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
+        """Claims the folder for `config`.
+
+        Raises:
+            WorkdirError: if the folder cannot be written, holds something else, or
+                holds a run of another configuration.
+        """
+        self.path = Path(path).expanduser().absolute()
+        written = self.path / "config.json"
+        try:
+            if written.exists():
+                _check_same(json.loads(written.read_text()), config, self.path)
+            elif self.path.exists() and any(self.path.iterdir()):
+                raise WorkdirError(
+                    f"The workdir {self.path} is not empty and holds no run of ncjax. "
+                    "Choose another with --workdir."
+                )
+            self.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.path):
+                pass
+            if not written.exists():
+                write_atomically(written, json.dumps(config, indent=2) + "\n")
+        except json.JSONDecodeError as error:
+            raise WorkdirError(
+                f"{written} is not readable as JSON ({error}). Choose another workdir."
+            ) from error
+        except OSError as error:
+            raise WorkdirError(
+                f"The workdir {self.path} cannot be written: {error.strerror}. "
+                "Choose another with --workdir."
+            ) from error
+        self.checkpoints = self.path / "checkpoints"
+        self._metrics = self.path / "metrics.jsonl"
+        self._board: SummaryWriter | None = None
+
+    def resume(self, epoch: int) -> list[dict[str, float]]:
+        """Drops what was written after `epoch`; returns the rows up to it."""
+        lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
+        rows = [row for row in map(_parse, lines) if row and row["epoch"] <= epoch]
+        write_atomically(self._metrics, "".join(map(_dump, rows)))
+        self._board = SummaryWriter(str(self.path), purge_step=epoch + 1)
+        return rows
+
+    def write(self, row: dict[str, float]) -> None:
+        """Appends a row to metrics.jsonl and to TensorBoard."""
+        with self._metrics.open("a") as file:
+            file.write(_dump(row))
+        assert self._board is not None, "call resume first"
+        for name, value in row.items():
+            if name != "epoch":
+                self._board.add_scalar(name, value, int(row["epoch"]))
+
+    def close(self) -> None:
+        """Flushes TensorBoard."""
+        if self._board is not None:
+            self._board.close()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(file.name, path)
+
+
+def _dump(row: dict[str, float]) -> str:
+    """One line of strict JSON: numbers that are not finite become null."""
+    finite = {k: v if math.isfinite(v) else None for k, v in row.items()}
+    return json.dumps(finite) + "\n"
+
+
+def _parse(line: str) -> dict[str, float] | None:
+    """A row; None for a last line that a killed run left unfinished."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return {k: math.nan if v is None else v for k, v in row.items()}
+
+
+def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
+    """Raises `WorkdirError` naming the fields in which two configurations differ."""
+    old, new = _flat(old), json.loads(json.dumps(_flat(new)))
+    differ = [
+        f"{name} ({old.get(name)!r} there, {new.get(name)!r} now)"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and tuple(name.split(".")) not in _MAY_DIFFER
+    ]
+    if differ:
+        raise WorkdirError(
+            f"The workdir {path} holds a run of another configuration; they differ in "
+            f"{', '.join(differ)}. Choose another with --workdir."
+        )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            out |= _flat(value, f"{prefix}{name}.")
+        else:
+            out[prefix + name] = value
+    return out
