@@ -72,6 +72,9 @@ def default() -> ConfigDict:
     config.eval.num_points = 50  # at most so many log-spaced epochs
     config.eval.batch_size = 1000  # examples per forward pass, over all devices
     config.eval.buffer_mb = 4096  # MiB of features a device may hold for one pass
+    config.eval.layers = "last"  # or "all": measure the output of every block
+    config.eval.pool = "mean"  # or "flatten": how a feature map becomes a vector
+    config.eval.scatter = False  # keep the d x d scatter too, for VCI
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_epochs = 0  # epochs between checkpoints; 0: ten in a run
@@ -122,6 +125,8 @@ def validate(config: ConfigDict) -> None:
         )
     choose("compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
     choose("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
+    choose("eval.layers", config.eval.layers, ("last", "all"))
+    choose("eval.pool", config.eval.pool, ("mean", "flatten"))
     for section, (registry, _, _) in SECTIONS.items():
         choose(f"{section}.name", config[section].name, registry)
         _check_unused(config, section)

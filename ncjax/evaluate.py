@@ -6,8 +6,8 @@ are always those of the training set.
 
 Where the features of both sets fit on the devices (`buffer=True`) there is one forward
 pass: the features stay, and once the class means are known they are projected on the
-K-1 directions of the means, which is all that NC1 needs.  Otherwise `ClassMoments` with
-a d x d scatter is streamed, and NC4 takes a second forward pass.
+K-1 directions of the means, which is all that NC1 needs.  Otherwise the means are
+streamed first, and a second forward pass takes the projections and NC4.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from jax.sharding import PartitionSpec as P
 from ncjax import collapse
 from ncjax.moments import ClassMoments, class_moments
 
-Forward = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array]]
+Features = dict[str, jax.Array]  # layer -> [n, d of the layer]
+Forward = Callable[[Any, jax.Array], tuple[jax.Array, Features]]
 Arrays = tuple[jax.Array, jax.Array]  # images [n, h, w, c], labels [n]
+
+LAST = "features"  # the layer that the classifier sees
 _AXIS = "data"
 
 
 class _Batch(NamedTuple):
     """What one forward pass leaves of a batch; leading axes are examples."""
 
-    features: jax.Array  # [n, d]
+    features: Features
     labels: jax.Array  # [n]
     weights: jax.Array  # [n] 1, or 0 for padding
     decisions: jax.Array  # [n] argmax of the logits
@@ -45,23 +48,27 @@ def make_evaluate(
     mesh: Mesh,
     *,
     num_classes: int,
-    feature_dim: int,
     batch_size: int,
-    buffer: bool,
+    buffer: bool = True,
+    scatter: bool = False,
 ) -> Callable[[Mapping, Arrays, Arrays], dict[str, jax.Array]]:
     """Builds `evaluate(variables, train, test) -> {metric: []}`, compiled.
 
+    Metrics are named `nc/...` for the features that the classifier sees,
+    `layers/NAME/...` for those of other layers, `train/...` and `test/...`.
+
     Args:
-        forward: (variables, raw images [n, h, w, c]) -> logits [n, K], features [n, d],
-            in evaluation mode.
+        forward: (variables, raw images [n, h, w, c]) -> logits [n, K] and the features
+            of each layer [n, d], of which `LAST` must be one, in evaluation mode.
         classifier: params -> W [K, d], b [K].
         loss: (logits [n, K], labels [n]) -> [n].
         mesh: one axis, "data"; variables and data are replicated over it.
         num_classes: K.
-        feature_dim: d.
         batch_size: examples per forward pass, over all devices; rounded up to a
             multiple of their number.
         buffer: keep all features on the devices, for one forward pass in all.
+        scatter: also keep the d x d within-class scatter of the last layer, for the
+            metrics that need all of it (VCI).
     """
     devices = mesh.devices.size
     local_size = -(-batch_size // devices)
@@ -87,23 +94,27 @@ def make_evaluate(
             rows,
         )
 
-    def second_look(batch: _Batch, moments: ClassMoments):
+    def kind(layer):
+        return "pooled" if scatter and layer == LAST else "none"
+
+    def second_look(batch: _Batch, moments: dict[str, ClassMoments]):
         """Sums over a batch that need the final class means, and its total weight."""
-        nearest = collapse.nearest_mean(batch.features, moments)
-        values = {
-            "loss": batch.loss,
-            "error": batch.decisions != batch.labels,
-            "nc4": batch.decisions != nearest,
-            "ncc_accuracy": nearest == batch.labels,
-        }
         total = batch.weights.sum()
-        _, directions = collapse.between_basis(moments)
-        within = collapse.directional_variance(
-            batch.features, batch.labels, moments, directions, batch.weights
-        )
+        right = batch.decisions == batch.labels
+        values = {"loss": batch.loss, "error": ~right}
+        within = {}
+        for layer, features in batch.features.items():
+            nearest = collapse.nearest_mean(features, moments[layer])
+            values[f"{layer}/nc4"] = batch.decisions != nearest
+            values[f"{layer}/ncc_accuracy"] = nearest == batch.labels
+            _, directions = collapse.between_basis(moments[layer])
+            variance = collapse.directional_variance(
+                features, batch.labels, moments[layer], directions, batch.weights
+            )
+            # Nothing but padding: 0 examples have no mean.
+            within[f"{layer}/within"] = jnp.where(total > 0, total * variance, 0)
         sums = {name: jnp.sum(v * batch.weights) for name, v in values.items()}
-        # Nothing but padding: 0 examples have no mean.
-        return sums | {"within": jnp.where(total > 0, total * within, 0)}, total
+        return sums | within, total
 
     def all_means(sums, total):
         """Means over all devices, from sums over this one."""
@@ -116,19 +127,30 @@ def make_evaluate(
             return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
         batch = collect(train)
-        moments = class_moments(
-            batch.features, batch.labels, num_classes, batch.weights, scatter="none"
-        ).all_reduce(_AXIS)
+        moments = {
+            layer: class_moments(
+                features, batch.labels, num_classes, batch.weights, scatter=kind(layer)
+            ).all_reduce(_AXIS)
+            for layer, features in batch.features.items()
+        }
         on_train = all_means(*second_look(batch, moments))
         return moments, on_train, all_means(*second_look(collect(test), moments))
 
     def streamed(variables, train, test):
-        def accumulate(moments, b):
-            return moments.update(b.features, b.labels, b.weights), None
+        _, widths = jax.eval_shape(forward, variables, train[0][:1])
+        empty = {
+            layer: ClassMoments.empty(num_classes, f.shape[1], scatter=kind(layer))
+            for layer, f in widths.items()
+        }
 
-        empty = ClassMoments.empty(num_classes, feature_dim)
-        moments, _ = sweep(variables, train, empty, accumulate)
-        moments = moments.all_reduce(_AXIS)
+        def accumulate(moments, b):
+            return {
+                layer: m.update(b.features[layer], b.labels, b.weights)
+                for layer, m in moments.items()
+            }, None
+
+        local, _ = sweep(variables, train, empty, accumulate)
+        moments = {layer: m.all_reduce(_AXIS) for layer, m in local.items()}
 
         def again(data):
             _, looked = sweep(
@@ -141,15 +163,25 @@ def make_evaluate(
     def evaluate(variables, train, test):
         work = buffered if buffer else streamed
         moments, on_train, on_test = work(variables, train, test)
-        nc = collapse.measure(
-            moments,
-            *classifier(variables["params"]),
-            directional=on_train.pop("within"),
-        )
-        nc["nc4"] = on_train.pop("nc4")
-        on_test["nc1"] = collapse.nc1(moments, directional=on_test.pop("within"))
-        named = {"nc": nc, "train": on_train, "test": on_test}
-        return {f"{a}/{b}": v for a, values in named.items() for b, v in values.items()}
+        found = {}
+        for layer, m in moments.items():
+            last = layer == LAST
+            head = classifier(variables["params"]) if last else ()
+            within = on_train[f"{layer}/within"]
+            metrics = collapse.measure(m, *head, directional=within)
+            metrics["nc4"] = on_train[f"{layer}/nc4"]
+            held_out = {
+                "nc1": collapse.nc1(m, directional=on_test[f"{layer}/within"]),
+                "nc4": on_test[f"{layer}/nc4"],
+                "ncc_accuracy": on_test[f"{layer}/ncc_accuracy"],
+            }
+            prefix = "" if last else f"layers/{layer}/"
+            found |= {f"{prefix}nc/{k}": v for k, v in metrics.items()}
+            found |= {f"{prefix}test/{k}": v for k, v in held_out.items()}
+            found[f"{prefix}train/ncc_accuracy"] = on_train[f"{layer}/ncc_accuracy"]
+        for split, means in (("train", on_train), ("test", on_test)):
+            found |= {f"{split}/{k}": means[k] for k in ("loss", "error")}
+        return found
 
     # No gradient passes through this shard_map, and everything returned is replicated
     # by construction, so the replication check is not needed.

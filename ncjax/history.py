@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+Row = dict[str, int | float]  # "epoch" and the metrics measured after it
+
 # Metric -> how people read it.  Means are always the training set's, so NC2 and NC3
 # have no test value.
 _TABLE = (
@@ -28,7 +30,7 @@ class History:
         workdir: where the run was written, or None.
     """
 
-    rows: list[dict[str, float]]
+    rows: list[Row]
     workdir: Path | None = None
 
     def __getitem__(self, name: str) -> np.ndarray:
@@ -80,7 +82,7 @@ class History:
         return self.table() if self.rows else "Nothing was measured."
 
 
-def _cell(row: dict[str, float], key: str | None) -> str:
+def _cell(row: Row, key: str | None) -> str:
     """Three digits; a dash where there is nothing to say."""
     value = row.get(key) if key else None
     if value is None:

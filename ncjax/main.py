@@ -73,19 +73,21 @@ def parse(argv: list[str]) -> tuple[ConfigDict, str, str]:
     """
     given = [_locate(argument) for argument in argv]
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file(
-        "config", str(find_config("digits.py")), "config file", flag_values=values
-    )
     flags.DEFINE_string("workdir", "", "folder of the run", flag_values=values)
     try:
+        config_flags.DEFINE_config_file(
+            "config",
+            str(find_config("digits.py")),
+            "config file",
+            flag_values=values,
+            sys_argv=given,
+        )
         left = values(given)
         config = values.config
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError) as error:
-        text = re.sub(r"\s+", " ", str(error)).strip("'\" ")
-        text = re.sub(r"(?i)^flag ", "", text)
-        raise UsageError(
-            f"The command line cannot be used: {text} (--help shows what is allowed)"
-        ) from error
+    except (AttributeError, KeyError) as error:
+        raise UsageError(_unknown_field(given)) from error
+    except (flags.Error, TypeError, ValueError) as error:
+        raise UsageError(_explain(error)) from error
     if len(left) > 1:
         raise UsageError(f"Unexpected argument {left[1]!r}; options start with --.")
     path = config_flags.get_config_filename(values["config"]).partition(":")[0]
@@ -130,6 +132,32 @@ def _locate(argument: str) -> str:
         return argument
     flag, name, preset = match.groups()
     return f"{flag}{find_config(name)}{preset or ''}"
+
+
+def _unknown_field(argv: list[str]) -> str:
+    """Names the first override whose field does not exist, and those that do."""
+    from ncjax.config import default
+
+    for argument in argv:
+        node = default().to_dict()
+        for part in argument.partition("=")[0].removeprefix("--").split(".")[1:]:
+            if not isinstance(node, dict) or part not in node:
+                allowed = sorted(node) if isinstance(node, dict) else ["no fields"]
+                return f"Unknown field in {argument!r}. Available: {', '.join(allowed)}."
+            node = node[part]
+    return f"A field in {argv[1:]} does not exist; --help lists all."
+
+
+def _explain(error: Exception) -> str:
+    """The error of a flag in one line; of a config file its last line and place."""
+    lines = str(error).strip().splitlines()
+    if "Error whilst parsing config file" in str(error):
+        places = [line.strip() for line in lines if line.strip().startswith("File ")]
+        place = re.sub(r", in .*", "", places[-1]) if places else ""
+        mistake = lines[-1].removeprefix("ncjax.config.ConfigError: ")
+        return f"The config file cannot be used: {mistake} ({place})"
+    text = " ".join(line.strip() for line in lines)
+    return f"The command line cannot be used: {text} (--help shows what is allowed)"
 
 
 def _digest(config: dict) -> str:

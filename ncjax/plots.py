@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -25,7 +26,8 @@ def collapse(history: History) -> Figure:
     """Error, loss and NC1-NC4 over epochs, log axes, terminal phase shaded.
 
     Values of 0 cannot stand on a log axis: they are drawn as hollow points on the lower
-    edge.  NC1 under its rounding floor is drawn hollow too.
+    edge.  When NC1 comes near the value that rounding of the features alone would give,
+    that floor is drawn too.
     """
     figure = Figure(figsize=(11, 6.2), layout="constrained")
     axes = figure.subplots(2, 3, sharex=True).T.ravel()
@@ -40,8 +42,12 @@ def collapse(history: History) -> Figure:
         _curve(axis, epochs, history[train], _TRAIN, "train")
         if test in history.rows[0]:
             _curve(axis, epochs, history[test], _TEST, "test")
-        if train == "nc/nc1" and (floor > 0).any():
-            axis.plot(epochs, floor, ":", color=_FLOOR, lw=1.2, label="rounding floor")
+        if train == "nc/nc1" and (history[train] < 100 * floor).any():
+            axis.plot(epochs, floor, ":", color=_FLOOR, lw=1.4)
+            axis.fill_between(epochs, floor, axis.get_ylim()[0], color="#eeeeee")
+            axis.text(
+                epochs[0], floor[0], " under the rounding of the features", fontsize=8
+            )
         axis.set_title(title, fontsize=10, loc="left")
         axis.grid(True, which="major", color="#e6e6e6", lw=0.6)
         if history.terminal_epoch is not None:
@@ -60,6 +66,46 @@ def collapse(history: History) -> Figure:
             x=0.99,
             ha="right",
         )
+    return figure
+
+
+def layers(history: History) -> Figure:
+    """NC1, NC2, NC4 and nearest-mean accuracy over the depth of the network.
+
+    One line for each of some measured epochs, the last one darkest.  Needs a run with
+    `config.eval.layers = "all"`.
+
+    Raises:
+        ValueError: if the layers were not measured.
+    """
+    names = sorted(
+        {k.split("/")[1] for k in history.rows[0] if k.startswith("layers/")}
+    )
+    if not names:
+        raise ValueError("No layers were measured; set config.eval.layers = 'all'.")
+    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    panels = (
+        ("nc/nc1", "NC1  within / between class variance", True),
+        ("nc/nc2", "NC2  distance to a simplex ETF", False),
+        ("nc/nc4", "NC4  not the nearest class mean", False),
+        ("train/ncc_accuracy", "Accuracy of the nearest class mean", False),
+    )
+    chosen = np.unique(np.linspace(0, len(history.rows) - 1, 5).round().astype(int))
+    depth = np.arange(1, len(names) + 1)
+    axes = figure.subplots(1, len(panels))
+    for axis, (key, title, log) in zip(axes, panels, strict=True):
+        for i, row in enumerate(chosen):
+            values = [history.rows[row][f"layers/{name}/{key}"] for name in names]
+            shade = colormaps["Blues"](0.3 + 0.7 * (i + 1) / len(chosen))
+            epoch = f"epoch {history.rows[row]['epoch']:.0f}"
+            axis.plot(depth, values, "o-", color=shade, ms=3, lw=1.4, label=epoch)
+        axis.set_title(title, fontsize=9, loc="left")
+        axis.set_xticks(depth, [n[3:] for n in names], rotation=60, ha="right")
+        axis.tick_params(labelsize=8)
+        axis.grid(True, color="#e6e6e6", lw=0.6)
+        if log:
+            axis.set_yscale("log")
+    axes[0].legend(frameon=False, fontsize=8)
     return figure
 
 

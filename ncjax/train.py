@@ -5,23 +5,24 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, NamedSharding
+from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from ncjax import config as configs
 from ncjax import plots
 from ncjax.checkpoints import Checkpoints
-from ncjax.data import Dataset, channel_statistics, select
-from ncjax.evaluate import make_evaluate
+from ncjax.data import DataError, Dataset, channel_statistics, select
+from ncjax.evaluate import LAST, Features, make_evaluate
 from ncjax.history import History
-from ncjax.models import classifier
+from ncjax.models import classifier, layer_outputs
 from ncjax.optimizers import SCHEDULES
 from ncjax.progress import Progress
 from ncjax.step import TrainState, init_state, make_epoch, make_train_step
@@ -36,6 +37,7 @@ def train(
     config: ConfigDict,
     workdir: str | os.PathLike | None = None,
     *,
+    devices: Sequence[jax.Device] | None = None,
     progress: bool = True,
 ) -> History:
     """Trains and measures as `config` says.
@@ -46,6 +48,7 @@ def train(
     Args:
         config: from `ncjax.config.default()` or a config file.
         workdir: folder for metrics, checkpoints and the figure; None writes nothing.
+        devices: to train on, by default all; the result does not depend on them.
         progress: show a progress line on standard error.
 
     Returns:
@@ -57,7 +60,7 @@ def train(
     """
     configs.validate(config)
     dataset = load_data(config)
-    experiment = build(config, dataset)
+    experiment = build(config, dataset, devices)
     run = None if workdir is None else Workdir(workdir, configs.resolved(config))
     state = experiment.init()
     checkpoints, start, rows = None, 0, []
@@ -80,6 +83,8 @@ def train(
             run.close()
     if run is not None:
         plots.save(plots.collapse(history), run.path / "collapse.png")
+        if config.eval.layers == "all":
+            plots.save(plots.layers(history), run.path / "layers.png")
     return history
 
 
@@ -163,18 +168,27 @@ class Experiment:
     evaluate: Callable[[TrainState], dict[str, jax.Array]]
 
 
-def build(config: ConfigDict, dataset: Dataset) -> Experiment:
-    """Puts the data on all devices and makes the functions of a run.
+def build(
+    config: ConfigDict,
+    dataset: Dataset,
+    devices: Sequence[jax.Device] | None = None,
+) -> Experiment:
+    """Puts the data on the devices and makes the functions of a run.
+
+    Args:
+        config: a valid configuration.
+        dataset: to train on, whatever `config.data` says.
+        devices: by default all.
 
     Raises:
         ConfigError: if the batch does not fit the data or the devices.
     """
-    devices = jax.device_count()
-    _check_batch(config, dataset, devices)
-    mesh = jax.make_mesh((devices,), ("data",), axis_types=(AxisType.Auto,))
+    devices = jax.devices() if devices is None else devices
+    _check_batch(config, dataset, len(devices))
+    mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     everywhere = NamedSharding(mesh, P())
     train_set, test_set = (
-        jax.device_put((np.asarray(part.images), part.labels), everywhere)
+        jax.device_put((np.asarray(part.images), np.asarray(part.labels)), everywhere)
         for part in (dataset.train, dataset.test)
     )
     mean, std = channel_statistics(dataset.train.images)
@@ -187,9 +201,10 @@ def build(config: ConfigDict, dataset: Dataset) -> Experiment:
         dtype=configs.COMPUTE_DTYPES[config.compute_dtype],
     )
     loss = configs.bind(config, "loss")
-    steps_per_epoch = len(dataset.train.labels) // config.batch_size
     schedule = SCHEDULES[config.optimizer.schedule](
-        config.optimizer.learning_rate, config.num_epochs, steps_per_epoch
+        config.optimizer.learning_rate,
+        config.num_epochs,
+        len(dataset.train) // config.batch_size,
     )
     optimizer = configs.bind(config, "optimizer")(schedule)
     key = jax.random.key(config.seed)
@@ -197,44 +212,63 @@ def build(config: ConfigDict, dataset: Dataset) -> Experiment:
         lambda: init_state(model, optimizer, key, dataset.image_shape),
         out_shardings=everywhere,
     )
+    step = make_train_step(model, loss, optimizer)
+    run_epoch = make_epoch(step, prepare, config.batch_size, mesh)
 
-    def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return model.apply(variables, prepare(images), train=False)
+    def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, Features]:
+        images, inner = prepare(images), {}
+        if config.eval.layers == "all":
+            logits, features, inner = layer_outputs(
+                model, variables, images, config.eval.pool
+            )
+        else:
+            logits, features = model.apply(variables, images, train=False)
+        return logits, {LAST: features, **inner}
 
     abstract = jax.eval_shape(init)
-    variables = {"params": abstract.params, "batch_stats": abstract.batch_stats}
     image = jax.ShapeDtypeStruct((1, *dataset.image_shape), train_set[0].dtype)
-    _, features = jax.eval_shape(forward, variables, image)
-    examples = len(dataset.train.labels) + len(dataset.test.labels)
-    needed = examples * features.shape[1] * features.dtype.itemsize / devices
+    _, layers = jax.eval_shape(forward, _variables(abstract), image)
+    per_example = sum(x.size * x.dtype.itemsize for x in layers.values())
+    examples = len(dataset.train) + len(dataset.test)
+    buffer = per_example * examples / len(devices) <= config.eval.buffer_mb * 2**20
+    if not buffer:
+        print(
+            f"The features of {examples} examples do not fit in config.eval.buffer_mb "
+            f"= {config.eval.buffer_mb}: each measurement takes two forward passes.",
+            file=sys.stderr,
+        )
     evaluate = make_evaluate(
         forward,
         classifier,
         loss,
         mesh,
         num_classes=dataset.num_classes,
-        feature_dim=features.shape[1],
         batch_size=config.eval.batch_size,
-        buffer=needed <= config.eval.buffer_mb * 2**20,
+        buffer=buffer,
+        scatter=config.eval.scatter,
     )
-    step = make_train_step(model, loss, optimizer)
-    run_epoch = make_epoch(step, prepare, config.batch_size, mesh)
     return Experiment(
         init=init,
         epoch=lambda state, number: run_epoch(
             state, jax.random.fold_in(key, number), *train_set
         ),
-        evaluate=lambda state: evaluate(
-            {"params": state.params, "batch_stats": state.batch_stats},
-            train_set,
-            test_set,
-        ),
+        evaluate=lambda state: evaluate(_variables(state), train_set, test_set),
     )
+
+
+def _variables(state: TrainState) -> dict[str, Any]:
+    return {"params": state.params, "batch_stats": state.batch_stats}
 
 
 def load_data(config: ConfigDict) -> Dataset:
     """The data set of a configuration, cut as it says."""
-    return select(configs.bind(config, "data")(), **configs.select_options(config))
+    try:
+        dataset = configs.bind(config, "data")()
+        return select(dataset, **configs.select_options(config))
+    except DataError:
+        raise
+    except ValueError as error:  # an option out of its range
+        raise configs.ConfigError(f"config.data: {error}") from error
 
 
 def measured_epochs(config: ConfigDict) -> list[int]:
@@ -246,7 +280,7 @@ def measured_epochs(config: ConfigDict) -> list[int]:
 
 
 def _check_batch(config: ConfigDict, dataset: Dataset, devices: int) -> None:
-    n = len(dataset.train.labels)
+    n = len(dataset.train)
     if config.batch_size > n:
         raise configs.ConfigError(
             f"config.batch_size = {config.batch_size} is larger than the training set "

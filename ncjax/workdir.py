@@ -18,6 +18,8 @@ from typing import Any
 
 from tensorboardX import SummaryWriter
 
+from ncjax.history import Row
+
 # Where the data lie does not change what is computed.
 _MAY_DIFFER = {("data", "dir")}
 
@@ -64,7 +66,7 @@ class Workdir:
         self._metrics = self.path / "metrics.jsonl"
         self._board: SummaryWriter | None = None
 
-    def resume(self, epoch: int) -> list[dict[str, float]]:
+    def resume(self, epoch: int) -> list[Row]:
         """Drops what was written after `epoch`; returns the rows up to it."""
         lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
         rows = [row for row in map(_parse, lines) if row and row["epoch"] <= epoch]
@@ -72,7 +74,7 @@ class Workdir:
         self._board = SummaryWriter(str(self.path), purge_step=epoch + 1)
         return rows
 
-    def write(self, row: dict[str, float]) -> None:
+    def write(self, row: Row) -> None:
         """Appends a row to metrics.jsonl and to TensorBoard."""
         with self._metrics.open("a") as file:
             file.write(_dump(row))
@@ -96,13 +98,13 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(file.name, path)
 
 
-def _dump(row: dict[str, float]) -> str:
+def _dump(row: Row) -> str:
     """One line of strict JSON: numbers that are not finite become null."""
     finite = {k: v if math.isfinite(v) else None for k, v in row.items()}
     return json.dumps(finite) + "\n"
 
 
-def _parse(line: str) -> dict[str, float] | None:
+def _parse(line: str) -> Row | None:
     """A row; None for a last line that a killed run left unfinished."""
     try:
         row = json.loads(line)

@@ -18,6 +18,8 @@ from ncjax.collapse.means import centred_means, class_weights, global_mean
 from ncjax.collapse.tiles import dot
 from ncjax.moments import ClassMoments
 
+Scalar = float | Float[Array, ""]
+
 
 class MSEDecomposition(NamedTuple):
     """Parts of the regularised MSE loss, each at least 0; they sum to it."""
@@ -29,9 +31,9 @@ class MSEDecomposition(NamedTuple):
 
 def ridge_classifier(
     moments: ClassMoments,
-    weight_decay: float,
+    weight_decay: Scalar,
     *,
-    bias_decay: float | None = None,
+    bias_decay: Scalar | None = None,
     use_bias: bool = True,
 ) -> tuple[Float[Array, "K d"], Float[Array, "K"]]:
     """The classifier W [K, d] and bias b [K] of least regularised MSE loss.
@@ -49,9 +51,9 @@ def mse_decomposition(
     moments: ClassMoments,
     classifier: Float[Array, "K d"],
     bias: Float[Array, "K"] | None,
-    weight_decay: float,
+    weight_decay: Scalar,
     *,
-    bias_decay: float | None = None,
+    bias_decay: Scalar | None = None,
 ) -> MSEDecomposition:
     """Splits the regularised MSE loss of a last layer into three parts.
 

@@ -22,17 +22,18 @@ from ncjax.collapse.tiles import dot, norm, safe_divide
 from ncjax.moments import ClassMoments
 
 
-def means_and_classifier(moments, classifier, weighting, center_classifier):
-    """Mc and W [K, d] over the present classes, scaled, and the mask [K]."""
+def means_and_classifier(moments, classifier, weighting, center, *, scaled=True):
+    """Mc and W [K, d] over the present classes, and the mask [K]."""
     if classifier.shape != (moments.num_classes, moments.feature_dim):
         raise ValueError(
             f"The classifier has shape {classifier.shape}, the moments need [K, d] = "
             f"{(moments.num_classes, moments.feature_dim)} (transpose a Linen kernel)."
         )
     present = present_classes(moments)
-    means, _ = select_rows(centred_means(moments, global_mean=weighting), present)
+    means = centred_means(moments, global_mean=weighting)
     classifier = classifier.astype(means.dtype)
-    classifier, _ = select_rows(classifier, present, center=center_classifier)
+    means, _ = select_rows(means, present, scaled=scaled)
+    classifier, _ = select_rows(classifier, present, center=center, scaled=scaled)
     return means, classifier, present
 
 
@@ -133,13 +134,12 @@ def uniform_duality(
         Wu & Papyan, Linguistic Collapse, NeurIPS 2024 (UNC3).
     """
     means, rows, present = means_and_classifier(
-        moments, classifier, global_mean, center_classifier
+        moments, classifier, global_mean, center_classifier, scaled=normalise
     )
     if normalise:
         values = _row_cosines(means, rows)
     else:
-        means = centred_means(moments, global_mean=global_mean)
-        values = jnp.sum(means * classifier, axis=1)
+        values = jnp.sum(means * rows, axis=1)
     number = jnp.sum(present)
     mean = jnp.sum(jnp.where(present, values, 0)) / number
     squares = jnp.where(present, (values - mean) ** 2, 0)

@@ -56,8 +56,8 @@ def angle_statistics(
     # sum_{j != k} u_j.u_k = |sum_k u_k|^2 - sum_k |u_k|^2 needs no pairs.
     mean = (jnp.sum(jnp.sum(rows, axis=0) ** 2) - jnp.sum(rows**2)) / pairs
 
-    def deviations(left, right, same):
-        del same
+    def deviations(left, right, same, mask):
+        del same, mask
         cosines = dot(left[0], right[0].T)
         return (cosines - mean) ** 2, jnp.abs(cosines + target)
 
@@ -129,7 +129,8 @@ def simplex_distance(left, right, present) -> Float[Array, ""]:
         value = safe_sqrt(2 - 2 * overlap / (size * root))
     else:
 
-        def squares(left, right, same):
+        def squares(left, right, same, mask):
+            del mask
             projector = same - 1 / number
             product = safe_divide(dot(left[0], right[0].T), size)
             return (product - projector / root) ** 2

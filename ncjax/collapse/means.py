@@ -162,8 +162,9 @@ def select_rows(
     *,
     center: bool = False,
     row_normalise: bool = False,
+    scaled: bool = True,
 ) -> tuple[Float[Array, "K d"], Bool[Array, "K"]]:
-    """Rows that a geometry metric works on, scaled to a largest entry of 1.
+    """Rows that a geometry metric works on, as they are or centred or normalised.
 
     Args:
         rows: moments, whose centred class means are taken, or an array [K, d] such as
@@ -171,6 +172,8 @@ def select_rows(
         present: [K], the classes that count; by default those of the moments, or all.
         center: subtracts the mean of the present rows (for arrays; means already are).
         row_normalise: divides each row by its norm.
+        scaled: divides all by the largest entry.  Most metrics are blind to scale, and
+            squares of 1e-20 are 0 in float32.
 
     Returns:
         Rows [K, d], 0 where absent, and the mask [K].
@@ -185,8 +188,8 @@ def select_rows(
             f"There are {rows.shape[0]} rows, but `present` has {present.shape[0]}."
         )
     rows = jnp.where(present[:, None], rows, 0)
-    # The metrics are blind to scale, and squares of 1e-20 are 0 in float32.
-    rows = safe_divide(rows, jax.lax.stop_gradient(jnp.max(jnp.abs(rows))))
+    if scaled:
+        rows = safe_divide(rows, jax.lax.stop_gradient(jnp.max(jnp.abs(rows))))
     if center:
         mean = jnp.sum(rows, axis=0) / jnp.maximum(jnp.sum(present), 1)
         rows = jnp.where(present[:, None], rows - mean.astype(rows.dtype), 0)

@@ -6,12 +6,12 @@ with what it needs, add a test.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from jaxtyping import Array, Float
 
 from ncjax.collapse import (
@@ -27,15 +27,15 @@ from ncjax.collapse.conventions import Convention, get_convention
 from ncjax.moments import ClassMoments
 
 
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Inputs:
     """What a metric may use; shared work is done once, when first asked for."""
 
     moments: ClassMoments
-    classifier: Float[Array, "K d"] | None
-    bias: Float[Array, "K"] | None
-    directional: Float[Array, "r"] | None
-    convention: Convention
+    classifier: jax.Array | None  # [K, d]
+    bias: jax.Array | None  # [K]
+    directional: jax.Array | None  # [r]
+    convention: Convention = struct.field(pytree_node=False)
 
     @property
     def has(self) -> set[str]:
@@ -226,7 +226,7 @@ def measure(
         only: names to compute; by default all that can be.
 
     Returns:
-        name -> scalar, in the order of `METRICS`.
+        name -> scalar, in the order of `METRICS` (inside jit, JAX sorts the names).
 
     Raises:
         ValueError: for an unknown convention or name, or shapes that do not fit.
@@ -241,14 +241,19 @@ def measure(
         raise ValueError(
             f"Unknown metric {unknown[0]!r}. Available: {', '.join(known)}."
         )
-    with jax.default_matmul_precision("highest"):
-        results = {
-            name: function(inputs)
-            for name, (needs, function) in METRICS.items()
-            if needs in inputs.has
-            and (name in wanted or name in {copies.get(w) for w in wanted})
-        }
-    for name, source in copies.items():
-        if source in results:
-            results[name] = results[source]
+    needed = {copies.get(name, name) for name in wanted}
+    chosen = tuple(
+        (name, function)
+        for name, (needs, function) in METRICS.items()
+        if name in needed and needs in inputs.has
+    )
+    results = _compute(inputs, chosen)
+    results |= {new: results[old] for new, old in copies.items() if old in results}
     return {name: results[name] for name in wanted if name in results}
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _compute(inputs, metrics):
+    """Values of the metrics, a tuple of (name, function); compiled once for each."""
+    with jax.default_matmul_precision("highest"):
+        return {name: function(inputs) for name, function in metrics}

@@ -26,8 +26,8 @@ def cdnv_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
     """
     centred, present = centred_means(moments), present_classes(moments)
     variances = moments.variances
-    value = _cdnv((centred, variances), (centred, variances), None)
     mask = present[:, None] & present & ~jnp.eye(moments.num_classes, dtype=bool)
+    value = _cdnv((centred, variances), (centred, variances), None, mask)
     return jnp.where(mask, value, jnp.nan)
 
 
@@ -54,13 +54,19 @@ def snr_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
 def snr(moments: ClassMoments) -> Float[Array, ""]:
     """Mean of `snr_matrix` over pairs of different classes, tile by tile."""
     rows = (centred_means(moments), moments.variances)
-    return _pair_mean(lambda *args: 1 / (2 * _cdnv(*args)), moments, rows)
+    return _pair_mean(_snr, moments, rows)
 
 
-def _cdnv(left, right, same):
+def _cdnv(left, right, same, mask):
     del same
-    distances = square_distances(left[0], right[0])
+    distances = jnp.where(mask, square_distances(left[0], right[0]), 1)
     return (left[1][:, None] + right[1]) / (2 * distances)
+
+
+def _snr(left, right, same, mask):
+    del same
+    noise = jnp.where(mask, left[1][:, None] + right[1], 1)
+    return square_distances(left[0], right[0]) / noise
 
 
 def _pair_mean(function, moments, rows):

@@ -66,8 +66,9 @@ def sum_pairs(
 
     Args:
         function: takes a tuple of blocks [m, ...] of `left`, one of blocks [n, ...] of
-            `right` and a boolean [m, n], true where i = j; gives [m, n] or a pytree of
-            such.
+            `right` and two booleans [m, n], `same` (i = j) and `mask` (the pair
+            counts); gives [m, n] or a pytree of such.  Where a pair does not count its
+            value is dropped, but must be finite for gradients to be.
         present: [K] boolean, the classes that count.
         left: arrays [K, ...].
         right: arrays [K, ...]; None means `left`, and that the function is symmetric,
@@ -84,12 +85,12 @@ def sum_pairs(
             rows = jnp.sum(jnp.where(mask, value, 0), axis=1)
             return jnp.asarray(weight, value.dtype) * jnp.sum(rows)
 
-        return jax.tree.map(total, function(left, right, same))
+        return jax.tree.map(total, function(left, right, same, mask))
 
     def add(a, b):
         return jax.tree.map(jnp.add, a, b)
 
-    return fold_pairs(tile, add, 0, present, left, right, diagonal=diagonal)
+    return fold_pairs(tile, add, 0.0, present, left, right, diagonal=diagonal)
 
 
 def log_sum_exp_pairs(
@@ -98,7 +99,7 @@ def log_sum_exp_pairs(
     """Log of the sum of exp(function) over ordered pairs i != j; see `sum_pairs`."""
 
     def tile(left, right, same, mask, weight):
-        values = function(left, right, same)
+        values = function(left, right, same, mask)
         values = values + jnp.log(jnp.asarray(weight, values.dtype))
         return jax.nn.logsumexp(values, where=mask)
 

@@ -37,8 +37,9 @@ def log_kernel(
     # About the value at an ETF, so that one pass gives the variance.
     shift = -0.5 * jnp.log(2 * number / (number - 1))
 
-    def powers(left, right, same):
-        excess = _log_inverse(left[0], right[0], same) - shift
+    def powers(left, right, same, mask):
+        del same
+        excess = _log_inverse(left[0], right[0], mask) - shift
         return excess, excess**2
 
     first, second = sum_pairs(powers, present, (rows,))
@@ -80,14 +81,15 @@ def riesz_kernel(
     exponent = (rows.shape[1] - 2 or 1) if exponent is None else exponent
     number = jnp.sum(present).astype(rows.dtype)
 
-    def energy(left, right, same):
-        return exponent * _log_inverse(left[0], right[0], same)
+    def energy(left, right, same, mask):
+        del same
+        return exponent * _log_inverse(left[0], right[0], mask)
 
     total = log_sum_exp_pairs(energy, present, (rows,))
     return (total - jnp.log(number * (number - 1))) / exponent
 
 
-def _log_inverse(left, right, same):
-    """-log |u_j - u_k|, 0 where j = k; equal directions count as sqrt(eps) apart."""
-    square = jnp.where(same, 1, square_distances(left, right))
+def _log_inverse(left, right, mask):
+    """-log |u_j - u_k|, 0 off the mask; equal directions count as sqrt(eps) apart."""
+    square = jnp.where(mask, square_distances(left, right), 1)
     return -0.5 * jnp.log(jnp.maximum(square, jnp.finfo(square.dtype).eps))

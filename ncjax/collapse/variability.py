@@ -206,6 +206,9 @@ def vci(
         global_mean: as for `nc1`.
         between: as for `nc1`.
 
+    Returns:
+        A scalar, no unit; without a gradient, for it passes degenerate eigenvalues.
+
     References:
         Xu & Liu, Quantifying the Variability Collapse of Neural Networks, ICML 2023.
     """

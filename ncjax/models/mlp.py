@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 
 
 class MLP(nn.Module):
@@ -16,7 +17,7 @@ class MLP(nn.Module):
     num_classes: int
     widths: tuple[int, ...] = (512, 512)
     batch_norm: bool = True
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
     axis_name: str | None = None  # of `pmap` or `shard_map`; under `jit` leave it out
 
     @nn.compact
@@ -44,7 +45,7 @@ def mlp(
     *,
     widths: tuple[int, ...] = (512, 512),
     batch_norm: bool = True,
-    dtype: jnp.dtype = jnp.float32,
+    dtype: Dtype = jnp.float32,
     axis_name: str | None = None,
 ) -> nn.Module:
     """MLP with hidden `widths`; the last of them is the feature width d.

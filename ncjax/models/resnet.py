@@ -7,6 +7,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Dtype
 
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -16,7 +17,7 @@ class BasicBlock(nn.Module):
 
     channels: int
     stride: int
-    dtype: jnp.dtype
+    dtype: Dtype
     axis_name: str | None
 
     @nn.compact
@@ -52,7 +53,7 @@ class ResNet(nn.Module):
     num_classes: int
     blocks: tuple[int, ...]
     width: int
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
@@ -96,7 +97,7 @@ def resnet18(
     num_classes: int,
     *,
     width: float = 1.0,
-    dtype: jnp.dtype = jnp.float32,
+    dtype: Dtype = jnp.float32,
     axis_name: str | None = None,
 ) -> nn.Module:
     """ResNet-18, 64 to 512 channels times `width`; feature width d = 512 * `width`.

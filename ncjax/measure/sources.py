@@ -1,0 +1,303 @@
+"""Where features come from: arrays, files, iterables and functions, in equal batches.
+
+Nothing here knows of metrics.  A `Source` yields pairs (features [m, ...], labels [m]
+or None) of bounded size; `batches` cuts and joins them to one size, so that a single
+compiled program serves all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Int32
+
+Pool = Literal["mean", "mean_channels_first", "flatten"]
+POOLS = ("mean", "mean_channels_first", "flatten")
+Pair = tuple[np.ndarray, np.ndarray | None]
+
+
+class MeasureError(ValueError):
+    """Features, labels or a classifier that cannot be measured; says how to mend it."""
+
+
+class MeasureTypeError(MeasureError, TypeError):
+    """The same, of an array of the wrong dtype."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stored:
+    """An array in a file, read by rows and never whole unless asked.
+
+    Attributes:
+        name: for messages, such as `run.npz[features]`.
+        chunks: (rows at a time) -> arrays [m, ...], from the first row on, each time.
+        shape: of the whole array, or None where only reading tells.
+        notes: what was done to it, for the report.
+    """
+
+    name: str
+    chunks: Callable[[int], Iterator[np.ndarray]]
+    shape: tuple[int, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+    def load(self) -> np.ndarray:
+        """All of it."""
+        parts = list(self.chunks(2**18))
+        if not parts:
+            raise MeasureError(f"{self.name} is empty.")
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Features and, where they come along, their labels.
+
+    Attributes:
+        name: for messages.
+        read: (rows at a time) -> pairs of features [m, ...] and labels [m] or None.
+        rows: how many there are, if that is known before reading.
+        repeatable: whether `read` starts anew at each call.
+        notes: what was done to them, for the report.
+    """
+
+    name: str
+    read: Callable[[int], Iterator[Pair]]
+    rows: int | None = None
+    repeatable: bool = True
+    notes: tuple[str, ...] = ()
+
+
+def as_source(features: Any, name: str) -> Source:
+    """A `Source` of an array, a stored array, an iterable of chunks or a function.
+
+    Args:
+        features: an array [n, ...] of any framework; a `Stored`; or chunks, either
+            arrays [m, ...] or pairs of those and labels [m], in a list or any other
+            iterable, or from a function without arguments that returns one.
+        name: what messages call it.
+
+    Raises:
+        MeasureTypeError: for anything else.
+    """
+    if isinstance(features, Source):
+        return features
+    if isinstance(features, Stored):
+        return Source(
+            features.name,
+            lambda size: ((chunk, None) for chunk in features.chunks(size)),
+            features.shape[0] if features.shape else None,
+            notes=features.notes,
+        )
+    if hasattr(features, "__array__") and hasattr(features, "shape"):
+        if len(features.shape) < 2:
+            raise MeasureError(
+                f"{name} have shape {tuple(features.shape)}; [n, d] is needed, one row "
+                "for each sample."
+            )
+        rows = int(features.shape[0])
+
+        def slices(size: int) -> Iterator[Pair]:
+            for start in range(0, rows, size):
+                yield to_numpy(features[start : start + size]), None
+
+        return Source(name, slices, rows)
+    if callable(features):
+        return Source(name, lambda size: _pairs(features(), name))
+    if isinstance(features, list | tuple) and features and np.isscalar(features[0]):
+        raise MeasureError(f"{name} are a list of numbers; [n, d] is needed.")
+    if isinstance(features, Iterable) and not isinstance(features, str | bytes | dict):
+        # An iterator is spent by the first pass; a list or a data loader is not.
+        again = iter(features) is not features
+        return Source(name, lambda size: _pairs(features, name), repeatable=again)
+    raise MeasureTypeError(
+        f"{name} are a {type(features).__name__}. Give an array [n, d], an iterable of "
+        "such chunks (or of pairs with their labels), or a function that returns one."
+    )
+
+
+def _pairs(chunks: Iterable, name: str) -> Iterator[Pair]:
+    """Chunks as pairs, once they are NumPy arrays."""
+    for chunk in chunks:
+        pair = isinstance(chunk, list | tuple) and len(chunk) == 2
+        features, labels = chunk if pair else (chunk, None)
+        features = to_numpy(features)
+        if features.ndim < 2:
+            raise MeasureError(
+                f"A chunk of {name} has shape {features.shape}; [m, d] is needed. "
+                "An iterable gives chunks of many rows, or pairs (chunk, labels)."
+            )
+        yield features, None if labels is None else to_numpy(labels)
+
+
+def to_numpy(array: Any) -> np.ndarray:
+    """An array of any framework on the host; torch tensors leave graph and device."""
+    if isinstance(array, np.ndarray):
+        return np.asarray(array)
+    if hasattr(array, "detach"):
+        array = array.detach().cpu()
+        if str(array.dtype) == "torch.bfloat16":  # NumPy alone has no such type
+            return np.asarray(jnp.from_dlpack(array.contiguous()))
+    return np.asarray(array)
+
+
+def batches(
+    source: Source, size: int, pool: str | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Features [size, d] as floats and labels [size] or None; the last may be shorter.
+
+    Raises:
+        MeasureError: where chunks do not fit together, or are empty.
+    """
+    held: list[Pair] = []
+    count, width, dtype = 0, None, None
+    for features, labels in source.read(size):
+        if labels is not None and len(labels) != len(features):
+            raise MeasureError(
+                f"A chunk of {source.name} has {len(features)} features but "
+                f"{len(labels)} labels."
+            )
+        if len(features) == 0:
+            continue
+        features = shaped(features, pool, source.name)
+        width = features.shape[1] if width is None else width
+        dtype = features.dtype if dtype is None else dtype
+        if features.shape[1] != width:
+            raise MeasureError(
+                f"Chunks of {source.name} have different widths, {width} and "
+                f"{features.shape[1]}."
+            )
+        features = features.astype(dtype, copy=False)
+        while len(features):
+            taken = min(size - count, len(features))
+            head, features = features[:taken], features[taken:]
+            here = labels if labels is None else labels[:taken]
+            labels = labels if labels is None else labels[taken:]
+            held.append((head, here))
+            count += taken
+            if count == size:
+                yield _join(held)
+                held, count = [], 0
+    if held:
+        yield _join(held)
+    elif width is None:
+        raise MeasureError(f"{source.name} hold no rows: there is nothing to measure.")
+
+
+def _join(held: list[Pair]) -> Pair:
+    if len(held) == 1:
+        return held[0]
+    labels = [labels for _, labels in held if labels is not None]
+    features = np.concatenate([features for features, _ in held])
+    return features, np.concatenate(labels) if labels else None
+
+
+def shaped(features: np.ndarray, pool: str | None, name: str) -> np.ndarray:
+    """A chunk [m, ...] as floats [m, d].
+
+    Raises:
+        MeasureError: for a shape that is none, or a dtype that is no number.
+    """
+    return _floats(_rows(features, pool, name), name)
+
+
+def _rows(features: np.ndarray, pool: str | None, name: str) -> np.ndarray:
+    """[m, ...] -> [m, d]."""
+    if features.ndim == 2:
+        return features
+    if features.ndim < 2:
+        raise MeasureError(
+            f"{name} have shape {features.shape}; [n, d] is needed, one row for each "
+            "sample."
+        )
+    trivial = max(features.shape[1:]) == math.prod(features.shape[1:])
+    if pool == "flatten" or (pool is None and trivial):  # such as [n, d, 1, 1]
+        return features.reshape(len(features), -1)
+    if pool is None:
+        raise MeasureError(
+            f"{name} have shape {features.shape}, but [n, d] is needed. Say how "
+            "feature maps become vectors: pool='mean' averages all axes but the first "
+            "and the last (channels last, as in JAX), pool='mean_channels_first' all "
+            "but the first two (as in PyTorch), pool='flatten' averages none."
+        )
+    first = 1 if pool == "mean" else 2
+    last = features.ndim - (1 if pool == "mean" else 0)
+    if features.dtype.itemsize < 4:
+        features = features.astype(np.float32)
+    return features.mean(axis=tuple(range(first, last)))
+
+
+def _floats(features: np.ndarray, name: str) -> np.ndarray:
+    """Features in a floating-point type that JAX has, in native byte order."""
+    if jnp.issubdtype(features.dtype, jnp.floating):
+        if features.dtype == np.longdouble and features.dtype.itemsize > 8:
+            return features.astype(np.float64)
+        return features.astype(features.dtype.newbyteorder("="), copy=False)
+    if features.dtype.kind in "bui":
+        return features.astype(np.float64 if features.itemsize > 2 else np.float32)
+    raise MeasureTypeError(
+        f"{name} are {features.dtype}; real numbers are needed (bfloat16, float16, "
+        "float32, float64 or integers)."
+    )
+
+
+def check_labels(
+    labels: np.ndarray, name: str, class_names: tuple[str, ...] | None
+) -> tuple[Int32[np.ndarray, "n"], tuple[str, ...]]:
+    """Labels as int32 [n], and what was done to them.
+
+    Raises:
+        MeasureError: for a wrong shape, text without class names, fractions, negative.
+    """
+    notes = ()
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
+        raise MeasureError(
+            f"{name} have shape {labels.shape}; [n] integers 0..K-1 are needed (of one-"
+            "hot rows, take the argmax)."
+        )
+    if labels.dtype.kind in "OSUT":
+        return _named(labels, name, class_names), notes
+    if jnp.issubdtype(labels.dtype, jnp.floating):
+        labels = labels.astype(np.float64)
+        wrong = np.flatnonzero(labels != np.floor(labels))
+        if wrong.size:
+            raise MeasureTypeError(
+                f"{name} hold {labels[wrong[0]]} in row {wrong[0]:,}: labels are "
+                "integers 0..K-1. Were features and labels swapped?"
+            )
+        notes = (f"{name} are floating-point numbers; all are integers, and so taken.",)
+    elif labels.dtype.kind not in "bui":
+        raise MeasureTypeError(f"{name} are {labels.dtype}; integers are needed.")
+    wrong = np.flatnonzero((labels < 0) | (labels > np.iinfo(np.int32).max))
+    if wrong.size:
+        raise MeasureError(
+            f"{name} are out of range in {wrong.size:,} rows: row {wrong[0]:,} has "
+            f"{labels[wrong[0]]:.0f}, and 0..K-1 are allowed. Leave out the rows that "
+            "have no class."
+        )
+    return labels.astype(np.int32), notes
+
+
+def _named(labels, name, class_names):
+    """Text labels by their place among the class names."""
+    text = np.asarray([x.decode() if isinstance(x, bytes) else str(x) for x in labels])
+    if class_names is None:
+        raise MeasureTypeError(
+            f"{name} are text such as {text[0]!r}. Give the class names, in the order "
+            "of the rows of the classifier, as class_names (--class-names FILE, one a "
+            "line)."
+        )
+    place = {class_name: index for index, class_name in enumerate(class_names)}
+    unknown = sorted(set(text.tolist()) - place.keys())
+    if unknown:
+        raise MeasureError(
+            f"{name} hold {unknown[0]!r}, which is none of the {len(class_names)} "
+            "class names."
+        )
+    return np.asarray([place[x] for x in text.tolist()], np.int32)

@@ -1,0 +1,120 @@
+"""Measurement of a network against NumPy in float64, by every path."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh
+
+from ncjax.evaluate import LAST, make_evaluate
+from ncjax.losses import cross_entropy
+
+K, D, INPUTS = 4, 6, 5
+
+
+def forward(variables, images):
+    """A fixed nonlinear 'network' with two layers."""
+    params = variables["params"]
+    first = jnp.tanh(images.reshape(len(images), -1) @ params["first"])
+    features = first @ params["second"] + 3.0
+    return features @ params["W"].T + params["b"], {LAST: features, "01_first": first}
+
+
+def network(seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = {"first": (INPUTS, 7), "second": (7, D), "W": (K, D), "b": (K,)}
+    draw = {k: rng.normal(size=s).astype(np.float32) for k, s in shapes.items()}
+    return {"params": draw}
+
+
+def dataset(n, std, seed):
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).normal(size=(K, INPUTS))
+    labels = rng.integers(0, K, n).astype(np.int32)
+    images = centres[labels] + std * rng.normal(size=(n, INPUTS))
+    return images.reshape(n, 1, INPUTS, 1).astype(np.float32), labels
+
+
+def reference(features, logits, labels, train_features, train_labels):
+    """NC1, NC4 and accuracies in float64, with loops and pinv."""
+    means = np.stack([train_features[train_labels == k].mean(0) for k in range(K)])
+    centred = means - means.mean(0)
+    residual = features - means[labels]
+    within = residual.T @ residual / len(features)
+    between = centred.T @ centred / K
+    values, vectors = np.linalg.eigh(between)
+    keep = np.argsort(values)[-(K - 1) :]
+    inverse = vectors[:, keep] @ np.diag(1 / values[keep]) @ vectors[:, keep].T
+    nearest = ((features[:, None] - means) ** 2).sum(2).argmin(1)
+    return {
+        "nc1": np.trace(within @ inverse) / K,
+        "nc4": np.mean(nearest != logits.argmax(1)),
+        "ncc_accuracy": np.mean(nearest == labels),
+        "error": np.mean(logits.argmax(1) != labels),
+    }
+
+
+@pytest.mark.parametrize("std", [0.3, 1e-4])
+@pytest.mark.parametrize(
+    ("devices", "batch", "buffer"),
+    [(1, 50, True), (1, 32, False), (8, 50, True), (8, 64, False), (1, 1000, True)],
+)
+def test_matches_two_pass_float64(std, devices, batch, buffer):
+    train, test = dataset(203, std, 1), dataset(61, std, 2)
+    variables = network()
+    mesh = Mesh(
+        np.array(jax.devices()[:devices]), ("data",), axis_types=(AxisType.Auto,)
+    )
+    evaluate = make_evaluate(
+        forward,
+        lambda params: (params["W"], params["b"]),
+        cross_entropy,
+        mesh,
+        num_classes=K,
+        batch_size=batch,
+        buffer=buffer,
+        scatter=not buffer,
+    )
+    found = {k: float(v) for k, v in evaluate(variables, train, test).items()}
+    logits, layers = jax.device_get(forward(variables, train[0]))
+    test_logits, test_layers = jax.device_get(forward(variables, test[0]))
+    for layer, prefix in ((LAST, ""), ("01_first", "layers/01_first/")):
+        own = layers[layer].astype(np.float64)
+        held_out = test_layers[layer].astype(np.float64)
+        want = reference(own, logits, train[1], own, train[1])
+        assert found[f"{prefix}nc/nc1"] == pytest.approx(want["nc1"], rel=1e-4)
+        assert found[f"{prefix}nc/nc4"] == pytest.approx(want["nc4"], abs=1e-6)
+        wanted_test = reference(held_out, test_logits, test[1], own, train[1])
+        assert found[f"{prefix}test/nc1"] == pytest.approx(
+            wanted_test["nc1"], rel=1e-4
+        )
+        for name in ("nc4", "ncc_accuracy"):
+            assert found[f"{prefix}test/{name}"] == pytest.approx(
+                wanted_test[name], abs=1e-6
+            )
+    assert found["train/error"] == pytest.approx(want["error"], abs=1e-6)
+    assert found["test/error"] == pytest.approx(wanted_test["error"], abs=1e-6)
+    losses = cross_entropy(jnp.asarray(logits), jnp.asarray(train[1]))
+    assert found["train/loss"] == pytest.approx(float(losses.mean()), rel=1e-5)
+    assert ("nc/vci" in found) == (not buffer)
+
+
+def test_nc4_uses_the_bias():
+    train = dataset(200, 0.3, 1)
+    variables = network()
+    mesh = Mesh(np.array(jax.devices()[:1]), ("data",), axis_types=(AxisType.Auto,))
+    evaluate = make_evaluate(
+        forward,
+        lambda params: (params["W"], params["b"]),
+        cross_entropy,
+        mesh,
+        num_classes=K,
+        batch_size=100,
+    )
+    plain = float(evaluate(variables, train, train)["nc/nc4"])
+    variables["params"]["b"] = np.array([1e6, 0, 0, 0], np.float32)
+    biased = float(evaluate(variables, train, train)["nc/nc4"])
+    # Now the network always says class 0: all others disagree with it.
+    nearest_is_0 = 1 - biased
+    assert 0 < nearest_is_0 < 0.6
+    assert biased != plain

@@ -1,0 +1,79 @@
+"""Losses against NumPy, hand-computed values, gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.test_util import check_grads
+
+from ncjax.losses import LOSSES, cross_entropy, mse
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(20, 5)).astype(np.float32)
+    return jnp.asarray(logits), jnp.asarray(rng.integers(0, 5, 20), jnp.int32)
+
+
+def softmax(z):
+    e = np.exp(z - z.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def test_hand_computed():
+    logits = jnp.array([[0.0, 0.0], [np.log(3.0), 0.0]])
+    labels = jnp.array([0, 1])
+    np.testing.assert_allclose(
+        cross_entropy(logits, labels), [np.log(2), np.log(4)], rtol=1e-6
+    )
+    # (1/2)((0-1)^2 + 0^2) and (1/2)(log(3)^2 + (0-1)^2)
+    np.testing.assert_allclose(
+        mse(logits, labels), [0.5, 0.5 * (np.log(3) ** 2 + 1)], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.1, 0.5])
+def test_cross_entropy_is_that_of_smoothed_targets(batch, eps):
+    logits, labels = map(np.asarray, batch)
+    targets = (1 - eps) * np.eye(5)[labels] + eps / 5
+    want = -np.sum(targets * np.log(softmax(logits.astype(np.float64))), axis=1)
+    got = cross_entropy(*batch, label_smoothing=eps)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
+def test_mse_is_k_halves_of_the_mean_over_classes(batch):
+    logits, labels = map(np.asarray, batch)
+    mean_squares = np.mean((logits - np.eye(5)[labels]) ** 2)  # torch nn.MSELoss
+    np.testing.assert_allclose(mse(*batch).mean(), 5 / 2 * mean_squares, rtol=1e-6)
+
+
+def test_cross_entropy_of_huge_gaps():
+    logits = jnp.array([[1e4, 0.0], [0.0, 1e4]])
+    value, grad = jax.value_and_grad(
+        lambda z: cross_entropy(z, jnp.array([1, 1])).sum()
+    )(logits)
+    assert value == 1e4
+    np.testing.assert_array_equal(grad, [[1, -1], [0, 0]])
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_each_is_per_example_and_differentiable(batch, name):
+    loss = LOSSES[name]
+    logits, labels = batch
+    values = loss(logits, labels)
+    assert values.shape == (20,)
+    alone = [loss(logits[i : i + 1], labels[i : i + 1])[0] for i in range(3)]
+    np.testing.assert_allclose(values[:3], alone, rtol=1e-6)
+    order = np.random.default_rng(1).permutation(5)  # rename the classes
+    renamed = loss(logits[:, order], jnp.asarray(np.argsort(order))[labels])
+    np.testing.assert_allclose(renamed, values, rtol=1e-5)
+    with jax.enable_x64(True):
+        z = jnp.asarray(np.asarray(logits, np.float64))
+        check_grads(lambda z: loss(jnp.asarray(z), labels).sum(), (z,), order=2)
+
+
+def test_label_smoothing_out_of_range(batch):
+    for eps in (-0.1, 1.0, float("nan")):
+        with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\)"):
+            cross_entropy(*batch, label_smoothing=eps)

@@ -1,0 +1,292 @@
+"""Whole runs: collapse, exact continuation, devices, what is written, bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+import ncjax
+from ncjax import ConfigError, DataError, TrainingError, WorkdirError
+from ncjax.config import default
+from ncjax.train import build, load_data, measured_epochs
+from ncjax.workdir import Workdir
+
+ONE = jax.devices()[:1]
+
+
+def small(epochs=4):
+    config = default()
+    config.num_epochs = epochs
+    config.model.widths = (16, 8)
+    config.data.examples_per_class = 30
+    config.data.test_examples_per_class = 10
+    config.batch_size = 64
+    config.checkpoint.every_epochs = 2
+    return config
+
+
+def run(config, workdir=None, **kwargs):
+    return ncjax.train(config, workdir, devices=ONE, progress=False, **kwargs)
+
+
+def rows_of(workdir: Path):
+    return [json.loads(x) for x in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_digits_collapse():
+    """The promise of the default config."""
+    from tests.test_config import load
+
+    config = load(Path(__file__).parent.parent / "configs" / "digits.py")
+    config.eval.num_points = 6
+    history = run(config)
+    first, last = history.rows[0], history.rows[-1]
+    assert last["train/error"] == 0
+    assert last["nc/nc1"] <= 1e-3
+    assert last["nc/nc2"] <= 0.1
+    assert last["nc/nc3"] <= 0.1
+    assert last["nc/nc4"] == 0
+    assert last["test/error"] < 0.025
+    for name in ("nc/nc1", "nc/nc2", "nc/nc3"):
+        assert last[name] < first[name] / 5
+    assert 1 < history.terminal_epoch <= 100
+    assert 0 < last["nc/nc1_floor"] < last["nc/nc1"]
+
+
+def test_what_a_run_leaves(tmp_path):
+    history = run(small(), tmp_path / "run")
+    assert history.workdir == tmp_path / "run"
+    names = {p.name.split(".")[0] for p in (tmp_path / "run").iterdir()}
+    assert names == {"config", "metrics", "events", "checkpoints", "collapse"}
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["model"] == {"name": "mlp", "widths": [16, 8], "batch_norm": True}
+    rows = rows_of(tmp_path / "run")
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert {k: v for k, v in rows[-1].items()} == pytest.approx(history.rows[-1])
+    assert (tmp_path / "run" / "collapse.png").read_bytes()[:4] == b"\x89PNG"
+    kept = sorted(int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert kept == [2, 4]
+    assert history["nc/nc1"].shape == (len(measured_epochs(small())),)
+    with pytest.raises(KeyError, match=r"Unknown metric 'nc1'\. Available: epoch"):
+        history["nc1"]
+
+
+def test_nothing_is_written_without_a_workdir(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    history = run(small(2))
+    assert history.workdir is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seeds_differ_and_repeat():
+    config = small(2)
+    a, b = run(config).rows[-1], run(config).rows[-1]
+    assert a == b
+    config.seed = 1
+    assert run(config).rows[-1]["train/loss"] != a["train/loss"]
+
+
+def test_measuring_does_not_change_training():
+    config = small(5)
+    config.eval.epochs = (5,)
+    rare = run(config).rows[-1]
+    config.eval.epochs = (1, 2, 3, 4, 5)
+    often = run(config).rows
+    assert len(often) == 5
+    assert often[-1] == rare
+
+
+def test_one_and_eight_devices_give_the_same_curves():
+    config = small(3)
+    config.eval.epochs = (1, 2, 3)
+    one = run(config)
+    eight = ncjax.train(config, devices=jax.devices(), progress=False)
+    for name in ("train/loss", "nc/nc1", "nc/nc2", "nc/nc3", "test/nc1", "test/loss"):
+        np.testing.assert_allclose(one[name], eight[name], rtol=2e-4)
+
+
+def test_streamed_and_buffered_measurement_agree():
+    config = small(2)
+    config.eval.layers = "all"
+    buffered = run(config).rows[-1]
+    config.eval.buffer_mb = 0
+    config.eval.batch_size = 70
+    streamed = run(config).rows[-1]
+    assert buffered.keys() == streamed.keys()
+    assert "layers/01_dense1/nc/nc1" in buffered
+    for name, value in buffered.items():
+        assert streamed[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+
+
+def test_layers_are_plotted(tmp_path):
+    config = small(2)
+    config.eval.layers = "all"
+    run(config, tmp_path / "run")
+    assert (tmp_path / "run" / "layers.png").exists()
+
+
+def test_continues_exactly_where_it_stopped(tmp_path, monkeypatch):
+    config = small(7)
+    whole = run(config, tmp_path / "whole")
+    # Stop in epoch 5 of 7, after the checkpoint of epoch 4.
+    write = Workdir.write
+
+    def interrupted(self, row):
+        if row["epoch"] == 5:
+            raise KeyboardInterrupt
+        write(self, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workdir, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, tmp_path / "cut")
+    # What a kill can leave behind: rows after the checkpoint, half a line.
+    with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"epoch": 5, "running/loss": 1.0}) + '\n{"epoch": 6, "ru')
+    resumed = run(config, tmp_path / "cut")
+    assert resumed.rows == whole.rows
+    assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
+
+
+def test_a_finished_run_is_only_read_again(tmp_path):
+    first = run(small(2), tmp_path / "run")
+    before = (tmp_path / "run" / "metrics.jsonl").read_text()
+    again = run(small(2), tmp_path / "run")
+    assert again.rows == first.rows
+    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+
+
+def test_kill_and_continue(tmp_path):
+    """SIGKILL in the middle, the same command again, the same numbers as never killed."""
+    command = [
+        sys.executable, "-m", "ncjax.main", "--config.num_epochs=60",
+        "--config.checkpoint.every_epochs=5", "--config.model.widths=(32, 16)",
+    ]  # fmt: skip
+    env = os.environ | {"JAX_PLATFORMS": "cpu"}
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    with subprocess.Popen(
+        [*command, f"--workdir={cut}"], env=env, stderr=subprocess.DEVNULL
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not list(cut.glob("checkpoints/10")):
+            assert process.poll() is None, "ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    epochs = len((cut / "metrics.jsonl").read_text().splitlines())
+    assert epochs < 60
+    for folder in (cut, whole):
+        subprocess.run([*command, f"--workdir={folder}"], env=env, check=True)
+    assert rows_of(cut) == rows_of(whole)
+
+
+def test_another_config_on_a_used_workdir(tmp_path):
+    run(small(2), tmp_path / "run")
+    config = small(2)
+    config.seed = 3
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()}
+    with pytest.raises(WorkdirError, match=r"differ in seed \(0 there, 3 now\)"):
+        run(config, tmp_path / "run")
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()} == before
+
+
+def test_foreign_and_unwritable_workdirs(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(WorkdirError, match="not empty and holds no run"):
+        run(small(2), tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+    with pytest.raises(WorkdirError, match="cannot be written"):
+        run(small(2), tmp_path / "thesis.tex" / "run")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "config.json").write_text("{")
+    with pytest.raises(WorkdirError, match="not readable as JSON"):
+        run(small(2), tmp_path / "broken")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "error", "message"),
+    [
+        ("batch_size", 301, ConfigError, "larger than the training set of 300"),
+        ("data.random_labels", 1.5, ConfigError, "random_labels=1.5"),
+        ("data.long_tail", "cubic", ConfigError, "cubic"),
+        ("data.classes", ("11",), DataError, "11"),
+        ("data.examples_per_class", 10_000, DataError, "10000"),
+        ("data.name", "mnist", DataError, r"ncjax\.data\.prepare mnist"),
+    ],
+)
+def test_bad_data_options_write_nothing(tmp_path, monkeypatch, field, value, error, message):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nowhere"))
+    config = small(2)
+    section, _, name = field.rpartition(".")
+    (config[section] if section else config)[name] = value
+    with pytest.raises(error, match=message):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_batch_must_divide_over_the_devices():
+    config = small(2)
+    config.batch_size = 60
+    with pytest.raises(ConfigError, match="60 cannot be divided evenly over 8 devices"):
+        ncjax.train(config, devices=jax.devices(), progress=False)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    config = small(8)
+    config.loss.name = "mse"
+    config.model.batch_norm = False
+    config.optimizer.learning_rate = 1e4
+    with pytest.raises(TrainingError, match=r"epoch \d.*step \d+.*Try a lower"):
+        run(config, tmp_path / "run")
+    kept = list((tmp_path / "run").glob("checkpoints/*"))
+    assert kept == []  # what is saved is finite
+
+
+def test_measured_epochs_are_log_spaced():
+    config = default()
+    config.num_epochs = 350
+    epochs = measured_epochs(config)
+    assert epochs[:5] == [1, 2, 3, 4, 5]
+    assert epochs[-1] == 350
+    assert 30 <= len(epochs) <= 50
+    ratios = np.diff(np.log(epochs[-10:]))
+    assert np.ptp(ratios) < 0.02
+    config.eval.epochs = (7, 3)
+    assert measured_epochs(config) == [3, 7, 350]
+
+
+def test_resnet_on_a_few_images_reaches_zero_error():
+    config = default()
+    config.data.name = "synthetic"
+    config.data.dim = 64
+    config.data.num_classes = 4
+    config.data.train_size_per_class = 24
+    config.data.test_size_per_class = 8
+    config.model.name = "resnet18"
+    config.model.width = 1 / 16
+    config.num_epochs = 12
+    config.batch_size = 32
+    config.eval.epochs = (12,)
+    history = run(config)
+    assert history.rows[-1]["train/error"] == 0
+
+
+def test_long_tail_and_random_labels_train():
+    config = small(2)
+    config.data.long_tail = "exp"
+    config.data.long_tail_ratio = 0.2
+    config.data.random_labels = 0.5
+    dataset = load_data(config)
+    counts = np.bincount(dataset.train.labels, minlength=10)
+    assert counts.sum() < 300
+    experiment = build(config, dataset, ONE)
+    metrics = experiment.evaluate(experiment.init())
+    assert np.isfinite(metrics["nc/nc1"])
