@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import jax
 from orbax.checkpoint import v1 as ocp
 
-T = TypeVar("T")
 logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax logs every file
 
 
@@ -17,10 +16,12 @@ class Checkpoints:
     """Numbered checkpoints in a folder; each is there whole or not at all."""
 
     def __init__(self, folder: Path, keep: int):
-        """Opens `folder`, which is made with the first checkpoint; the last `keep` stay."""
+        """Opens `folder`, made with the first checkpoint; the last `keep` stay."""
+        # Orbax's own policies do not satisfy its declared protocol.
+        keep_last: Any = ocp.training.preservation_policies.LatestN(keep)
         self._checkpointer = ocp.training.Checkpointer(
-            folder.absolute(),
-            preservation_policy=ocp.training.preservation_policies.LatestN(keep),
+            str(folder.absolute()),
+            preservation_policy=keep_last,
             cleanup_tmp_directories=True,
         )
 
@@ -30,11 +31,11 @@ class Checkpoints:
         newest = self._checkpointer.latest
         return None if newest is None else newest.step
 
-    def save(self, number: int, state: jax.Array | object) -> None:
+    def save(self, number: int, state: Any) -> None:
         """Writes a pytree of arrays; returns when it is on disk."""
         self._checkpointer.save(number, state)
 
-    def load(self, number: int, like: T) -> T:
+    def load(self, number: int, like: Any) -> Any:
         """Reads a pytree with the structure, types and shardings of `like`."""
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like

@@ -266,22 +266,27 @@ def _check_fields(got: dict, allowed: dict, prefix: str = "config") -> None:
 
 
 def _check_type(field: str, value: Any, like: Any) -> None:
-    wanted: tuple[type, ...] = (type(like),)
-    if isinstance(like, float):
-        wanted = (float, int)
-    if not isinstance(value, wanted) or isinstance(value, bool) != isinstance(
-        like, bool
-    ):
+    if not _is_like(value, like):
         raise ConfigError(
             f"{field} must be of type {type(like).__name__}, got {value!r} "
             f"({type(value).__name__})."
         )
-    if isinstance(like, tuple) and like and not all(
-        isinstance(v, type(like[0])) for v in value
-    ):
-        raise ConfigError(
-            f"{field} must hold values of type {type(like[0]).__name__}, got {value!r}."
-        )
+    if like and isinstance(value, tuple):
+        for item in value:
+            if not _is_like(item, like[0]):
+                raise ConfigError(
+                    f"{field} must hold values of type {type(like[0]).__name__}, got "
+                    f"{value!r}."
+                )
+
+
+def _is_like(value: Any, like: Any) -> bool:
+    """Same type; an int may stand for a float, but a bool is not an int."""
+    if isinstance(value, bool) or isinstance(like, bool):
+        return isinstance(value, bool) and isinstance(like, bool)
+    if isinstance(like, float):
+        return isinstance(value, (float, int))
+    return isinstance(value, type(like))
 
 
 def _get(config: ConfigDict, field: str) -> Any:

@@ -24,7 +24,7 @@ from ncjax import collapse
 from ncjax.moments import ClassMoments, class_moments
 
 Features = dict[str, jax.Array]  # layer -> [n, d of the layer]
-Forward = Callable[[Any, jax.Array], tuple[jax.Array, Features]]
+Forward = Callable[[Any, jax.Array], tuple[jax.Array, "Features"]]
 Arrays = tuple[jax.Array, jax.Array]  # images [n, h, w, c], labels [n]
 
 LAST = "features"  # the layer that the classifier sees
@@ -186,7 +186,5 @@ def make_evaluate(
     # No gradient passes through this shard_map, and everything returned is replicated
     # by construction, so the replication check is not needed.
     return jax.jit(
-        jax.shard_map(
-            evaluate, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False
-        )
+        jax.shard_map(evaluate, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
     )

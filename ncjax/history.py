@@ -36,7 +36,9 @@ class History:
     def __getitem__(self, name: str) -> np.ndarray:
         """The values of one metric over the measured epochs [m]."""
         if not self.rows or name not in self.rows[0]:
-            known = ", ".join(self.rows[0]) if self.rows else "none, nothing was measured"
+            known = (
+                ", ".join(self.rows[0]) if self.rows else "none, nothing was measured"
+            )
             raise KeyError(f"Unknown metric {name!r}. Available: {known}.")
         return np.array([row[name] for row in self.rows])
 

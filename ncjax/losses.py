@@ -49,9 +49,7 @@ def cross_entropy(
     return jax.nn.logsumexp(logits, axis=1) - target
 
 
-def mse(
-    logits: Float[Array, "n K"], labels: Int[Array, "n"]
-) -> Float[Array, "n"]:
+def mse(logits: Float[Array, "n K"], labels: Int[Array, "n"]) -> Float[Array, "n"]:
     """Half the squared distance of the logits to the one-hot label.
 
     L = (1/2) |z - e_label|^2, a sum (not a mean) over classes.  Averaged over examples

@@ -139,11 +139,16 @@ def _unknown_field(argv: list[str]) -> str:
     from ncjax.config import default
 
     for argument in argv:
+        name = argument.partition("=")[0].lstrip("-")
+        if not name.startswith("config."):
+            continue
         node = default().to_dict()
-        for part in argument.partition("=")[0].removeprefix("--").split(".")[1:]:
+        for part in name.split(".")[1:]:
             if not isinstance(node, dict) or part not in node:
                 allowed = sorted(node) if isinstance(node, dict) else ["no fields"]
-                return f"Unknown field in {argument!r}. Available: {', '.join(allowed)}."
+                return (
+                    f"Unknown field in {argument!r}. Available: {', '.join(allowed)}."
+                )
             node = node[part]
     return f"A field in {argv[1:]} does not exist; --help lists all."
 

@@ -33,7 +33,10 @@ Scatter = Literal["none", "pooled", "classes"]
 
 # Leaves are arrays to a reader, but JAX also rebuilds pytrees around shapes, specs and
 # sentinels, which a run-time type check must let pass.
-Leaf = jax.Array if TYPE_CHECKING else Any
+if TYPE_CHECKING:
+    Leaf = jax.Array
+else:
+    Leaf = Any
 
 # Up to this many classes a sum over classes is a one-hot matrix product, which is
 # faster than a scatter-add; beyond it the product would cost as much as the scatter.
@@ -106,7 +109,7 @@ class ClassMoments:
 
     @property
     def feature_dim(self) -> int:
-        """d."""
+        """D."""
         return self.pivot.shape[-1]
 
     @property
@@ -224,7 +227,7 @@ class ClassMoments:
         )
         weight = self.count * (other.count / safe)
         scatter = self.scatter
-        if scatter is not None:
+        if scatter is not None and other.scatter is not None:
             scatter = scatter + other.scatter + _outer(weight, delta, scatter.ndim)
         return ClassMoments(
             count=count,
@@ -276,7 +279,9 @@ class ClassMoments:
     def save(self, path: str | os.PathLike) -> None:
         """Writes an .npz, whole or not at all."""
         path = Path(path)
-        arrays = {k: np.asarray(v) for k, v in vars(self).items() if v is not None}
+        arrays: dict[str, Any] = {
+            k: np.asarray(v) for k, v in vars(self).items() if v is not None
+        }
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             np.savez(file, **arrays)
         os.replace(file.name, path)
@@ -285,8 +290,9 @@ class ClassMoments:
     def load(cls, path: str | os.PathLike) -> ClassMoments:
         """Reads what `save` wrote."""
         with np.load(path) as file:
-            arrays = {name: jnp.asarray(file[name]) for name in file.files}
-        return cls(**{"scatter": None, **arrays})
+            arrays: dict[str, Any] = dict.fromkeys(["scatter"])
+            arrays |= {name: jnp.asarray(file[name]) for name in file.files}
+        return cls(**arrays)
 
 
 def class_moments(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax.numpy as jnp
 import optax
 
 
@@ -69,12 +68,9 @@ def step(learning_rate: float, num_epochs: int, steps: int) -> optax.Schedule:
     References:
         Papyan, Han & Donoho, Prevalence of neural collapse, PNAS 2020.
     """
-    # Very short runs have fewer than three epochs: the boundaries then coincide.
-    first, second = (num_epochs // 3) * steps, (2 * num_epochs // 3) * steps
-    return lambda count: (
-        learning_rate
-        * jnp.where(count < first, 1.0, 0.1)
-        * jnp.where(count < second, 1.0, 0.1)
+    ends = [max(1, third * num_epochs // 3) * steps for third in (1, 2)]
+    return optax.join_schedules(
+        [optax.constant_schedule(learning_rate * s) for s in (1, 0.1, 0.01)], ends
     )
 
 

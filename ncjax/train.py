@@ -215,7 +215,7 @@ def build(
     step = make_train_step(model, loss, optimizer)
     run_epoch = make_epoch(step, prepare, config.batch_size, mesh)
 
-    def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, Features]:
+    def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, "Features"]:
         images, inner = prepare(images), {}
         if config.eval.layers == "all":
             logits, features, inner = layer_outputs(
@@ -272,11 +272,11 @@ def load_data(config: ConfigDict) -> Dataset:
 
 
 def measured_epochs(config: ConfigDict) -> list[int]:
-    """Epochs after which to measure: as given, or log-spaced, with the first and last."""
+    """Epochs after which to measure: those given, or log-spaced; always the last."""
     if config.eval.epochs:
         return sorted({*config.eval.epochs, config.num_epochs})
     points = np.geomspace(1, config.num_epochs, config.eval.num_points)
-    return sorted({int(round(p)) for p in points})
+    return sorted({round(float(p)) for p in points})
 
 
 def _check_batch(config: ConfigDict, dataset: Dataset, devices: int) -> None:

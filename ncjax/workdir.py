@@ -1,10 +1,10 @@
 """The folder of a run: config.json, metrics.jsonl, TensorBoard events, checkpoints.
 
-    config.json      the configuration, written once
-    metrics.jsonl    a line for each epoch, measured epochs with all metrics
-    checkpoints/     Orbax, numbered by epoch
-    events.out.*     TensorBoard
-    collapse.png     the curves
+config.json      the configuration, written once
+metrics.jsonl    a line for each epoch, measured epochs with all metrics
+checkpoints/     Orbax, numbered by epoch
+events.out.*     TensorBoard
+collapse.png     the curves
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import pytest
 from ncjax import collapse
 from ncjax.collapse import decisions
 from ncjax.moments import class_moments
-from tests.test_collapse import clusters, moments_of, simplex
+from tests.test_collapse import clusters, compiled, moments_of, simplex
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_common_part_does_not_flip_decisions():
     features = means[labels] + 0.3 * rng.normal(size=(200, 32)) + 3e4 / np.sqrt(32)
     features = features.astype(np.float32)
     moments = moments_of(features, labels)
-    got = collapse.nearest_mean(jnp.asarray(features), moments)
+    got = compiled.nearest_mean(jnp.asarray(features), moments)
     want = nearest_loop(features, labels)
     assert (want != labels).any()
     np.testing.assert_array_equal(got, want)
@@ -69,8 +69,8 @@ def test_nc4_is_about_the_decision_not_the_label():
     means = jnp.asarray(simplex(3, 4), jnp.float32)
     moments = class_moments(means, jnp.arange(3), 3)
     swapped = means[jnp.array([1, 2, 0])]
-    assert collapse.nc4(swapped, swapped @ means.T, moments) == 0
-    assert collapse.ncc_accuracy(swapped, jnp.arange(3), moments) == 0
+    assert compiled.nc4(swapped, swapped @ means.T, moments) == 0
+    assert compiled.ncc_accuracy(swapped, jnp.arange(3), moments) == 0
 
 
 def test_nc5_matches_loops_and_vanishes_for_orthogonal_outliers(x64):
@@ -88,19 +88,18 @@ def test_nc5_matches_loops_and_vanishes_for_orthogonal_outliers(x64):
             ]
         )
 
-    both = jnp.asarray(outliers), moments_of(outliers, np.arange(30) % 4)
-    for argument in both:
-        np.testing.assert_allclose(collapse.nc5(moments, argument), loop(0))
-        got = collapse.nc5(moments, argument, center=True)
-        np.testing.assert_allclose(got, loop(mu.mean(0)))
+    array, summary = jnp.asarray(outliers), moments_of(outliers, np.arange(30) % 4)
     sparse = moments_of(features, labels + 1)  # class 0 is empty
-    np.testing.assert_allclose(collapse.nc5(sparse, both[0]), loop(0))
+    np.testing.assert_allclose(compiled.nc5(moments, summary), loop(0))
+    np.testing.assert_allclose(compiled.nc5(sparse, array), loop(0))
+    got = compiled.nc5(moments, array, center=True)
+    np.testing.assert_allclose(got, loop(mu.mean(0)))
     means = np.hstack([simplex(3, 4), np.zeros((3, 2))])
     moments = class_moments(jnp.asarray(means), jnp.arange(3), 3)
     away = jnp.asarray([[0.0, 0, 0, 0, 1, 2]])
-    np.testing.assert_allclose(collapse.nc5(moments, away), 0, atol=1e-15)
+    np.testing.assert_allclose(compiled.nc5(moments, away), 0, atol=1e-15)
     np.testing.assert_allclose(
-        collapse.nc5(moments, jnp.asarray(means[:1])), (1 + 0.5 + 0.5) / 3
+        compiled.nc5(moments, jnp.asarray(means[:1])), (1 + 0.5 + 0.5) / 3
     )
 
 
@@ -114,10 +113,10 @@ def test_neco_matches_principal_components(center, x64):
     for rank in (3, 5):
         want = np.linalg.norm(x @ components[:rank].T, axis=1)
         want /= np.linalg.norm(x, axis=1)
-        got = collapse.neco(jnp.asarray(queries), moments, rank, center=center)
+        got = compiled.neco(jnp.asarray(queries), moments, rank=rank, center=center)
         np.testing.assert_allclose(got, want, rtol=1e-10)
-    default = collapse.neco(jnp.asarray(queries), moments, center=center)
-    same = collapse.neco(jnp.asarray(queries), moments, 3, center=center)
+    default = compiled.neco(jnp.asarray(queries), moments, center=center)
+    same = compiled.neco(jnp.asarray(queries), moments, rank=3, center=center)
     np.testing.assert_array_equal(default, same)
 
 
@@ -127,8 +126,8 @@ def test_neco_tells_outliers_under_collapse():
     rng = np.random.default_rng(0)
     features = means[labels] + 0.01 * rng.normal(size=(40, 8))
     moments = moments_of(features.astype(np.float32), labels)
-    inside = collapse.neco(jnp.asarray(features, jnp.float32), moments)
-    outside = collapse.neco(jax.random.normal(jax.random.key(0), (40, 8)), moments)
+    inside = compiled.neco(jnp.asarray(features, jnp.float32), moments)
+    outside = compiled.neco(jax.random.normal(jax.random.key(0), (40, 8)), moments)
     assert inside.min() > 0.99 > outside.max()
     with pytest.raises(ValueError, match=r"rank must be in 1\.\.8.*got 9"):
-        collapse.neco(jnp.ones((1, 8)), moments, 9)
+        compiled.neco(jnp.ones((1, 8)), moments, rank=9)

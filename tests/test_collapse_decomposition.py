@@ -7,7 +7,7 @@ import pytest
 
 from ncjax import collapse, losses
 from ncjax.moments import class_moments
-from tests.test_collapse import clusters, moments_of, simplex
+from tests.test_collapse import clusters, compiled, moments_of, simplex
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +36,7 @@ def test_parts_sum_to_the_loss(balanced, with_bias, bias_decay):
     classifier = jnp.asarray(classifier)
     bias = jnp.asarray(bias) if with_bias else None
     moments = moments_of(features, labels)
-    parts = collapse.mse_decomposition(
+    parts = compiled.mse_decomposition(
         moments, classifier, bias, 5e-3, bias_decay=bias_decay
     )
     want = loss(features, labels, classifier, bias, 5e-3, bias_decay)
@@ -48,7 +48,7 @@ def test_parts_sum_to_the_loss(balanced, with_bias, bias_decay):
 def test_ridge_classifier_is_the_central_path(with_bias):
     features, labels, _, _ = clusters()
     moments = moments_of(features, labels)
-    classifier, bias = collapse.ridge_classifier(moments, 5e-3, use_bias=with_bias)
+    classifier, bias = compiled.ridge_classifier(moments, 5e-3, use_bias=with_bias)
     bias = bias if with_bias else None
 
     def of(parameters):
@@ -57,12 +57,12 @@ def test_ridge_classifier_is_the_central_path(with_bias):
     gradient = jax.grad(of)((classifier, bias))
     for g in jax.tree.leaves(gradient):
         np.testing.assert_allclose(g, 0, atol=1e-11)
-    parts = collapse.mse_decomposition(moments, classifier, bias, 5e-3)
+    parts = compiled.mse_decomposition(moments, classifier, bias, 5e-3)
     np.testing.assert_allclose(parts.off_path, 0, atol=1e-20)
     np.testing.assert_allclose(sum(parts), of((classifier, bias)), rtol=1e-10)
     # Off the path, the part is the rise of the loss: it is quadratic.
     step = jnp.asarray(np.random.default_rng(0).normal(size=classifier.shape))
-    moved = collapse.mse_decomposition(moments, classifier + step, bias, 5e-3)
+    moved = compiled.mse_decomposition(moments, classifier + step, bias, 5e-3)
     rise = of((classifier + step, bias)) - of((classifier, bias))
     np.testing.assert_allclose(moved.off_path, rise, rtol=1e-9)
     np.testing.assert_allclose(moved[:2], parts[:2])
@@ -72,10 +72,10 @@ def test_ridge_classifier_of_collapsed_features():
     """Means s e_k, n = 1, no bias: W = s/K / (s^2/K + l) I by hand."""
     k, size, decay = 4, 3.0, 0.01
     moments = class_moments(size * jnp.eye(k), jnp.arange(k), k)
-    classifier, _ = collapse.ridge_classifier(moments, decay, use_bias=False)
+    classifier, _ = compiled.ridge_classifier(moments, decay, use_bias=False)
     gain = size / k / (size**2 / k + decay)
     np.testing.assert_allclose(classifier, gain * np.eye(k), atol=1e-14)
-    parts = collapse.mse_decomposition(moments, classifier, None, decay)
+    parts = compiled.mse_decomposition(moments, classifier, None, decay)
     np.testing.assert_allclose(parts.nc1, decay / 2 * k * gain**2)
     np.testing.assert_allclose(parts.nc2_nc3, 0.5 * (1 - gain * size) ** 2)
 
@@ -85,7 +85,7 @@ def test_empty_class_keeps_its_target():
     moments = moments_of(features, labels, 7)
     classifier = jnp.asarray(np.vstack([classifier, np.ones(9)]))
     bias = jnp.asarray(np.append(bias, 0.5))
-    parts = collapse.mse_decomposition(moments, classifier, bias, 5e-3)
+    parts = compiled.mse_decomposition(moments, classifier, bias, 5e-3)
     want = loss(features, labels, classifier, bias, 5e-3)
     np.testing.assert_allclose(sum(parts), want, rtol=1e-10)
 

@@ -114,7 +114,9 @@ def test_an_option_of_another_loss_is_refused():
     config.loss.name = "mse"
     validate(config)
     config.loss.label_smoothing = 0.1
-    with pytest.raises(ConfigError, match="label_smoothing = 0.1 has no effect: 'mse'"):
+    with pytest.raises(
+        ConfigError, match=r"label_smoothing = 0\.1 has no effect: 'mse'"
+    ):
         validate(config)
 
 

@@ -85,9 +85,7 @@ def test_matches_two_pass_float64(std, devices, batch, buffer):
         assert found[f"{prefix}nc/nc1"] == pytest.approx(want["nc1"], rel=1e-4)
         assert found[f"{prefix}nc/nc4"] == pytest.approx(want["nc4"], abs=1e-6)
         wanted_test = reference(held_out, test_logits, test[1], own, train[1])
-        assert found[f"{prefix}test/nc1"] == pytest.approx(
-            wanted_test["nc1"], rel=1e-4
-        )
+        assert found[f"{prefix}test/nc1"] == pytest.approx(wanted_test["nc1"], rel=1e-4)
         for name in ("nc4", "ncc_accuracy"):
             assert found[f"{prefix}test/{name}"] == pytest.approx(
                 wanted_test[name], abs=1e-6

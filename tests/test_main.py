@@ -1,4 +1,4 @@
-"""The command line: what works, and one paragraph with exit status 2 for what does not."""
+"""The command line: what works, and exit status 2 with one paragraph for the rest."""
 
 import json
 import os
@@ -77,15 +77,24 @@ def test_help(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config=configs/nope.py"], "No config file 'configs/nope.py'. Shipped: con"),
+        (
+            ["--config=configs/nope.py"],
+            "No config file 'configs/nope.py'. Shipped: con",
+        ),
         (["--config=digits:fast"], "Unknown preset 'fast'. Available: smoke"),
         (["--confg=x"], "confg"),
-        (["--config.loss.nam=mse"], "Unknown field in '--config.loss.nam=mse'. Available: label_smoothing, name"),
+        (
+            ["--config.loss.nam=mse"],
+            "Unknown field in '--config.loss.nam=mse'. Available: label_smoothing, n",
+        ),
         (["--config.sees=1"], "Available: batch_size, checkpoint, compute_dtype"),
         (["--config.num_epochs=many"], "num_epochs"),
         (["--config.seed"], "Missing value for flag --config.seed"),
         (["--config.num_epochs=0"], "config.num_epochs must be between 1"),
-        (["--config.loss.name=sce"], "Unknown config.loss.name 'sce'. Available: cross"),
+        (
+            ["--config.loss.name=sce"],
+            "Unknown config.loss.name 'sce'. Available: cross",
+        ),
         (["--config.batch_size=2000"], "larger than the training set of 1437"),
         (["--config.model.widths=(-3,)"], "each at least 1"),
         (["--config.data.name=mnist", "--config.data.dir=/nowhere"], "/nowhere"),
@@ -104,8 +113,16 @@ def test_bad_input(tmp_path, monkeypatch, capsys, arguments, message):
 
 
 def test_a_program_that_diverges_exits_with_1(tmp_path, capsys):
-    diverge = ["--config.optimizer.learning_rate=1e6", "--config.model.batch_norm=False"]
-    arguments = [*FAST, *diverge, "--config.loss.name=mse", f"--workdir={tmp_path / 'r'}"]
+    diverge = [
+        "--config.optimizer.learning_rate=1e6",
+        "--config.model.batch_norm=False",
+    ]
+    arguments = [
+        *FAST,
+        *diverge,
+        "--config.loss.name=mse",
+        f"--workdir={tmp_path / 'r'}",
+    ]
     assert run(*arguments) == 1
     assert "The loss became" in capsys.readouterr().err
 

@@ -44,8 +44,9 @@ def test_mlp_sizes():
 def test_logits_are_the_classifier_of_the_features(name, train):
     small = {"mlp": {"widths": (16, 8)}, "resnet18": {"width": 1 / 16}}
     model = MODELS[name](3, **small[name])
-    init, apply = jax.jit(model.init, static_argnums=2), jax.jit(
-        model.apply, static_argnames=("train", "mutable")
+    init, apply = (
+        jax.jit(model.init, static_argnums=2),
+        jax.jit(model.apply, static_argnames=("train", "mutable")),
     )
     images = jax.random.normal(jax.random.key(0), (4, 8, 8, 2))
     variables = init(jax.random.key(1), images, False)
@@ -77,9 +78,7 @@ def test_bfloat16_computes_with_float32_parameters(name):
 def test_layer_outputs():
     model = ResNet(3, blocks=(1, 1), width=4)
     images = jax.random.normal(jax.random.key(0), (2, 8, 8, 1))
-    variables = jax.jit(model.init, static_argnums=2)(
-        jax.random.key(1), images, False
-    )
+    variables = jax.jit(model.init, static_argnums=2)(jax.random.key(1), images, False)
     logits, features, blocks = layer_outputs(model, variables, images)
     assert [*blocks][:2] == ["01_stem", "02_stage1_block1"]
     assert sorted(blocks) == [*blocks]
@@ -98,5 +97,5 @@ def test_bad_sizes():
         mlp(3, widths=())
     with pytest.raises(ValueError, match=r"at least 1, got \(4, 0\)"):
         mlp(3, widths=(4, 0))
-    with pytest.raises(ValueError, match="leave at least 1, got 0.001"):
+    with pytest.raises(ValueError, match=r"leave at least 1, got 0\.001"):
         resnet18(3, width=0.001)

@@ -1,5 +1,7 @@
 """Moments against float64 two-pass NumPy: exact under any split, order and merge."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +13,9 @@ from jax.sharding import PartitionSpec as P
 from ncjax import moments as library
 from ncjax.moments import ClassMoments, class_sum
 
-
-class_moments = jax.jit(library.class_moments, static_argnums=2, static_argnames="scatter")
+class_moments = jax.jit(
+    library.class_moments, static_argnums=2, static_argnames="scatter"
+)
 merge = jax.jit(ClassMoments.merge)
 
 
@@ -26,7 +29,7 @@ def clusters(n=400, k=5, d=16, std=1e-2, seed=0, offset=0.0):
 
 
 def two_pass(features, labels, k, weights=None):
-    """count [k], means [k, d], within_cov [d, d], spread [k]; loops, float64."""
+    """Count [k], means [k, d], within_cov [d, d], spread [k]; loops, float64."""
     x = np.asarray(features, np.float64)
     w = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
     d = x.shape[1]
@@ -101,8 +104,10 @@ def test_any_split_order_and_merge_tree(cuts, seed, std):
     edges = [0, *sorted(cuts), len(labels)]
     rows = np.arange(len(labels))
     parts = [  # masks, some of them empty, so that one compilation serves all
-        class_moments(features, labels, 5, ((rows >= a) & (rows < b)).astype(np.float32))
-        for a, b in zip(edges, edges[1:])
+        class_moments(
+            features, labels, 5, ((rows >= a) & (rows < b)).astype(np.float32)
+        )
+        for a, b in itertools.pairwise(edges)
     ]
     while len(parts) > 1:  # merge two at random until one is left
         a, b = sorted(rng.choice(len(parts), 2, replace=False))

@@ -28,7 +28,9 @@ def test_step_schedule_of_papyan():
 
 def test_cosine_and_constant():
     rate = SCHEDULES["cosine"](0.1, 10, 10)
-    np.testing.assert_allclose([rate(0), rate(50), rate(100)], [0.1, 0.05, 0], atol=1e-8)
+    np.testing.assert_allclose(
+        [rate(0), rate(50), rate(100)], [0.1, 0.05, 0], atol=1e-8
+    )
     assert SCHEDULES["constant"](0.1, 10, 10)(73) == pytest.approx(0.1)
 
 

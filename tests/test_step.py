@@ -38,7 +38,9 @@ def constant_state(model):
 
 
 def mesh_of(devices):
-    return Mesh(np.array(jax.devices()[:devices]), ("data",), axis_types=(AxisType.Auto,))
+    return Mesh(
+        np.array(jax.devices()[:devices]), ("data",), axis_types=(AxisType.Auto,)
+    )
 
 
 # Of three steps from `constant_state` on `data()`.  If a change to the step or to a

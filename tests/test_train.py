@@ -164,7 +164,7 @@ def test_a_finished_run_is_only_read_again(tmp_path):
 
 
 def test_kill_and_continue(tmp_path):
-    """SIGKILL in the middle, the same command again, the same numbers as never killed."""
+    """SIGKILL, then the same command again: the numbers of a run never killed."""
     command = [
         sys.executable, "-m", "ncjax.main", "--config.num_epochs=60",
         "--config.checkpoint.every_epochs=5", "--config.model.widths=(32, 16)",
@@ -222,7 +222,9 @@ def test_foreign_and_unwritable_workdirs(tmp_path):
         ("data.name", "mnist", DataError, r"ncjax\.data\.prepare mnist"),
     ],
 )
-def test_bad_data_options_write_nothing(tmp_path, monkeypatch, field, value, error, message):
+def test_bad_data_options_write_nothing(
+    tmp_path, monkeypatch, field, value, error, message
+):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nowhere"))
     config = small(2)
     section, _, name = field.rpartition(".")

@@ -52,7 +52,6 @@ def main(argv: list[str] | None = None) -> int:
         if options.figure:
             drawn = render(figure(result), options.figure.suffix.lower())
             outputs[options.figure] = drawn
-        print(result)
         for path, content in outputs.items():
             write_whole(path, content)
     except MeasureError as error:
@@ -62,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped; nothing was written.", file=sys.stderr)
         return 130
+    print(result)
     for path in outputs:
         print(f"\nWritten to {path}")
     return 0
