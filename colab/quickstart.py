@@ -35,6 +35,7 @@ elif importlib.util.find_spec("ncjax") is None:
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "ncjax"], check=True)
 
 # %%
+# %matplotlib inline
 import jax
 import jax.numpy as jnp
 import numpy as np

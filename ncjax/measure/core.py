@@ -18,7 +18,6 @@ from ncjax.measure.report import SENTENCES, Measurement
 from ncjax.measure.sources import (
     POOLS,
     MeasureError,
-    Pool,
     check_labels,
     to_numpy,
 )
@@ -47,7 +46,7 @@ def measure(
     num_classes: int | None = None,
     class_names: tuple[str, ...] | list[str] | None = None,
     preset: str | collapse.Convention = "default",
-    pool: Pool | None = None,
+    pool: str | None = None,
     batch_size: int | None = None,
     source: str | None = None,
     progress: bool = False,

@@ -10,13 +10,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int32
 
-Pool = Literal["mean", "mean_channels_first", "flatten"]
 POOLS = ("mean", "mean_channels_first", "flatten")
 Pair = tuple[np.ndarray, np.ndarray | None]
 
@@ -289,9 +288,9 @@ def _named(labels, name, class_names):
     text = np.asarray([x.decode() if isinstance(x, bytes) else str(x) for x in labels])
     if class_names is None:
         raise MeasureTypeError(
-            f"{name} are text such as {text[0]!r}. Give the class names, in the order "
-            "of the rows of the classifier, as class_names (--class-names FILE, one a "
-            "line)."
+            f"{name} are text such as {str(text[0])!r}. Give the class names, in the "
+            "order of the rows of the classifier, as class_names (--class-names FILE, "
+            "one a line)."
         )
     place = {class_name: index for index, class_name in enumerate(class_names)}
     unknown = sorted(set(text.tolist()) - place.keys())

@@ -1,0 +1,196 @@
+"""NC1 of 50,000 features of width 512: time, memory and error of every way to get it.
+
+    python -m tests.benchmarks.moments
+
+Everybody gets the same float32 array and returns NC1.  Ratios are medians over rounds of
+the ratio within one; the error is relative to two passes with extended-precision means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ncjax import collapse
+from ncjax.moments import ClassMoments, class_moments
+from tests.benchmarks import harness
+
+N, D, BATCH = 50_000, 512, 5_000
+
+
+def data(num_classes: int, std: float) -> tuple[np.ndarray, np.ndarray]:
+    """Means of order 1, deviations `std` of the norm of a mean."""
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(num_classes, D))
+    labels = rng.permutation(np.arange(N) % num_classes).astype(np.int32)
+    noise = rng.normal(size=(N, D)).astype(np.float32)
+    return (means[labels] + std * noise).astype(np.float32), labels
+
+
+def nc1_of(means, within, xp=np):
+    """NC1 from class means [K, d] and Sigma_W [d, d], by the K-1 directions."""
+    centred = means - means.mean(0)
+    _, s, v = xp.linalg.svd(centred, full_matrices=False)
+    r = min(len(means) - 1, D)
+    return float((((v[:r] @ within) * v[:r]).sum(1) / s[:r] ** 2).sum())
+
+
+def numpy_two_pass(x, y, num_classes, dtype):
+    """Two vectorised passes: means by sorting, then residuals."""
+    x = x.astype(dtype)
+    order = np.argsort(y, kind="stable")
+    starts = np.searchsorted(y[order], np.arange(num_classes))
+    counts = np.bincount(y, minlength=num_classes)
+    means = np.add.reduceat(x[order], starts, axis=0) / counts[:, None].astype(dtype)
+    residual = x - means[y]
+    return nc1_of(means, residual.T @ residual / dtype(N))
+
+
+def loops(x, y, num_classes):
+    """One class at a time, float64, as scikit-learn takes class covariances."""
+    means, within = np.zeros((num_classes, D)), np.zeros((D, D))
+    for k in range(num_classes):
+        rows = x[y == k].astype(np.float64)
+        means[k] = rows.mean(0)
+        within += np.cov(rows, rowvar=False, bias=True) * (len(rows) / N)
+    return nc1_of(means, within)
+
+
+def torch_two_pass(x, y, num_classes):
+    """Two vectorised float32 passes in PyTorch: index_add, then residuals."""
+    import torch
+
+    x, y = torch.from_numpy(x), torch.from_numpy(y).long()
+    means = torch.zeros(num_classes, D).index_add_(0, y, x)
+    means /= torch.bincount(y, minlength=num_classes)[:, None]
+    residual = x - means[y]
+    return nc1_of(means, residual.T @ residual / N, torch)
+
+
+@partial(jax.jit, static_argnums=2)
+def streaming(x, y, num_classes):
+    """`ClassMoments` with the d x d scatter, batch by batch in a scan."""
+    batches = x.reshape(-1, BATCH, D), y.reshape(-1, BATCH)
+    moments, _ = jax.lax.scan(
+        lambda m, b: (m.update(*b), None), ClassMoments.empty(num_classes, D), batches
+    )
+    return collapse.nc1(moments)
+
+
+@partial(jax.jit, static_argnums=2)
+def buffered(x, y, num_classes):
+    """Means, then projections on the K-1 directions; no scatter."""
+    moments = class_moments(x, y, num_classes, scatter="none")
+    _, directions = collapse.between_basis(moments)
+    along = collapse.directional_variance(x, y, moments, directions)
+    return collapse.nc1(moments, directional=along)
+
+
+@jax.jit
+def gram(x, y):
+    """The yardstick: X'X alone."""
+    del y
+    return jnp.matmul(x.T, x, precision="highest")
+
+
+def contenders(num_classes: int, x, y) -> dict[str, Callable[[], object]]:
+    """Name -> call that returns NC1 (or, for the yardstick, a matrix)."""
+    device = jnp.asarray(x), jnp.asarray(y)
+    found: dict[str, Callable[[], object]] = {
+        "X'X alone": lambda: gram(*device),
+        "ncjax streaming": lambda: streaming(*device, num_classes),
+        "ncjax buffered": lambda: buffered(*device, num_classes),
+        "NumPy two-pass float64": lambda: numpy_two_pass(x, y, num_classes, np.float64),
+        "NumPy two-pass float32": lambda: numpy_two_pass(x, y, num_classes, np.float32),
+        "per-class loops float64": lambda: loops(x, y, num_classes),
+    }
+    try:
+        import torch  # noqa: F401
+
+        found["PyTorch two-pass float32"] = lambda: torch_two_pass(x, y, num_classes)
+    except ImportError:
+        print("PyTorch is not installed: its row is left out.", file=sys.stderr)
+    return found
+
+
+def peak_mib(name: str, num_classes: int) -> float:
+    """Growth of the peak memory of a fresh process in which only `name` runs."""
+    command = [sys.executable, "-m", "tests.benchmarks.moments", "--memory-of", name]
+    out = subprocess.run(
+        [*command, "--classes", str(num_classes)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return float(out.split()[-1])
+
+
+def memory_of(name: str, num_classes: int) -> None:
+    """Prints the MiB by which one call raises this process's peak."""
+    x, y = data(num_classes, 1e-2)
+    calls = contenders(num_classes, x, y)
+    jax.block_until_ready(gram(x[:64], y[:64]))  # start the backend
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    jax.block_until_ready(calls[name]())
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def errors(num_classes: int, std: float, names: list[str]) -> dict[str, float]:
+    """Relative error of NC1 against two passes with extended-precision means."""
+    x, y = data(num_classes, std)
+    means = np.stack(
+        [x[y == k].astype(np.longdouble).mean(0) for k in range(num_classes)]
+    )
+    residual = (x - means[y]).astype(np.float64)
+    exact = nc1_of(means.astype(np.float64), residual.T @ residual / N)
+    calls = contenders(num_classes, x, y)
+    return {name: abs(float(calls[name]()) / exact - 1) for name in names}
+
+
+def main() -> None:
+    """Times, errors at three spreads, memory; for 10, 100 and 1000 classes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--classes", type=int, default=0)
+    parser.add_argument("--memory-of", default="")
+    args = parser.parse_args()
+    if args.memory_of:
+        return memory_of(args.memory_of, args.classes)
+    rows = []
+    for num_classes in [args.classes] if args.classes else [10, 100, 1000]:
+        x, y = data(num_classes, 1e-2)
+        calls = contenders(num_classes, x, y)
+        seconds = harness.interleave(calls, args.rounds)
+        names = [name for name in calls if name != "X'X alone"]
+        wrong = {std: errors(num_classes, std, names) for std in (1e-1, 1e-3, 1e-6)}
+        for name in calls:
+            rows.append(
+                {
+                    "K": num_classes,
+                    "way": name,
+                    "seconds": float(np.median(seconds[name])),
+                    "/ X'X": harness.ratio(seconds, name, "X'X alone"),
+                    "/ NumPy f64": harness.ratio(
+                        seconds, name, "NumPy two-pass float64"
+                    ),
+                    "peak MiB": peak_mib(name, num_classes),
+                    **{
+                        f"error {std:g}": wrong[std].get(name, float("nan"))
+                        for std in wrong
+                    },
+                }
+            )
+    harness.report("moments", rows)
+    return None
+
+
+if __name__ == "__main__":
+    main()
