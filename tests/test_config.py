@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,15 @@ def test_one_name_must_mean_one_thing(monkeypatch):
     monkeypatch.setitem(LOSSES, "other", other)
     with pytest.raises(ValueError, match="an option of one name must mean one thing"):
         default()
+
+
+def test_every_package_is_installed():
+    """`pip install .` must not leave out a folder that the clone has."""
+    root = Path(__file__).parent.parent
+    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {path.parent for path in (root / "ncjax").rglob("*.py")}
+    there = {".".join(folder.relative_to(root).parts) for folder in folders}
+    assert set(listed["packages"]) == there | {"ncjax.configs"}
 
 
 def test_describe_names_every_field():

@@ -182,11 +182,11 @@ def test_an_iterator_is_read_once(few):
 
 def test_classes_found_on_the_way(few):
     """K is not known before the last chunk, and grows past a power of two."""
-    x, y, _, _ = clusters(n=800, k=40)
+    x, y, _, _ = clusters(n=800, k=20)
     order = np.argsort(y, kind="stable")
     x, y = x[order], y[order]
     result = measure([(x[i : i + 100], y[i : i + 100]) for i in range(0, 800, 100)])
-    assert result.measured["num_classes"] == 40
+    assert result.measured["num_classes"] == 20
     assert result["nc1"] == pytest.approx(measure(x, y)["nc1"], rel=1e-4)
 
 
@@ -205,13 +205,12 @@ def test_feature_maps(plain, few):
         measure(maps, LABELS)
 
 
-def test_wide_features_take_a_second_pass_instead_of_a_scatter(plain, monkeypatch):
+def test_wide_features_take_a_second_pass_instead_of_a_scatter(plain, monkeypatch, few):
     core = sys.modules["ncjax.measure.core"]
     monkeypatch.setattr(core, "_WIDE", D - 1)
     result = measure(FEATURES, LABELS, classifier=W, bias=B, batch_size=250)
     assert result.moments.scatter is None
-    assert "vci" not in result.values
-    assert_close(result, {k: v for k, v in plain.values.items() if k in result.values})
+    assert_close(result, {k: plain[k] for k in result.values})
     once = measure(iter([(FEATURES, LABELS)]))
     assert "nc1" not in once.values
     assert any("second reading for NC1" in text for text in once.warnings)
