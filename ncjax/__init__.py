@@ -3,6 +3,7 @@
 from ncjax.config import ConfigError
 from ncjax.data import DataError
 from ncjax.history import History
+from ncjax.measure import Measurement, measure
 from ncjax.moments import ClassMoments, class_moments
 from ncjax.train import TrainingError, train
 from ncjax.workdir import WorkdirError
@@ -12,8 +13,10 @@ __all__ = [
     "ConfigError",
     "DataError",
     "History",
+    "Measurement",
     "TrainingError",
     "WorkdirError",
     "class_moments",
+    "measure",
     "train",
 ]

@@ -90,11 +90,11 @@ class ClassMoments:
                 f"Unknown scatter {scatter!r}. Available: {', '.join(shapes)}."
             )
         lead = shapes[scatter]
-        means = jnp.zeros((num_classes, feature_dim), dtype)
+        means = (num_classes, feature_dim)
         return cls(
             count=jnp.zeros((num_classes,), dtype),
-            pivot=means,
-            offset=means,
+            pivot=jnp.zeros(means, dtype),
+            offset=jnp.zeros(means, dtype),  # not the same buffer: a state is donated
             spread=jnp.zeros((num_classes,), dtype),
             scatter=None
             if lead is None

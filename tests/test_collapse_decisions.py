@@ -7,7 +7,6 @@ import pytest
 
 from ncjax import collapse
 from ncjax.collapse import decisions
-from ncjax.moments import class_moments
 from tests.test_collapse import clusters, compiled, moments_of, simplex
 
 
@@ -67,7 +66,7 @@ def test_common_part_does_not_flip_decisions():
 def test_nc4_is_about_the_decision_not_the_label():
     """All samples misplaced by network and means alike: NC4 0, accuracy 0."""
     means = jnp.asarray(simplex(3, 4), jnp.float32)
-    moments = class_moments(means, jnp.arange(3), 3)
+    moments = moments_of(means, np.arange(3))
     swapped = means[jnp.array([1, 2, 0])]
     assert compiled.nc4(swapped, swapped @ means.T, moments) == 0
     assert compiled.ncc_accuracy(swapped, jnp.arange(3), moments) == 0
@@ -95,7 +94,7 @@ def test_nc5_matches_loops_and_vanishes_for_orthogonal_outliers(x64):
     got = compiled.nc5(moments, array, center=True)
     np.testing.assert_allclose(got, loop(mu.mean(0)))
     means = np.hstack([simplex(3, 4), np.zeros((3, 2))])
-    moments = class_moments(jnp.asarray(means), jnp.arange(3), 3)
+    moments = moments_of(means, np.arange(3))
     away = jnp.asarray([[0.0, 0, 0, 0, 1, 2]])
     np.testing.assert_allclose(compiled.nc5(moments, away), 0, atol=1e-15)
     np.testing.assert_allclose(

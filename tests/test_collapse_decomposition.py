@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from ncjax import collapse, losses
-from ncjax.moments import class_moments
 from tests.test_collapse import clusters, compiled, moments_of, simplex
 
 
@@ -71,7 +70,7 @@ def test_ridge_classifier_is_the_central_path(with_bias):
 def test_ridge_classifier_of_collapsed_features():
     """Means s e_k, n = 1, no bias: W = s/K / (s^2/K + l) I by hand."""
     k, size, decay = 4, 3.0, 0.01
-    moments = class_moments(size * jnp.eye(k), jnp.arange(k), k)
+    moments = moments_of(size * np.eye(k), np.arange(k))
     classifier, _ = compiled.ridge_classifier(moments, decay, use_bias=False)
     gain = size / k / (size**2 / k + decay)
     np.testing.assert_allclose(classifier, gain * np.eye(k), atol=1e-14)
@@ -95,7 +94,7 @@ def test_float32_and_bad_input():
         means = jnp.asarray(simplex(4, 6), jnp.float32) + 1
         labels = jnp.repeat(jnp.arange(4), 5)
         features = means[labels] + 0.1 * jax.random.normal(jax.random.key(0), (20, 6))
-        moments = class_moments(features, labels, 4)
+        moments = moments_of(features, np.asarray(labels))
         args = moments, means, jnp.zeros(4), 5e-3
         parts = jax.jit(collapse.mse_decomposition)(*args)
         want = loss(features, labels, means, jnp.zeros(4), 5e-3)

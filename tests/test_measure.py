@@ -361,6 +361,20 @@ def test_figures(k, plain):
     assert render(drawn, ".png").startswith(b"\x89PNG")
 
 
+def test_figures_of_degenerate_features():
+    x, y, _ = simplex()
+    moments = jax.jit(class_moments, static_argnums=2)
+    exact = figure(moments(x, y, K))
+    assert "0 in every class" in exact.axes[2].texts[0].get_text()
+    constant = figure(moments(np.ones_like(x), y, K))
+    assert "undefined" in constant.axes[2].texts[0].get_text()
+    x[0] += 0.1  # spread in class 0 only: four hollow points on the lower edge
+    partly = figure(moments(x, y, K))
+    assert len(partly.axes[2].lines[1].get_xdata()) == K - 1
+    for drawn in (exact, constant, partly):
+        assert render(drawn, ".png").startswith(b"\x89PNG")
+
+
 # Bad input.
 
 nan = FEATURES.copy()
@@ -418,6 +432,10 @@ def test_bad_dtypes_are_type_errors():
 def test_chunks_that_do_not_fit():
     with pytest.raises(MeasureError, match="different widths, 12 and 11"):
         measure([FEATURES, FEATURES[:, 1:]], LABELS)
+    wrong = LABELS.copy()
+    wrong[400] = -1
+    with pytest.raises(MeasureError, match="in 1 rows: row 400 has -1"):
+        measure([(FEATURES[:350], wrong[:350]), (FEATURES[350:], wrong[350:])])
     with pytest.raises(MeasureError, match="600 features but 599 labels"):
         measure([(FEATURES, LABELS[1:])])
     with pytest.raises(MeasureError, match="1,200 rows, but there are 600 labels"):
@@ -469,6 +487,9 @@ def test_class_names_map_text(few):
     text = np.array(names)[LABELS]
     result = measure(FEATURES, text, class_names=names)
     assert result["nc1"] == measure(FEATURES, LABELS)["nc1"]
+    chunks = [(FEATURES[:300], text[:300]), (FEATURES[300:], text[300:])]
+    streamed = measure(chunks, class_names=names)
+    assert_close(streamed, result.values)
     with pytest.raises(MeasureError, match="'e', which is none of the 4 class names"):
         measure(FEATURES, text, class_names=names[1:])
 
@@ -809,7 +830,7 @@ def test_larger_than_memory(tmp_path):
     assert done.returncode == 0, done.stderr
     grown = int(done.stdout.split("grown by KiB")[1])
     assert grown < 600_000
-    nc1 = next(x for x in done.stdout.splitlines()[60:] if x.split()[:1] == ["nc1"])
+    nc1 = [x for x in done.stdout.splitlines() if x.split()[:1] == ["nc1"]][-1]
     centred = means.astype(np.float64) - means.astype(np.float64).mean(0)
     values, along = np.linalg.svd(centred, full_matrices=False)[1:]
     expected = np.sum(((noise @ along[: k - 1].T) ** 2).mean(0) / values[: k - 1] ** 2)

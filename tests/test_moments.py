@@ -168,6 +168,13 @@ def test_empty_state_and_empty_classes():
         jax.tree.map(np.testing.assert_array_equal, merged, moments)
 
 
+def test_a_state_can_be_donated():
+    features, labels = clusters()
+    update = jax.jit(ClassMoments.update, donate_argnums=0)
+    moments = update(ClassMoments.empty(5, 16), features, labels)
+    assert_matches(moments, features, labels, 5)
+
+
 def test_singletons_have_no_spread():
     features, _ = clusters(5, 5, 3)
     moments = class_moments(features, np.arange(5, dtype=np.int32), 5)

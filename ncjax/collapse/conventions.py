@@ -1,4 +1,23 @@
-"""Conventions: what the same name means in different papers, as explicit options."""
+"""Conventions: what the same name means in different papers, as explicit options.
+
+`PRESETS` holds what public code or text of each source fixes; where a source leaves a
+choice open, the preset has the default.
+
+- `default`: NC1 = tr(Sigma_W pinv(Sigma_B))/K, unweighted mean of class means, NC2 of
+  the centred means, NC3 = W Mc' against the ETF, standard deviations with ddof 0.
+- `papyan2020` (Papyan, Han & Donoho, PNAS): NC1 without 1/K, as in the public notebook
+  (the paper's text divides by the number of classes); `torch.std` (ddof 1) in equinorm;
+  NC2 is equinorm, equiangularity and max_angle, of means and of W; NC3 = nc3_papyan,
+  squared; NC4 by the network decision with the bias.
+- `zhu2021` (Zhu et al., NeurIPS): mean over samples, so that classes of unequal size
+  keep NC2 of the means above 0; NC2 of W, not centred; their fourth metric is
+  bias_collapse, not NC4.  Zhou et al. 2022 also set center_classifier.
+- `kothapalli2023` (review, TMLR): the default.
+- `wu2024` (Wu & Papyan, NeurIPS, and its package): the default, with uniform_duality
+  the variance (ddof 1) of products, not of cosines; GNC2 is uniformity and
+  uniformity_var.  Commits of the package before its covariance_ratio took metric="pinv"
+  divided Sigma_B by d instead of K.  It reports agreement, 1 - NC4, without the bias.
+"""
 
 from __future__ import annotations
 

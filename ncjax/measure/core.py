@@ -77,7 +77,7 @@ def measure(
         preset: a convention of `ncjax.collapse.PRESETS`, by name, or one's own.
         pool: how feature maps become vectors: `"mean"` over all axes but the first and
             the last, `"mean_channels_first"` over all but the first two, `"flatten"`.
-        batch_size: rows read at a time; by default about 32 MB of them.
+        batch_size: rows read at a time; by default about 8 MB of them.
         source: what the report calls the features.
         progress: shows a bar where that takes long.
 
@@ -113,14 +113,13 @@ def measure(
 
     with jax.enable_x64(train.dtype == np.float64):
         dtype = jnp.promote_types(train.dtype, jnp.float32)
-        moments, notes = passes.accumulate(
+        moments = passes.accumulate(
             train.read("moments"),
             train.size,
             num_classes=num_classes,
             scatter="pooled" if train.width <= _WIDE else "none",
             dtype=dtype,
             name=train.name,
-            class_names=names,
         )
         values, warned = _values(
             moments, train, test, ood, weights, offsets, decisions, convention
@@ -152,7 +151,7 @@ def measure(
             "ood_n": None if ood is None else ood.seen,
             "nc1_below_floor": below,
         },
-        warnings=tuple([*train.notes, *notes, *warned]),
+        warnings=tuple([*train.notes, *warned]),
         moments=moments,
         class_names=names,
     )
@@ -285,8 +284,7 @@ def _test_batches(test: Data, num_classes: int, warned: list[str], moments):
     """Batches of the test set, whose labels are checked on the way."""
     absent = np.asarray(moments.count) == 0
     unknown = 0
-    for features, raw in test.read("test"):
-        labels, _ = check_labels(raw, "test labels", None)
+    for features, labels in test.read("test"):
         passes.check_range(labels, num_classes, "test labels", test.seen)
         unknown += int(absent[labels].sum())
         yield features, labels, None
@@ -308,14 +306,13 @@ def _outliers(moments, ood: Data, principal, known) -> dict[str, float]:
                 kept.append(np.asarray(passes.share(rows, principal))[: len(features)])
             yield features, np.zeros(len(features), np.int32)
 
-    outliers, _ = passes.accumulate(
+    outliers = passes.accumulate(
         scored(),
         ood.size,
         num_classes=1,
         scatter="none",
         dtype=moments.count.dtype,
         name=ood.name,
-        class_names=None,
     )
     values = {"nc5": float(jax.jit(collapse.nc5)(moments, outliers))}
     if kept and known is not None:

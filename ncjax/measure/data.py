@@ -21,8 +21,9 @@ from ncjax.measure.sources import (
     to_numpy,
 )
 
-# Numbers in a batch: 32 MB of float32.
-_BATCH = 2**23
+# Numbers in a batch: 8 MB of float32 stay in the caches; with very many classes each
+# batch costs a sweep over all class means, and may have up to 128 MB.
+_BATCH, _MOST = 2**21, 2**25
 
 
 class Data:
@@ -31,6 +32,7 @@ class Data:
     Attributes:
         source, name: where the features come from.
         labels: int32 [n], or None if the chunks bring them.
+        names: of the classes, for labels that are text.
         width, dtype: of the features, as vectors.
         size: rows of a batch.
         seen: rows that the last complete pass has read.
@@ -43,6 +45,7 @@ class Data:
         """Reads the first rows and all labels; `free` features need none."""
         self.source: Source = as_source(features, name)
         self.name, self.pool, self.progress = self.source.name, pool, progress
+        self.names = names
         self.seen, self.notes = 0, list(self.source.notes)
         self.labels = None
         if labels is not None:
@@ -65,6 +68,9 @@ class Data:
                 "or chunks that are pairs (features, labels)."
             )
         self.size = batch_size or int(np.clip(_BATCH // self.width, 256, 2**16))
+        if batch_size is None and self.labels is not None and self.labels.size:
+            classes = int(self.labels.max())
+            self.size = max(self.size, min(classes, _MOST // self.width))
         if self.source.rows is not None:
             self.size = min(self.size, self.source.rows)
 
@@ -108,6 +114,11 @@ class Data:
                         raise _mismatch(self.name, rows, len(self.labels))
                 elif labels is None:
                     labels = np.zeros(len(features), np.int32)
+                else:
+                    labels, notes = check_labels(
+                        labels, f"labels of {self.name}", self.names, start
+                    )
+                    self.notes += [note for note in notes if note not in self.notes]
                 yield features, labels
                 start += len(features)
                 bar.update(len(features))

@@ -94,7 +94,7 @@ def _spectrum(axis: Axes, centred: np.ndarray) -> None:
     style = "-" if rank > 60 else "o-"
     axis.axhline(1, color=_GREY, lw=1.2, ls="--", label="simplex")
     axis.plot(index, values, style, color=_BLUE, ms=4, lw=1.4, label="class means")
-    if values[-1] > 0.03 * values[0]:
+    if values[-1] >= 0.03 * values[0]:  # also where all are 0
         axis.set_ylim(0, max(1.25, 1.15 * values[0]))
     else:
         axis.set_yscale("log")

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax import collapse
-from ncjax.measure.sources import MeasureError, check_labels
+from ncjax.measure.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
 # Logits held at a time.
@@ -31,8 +31,7 @@ def accumulate(
     scatter: Scatter,
     dtype: Any,
     name: str,
-    class_names: tuple[str, ...] | None,
-) -> tuple[ClassMoments, tuple[str, ...]]:
+) -> ClassMoments:
     """Moments of all pairs of features [m, d] and labels [m], m <= size.
 
     Args:
@@ -42,19 +41,13 @@ def accumulate(
         scatter: see `ClassMoments.empty`.
         dtype: of the state.
         name: of the features, for messages.
-        class_names: for labels that are text.
-
-    Returns:
-        The moments, and notes on the labels.
 
     Raises:
-        MeasureError: for NaN or infinite features, or bad labels.
+        MeasureError: for NaN or infinite features, or labels of K and more.
     """
-    moments, notes, largest = None, dict[str, None](), -1
+    moments, largest = None, -1
     pending, start = None, 0
     for features, labels in pairs:
-        labels, more = check_labels(labels, f"labels of {name}", class_names)
-        notes.update(dict.fromkeys(more))
         check_range(labels, num_classes, f"labels of {name}", start)
         largest = max(largest, int(labels.max()))
         capacity = num_classes or max(16, 2 ** int(largest).bit_length())
@@ -72,7 +65,7 @@ def accumulate(
     assert moments is not None  # `batches` yields at least one
     if num_classes is None:
         moments = _cut(moments, largest + 1)
-    return moments, tuple(notes)
+    return moments
 
 
 def check_range(

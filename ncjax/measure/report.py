@@ -44,6 +44,11 @@ def _simplex(k: int, d: int) -> float | None:
     return -0.5 * math.log(2 * k / (k - 1)) if d >= k - 1 else None
 
 
+def _room(k: int, d: int) -> float | None:
+    """0 where there is room for a simplex, else it cannot be."""
+    return 0.0 if d >= k - 1 else None
+
+
 def _nc2(k: int, d: int) -> float:
     """The least NC2 that d dimensions allow."""
     return math.sqrt(max(0.0, 2 - 2 * math.sqrt(min(1.0, d / (k - 1)))))
@@ -74,16 +79,16 @@ SENTENCES: dict[str, tuple[Ideal, str]] = {
     "numerical_rank": (_rank, "the same, counting weak directions less"),
     "nc2_means": (_nc2, "distance of the class means to a simplex"),
     "equinorm": (_zero, "relative spread of the norms of the centred means"),
-    "equiangularity": (_zero, "standard deviation of their cosines"),
-    "max_angle": (_zero, "mean distance of their cosines from -1/(K-1)"),
+    "equiangularity": (_room, "standard deviation of their cosines"),
+    "max_angle": (_room, "mean distance of their cosines from -1/(K-1)"),
     "uniformity": (_simplex, "mean log inverse distance of their directions"),
-    "uniformity_var": (_zero, "variance of that over class pairs"),
+    "uniformity_var": (_room, "variance of that over class pairs"),
     "uniformity_riesz": (_simplex, "Riesz energy of their directions, as a mean log"),
     "nc2_w": (_nc2, "distance of the classifier to a simplex"),
     "equinorm_w": (_zero, "relative spread of the norms of its rows"),
-    "equiangularity_w": (_zero, "standard deviation of the cosines of its rows"),
-    "max_angle_w": (_zero, "mean distance of these cosines from -1/(K-1)"),
-    "nc3_etf": (_zero, "distance of W times class means to a simplex"),
+    "equiangularity_w": (_room, "standard deviation of the cosines of its rows"),
+    "max_angle_w": (_room, "mean distance of these cosines from -1/(K-1)"),
+    "nc3_etf": (_nc2, "distance of W times class means to a simplex"),
     "nc3_papyan": (_zero, "distance of W and class means, both of norm 1"),
     "nc3_cosine": (_zero, "1 - cosine of each row of W and its mean, on average"),
     "uniform_duality": (_zero, "variance over classes of these cosines"),
@@ -138,6 +143,8 @@ class Measurement:
         cells = []
         for name, value in self.values.items():
             ideal, sentence = SENTENCES[name]
+            if name in ("nc2", "nc3"):  # copies of what the convention calls so
+                ideal, _ = SENTENCES[self.measured["convention"][name]]
             sentence = sentence.format(nc2=f"the {about}")
             if name == "nc1" and self.measured["nc1_below_floor"]:
                 sentence = "below the precision of the features; " + sentence

@@ -245,9 +245,12 @@ def _floats(features: np.ndarray, name: str) -> np.ndarray:
 
 
 def check_labels(
-    labels: np.ndarray, name: str, class_names: tuple[str, ...] | None
+    labels: np.ndarray,
+    name: str,
+    class_names: tuple[str, ...] | None,
+    start: int = 0,
 ) -> tuple[Int32[np.ndarray, "n"], tuple[str, ...]]:
-    """Labels as int32 [n], and what was done to them.
+    """Labels as int32 [n], and what was done to them; `start` is the row of the first.
 
     Raises:
         MeasureError: for a wrong shape, text without class names, fractions, negative.
@@ -267,8 +270,8 @@ def check_labels(
         wrong = np.flatnonzero(labels != np.floor(labels))
         if wrong.size:
             raise MeasureTypeError(
-                f"{name} hold {labels[wrong[0]]} in row {wrong[0]:,}: labels are "
-                "integers 0..K-1. Were features and labels swapped?"
+                f"{name} hold {labels[wrong[0]]} in row {start + wrong[0]:,}: labels "
+                "are integers 0..K-1. Were features and labels swapped?"
             )
         notes = (f"{name} are floating-point numbers; all are integers, and so taken.",)
     elif labels.dtype.kind not in "bui":
@@ -276,9 +279,9 @@ def check_labels(
     wrong = np.flatnonzero((labels < 0) | (labels > np.iinfo(np.int32).max))
     if wrong.size:
         raise MeasureError(
-            f"{name} are out of range in {wrong.size:,} rows: row {wrong[0]:,} has "
-            f"{labels[wrong[0]]:.0f}, and 0..K-1 are allowed. Leave out the rows that "
-            "have no class."
+            f"{name} are out of range in {wrong.size:,} rows: row "
+            f"{start + wrong[0]:,} has {labels[wrong[0]]:.0f}, and 0..K-1 are "
+            "allowed. Leave out the rows that have no class."
         )
     return labels.astype(np.int32), notes
 
