@@ -27,7 +27,7 @@ def collapse(history: History) -> Figure:
 
     Values of 0 cannot stand on a log axis: they are drawn as hollow points on the lower
     edge.  When NC1 comes near the value that rounding of the features alone would give,
-    that floor is drawn too.
+    that floor is drawn too, and values under it are crossed out.
     """
     figure = Figure(figsize=(11, 6.2), layout="constrained")
     axes = figure.subplots(2, 3, sharex=True).T.ravel()
@@ -43,11 +43,7 @@ def collapse(history: History) -> Figure:
         if test in history.rows[0]:
             _curve(axis, epochs, history[test], _TEST, "test")
         if train == "nc/nc1" and (history[train] < 100 * floor).any():
-            axis.plot(epochs, floor, ":", color=_FLOOR, lw=1.4)
-            axis.fill_between(epochs, floor, axis.get_ylim()[0], color="#eeeeee")
-            axis.text(
-                epochs[0], floor[0], " under the rounding of the features", fontsize=8
-            )
+            _mark_floor(axis, epochs, history[train], floor)
         axis.set_title(title, fontsize=10, loc="left")
         axis.grid(True, which="major", color="#e6e6e6", lw=0.6)
         if history.terminal_epoch is not None:
@@ -115,6 +111,16 @@ def save(figure: Figure, path: str | os.PathLike) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
         figure.savefig(file, format="png", dpi=140)
     os.replace(file.name, path)
+
+
+def _mark_floor(
+    axis: Axes, epochs: np.ndarray, nc1: np.ndarray, floor: np.ndarray
+) -> None:
+    """The NC1 that rounding alone gives, and crosses on values that are under it."""
+    axis.plot(epochs, floor, ":", color=_FLOOR, lw=1.4)
+    axis.text(epochs[0], floor[0], " rounding of the features", fontsize=8, va="bottom")
+    under = nc1 < floor
+    axis.plot(epochs[under], nc1[under], "x", color=_FLOOR, ms=8, mew=1.6)
 
 
 def _curve(axis: Axes, x: np.ndarray, y: np.ndarray, color: str, label: str) -> None:

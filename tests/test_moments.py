@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import PartitionSpec as P
 
+from ncjax import collapse
 from ncjax import moments as library
 from ncjax.moments import ClassMoments, class_sum
 
@@ -269,6 +270,22 @@ def test_global_view_sharding_gives_the_same():
     )
     moments = jax.jit(lambda f, y: class_moments(f, y, 5))(*spread)
     assert_matches(moments, features, labels, 5)
+
+
+def test_classes_can_be_sharded_over_a_mesh():
+    """Many classes: every device holds the moments of its share of them."""
+    features, labels = clusters(600, 64, 8)
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    by_class = jax.sharding.NamedSharding(mesh, P("data"))
+    empty = ClassMoments.empty(64, 8, scatter="none")
+    shardings = jax.tree.map(lambda x: by_class if x.ndim else None, empty)
+    update = jax.jit(ClassMoments.update, out_shardings=shardings)
+    moments = update(empty, features, labels)
+    assert moments.pivot.addressable_shards[0].data.shape == (8, 8)
+    assert_matches(moments, features, labels, 64)
+    means = jax.jit(collapse.centred_means)(moments)
+    want = two_pass(features, labels, 64)[1]
+    np.testing.assert_allclose(means, want - want.mean(0), atol=1e-5)
 
 
 @pytest.mark.parametrize("scatter", ["none", "pooled", "classes"])

@@ -69,7 +69,10 @@ def test_collapse_figure(history):
     np.testing.assert_array_equal(zeros.get_xdata(), [7, 20])
     assert len(nc1.texts) == 0
     low = History([row(1, 0.0, 1.0), row(3, 0.0, 5e-15)])
-    assert "rounding" in plots.collapse(low).axes[1].texts[0].get_text()
+    marked = plots.collapse(low).axes[1]
+    assert "rounding" in marked.texts[0].get_text()
+    crosses = next(line for line in marked.lines if line.get_marker() == "x")
+    np.testing.assert_array_equal(crosses.get_xydata(), [[3, 5e-15]])
 
 
 def test_layers_figure():
