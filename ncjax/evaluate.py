@@ -26,6 +26,8 @@ from ncjax.moments import ClassMoments, class_moments
 Features = dict[str, jax.Array]  # layer -> [n, d of the layer]
 Forward = Callable[[Any, jax.Array], tuple[jax.Array, "Features"]]
 Arrays = tuple[jax.Array, jax.Array]  # images [n, h, w, c], labels [n]
+# Layer -> moments of the training set, directions [r, d] of their means.
+Found = dict[str, tuple[ClassMoments, jax.Array]]
 
 LAST = "features"  # the layer that the classifier sees
 _AXIS = "data"
@@ -97,19 +99,24 @@ def make_evaluate(
     def kind(layer):
         return "pooled" if scatter and layer == LAST else "none"
 
-    def second_look(batch: _Batch, moments: dict[str, ClassMoments]):
+    def with_directions(moments: dict[str, ClassMoments]) -> Found:
+        return {
+            layer: (m, collapse.between_basis(m)[1]) for layer, m in moments.items()
+        }
+
+    def second_look(batch: _Batch, found: Found):
         """Sums over a batch that need the final class means, and its total weight."""
         total = batch.weights.sum()
         right = batch.decisions == batch.labels
         values = {"loss": batch.loss, "error": ~right}
         within = {}
         for layer, features in batch.features.items():
-            nearest = collapse.nearest_mean(features, moments[layer])
+            moments, directions = found[layer]
+            nearest = collapse.nearest_mean(features, moments)
             values[f"{layer}/nc4"] = batch.decisions != nearest
             values[f"{layer}/ncc_accuracy"] = nearest == batch.labels
-            _, directions = collapse.between_basis(moments[layer])
             variance = collapse.directional_variance(
-                features, batch.labels, moments[layer], directions, batch.weights
+                features, batch.labels, moments, directions, batch.weights
             )
             # Nothing but padding: 0 examples have no mean.
             within[f"{layer}/within"] = jnp.where(total > 0, total * variance, 0)
@@ -133,8 +140,9 @@ def make_evaluate(
             ).all_reduce(_AXIS)
             for layer, features in batch.features.items()
         }
-        on_train = all_means(*second_look(batch, moments))
-        return moments, on_train, all_means(*second_look(collect(test), moments))
+        found = with_directions(moments)
+        on_train = all_means(*second_look(batch, found))
+        return moments, on_train, all_means(*second_look(collect(test), found))
 
     def streamed(variables, train, test):
         _, widths = jax.eval_shape(forward, variables, train[0][:1])
@@ -151,10 +159,11 @@ def make_evaluate(
 
         local, _ = sweep(variables, train, empty, accumulate)
         moments = {layer: m.all_reduce(_AXIS) for layer, m in local.items()}
+        found = with_directions(moments)
 
         def again(data):
             _, looked = sweep(
-                variables, data, None, lambda _, b: (None, second_look(b, moments))
+                variables, data, None, lambda _, b: (None, second_look(b, found))
             )
             return all_means(*jax.tree.map(lambda x: x.sum(0), looked))
 
