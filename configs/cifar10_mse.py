@@ -1,6 +1,7 @@
 """CIFAR-10, ResNet-18, squared error.
 
 Han, Papyan & Donoho 2022 (ICLR), the recipe of `cifar10_ce.py`, loss (1/2)|z - y|^2.
+It is K/2 times PyTorch's `nn.MSELoss`, so their weight decay of 5e-4 is 2.5e-3 here.
 
     python -m ncjax.main --config=configs/cifar10_mse.py
 """
@@ -16,6 +17,8 @@ def get_config(preset: str = "") -> ConfigDict:
     config.data.name = "cifar10"
     config.model.name = "resnet18"
     config.loss.name = "mse"
+    config.optimizer.learning_rate = 0.01  # at the start
+    config.optimizer.weight_decay = 2.5e-3  # lambda: K/2 times 5e-4
     if wants_smoke(preset):
         config.num_epochs = 8
         config.batch_size = 32

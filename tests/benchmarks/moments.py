@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.moments
 
-Everybody gets the same float32 array and returns NC1.  Ratios are medians over rounds of
-the ratio within one; the error is relative to two passes with extended-precision means.
+Everybody gets the same float32 array and returns NC1.  Ratios are medians over rounds;
+the error is relative to two passes with extended-precision means.
 """
 
 from __future__ import annotations
