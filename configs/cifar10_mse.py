@@ -12,7 +12,7 @@ from ncjax.config import default, wants_smoke
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Presets: "" (350 epochs), "smoke" (200 images, 1/8 of the width)."""
+    """Presets: "" (350 epochs), "smoke" (200 images, 1/8 width)."""
     config = default()
     config.data.name = "cifar10"
     config.model.name = "resnet18"
@@ -20,10 +20,11 @@ def get_config(preset: str = "") -> ConfigDict:
     config.optimizer.learning_rate = 0.01  # at the start
     config.optimizer.weight_decay = 2.5e-3  # lambda: K/2 times 5e-4
     if wants_smoke(preset):
-        config.num_epochs = 8
+        config.num_epochs = 24
+        config.optimizer.schedule = "cosine"
         config.batch_size = 32
         config.model.width = 0.125
         config.data.examples_per_class = 20
         config.data.test_examples_per_class = 10
-        config.eval.num_points = 4
+        config.eval.num_points = 6
     return config

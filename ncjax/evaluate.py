@@ -4,10 +4,10 @@ The network runs in evaluation mode over the training set and the test set; each
 takes its share, and what the devices found is merged once, at the end.  Class means
 are always those of the training set.
 
-Where the features of both sets fit on the devices (`buffer=True`) there is one forward
-pass: the features stay, and once the class means are known they are projected on the
-K-1 directions of the means, which is all that NC1 needs.  Otherwise the means are
-streamed first, and a second forward pass takes the projections and NC4.
+One forward pass over the training set streams its features into `ClassMoments`.  NC4
+and the spread along the K-1 directions of the means, which is all that NC1 needs, take
+a second look at the features once the means are known: they are kept for it where they
+fit on the devices (`buffer=True`), else a second forward pass makes them again.
 """
 
 from __future__ import annotations
@@ -21,13 +21,11 @@ from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from ncjax import collapse
-from ncjax.moments import ClassMoments, class_moments
+from ncjax.moments import ClassMoments
 
 Features = dict[str, jax.Array]  # layer -> [n, d of the layer]
 Forward = Callable[[Any, jax.Array], tuple[jax.Array, "Features"]]
 Arrays = tuple[jax.Array, jax.Array]  # images [n, h, w, c], labels [n]
-# Layer -> moments of the training set, directions [r, d] of their means.
-Found = dict[str, tuple[ClassMoments, jax.Array]]
 
 LAST = "features"  # the layer that the classifier sees
 _AXIS = "data"
@@ -68,7 +66,7 @@ def make_evaluate(
         num_classes: K.
         batch_size: examples per forward pass, over all devices; rounded up to a
             multiple of their number.
-        buffer: keep all features on the devices, for one forward pass in all.
+        buffer: keep the training features on the devices, for one forward pass in all.
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
     """
@@ -96,82 +94,64 @@ def make_evaluate(
             rows,
         )
 
-    def kind(layer):
-        return "pooled" if scatter and layer == LAST else "none"
-
-    def with_directions(moments: dict[str, ClassMoments]) -> Found:
-        return {
-            layer: (m, collapse.between_basis(m)[1]) for layer, m in moments.items()
-        }
-
-    def second_look(batch: _Batch, found: Found):
+    def second_look(batch: _Batch, moments, directions):
         """Sums over a batch that need the final class means, and its total weight."""
         total = batch.weights.sum()
         right = batch.decisions == batch.labels
         values = {"loss": batch.loss, "error": ~right}
         within = {}
         for layer, features in batch.features.items():
-            moments, directions = found[layer]
-            nearest = collapse.nearest_mean(features, moments)
+            nearest = collapse.nearest_mean(features, moments[layer])
             values[f"{layer}/nc4"] = batch.decisions != nearest
             values[f"{layer}/ncc_accuracy"] = nearest == batch.labels
             variance = collapse.directional_variance(
-                features, batch.labels, moments, directions, batch.weights
+                features,
+                batch.labels,
+                moments[layer],
+                directions[layer],
+                batch.weights,
             )
             # Nothing but padding: 0 examples have no mean.
             within[f"{layer}/within"] = jnp.where(total > 0, total * variance, 0)
         sums = {name: jnp.sum(v * batch.weights) for name, v in values.items()}
         return sums | within, total
 
-    def all_means(sums, total):
-        """Means over all devices, from sums over this one."""
-        sums, total = jax.lax.psum((sums, total), _AXIS)
+    def all_means(scanned):
+        """Means over all batches of all devices, from the sums of `second_look`."""
+        looked = jax.tree.map(lambda x: x.sum(0), scanned[1])
+        sums, total = jax.lax.psum(looked, _AXIS)
         return jax.tree.map(lambda x: x / total, sums)
 
-    def buffered(variables, train, test):
-        def collect(data):
-            _, batch = sweep(variables, data, None, lambda _, b: (None, b))
-            return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
-
-        batch = collect(train)
-        moments = {
-            layer: class_moments(
-                features, batch.labels, num_classes, batch.weights, scatter=kind(layer)
-            ).all_reduce(_AXIS)
-            for layer, features in batch.features.items()
-        }
-        found = with_directions(moments)
-        on_train = all_means(*second_look(batch, found))
-        return moments, on_train, all_means(*second_look(collect(test), found))
-
-    def streamed(variables, train, test):
+    def evaluate(variables, train, test):
         _, widths = jax.eval_shape(forward, variables, train[0][:1])
         empty = {
-            layer: ClassMoments.empty(num_classes, f.shape[1], scatter=kind(layer))
-            for layer, f in widths.items()
+            layer: ClassMoments.empty(
+                num_classes,
+                features.shape[1],
+                scatter="pooled" if scatter and layer == LAST else "none",
+            )
+            for layer, features in widths.items()
         }
 
         def accumulate(moments, b):
-            return {
+            moments = {
                 layer: m.update(b.features[layer], b.labels, b.weights)
                 for layer, m in moments.items()
-            }, None
+            }
+            return moments, b if buffer else None
 
-        local, _ = sweep(variables, train, empty, accumulate)
+        local, kept = sweep(variables, train, empty, accumulate)
         moments = {layer: m.all_reduce(_AXIS) for layer, m in local.items()}
-        found = with_directions(moments)
+        directions = {
+            layer: collapse.between_basis(m)[1] for layer, m in moments.items()
+        }
 
-        def again(data):
-            _, looked = sweep(
-                variables, data, None, lambda _, b: (None, second_look(b, found))
-            )
-            return all_means(*jax.tree.map(lambda x: x.sum(0), looked))
+        def visit(_, b):
+            return None, second_look(b, moments, directions)
 
-        return moments, again(train), again(test)
-
-    def evaluate(variables, train, test):
-        work = buffered if buffer else streamed
-        moments, on_train, on_test = work(variables, train, test)
+        again = jax.lax.scan(visit, None, kept) if buffer else None
+        on_train = all_means(again or sweep(variables, train, None, visit))
+        on_test = all_means(sweep(variables, test, None, visit))
         found = {}
         for layer, m in moments.items():
             last = layer == LAST

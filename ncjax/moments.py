@@ -200,7 +200,7 @@ class ClassMoments:
 
         count = class_sum(weights, labels, num_classes)
         residual = features - pivot[labels]
-        offset = class_sum(weights[:, None] * residual, labels, num_classes)
+        offset = class_sum(residual, labels, num_classes, weights)
         offset = offset / jnp.where(count > 0, count, 1)[:, None]
         residual = residual - offset[labels]
         weighted = weights[:, None] * residual
@@ -329,13 +329,20 @@ def class_moments(
 
 
 def class_sum(
-    values: Float[Array, "n ..."], labels: Int[Array, "n"], num_classes: int
+    values: Float[Array, "n ..."],
+    labels: Int[Array, "n"],
+    num_classes: int,
+    weights: Float[Array, "n"] | None = None,
 ) -> Float[Array, "K ..."]:
-    """Sum of the rows of each class; labels must be in 0..K-1."""
-    if num_classes > _ONE_HOT_CLASSES or values.ndim == 1:
-        return jax.ops.segment_sum(values, labels, num_classes)
-    one_hot = jax.nn.one_hot(labels, num_classes, dtype=values.dtype)
-    return _dot(one_hot.T, values)
+    """Weighted sum of the rows of each class; labels must be in 0..K-1."""
+    if values.ndim == 2 and num_classes <= _ONE_HOT_CLASSES:
+        one_hot = jax.nn.one_hot(labels, num_classes, dtype=values.dtype)
+        if weights is not None:  # n K products instead of n d
+            one_hot = weights[:, None] * one_hot
+        return _dot(one_hot.T, values)
+    if weights is not None:
+        values = values * weights.reshape(-1, *[1] * (values.ndim - 1))
+    return jax.ops.segment_sum(values, labels, num_classes)
 
 
 def _dot(a, b):

@@ -229,12 +229,13 @@ def build(
     image = jax.ShapeDtypeStruct((1, *dataset.image_shape), train_set[0].dtype)
     _, layers = jax.eval_shape(forward, _variables(abstract), image)
     per_example = sum(x.size * x.dtype.itemsize for x in layers.values())
-    examples = len(dataset.train) + len(dataset.test)
-    buffer = per_example * examples / len(devices) <= config.eval.buffer_mb * 2**20
+    needed = per_example * len(dataset.train) / len(devices) / 2**20
+    buffer = needed <= config.eval.buffer_mb
     if not buffer:
         print(
-            f"The features of {examples} examples do not fit in config.eval.buffer_mb "
-            f"= {config.eval.buffer_mb}: each measurement takes two forward passes.",
+            f"The features of the training set take {needed:.0f} MiB a device, more "
+            f"than config.eval.buffer_mb = {config.eval.buffer_mb}: each measurement "
+            "makes a second forward pass.",
             file=sys.stderr,
         )
     evaluate = make_evaluate(

@@ -9,11 +9,11 @@ the error is relative to two passes with extended-precision means.
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -140,9 +140,18 @@ def memory_of(name: str, num_classes: int) -> None:
     x, y = data(num_classes, 1e-2)
     calls = contenders(num_classes, x, y)
     jax.block_until_ready(gram(x[:64], y[:64]))  # start the backend
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_kib()
     jax.block_until_ready(calls[name]())
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    print((peak_kib() - before) / 1024)
+
+
+def peak_kib() -> int:
+    """Largest resident size of this process so far.
+
+    Not `getrusage`, which on Linux starts at the size of the parent process.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0])
 
 
 def errors(num_classes: int, std: float, names: list[str]) -> dict[str, float]:
