@@ -1,4 +1,4 @@
-"""ncjax: train into neural collapse, measure it exactly, check the theory."""
+"""ncjax: train into neural collapse and measure it exactly."""
 
 from ncjax.config import ConfigError
 from ncjax.data import DataError
