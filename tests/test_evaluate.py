@@ -54,6 +54,21 @@ def reference(features, logits, labels, train_features, train_labels):
     }
 
 
+def evaluator(devices, **options):
+    """`make_evaluate` of the network above on some of the virtual devices."""
+    mesh = Mesh(
+        np.array(jax.devices()[:devices]), ("data",), axis_types=(AxisType.Auto,)
+    )
+    return make_evaluate(
+        forward,
+        lambda params: (params["W"], params["b"]),
+        cross_entropy,
+        mesh,
+        num_classes=K,
+        **options,
+    )
+
+
 @pytest.mark.parametrize("std", [0.3, 1e-4])
 @pytest.mark.parametrize(
     ("devices", "batch", "buffer"),
@@ -62,15 +77,8 @@ def reference(features, logits, labels, train_features, train_labels):
 def test_matches_two_pass_float64(std, devices, batch, buffer):
     train, test = dataset(203, std, 1), dataset(61, std, 2)
     variables = network()
-    mesh = Mesh(
-        np.array(jax.devices()[:devices]), ("data",), axis_types=(AxisType.Auto,)
-    )
-    evaluate = make_evaluate(
-        forward,
-        lambda params: (params["W"], params["b"]),
-        cross_entropy,
-        mesh,
-        num_classes=K,
+    evaluate = evaluator(
+        devices,
         batch_size=batch,
         buffer=buffer,
         scatter=not buffer,
@@ -100,15 +108,7 @@ def test_matches_two_pass_float64(std, devices, batch, buffer):
 def test_nc4_uses_the_bias():
     train = dataset(200, 0.3, 1)
     variables = network()
-    mesh = Mesh(np.array(jax.devices()[:1]), ("data",), axis_types=(AxisType.Auto,))
-    evaluate = make_evaluate(
-        forward,
-        lambda params: (params["W"], params["b"]),
-        cross_entropy,
-        mesh,
-        num_classes=K,
-        batch_size=100,
-    )
+    evaluate = evaluator(1, batch_size=100)
     plain = float(evaluate(variables, train, train)["nc/nc4"])
     variables["params"]["b"] = np.array([1e6, 0, 0, 0], np.float32)
     biased = float(evaluate(variables, train, train)["nc/nc4"])

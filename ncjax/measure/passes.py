@@ -52,10 +52,9 @@ def accumulate(
         largest = max(largest, int(labels.max()))
         capacity = num_classes or max(16, 2 ** int(largest).bit_length())
         if moments is None:
-            empty = ClassMoments.empty(
+            moments = ClassMoments.empty(
                 capacity, features.shape[1], scatter=scatter, dtype=dtype
             )
-            moments = jax.tree.map(jnp.copy, empty)  # donated: no shared buffers
         moments = _grown(moments, capacity)
         moments, finite = _update(moments, *padded(features, labels, size))
         _check_finite(pending, name)
