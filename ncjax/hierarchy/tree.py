@@ -1,0 +1,326 @@
+"""A class hierarchy: a rooted tree whose leaves are the classes.
+
+All arrays are NumPy: a tree is built once, on the host.  The largest array that any
+function makes is [K, K]; no function makes one of size K x K x depth.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+
+Rule = Literal["height", "depth"]
+Nested = dict | list | tuple | str
+
+_ROWS = 1 << 24  # entries of a [rows, K] block of a pairwise table
+
+
+class HierarchyError(ValueError):
+    """A tree that cannot be used; the message names the node and says what to mend."""
+
+
+class Hierarchy:
+    """A tree over K classes, with M nodes in all.
+
+    Nodes are numbered parents first, so the root is 0.  Single-child chains and leaves
+    of uneven depth are allowed.
+
+    Attributes:
+        names: of the nodes [M]; unique.
+        parents: int32 [M], the parent of each node; -1 for the root.
+        leaves: int32 [K], the node of class k.
+        depths: int32 [M], edges from the root.
+        heights: int32 [M], edges to the farthest leaf below; 0 for a leaf.
+        lineage: int32 [D + 1, K], row a holds the ancestor at depth a of each class, or
+            the class itself where it lies less deep; D is the greatest depth.
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        parents: Sequence[int],
+        classes: Sequence[str] | None = None,
+    ):
+        """A tree from a parent list.
+
+        Args:
+            names: of the nodes [M], in any order.
+            parents: [M], position of the parent in `names`; -1 for the root.
+            classes: names of the leaves in the order of the labels; by default the
+                order in which the leaves come in `names`.
+
+        Raises:
+            HierarchyError: unless there is one root, no cycle, no name twice, and the
+                leaves are exactly `classes`, at least two.
+        """
+        names, parents = [str(name) for name in names], np.asarray(parents, np.int64)
+        _check_nodes(names, parents)
+        order = _parents_first(names, parents)
+        position = np.empty(len(order), np.int64)
+        position[order] = np.arange(len(order))
+        moved = parents[order]
+        self.names: tuple[str, ...] = tuple(names[i] for i in order)
+        self.parents = np.where(moved < 0, -1, position[moved]).astype(np.int32)
+
+        inner = np.zeros(len(names), bool)
+        inner[parents[parents >= 0]] = True
+        found = [names[i] for i in np.flatnonzero(~inner)]
+        classes = found if classes is None else [str(name) for name in classes]
+        _check_classes(classes, found, [names[i] for i in np.flatnonzero(inner)])
+        index = {name: i for i, name in enumerate(self.names)}
+        self.leaves = np.array([index[name] for name in classes], np.int32)
+
+        self.depths = np.zeros(len(names), np.int32)
+        for node in range(1, len(names)):
+            self.depths[node] = self.depths[self.parents[node]] + 1
+        self.heights = np.zeros(len(names), np.int32)
+        for node in range(len(names) - 1, 0, -1):
+            parent = self.parents[node]
+            self.heights[parent] = max(self.heights[parent], self.heights[node] + 1)
+
+        rows = [self.leaves]
+        for depth in range(int(self.depths.max()), 0, -1):
+            row = rows[-1]
+            rows.append(
+                np.where(self.depths[row] == depth, self.parents[row], row).astype(
+                    np.int32
+                )
+            )
+        self.lineage = np.stack(rows[::-1])
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return len(self.leaves)
+
+    @property
+    def num_nodes(self) -> int:
+        """M, of the root, the inner nodes and the leaves."""
+        return len(self.names)
+
+    @property
+    def height(self) -> int:
+        """Height of the root, which is also the greatest depth D."""
+        return int(self.heights[0])
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the leaves, by label."""
+        return tuple(self.names[node] for node in self.leaves)
+
+    @functools.cached_property
+    def children(self) -> tuple[tuple[int, ...], ...]:
+        """The children of each node, in the order of their numbers."""
+        lists: list[list[int]] = [[] for _ in self.names]
+        for node in range(1, self.num_nodes):
+            lists[self.parents[node]].append(node)
+        return tuple(map(tuple, lists))
+
+    def lca_heights(self) -> np.ndarray:
+        """Height of the lowest common ancestor of two classes, int16 [K, K]."""
+        return self._of_lca(self.heights)
+
+    def lca_depths(self) -> np.ndarray:
+        """Depth of the lowest common ancestor of two classes, int16 [K, K]."""
+        return self._of_lca(self.depths)
+
+    def distances(self, rule: Rule = "height", *, normalise: bool = True) -> np.ndarray:
+        """Distance of two classes in the tree, float32 [K, K]; an ultrametric.
+
+        Args:
+            rule: "height": the height of the lowest common ancestor (Bertinetto et
+                al., CVPR 2020, as written); "depth": H minus its depth, with H the
+                height of the tree, and 0 for a class to itself (as in their data).
+                Both agree where every inner node at depth t has height H - t.
+            normalise: divide by H, so that the largest is 1.
+
+        Raises:
+            ValueError: for another rule.
+        """
+        if rule == "height":
+            table = self.lca_heights()
+        elif rule == "depth":
+            table = self.height - self.lca_depths()
+            np.fill_diagonal(table, 0)
+        else:
+            raise ValueError(f"Unknown rule {rule!r}. Available: height, depth.")
+        return table.astype(np.float32) / (self.height if normalise else 1)
+
+    def ancestors(self) -> np.ndarray:
+        """Whether node m is class k or lies above it, bool [K, M]."""
+        mask = np.zeros((self.num_classes, self.num_nodes), bool)
+        for row in self.lineage:
+            mask[np.arange(self.num_classes), row] = True
+        return mask
+
+    def superclasses(self, depth: int) -> tuple[np.ndarray, tuple[str, ...]]:
+        """The classes grouped by their ancestor at a depth.
+
+        A class that lies less deep is a group of its own.
+
+        Returns:
+            Group of each class, int32 [K] in 0..G-1, and the names of the G groups.
+
+        Raises:
+            ValueError: unless 0 <= depth <= H.
+        """
+        if not 0 <= depth <= self.height:
+            raise ValueError(f"depth must be in 0..{self.height}, got {depth}.")
+        nodes, groups = np.unique(self.lineage[depth], return_inverse=True)
+        return groups.astype(np.int32), tuple(self.names[node] for node in nodes)
+
+    @functools.cached_property
+    def levels(self) -> tuple[int, ...]:
+        """Depths 1..H at which the partition differs from the one above it."""
+        sizes = [len(np.unique(row)) for row in self.lineage]
+        return tuple(a for a in range(1, len(sizes)) if sizes[a] > sizes[a - 1])
+
+    def restrict(self, classes: Sequence[str]) -> Hierarchy:
+        """The tree over some of the classes, in the order given; heights may fall.
+
+        Raises:
+            HierarchyError: naming a class that the tree has not, and the nearest name.
+        """
+        classes = [str(name) for name in classes]
+        _check_known(classes, self.class_names)
+        by_name = dict(zip(self.class_names, range(self.num_classes), strict=True))
+        kept = np.unique(self.lineage[:, [by_name[name] for name in classes]])
+        position = np.full(self.num_nodes, -1)
+        position[kept] = np.arange(len(kept))
+        above = self.parents[kept]
+        return Hierarchy(
+            [self.names[node] for node in kept],
+            np.where(above < 0, -1, position[above]),
+            classes,
+        )
+
+    def nested(self) -> dict:
+        """`{root: {inner: [leaf, ...], ...}}`, which `from_nested` reads."""
+
+        def below(node: int):
+            children = self.children[node]
+            if all(not self.children[child] for child in children):
+                return [self.names[child] for child in children]
+            return {
+                self.names[child]: below(child) if self.children[child] else None
+                for child in children
+            }
+
+        return {self.names[0]: below(0)}
+
+    def __eq__(self, other: object) -> bool:
+        """Same classes in the same order, same tree, same names of inner nodes."""
+        if not isinstance(other, Hierarchy):
+            return NotImplemented
+        return self.class_names == other.class_names and self._edges() == other._edges()
+
+    def __hash__(self) -> int:
+        """By classes and edges."""
+        return hash((self.class_names, frozenset(self._edges())))
+
+    def __repr__(self) -> str:
+        """Sizes in one line."""
+        return (
+            f"Hierarchy({self.num_classes} classes, {self.num_nodes} nodes, height "
+            f"{self.height})"
+        )
+
+    def _edges(self) -> set[tuple[str, str]]:
+        return {
+            (name, self.names[parent] if parent >= 0 else "")
+            for name, parent in zip(self.names, self.parents, strict=True)
+        }
+
+    def _of_lca(self, values: np.ndarray) -> np.ndarray:
+        """A value of the nodes at the lowest common ancestor of two classes [K, K]."""
+        k = self.num_classes
+        table = np.full((k, k), values[0], np.int16)
+        for start in range(0, k, rows := max(1, _ROWS // k)):
+            block = slice(start, start + rows)
+            for row in self.lineage[1:]:
+                same = row[block, None] == row[None]
+                np.copyto(table[block], values[row][None], where=same)
+        return table
+
+
+def _check_nodes(names: list[str], parents: np.ndarray) -> None:
+    if parents.shape != (len(names),):
+        raise HierarchyError(
+            f"{len(names)} nodes need as many parents, got shape {parents.shape}."
+        )
+    if len(set(names)) < len(names):
+        raise HierarchyError(
+            f"The name {_first_twice(names)!r} stands for two nodes; names of nodes "
+            "must be unique."
+        )
+    if wrong := np.flatnonzero((parents < -1) | (parents >= len(names))).tolist():
+        raise HierarchyError(
+            f"The parent of {names[wrong[0]]!r} is number {parents[wrong[0]]}, but the "
+            f"nodes are 0..{len(names) - 1}, and -1 marks the root."
+        )
+    roots = np.flatnonzero(parents == -1)
+    if len(roots) > 1:
+        raise HierarchyError(
+            f"A tree has one root, but {names[roots[0]]!r} and {names[roots[1]]!r} "
+            "both have no parent. Give them a common one."
+        )
+
+
+def _parents_first(names: list[str], parents: np.ndarray) -> list[int]:
+    """An order of the nodes, depth by depth, that starts at the root."""
+    children: list[list[int]] = [[] for _ in names]
+    for node, parent in enumerate(parents):
+        if parent >= 0:
+            children[parent].append(node)
+    order = np.flatnonzero(parents == -1).tolist()
+    for node in order:  # grows while it is read
+        order.extend(children[node])
+    if len(order) < len(names):
+        node = int(np.setdiff1d(np.arange(len(names)), order)[0])
+        seen: list[int] = []
+        while node not in seen:
+            seen.append(node)
+            node = int(parents[node])
+        cycle = [names[i] for i in (*seen[seen.index(node) :], node)]
+        raise HierarchyError(f"The tree has a cycle: {' -> '.join(cycle)}.")
+    return order
+
+
+def _check_classes(classes: list[str], found: list[str], inner: list[str]) -> None:
+    if len(set(classes)) < len(classes):
+        raise HierarchyError(f"The class {_first_twice(classes)!r} is given twice.")
+    if within := set(classes) & set(inner):
+        raise HierarchyError(
+            f"The class {sorted(within)[0]!r} is not a leaf: other nodes lie below it."
+        )
+    _check_known(classes, found)
+    if left := set(found) - set(classes):
+        raise HierarchyError(
+            f"The leaf {sorted(left)[0]!r} is not one of the {len(classes)} classes. "
+            "Every leaf must be a class; `restrict` cuts a tree to some of them."
+        )
+    if len(classes) < 2:
+        raise HierarchyError(f"A tree needs at least 2 classes, got {len(classes)}.")
+
+
+def _check_known(classes: Iterable[str], known: Sequence[str]) -> None:
+    for name in sorted(set(classes) - set(known)):
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        some = ", ".join(list(known)[:8]) + (", ..." if len(known) > 8 else "")
+        raise HierarchyError(
+            f"The class {name!r} is not a leaf of the tree{hint}. Its leaves: {some}."
+        )
+
+
+def _first_twice(names: list[str]) -> str:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    raise AssertionError("no name comes twice")
