@@ -42,7 +42,7 @@ class Hierarchy:
     def __init__(
         self,
         names: Sequence[str],
-        parents: Sequence[int],
+        parents: Sequence[int] | np.ndarray,
         classes: Sequence[str] | None = None,
     ):
         """A tree from a parent list.
