@@ -130,5 +130,4 @@ def frame_outputs(hierarchy: Hierarchy, *, frame_gamma: float = 3.0) -> Outputs:
 def _unit(rows: jax.Array) -> jax.Array:
     """Rows of length 1; a row of zeros stays, with a finite gradient."""
     squares = jnp.sum(rows**2, axis=1, keepdims=True)
-    tiny = jnp.finfo(rows.dtype).tiny
-    return rows * jax.lax.rsqrt(jnp.maximum(squares, tiny))
+    return rows * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1))
