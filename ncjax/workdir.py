@@ -69,7 +69,7 @@ class Workdir:
     def resume(self, epoch: int) -> list[Row]:
         """Drops what was written after `epoch`; returns the rows up to it."""
         lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
-        rows = [row for row in map(_parse, lines) if row and row["epoch"] <= epoch]
+        rows = [row for row in map(parse_row, lines) if row and row["epoch"] <= epoch]
         write_atomically(self._metrics, "".join(map(_dump, rows)))
         self._board = SummaryWriter(str(self.path), purge_step=epoch + 1)
         return rows
@@ -104,7 +104,7 @@ def _dump(row: Row) -> str:
     return json.dumps(finite) + "\n"
 
 
-def _parse(line: str) -> Row | None:
+def parse_row(line: str) -> Row | None:
     """A row; None for a last line that a killed run left unfinished."""
     try:
         row = json.loads(line)
@@ -115,7 +115,7 @@ def _parse(line: str) -> Row | None:
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
     """Raises `WorkdirError` naming the fields in which two configurations differ."""
-    old, new = _flat(old), json.loads(json.dumps(_flat(new)))
+    old, new = flat(old), json.loads(json.dumps(flat(new)))
     differ = [
         f"{name} ({old.get(name)!r} there, {new.get(name)!r} now)"
         for name in sorted(old.keys() | new.keys())
@@ -128,11 +128,12 @@ def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
         )
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"loss": {"name": "mse"}} -> {"loss.name": "mse"}."""
     out: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, dict):
-            out |= _flat(value, f"{prefix}{name}.")
+            out |= flat(value, f"{prefix}{name}.")
         else:
             out[prefix + name] = value
     return out
