@@ -423,6 +423,16 @@ def test_curves_and_figure(tmp_path):
     assert "t-interval" in figure.get_suptitle()
 
 
+def test_axes_enclose_means_below_every_positive_value(tmp_path):
+    write(tmp_path / "a", [row(1), row(2, test__error=0.0)])
+    for seed in (1, 2, 3):
+        write(tmp_path / str(seed), [row(1), row(2, test__error=0.0)], seed)
+    write(tmp_path / "4", [row(1), row(2, test__error=0.1)], 4)
+    axis = compare(tmp_path).figure().axes[0]
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), [0.1, 0.02])
+    assert axis.get_ylim()[0] < 0.02
+
+
 @pytest.mark.filterwarnings("error")
 def test_figure_of_ten_groups(tmp_path):
     for i in range(10):
