@@ -16,6 +16,7 @@ chosen function does not take must keep its default.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 import re
@@ -24,10 +25,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax.data import DATASETS, select
-from ncjax.losses import LOSSES
+from ncjax.hierarchy import BUILTIN, Hierarchy
+from ncjax.losses import GEOMETRY, LOSSES, OUTPUTS, Outputs, class_logits
 from ncjax.models import MODELS
 from ncjax.optimizers import OPTIMIZERS, SCHEDULES
 
@@ -57,8 +60,12 @@ def default() -> ConfigDict:
     config.model = _options(MODELS)
     config.model.name = "mlp"
 
-    config.loss = _options(LOSSES)
+    config.loss = _options(LOSSES, also=tuple(OUTPUTS.values()))
     config.loss.name = "cross_entropy"
+
+    config.hierarchy = ConfigDict()
+    config.hierarchy.name = "dataset"  # the dataset's own tree, a built-in one, "none"
+    config.hierarchy.file = ""  # a tree of yours: .json, .csv, .tsv, .newick
 
     config.optimizer = _options(OPTIMIZERS)
     config.optimizer.name = "sgd"
@@ -75,6 +82,7 @@ def default() -> ConfigDict:
     config.eval.layers = "last"  # or "all": measure the output of every block
     config.eval.pool = "mean"  # or "flatten": how a feature map becomes a vector
     config.eval.scatter = False  # keep the d x d scatter too, for VCI
+    config.eval.crm = False  # also decide by least expected distance in the tree
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_epochs = 0  # epochs between checkpoints; 0: ten in a run
@@ -127,6 +135,7 @@ def validate(config: ConfigDict) -> None:
     choose("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
     choose("eval.layers", config.eval.layers, ("last", "all"))
     choose("eval.pool", config.eval.pool, ("mean", "flatten"))
+    choose("hierarchy.name", config.hierarchy.name, ("dataset", "none", *BUILTIN))
     for section, (registry, _, _) in SECTIONS.items():
         choose(f"{section}.name", config[section].name, registry)
         _check_unused(config, section)
@@ -138,9 +147,9 @@ def validate(config: ConfigDict) -> None:
             )
     # The options' own ranges are known to the functions that take them.
     try:
-        logits, labels = jnp.zeros((1, 2)), jnp.zeros((1,), jnp.int32)
-        jax.eval_shape(lambda: bind(config, "loss")(logits, labels))
-        bind(config, "model")(num_classes=2)
+        if not needs_hierarchy(config):  # else `bind_loss` looks, once there is a tree
+            bind_loss(config, None, num_classes=2)
+        bind(config, "model")(outputs=2)
         bind(config, "optimizer")(config.optimizer.learning_rate)
     except ValueError as error:
         raise ConfigError(f"The configuration is not usable: {error}") from error
@@ -151,6 +160,51 @@ def bind(config: ConfigDict, section: str) -> Callable:
     function = SECTIONS[section][0][config[section].name]
     options = {name: config[section][name] for name in options_of(function)}
     return lambda *args, **kwargs: function(*args, **options, **kwargs)
+
+
+def needs_hierarchy(config: ConfigDict) -> bool:
+    """Whether the loss needs a class tree."""
+    return "hierarchy" in inspect.signature(LOSSES[config.loss.name]).parameters
+
+
+def bind_loss(
+    config: ConfigDict, hierarchy: Hierarchy | None, num_classes: int
+) -> tuple[Callable[[jax.Array, jax.Array], jax.Array], Outputs, np.ndarray | None]:
+    """The loss with its options and tree, what its outputs are, and its geometry.
+
+    Returns:
+        (outputs [n, M], labels [n]) -> [n]; the `Outputs`; the Gram matrix [K, K] of
+        the centred class means that theory predicts for vanishing weight decay, or None
+        where there is no prediction.
+
+    Raises:
+        ConfigError: for options out of range, or a loss that lacks its tree.
+    """
+    name = config.loss.name
+    if needs_hierarchy(config) and hierarchy is None:
+        raise ConfigError(
+            f"config.loss.name = {name!r} needs a class tree, and "
+            f"config.data.name = {config.data.name!r} brings none. Set "
+            f"config.hierarchy.name to one of {', '.join(BUILTIN)}, or "
+            "config.hierarchy.file to a tree of yours."
+        )
+
+    def fill(function: Callable) -> Callable:
+        options = {key: config.loss[key] for key in options_of(function)}
+        if "hierarchy" in inspect.signature(function).parameters:
+            options["hierarchy"] = hierarchy
+        return functools.partial(function, **options)
+
+    loss = fill(LOSSES[name])
+    try:
+        special = fill(OUTPUTS[name])() if name in OUTPUTS else None
+        outputs = special or class_logits(num_classes)
+        size = np.sum(outputs.size)
+        jax.eval_shape(loss, jnp.zeros((1, size)), jnp.zeros((1,), jnp.int32))
+        known = name in GEOMETRY and hierarchy is not None
+        return loss, outputs, fill(GEOMETRY[name])() if known else None
+    except ValueError as error:
+        raise ConfigError(f"config.loss: {error}") from error
 
 
 def select_options(config: ConfigDict) -> dict[str, Any]:
@@ -177,14 +231,21 @@ def describe() -> str:
         lines.append(f"  {field + ' = ' + value:42} {comment}")
     for section, (registry, also, _) in SECTIONS.items():
         lines.append(f"{section}.name, and the fields of {section} that it takes:")
-        for name, function in registry.items():
-            lines.append(f"  {name:15} {_signature(function)}")
+        for name in registry:
+            lines.append(f"  {name:15} {_signature(*_functions(section, name))}")
         lines += [f"  {'any of them':15} {_signature(f)}" for f in also]
     return "\n".join(lines)
 
 
-def _signature(function: Callable) -> str:
-    return ", ".join(f"{k} = {v!r}" for k, v in options_of(function).items()) or "-"
+def _functions(section: str, name: str) -> list[Callable]:
+    """The functions whose options a choice in a section takes."""
+    more = [OUTPUTS[name]] if section == "loss" and name in OUTPUTS else []
+    return [SECTIONS[section][0][name], *more]
+
+
+def _signature(*functions: Callable) -> str:
+    options = {k: v for f in functions for k, v in options_of(f).items()}
+    return ", ".join(f"{k} = {v!r}" for k, v in options.items()) or "-"
 
 
 def options_of(function: Callable) -> dict[str, Any]:
@@ -230,8 +291,8 @@ def _options(registry: Mapping[str, Callable], also: tuple = ()) -> ConfigDict:
 
 
 def _used(config: ConfigDict, section: str) -> set[str]:
-    registry, also, own = SECTIONS[section]
-    functions = (registry[config[section].name], *also)
+    _, also, own = SECTIONS[section]
+    functions = (*_functions(section, config[section].name), *also)
     return own.union(*(options_of(f) for f in functions))
 
 

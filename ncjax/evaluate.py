@@ -12,19 +12,24 @@ fit on the devices (`buffer=True`), else a second forward pass makes them again.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from ncjax import collapse
+from ncjax.hierarchy import Hierarchy
+from ncjax.mistakes import Mistakes
 from ncjax.moments import ClassMoments
 
 Features = dict[str, jax.Array]  # layer -> [n, d of the layer]
 Forward = Callable[[Any, jax.Array], tuple[jax.Array, "Features"]]
+Classifier = Callable[[Mapping], tuple[jax.Array, jax.Array]]
 Arrays = tuple[jax.Array, jax.Array]  # images [n, h, w, c], labels [n]
 
 LAST = "features"  # the layer that the classifier sees
@@ -37,69 +42,82 @@ class _Batch(NamedTuple):
     features: Features
     labels: jax.Array  # [n]
     weights: jax.Array  # [n] 1, or 0 for padding
-    decisions: jax.Array  # [n] argmax of the logits
-    loss: jax.Array  # [n]
+    decisions: jax.Array  # [n]
+    sums: dict[str, jax.Array]  # over the batch, of the loss and of `Mistakes.values`
 
 
 def make_evaluate(
     forward: Forward,
-    classifier: Callable[[Mapping], Arrays],
+    classifier: Classifier,
     loss: Callable[[jax.Array, jax.Array], jax.Array],
     mesh: Mesh,
     *,
     num_classes: int,
     batch_size: int,
+    scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs,
+    mistakes: Mistakes | None = None,
+    geometry: np.ndarray | None = None,
     buffer: bool = True,
     scatter: bool = False,
 ) -> Callable[[Mapping, Arrays, Arrays], dict[str, jax.Array]]:
     """Builds `evaluate(variables, train, test) -> {metric: []}`, compiled.
 
     Metrics are named `nc/...` for the features that the classifier sees,
-    `layers/NAME/...` for those of other layers, `train/...` and `test/...`.
+    `layers/NAME/...` for those of other layers, `train/...` and `test/...`, and with a
+    class tree `tree/...`.
 
     Args:
-        forward: (variables, raw images [n, h, w, c]) -> logits [n, K] and the features
+        forward: (variables, raw images [n, h, w, c]) -> outputs [n, M] and the features
             of each layer [n, d], of which `LAST` must be one, in evaluation mode.
         classifier: params -> W [K, d], b [K].
-        loss: (logits [n, K], labels [n]) -> [n].
+        loss: (outputs [n, M], labels [n]) -> [n].
         mesh: one axis, "data"; variables and data are replicated over it.
         num_classes: K.
         batch_size: examples per forward pass, over all devices; rounded up to a
             multiple of their number.
+        scores: outputs [n, M] -> [n, K], of which the largest is the decision.
+        mistakes: what to measure of the scores; its class tree, if it has one, is also
+            that of the collapse of superclasses.
+        geometry: Gram matrix of the centred class means that theory predicts [K, K].
         buffer: keep the training features on the devices, for one forward pass in all.
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
     """
     devices = mesh.devices.size
     local_size = -(-batch_size // devices)
+    mistakes = mistakes or Mistakes()
+    tree = mistakes.hierarchy
 
-    def run(variables, images, labels, rows) -> _Batch:
+    # Of the training set, which is large and in the end without mistakes, just these.
+    brief = dataclasses.replace(mistakes, top=(1,), calibration=False, crm=False)
+
+    def run(variables, images, labels, rows, asked: Mistakes) -> _Batch:
         """One forward pass; rows beyond the data are padding."""
         weights = (rows < len(labels)).astype(jnp.float32)
         rows = jnp.minimum(rows, len(labels) - 1)
-        logits, features = forward(variables, images[rows])
-        logits, labels = logits.astype(jnp.float32), labels[rows]
-        decisions = logits.argmax(1)
-        return _Batch(features, labels, weights, decisions, loss(logits, labels))
+        outputs, features = forward(variables, images[rows])
+        outputs, labels = outputs.astype(jnp.float32), labels[rows]
+        ranked = scores(outputs)
+        values = {"loss": loss(outputs, labels)} | asked.values(ranked, labels)
+        sums = {name: weights @ v.astype(jnp.float32) for name, v in values.items()}
+        return _Batch(features, labels, weights, ranked.argmax(1), sums)
 
-    def sweep(variables, data, carry, visit):
+    def sweep(variables, data, asked, carry, visit):
         """Scans this device's share of the data; returns carry and stacked outputs."""
         images, labels = data
         batches = -(-len(labels) // (devices * local_size))
         rows = jax.lax.axis_index(_AXIS) * batches * local_size
         rows = rows + jnp.arange(batches * local_size).reshape(batches, local_size)
         return jax.lax.scan(
-            lambda carry, r: visit(carry, run(variables, images, labels, r)),
+            lambda carry, r: visit(carry, run(variables, images, labels, r, asked)),
             carry,
             rows,
         )
 
-    def second_look(batch: _Batch, moments, directions):
+    def second_look(batch: _Batch, moments, directions, levels):
         """Sums over a batch that need the final class means, and its total weight."""
         total = batch.weights.sum()
-        right = batch.decisions == batch.labels
-        values = {"loss": batch.loss, "error": ~right}
-        within = {}
+        values, within = {}, {}
         for layer, features in batch.features.items():
             nearest = collapse.nearest_mean(features, moments[layer])
             values[f"{layer}/nc4"] = batch.decisions != nearest
@@ -113,8 +131,12 @@ def make_evaluate(
             )
             # Nothing but padding: 0 examples have no mean.
             within[f"{layer}/within"] = jnp.where(total > 0, total * variance, 0)
+        for level in levels:
+            nearest = collapse.nearest_mean(batch.features[LAST], level.moments)
+            decided = level.groups[batch.decisions]
+            values[f"{level.name}/nc4"] = decided != nearest
         sums = {name: jnp.sum(v * batch.weights) for name, v in values.items()}
-        return sums | within, total
+        return batch.sums | sums | within, total
 
     def all_means(scanned):
         """Means over all batches of all devices, from the sums of `second_look`."""
@@ -140,27 +162,38 @@ def make_evaluate(
             }
             return moments, b if buffer else None
 
-        local, kept = sweep(variables, train, empty, accumulate)
+        local, kept = sweep(variables, train, brief, empty, accumulate)
         moments = {layer: m.all_reduce(_AXIS) for layer, m in local.items()}
         directions = {
             layer: collapse.between_basis(m)[1] for layer, m in moments.items()
         }
+        levels = collapse.superclass_levels(moments[LAST], tree) if tree else []
+        parts = [directions[LAST], *(level.basis[1] for level in levels)]
+        directions[LAST] = jnp.concatenate(parts)
+        ends = np.cumsum([len(part) for part in parts])
 
         def visit(_, b):
-            return None, second_look(b, moments, directions)
+            return None, second_look(b, moments, directions, levels)
 
         again = jax.lax.scan(visit, None, kept) if buffer else None
-        on_train = all_means(again or sweep(variables, train, None, visit))
-        on_test = all_means(sweep(variables, test, None, visit))
+        on_train = all_means(again or sweep(variables, train, brief, None, visit))
+        on_test = all_means(sweep(variables, test, mistakes, None, visit))
         found = {}
         for layer, m in moments.items():
             last = layer == LAST
             head = classifier(variables["params"]) if last else ()
-            within = on_train[f"{layer}/within"]
+            split = ends[:-1] if last else ()
+            within, *of_levels = jnp.split(on_train[f"{layer}/within"], split)
+            beyond = on_test[f"{layer}/within"][: len(within)]
             metrics = collapse.measure(m, *head, directional=within)
             metrics["nc4"] = on_train[f"{layer}/nc4"]
+            if last and tree is not None:
+                found |= _of_tree(tree, levels, m, of_levels, head[0], on_train)
+            if last and geometry is not None:
+                target = jnp.asarray(geometry, jnp.float32)
+                metrics["gram_to_theory"] = collapse.gram_distance(m, target)
             held_out = {
-                "nc1": collapse.nc1(m, directional=on_test[f"{layer}/within"]),
+                "nc1": collapse.nc1(m, directional=beyond),
                 "nc4": on_test[f"{layer}/nc4"],
                 "ncc_accuracy": on_test[f"{layer}/ncc_accuracy"],
             }
@@ -169,7 +202,10 @@ def make_evaluate(
             found |= {f"{prefix}test/{k}": v for k, v in held_out.items()}
             found[f"{prefix}train/ncc_accuracy"] = on_train[f"{layer}/ncc_accuracy"]
         for split, means in (("train", on_train), ("test", on_test)):
-            found |= {f"{split}/{k}": means[k] for k in ("loss", "error")}
+            found[f"{split}/loss"] = means["loss"]
+            ranked = {k: v for k, v in means.items() if "/" not in k and k != "loss"}
+            for name, value in mistakes.summary(ranked).items():
+                found[f"{split}/{name}"] = value
         return found
 
     # No gradient passes through this shard_map, and everything returned is replicated
@@ -177,3 +213,15 @@ def make_evaluate(
     return jax.jit(
         jax.shard_map(evaluate, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
     )
+
+
+def _of_tree(tree: Hierarchy, levels, moments, directional, classifier, on_train):
+    """Metrics of the last layer that a class tree allows."""
+    found = collapse.tree_metrics(moments, tree)
+    named = {"nc/gram_to_tree": found.pop("gram")}
+    named |= {f"tree/{name}": value for name, value in found.items()}
+    for level, variance in zip(levels, directional, strict=True):
+        metrics = collapse.level_metrics(level, moments, variance, classifier)
+        metrics["nc4"] = on_train[f"{level.name}/nc4"]
+        named |= {f"tree/{level.name}/{k}": v for k, v in metrics.items()}
+    return named

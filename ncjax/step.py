@@ -67,14 +67,16 @@ def make_train_step(
     loss: Loss,
     optimizer: optax.GradientTransformation,
     *,
+    scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs,
     axis_name: str | None = None,
 ) -> Step:
     """Builds `step(state, images, labels) -> (state, {"loss": [], "error": []})`.
 
     Args:
         model: of `ncjax.models`; with `axis_name` it must have been made with it too.
-        loss: (logits [n, K], labels [n]) -> [n].
+        loss: (outputs [n, M], labels [n]) -> [n].
         optimizer: optax transformation.
+        scores: outputs [n, M] -> [n, K], of which the largest is the decision.
         axis_name: of the mapped axis when the step runs inside `jax.pmap`.
     """
 
@@ -82,18 +84,19 @@ def make_train_step(
         state: TrainState, images: Float[Array, "n h w c"], labels: Int[Array, "n"]
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         def mean_loss(params):
-            (logits, _), updates = model.apply(
+            (outputs, _), updates = model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 images,
                 train=True,
                 mutable=["batch_stats"],
             )
-            logits = logits.astype(jnp.float32)
-            return loss(logits, labels).mean(), (logits, updates)
+            outputs = outputs.astype(jnp.float32)
+            return loss(outputs, labels).mean(), (outputs, updates)
 
         grad = jax.value_and_grad(mean_loss, has_aux=True)
-        (value, (logits, updates)), grads = grad(state.params)
-        metrics = {"loss": value, "error": jnp.mean(logits.argmax(1) != labels)}
+        (value, (outputs, updates)), grads = grad(state.params)
+        wrong = scores(outputs).argmax(1) != labels
+        metrics = {"loss": value, "error": jnp.mean(wrong)}
         if axis_name is not None:
             grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
         updates_, opt_state = optimizer.update(grads, state.opt_state, state.params)

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,7 +21,9 @@ from ncjax import plots
 from ncjax.checkpoints import Checkpoints
 from ncjax.data import DataError, Dataset, channel_statistics, select
 from ncjax.evaluate import LAST, Features, make_evaluate
+from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.history import History
+from ncjax.mistakes import Mistakes
 from ncjax.models import classifier, layer_outputs
 from ncjax.optimizers import SCHEDULES
 from ncjax.progress import Progress
@@ -196,11 +198,12 @@ def build(
     def prepare(images: jax.Array) -> jax.Array:
         return (images.astype(jnp.float32) - mean) / std
 
+    hierarchy = load_hierarchy(config, dataset)
+    loss, outputs, geometry = configs.bind_loss(config, hierarchy, dataset.num_classes)
     model = configs.bind(config, "model")(
-        num_classes=dataset.num_classes,
+        outputs=outputs.size,
         dtype=configs.COMPUTE_DTYPES[config.compute_dtype],
     )
-    loss = configs.bind(config, "loss")
     schedule = SCHEDULES[config.optimizer.schedule](
         config.optimizer.learning_rate,
         config.num_epochs,
@@ -212,7 +215,7 @@ def build(
         lambda: init_state(model, optimizer, key, dataset.image_shape),
         out_shardings=everywhere,
     )
-    step = make_train_step(model, loss, optimizer)
+    step = make_train_step(model, loss, optimizer, scores=outputs.scores)
     run_epoch = make_epoch(step, prepare, config.batch_size, mesh)
 
     def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, "Features"]:
@@ -223,7 +226,19 @@ def build(
             )
         else:
             logits, features = model.apply(variables, images, train=False)
+        if outputs.embedding is not None:
+            features = logits
         return logits, {LAST: features, **inner}
+
+    def head(params: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
+        weights, bias = classifier(params)
+        if outputs.embedding is not None:
+            weights = jnp.asarray(outputs.embedding, jnp.float32)
+            return weights, jnp.zeros(len(weights))
+        if outputs.readout is not None:
+            readout = jnp.asarray(outputs.readout, jnp.float32)
+            return readout @ weights, readout @ bias
+        return weights, bias
 
     abstract = jax.eval_shape(init)
     image = jax.ShapeDtypeStruct((1, *dataset.image_shape), train_set[0].dtype)
@@ -240,11 +255,14 @@ def build(
         )
     evaluate = make_evaluate(
         forward,
-        classifier,
+        head,
         loss,
         mesh,
         num_classes=dataset.num_classes,
         batch_size=config.eval.batch_size,
+        scores=outputs.scores,
+        mistakes=Mistakes(hierarchy, crm=config.eval.crm and hierarchy is not None),
+        geometry=geometry,
         buffer=buffer,
         scatter=config.eval.scatter,
     )
@@ -270,6 +288,33 @@ def load_data(config: ConfigDict) -> Dataset:
         raise
     except ValueError as error:  # an option out of its range
         raise configs.ConfigError(f"config.data: {error}") from error
+
+
+def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
+    """The class tree of a configuration, over the classes of its data; None if none.
+
+    Raises:
+        ConfigError: if the tree cannot be read, or lacks a class of the data.
+    """
+    name, file = config.hierarchy.name, config.hierarchy.file
+    try:
+        if file:
+            tree = read(file)
+        elif name == "dataset" and dataset.tree is not None:
+            tree = from_nested(dataset.tree)
+        elif name == "dataset" and config.data.name in BUILTIN:
+            tree = BUILTIN[config.data.name]()
+        elif name in ("dataset", "none"):
+            return None
+        else:
+            tree = BUILTIN[name]()
+        return tree.restrict(dataset.class_names)
+    except HierarchyError as error:
+        source = f"file {file}" if file else name
+        raise configs.ConfigError(
+            f"The class tree of config.hierarchy ({source}) does not fit the data set "
+            f"{dataset.name}: {error}"
+        ) from error
 
 
 def measured_epochs(config: ConfigDict) -> list[int]:

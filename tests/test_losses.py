@@ -1,12 +1,16 @@
 """Losses against NumPy, hand-computed values, gradients."""
 
+import functools
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
 
-from ncjax.losses import LOSSES, cross_entropy, mse
+from ncjax.hierarchy import Hierarchy
+from ncjax.losses import LOSSES, OUTPUTS, cross_entropy, mse
 
 
 @pytest.fixture
@@ -58,19 +62,44 @@ def test_cross_entropy_of_huge_gaps():
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_each_is_per_example_and_differentiable(batch, name):
+def test_each_is_per_example_and_differentiable(name):
+    tree = Hierarchy(["root", "pair", *"abcde"], [-1, 0, 1, 1, 0, 0, 0])
+    size = np.sum(OUTPUTS[name](tree).size) if name in OUTPUTS else 5
     loss = LOSSES[name]
-    logits, labels = batch
-    values = loss(logits, labels)
+    if "hierarchy" in inspect.signature(loss).parameters:
+        loss = functools.partial(loss, hierarchy=tree)
+    rng = np.random.default_rng(0)
+    outputs = rng.normal(size=(20, size))
+    labels = jnp.asarray(rng.integers(0, 5, 20), jnp.int32)
+    rows = jnp.asarray(outputs, jnp.float32)
+    values = loss(rows, labels)
     assert values.shape == (20,)
-    alone = [loss(logits[i : i + 1], labels[i : i + 1])[0] for i in range(3)]
+    assert values.dtype == jnp.float32
+    alone = [loss(rows[i : i + 1], labels[i : i + 1])[0] for i in range(3)]
     np.testing.assert_allclose(values[:3], alone, rtol=1e-6)
-    order = np.random.default_rng(1).permutation(5)  # rename the classes
-    renamed = loss(logits[:, order], jnp.asarray(np.argsort(order))[labels])
-    np.testing.assert_allclose(renamed, values, rtol=1e-5)
     with jax.enable_x64(True):
-        z = jnp.asarray(np.asarray(logits, np.float64))
-        check_grads(lambda z: loss(jnp.asarray(z), labels).sum(), (z,), order=2)
+        check_grads(
+            lambda z: loss(jnp.asarray(z), labels).sum(),
+            (jnp.asarray(outputs),),
+            order=2,
+        )
+
+
+@pytest.mark.parametrize("name", [n for n in LOSSES if n not in OUTPUTS])
+def test_names_of_the_classes_do_not_matter(batch, name):
+    logits, labels = batch
+    tree = Hierarchy(["root", "pair", *"abcde"], [-1, 0, 1, 1, 0, 0, 0])
+    order = np.random.default_rng(1).permutation(5)
+    renamed = tree.restrict([tree.class_names[i] for i in order])
+    loss = LOSSES[name]
+    knows = "hierarchy" in inspect.signature(loss).parameters
+    before = loss(logits, labels, **({"hierarchy": tree} if knows else {}))
+    after = loss(
+        logits[:, order],
+        jnp.asarray(np.argsort(order))[labels],
+        **({"hierarchy": renamed} if knows else {}),
+    )
+    np.testing.assert_allclose(after, before, rtol=1e-5)
 
 
 def test_label_smoothing_out_of_range(batch):

@@ -85,7 +85,7 @@ def test_help(capsys):
         (["--confg=x"], "confg"),
         (
             ["--config.loss.nam=mse"],
-            "Unknown field in '--config.loss.nam=mse'. Available: label_smoothing, n",
+            "Unknown field in '--config.loss.nam=mse'. Available: alpha, beta,",
         ),
         (["--config.sees=1"], "Available: batch_size, checkpoint, compute_dtype"),
         (["--config.num_epochs=many"], "num_epochs"),

@@ -26,6 +26,13 @@ from ncjax.collapse.geometry import (
     max_angle,
     nc2,
 )
+from ncjax.collapse.levels import (
+    cophenetic_correlation,
+    cosines_by_height,
+    group_moments,
+    group_rows,
+    group_variance,
+)
 from ncjax.collapse.means import (
     between_basis,
     center_features,
@@ -36,6 +43,7 @@ from ncjax.collapse.means import (
 from ncjax.collapse.measure import METRICS, measure
 from ncjax.collapse.outliers import nc5, neco, principal_directions
 from ncjax.collapse.separation import cdnv, cdnv_matrix, snr, snr_matrix
+from ncjax.collapse.tree import level_metrics, superclass_levels, tree_metrics
 from ncjax.collapse.uniformity import log_kernel, riesz_kernel
 from ncjax.collapse.variability import (
     directional_variance,
@@ -58,12 +66,18 @@ __all__ = [
     "cdnv_matrix",
     "center_features",
     "centred_means",
+    "cophenetic_correlation",
+    "cosines_by_height",
     "directional_variance",
     "equiangularity",
     "equinorm",
     "get_convention",
     "global_mean",
     "gram_distance",
+    "group_moments",
+    "group_rows",
+    "group_variance",
+    "level_metrics",
     "log_kernel",
     "max_angle",
     "measure",
@@ -89,7 +103,9 @@ __all__ = [
     "shape_residual",
     "snr",
     "snr_matrix",
+    "superclass_levels",
     "trace_ratio",
+    "tree_metrics",
     "uniform_duality",
     "vci",
 ]

@@ -42,7 +42,7 @@ class Hierarchy:
     def __init__(
         self,
         names: Sequence[str],
-        parents: Sequence[int],
+        parents: Sequence[int] | np.ndarray,
         classes: Sequence[str] | None = None,
     ):
         """A tree from a parent list.
@@ -55,19 +55,20 @@ class Hierarchy:
 
         Raises:
             HierarchyError: unless there is one root, no cycle, no name twice, and the
-                leaves are exactly `classes`, at least two.
+                leaves are exactly `classes`, at least two; or if a name is empty,
+                has a line break, or begins or ends with white space.
         """
-        names, parents = [str(name) for name in names], np.asarray(parents, np.int64)
-        _check_nodes(names, parents)
-        order = _parents_first(names, parents)
+        names, above = [str(name) for name in names], np.asarray(parents)
+        _check_nodes(names, above)
+        order = _parents_first(names, above)
         position = np.empty(len(order), np.int64)
         position[order] = np.arange(len(order))
-        moved = parents[order]
+        moved = above[order]
         self.names: tuple[str, ...] = tuple(names[i] for i in order)
         self.parents = np.where(moved < 0, -1, position[moved]).astype(np.int32)
 
         inner = np.zeros(len(names), bool)
-        inner[parents[parents >= 0]] = True
+        inner[above[above >= 0]] = True
         found = [names[i] for i in np.flatnonzero(~inner)]
         classes = found if classes is None else [str(name) for name in classes]
         _check_classes(classes, found, [names[i] for i in np.flatnonzero(inner)])
@@ -199,18 +200,18 @@ class Hierarchy:
         )
 
     def nested(self) -> dict:
-        """`{root: {inner: [leaf, ...], ...}}`, which `from_nested` reads."""
+        """`{root: {inner: [leaf, ...], ...}}`, which `from_nested` reads.
 
-        def below(node: int):
+        The order of the labels is not in it: `class_names` keeps that.
+        """
+        below: list[dict | list | None] = [None] * self.num_nodes
+        for node in reversed(range(self.num_nodes)):  # deep trees: no recursion
             children = self.children[node]
-            if all(not self.children[child] for child in children):
-                return [self.names[child] for child in children]
-            return {
-                self.names[child]: below(child) if self.children[child] else None
-                for child in children
-            }
-
-        return {self.names[0]: below(0)}
+            if any(below[child] for child in children):
+                below[node] = {self.names[child]: below[child] for child in children}
+            elif children:
+                below[node] = [self.names[child] for child in children]
+        return {self.names[0]: below[0]}
 
     def __eq__(self, other: object) -> bool:
         """Same classes in the same order, same tree, same names of inner nodes."""
@@ -252,6 +253,17 @@ def _check_nodes(names: list[str], parents: np.ndarray) -> None:
         raise HierarchyError(
             f"{len(names)} nodes need as many parents, got shape {parents.shape}."
         )
+    if not names or not np.issubdtype(parents.dtype, np.integer):
+        raise HierarchyError(
+            f"A tree needs nodes and whole numbers as their parents, got {len(names)} "
+            f"nodes and parents of type {parents.dtype}."
+        )
+    for node, name in enumerate(names):
+        if name != name.strip() or len(name.splitlines()) != 1:
+            raise HierarchyError(
+                f"Node {node} has the name {name!r}; a name must not be empty, begin "
+                "or end with white space, or have a line break."
+            )
     if len(set(names)) < len(names):
         raise HierarchyError(
             f"The name {_first_twice(names)!r} stands for two nodes; names of nodes "

@@ -1,8 +1,8 @@
 """Networks: `apply(variables, images, train) -> (logits, features)`.
 
-To add one: a Linen module whose last layer is a Dense named `classifier`, a function
-`name(num_classes, *, <options>, dtype, axis_name) -> nn.Module`, a line in `MODELS`,
-a test.  `config.model` offers the function's options by itself.  A block that
+To add one: a Linen module whose last layer is a `Classifier` named `classifier`, a
+function `name(outputs, *, <options>, dtype, axis_name) -> nn.Module`, a line in
+`MODELS`, a test.  `config.model` offers the function's options by itself.  A block that
 `self.sow("layers", "out_NAME", x)`s its output can be measured too.
 """
 
@@ -14,14 +14,17 @@ from typing import Literal
 import jax
 from flax import linen as nn
 
+from ncjax.models.heads import Classifier
 from ncjax.models.mlp import mlp
 from ncjax.models.resnet import resnet18
 
 MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": mlp, "resnet18": resnet18}
 
+__all__ = ["MODELS", "Classifier", "classifier", "layer_outputs"]
+
 
 def classifier(params: Mapping) -> tuple[jax.Array, jax.Array]:
-    """The last layer: W [K, d] and b [K], so that logits = features W' + b."""
+    """The last layer: W [M, d] and b [M], so that outputs = features W' + b."""
     layer = params["classifier"]
     return layer["kernel"].T, layer["bias"]
 

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
+from ncjax.models.heads import Classifier
+
 
 class MLP(nn.Module):
     """Dense layers, each followed by (batch norm and) ReLU, then a linear classifier.
@@ -14,7 +16,7 @@ class MLP(nn.Module):
     The output of the last hidden layer, after ReLU, is the feature vector.
     """
 
-    num_classes: int
+    outputs: int | tuple[int, ...]
     widths: tuple[int, ...] = (512, 512)
     batch_norm: bool = True
     dtype: Dtype = jnp.float32
@@ -22,7 +24,7 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> logits [n, K], features [n, d]."""
+        """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
         x = images.reshape(len(images), -1).astype(self.dtype)
         for i, width in enumerate(self.widths, 1):
             x = nn.Dense(width, dtype=self.dtype, name=f"dense{i}")(x)
@@ -36,12 +38,12 @@ class MLP(nn.Module):
                 )(x)
             x = nn.relu(x)
             self.sow("layers", f"out_dense{i}", x)
-        logits = nn.Dense(self.num_classes, dtype=self.dtype, name="classifier")(x)
+        logits = Classifier(self.outputs, self.dtype, name="classifier")(x)
         return logits, x
 
 
 def mlp(
-    num_classes: int,
+    outputs: int | tuple[int, ...],
     *,
     widths: tuple[int, ...] = (512, 512),
     batch_norm: bool = True,
@@ -57,4 +59,4 @@ def mlp(
         raise ValueError(
             f"model.widths must hold at least one width, each at least 1, got {widths}."
         )
-    return MLP(num_classes, tuple(widths), batch_norm, dtype, axis_name)
+    return MLP(outputs, tuple(widths), batch_norm, dtype, axis_name)

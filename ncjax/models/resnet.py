@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
+from ncjax.models.heads import Classifier
+
 _he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
@@ -50,7 +52,7 @@ class ResNet(nn.Module):
     The pooled output of the last block is the feature vector.
     """
 
-    num_classes: int
+    outputs: int | tuple[int, ...]
     blocks: tuple[int, ...]
     width: int
     dtype: Dtype = jnp.float32
@@ -58,7 +60,7 @@ class ResNet(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> logits [n, K], features [n, d]."""
+        """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
         x = images.astype(self.dtype)
         x = nn.Conv(
             self.width,
@@ -89,12 +91,12 @@ class ResNet(nn.Module):
                 )(x, train)
                 self.sow("layers", f"out_stage{i + 1}_block{j + 1}", x)
         x = x.mean(axis=(1, 2))
-        logits = nn.Dense(self.num_classes, dtype=self.dtype, name="classifier")(x)
+        logits = Classifier(self.outputs, self.dtype, name="classifier")(x)
         return logits, x
 
 
 def resnet18(
-    num_classes: int,
+    outputs: int | tuple[int, ...],
     *,
     width: float = 1.0,
     dtype: Dtype = jnp.float32,
@@ -113,4 +115,4 @@ def resnet18(
         raise ValueError(
             f"model.width multiplies 64 channels and must leave at least 1, got {width}"
         )
-    return ResNet(num_classes, (2, 2, 2, 2), channels, dtype, axis_name)
+    return ResNet(outputs, (2, 2, 2, 2), channels, dtype, axis_name)

@@ -1,15 +1,6 @@
-"""Losses: pure, per example, pluggable by name.
-
-A loss maps logits [n, K] and integer labels [n] to one value for each example [n]; it
-never reduces, so masking and averaging live in one place (`ncjax.train`).  Options are
-keyword arguments; `config.loss` offers every option of every loss here by itself.
-
-To add one: write the function, add a line to `LOSSES`, add a test.
-"""
+"""Losses that know no hierarchy."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -73,9 +64,3 @@ def mse(logits: Float[Array, "n K"], labels: Int[Array, "n"]) -> Float[Array, "n
     """
     targets = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
     return 0.5 * jnp.sum((logits - targets) ** 2, axis=1)
-
-
-LOSSES: dict[str, Callable[..., jax.Array]] = {
-    "cross_entropy": cross_entropy,
-    "mse": mse,
-}

@@ -1,0 +1,98 @@
+"""Collapse of superclasses at every level of a class tree, from class moments."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ncjax.collapse.duality import nc3
+from ncjax.collapse.geometry import gram_distance, nc2
+from ncjax.collapse.levels import (
+    cophenetic_correlation,
+    cosines_by_height,
+    group_moments,
+    group_rows,
+    group_variance,
+)
+from ncjax.collapse.means import between_basis
+from ncjax.collapse.variability import nc1
+from ncjax.hierarchy import Hierarchy
+from ncjax.moments import ClassMoments
+
+
+class Level(NamedTuple):
+    """The superclasses at one depth of the tree, as the data fill them."""
+
+    name: str  # "level" and the depth
+    groups: jax.Array  # [K] superclass of each class
+    moments: ClassMoments  # of the superclasses
+    basis: tuple[jax.Array, jax.Array]  # `between_basis` of them
+
+
+def superclass_levels(moments: ClassMoments, hierarchy: Hierarchy) -> list[Level]:
+    """One `Level` for each depth above the classes at which something splits.
+
+    Args:
+        moments: of K classes.
+        hierarchy: tree over them.
+    """
+    levels = []
+    for depth in hierarchy.levels[:-1]:
+        groups, names = hierarchy.superclasses(depth)
+        groups = jnp.asarray(groups)
+        grouped = group_moments(moments, groups, len(names))
+        levels.append(Level(f"level{depth}", groups, grouped, between_basis(grouped)))
+    return levels
+
+
+def level_metrics(
+    level: Level,
+    moments: ClassMoments,
+    directional: jax.Array,
+    classifier: jax.Array,
+) -> dict[str, jax.Array]:
+    """NC1, NC2 and NC3 of superclasses; their classifier is the mean row of theirs.
+
+    Args:
+        level: of `superclass_levels`.
+        moments: of the classes.
+        directional: `directional_variance` [r] of the classes along the level's basis.
+        classifier: W [K, d].
+    """
+    spread = group_variance(moments, level.moments, level.groups, level.basis[1])
+    rows = group_rows(classifier, level.groups, level.moments.num_classes)
+    return {
+        "nc1": nc1(level.moments, directional=directional + spread, basis=level.basis),
+        "nc2": nc2(level.moments),
+        "nc3": nc3(level.moments, rows),
+    }
+
+
+def tree_metrics(moments: ClassMoments, hierarchy: Hierarchy) -> dict[str, jax.Array]:
+    """How far the class means follow the tree.
+
+    - `cophenetic`: correlation of the distances of means with those in the tree.
+    - `cosine_hH`: mean cosine of centred means whose lowest common ancestor has height
+      H; of those, `sibling_cosine` is that of the nearest pairs.
+    - `gram`: distance of the Gram matrix of the means from -P D P, where squared
+      distances are proportional to tree distances.
+
+    Args:
+        moments: of K classes.
+        hierarchy: tree over them.
+    """
+    distances = hierarchy.distances()
+    cosines = cosines_by_height(
+        moments, jnp.asarray(hierarchy.lca_heights()), hierarchy.height
+    )
+    heights = np.unique(hierarchy.lca_heights())[1:]  # without 0, a class with itself
+    found = {f"cosine_h{h}": cosines[h - 1] for h in heights}
+    found["sibling_cosine"] = cosines[heights[0] - 1]
+    found["cophenetic"] = cophenetic_correlation(moments, jnp.asarray(distances))
+    gram = jnp.asarray(-distances, moments.count.dtype)
+    centred = gram - gram.mean(0)
+    found["gram"] = gram_distance(moments, centred - centred.mean(1, keepdims=True))
+    return found

@@ -1,0 +1,203 @@
+"""Class trees of the data sets, with the classes in the order of their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ncjax.hierarchy.formats import from_nested
+from ncjax.hierarchy.tree import Hierarchy
+
+
+def cifar10() -> Hierarchy:
+    """CIFAR-10: animals (mammals, bird, frog) and vehicles (on land, ship, airplane).
+
+    Leaves lie at depth 2 or 3, and an inner node at depth t has height 3 - t, so that
+    both rules of `Hierarchy.distances` agree.
+    """
+    return from_nested(
+        {
+            "entity": {
+                "animal": {
+                    "mammal": ["cat", "deer", "dog", "horse"],
+                    "bird": None,
+                    "frog": None,
+                },
+                "vehicle": {
+                    "land_vehicle": ["automobile", "truck"],
+                    "ship": None,
+                    "airplane": None,
+                },
+            }
+        },
+        _CIFAR10.split(),
+    )
+
+
+def cifar100() -> Hierarchy:
+    """CIFAR-100: the 20 superclasses that come with the data, of 5 classes each.
+
+    References:
+        A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images. 2009.
+    """
+    return _cifar100({name: None for name in _CIFAR100})
+
+
+def cifar100_deep() -> Hierarchy:
+    """A tree of height 6 over the superclasses of CIFAR-100; our own, not a standard.
+
+    Above the 20 superclasses, which stay whole, stand groups by kind: animals
+    (vertebrates, of which mammals, and invertebrates), plants (with the superclass of
+    fruit, and so the mushroom), and artifacts (of the household, vehicles, buildings).
+    Leaves lie at depths 2 to 6: the two rules of `Hierarchy.distances` differ.
+    """
+    land = ["large_carnivores", "large_omnivores_and_herbivores"]
+    land += ["medium_mammals", "small_mammals"]
+    mammals = {"aquatic_mammals": None, "people": None, "land_mammals": land}
+    return _cifar100(
+        {
+            "animals": {
+                "vertebrates": {"fish": None, "reptiles": None, "mammals": mammals},
+                "invertebrates": ["insects", "non-insect_invertebrates"],
+            },
+            "plants": ["flowers", "fruit_and_vegetables", "trees"],
+            "artifacts": {
+                "household": [
+                    "food_containers",
+                    "household_electrical_devices",
+                    "household_furniture",
+                ],
+                "vehicles": ["vehicles_1", "vehicles_2"],
+                "large_man-made_outdoor_things": None,
+            },
+            "large_natural_outdoor_scenes": None,
+        }
+    )
+
+
+def digits() -> Hierarchy:
+    """The ten digits by the shape of their strokes; our own, not a standard.
+
+    Straight (1, 4, 7), or curved: open (2, 3, 5) or with a closed loop (0, 6, 8, 9).
+    The straight ones lie less deep: the two rules of `Hierarchy.distances` differ.
+    """
+    return from_nested(
+        {
+            "digit": {
+                "straight": ["1", "4", "7"],
+                "curved": {"open": ["2", "3", "5"], "loop": ["0", "6", "8", "9"]},
+            }
+        },
+        list("0123456789"),
+    )
+
+
+def fashion_mnist() -> Hierarchy:
+    """Fashion-MNIST by where a piece is worn; our own, not a standard.
+
+    Clothing (the four tops, Trouser, Dress), footwear, and Bag directly under the root.
+    Footwear is as high as the tops, but less deep: the two rules of
+    `Hierarchy.distances` differ.
+    """
+    return from_nested(
+        {
+            "article": {
+                "clothing": {
+                    "tops": ["T-shirt/top", "Pullover", "Coat", "Shirt"],
+                    "Trouser": None,
+                    "Dress": None,
+                },
+                "footwear": ["Sandal", "Sneaker", "Ankle boot"],
+                "Bag": None,
+            }
+        },
+        _FASHION.split(", "),
+    )
+
+
+def balanced(arity: int | Sequence[int], height: int | None = None) -> Hierarchy:
+    """A tree whose nodes at one depth all have the same number of children.
+
+    The classes are "0", "1", ... from left to right, an inner node "depth.number", and
+    the root "root": the class k under `balanced(2, 3)` has the parent `2.{k // 2}`.
+
+    Args:
+        arity: children of each node, with `height`; or of the nodes at depths 0, 1, ...
+        height: depth of the classes.
+
+    Raises:
+        ValueError: if an arity or the height is below 1, or both or neither of `height`
+            and a sequence are given.
+        HierarchyError: if that makes less than 2 classes.
+    """
+    if isinstance(arity, int) == (height is None):
+        raise ValueError(
+            f"Got arity={arity!r} and height={height}, must be a number and a height, "
+            "as in `balanced(2, 3)`, or one arity for each depth: `balanced((5, 2))`."
+        )
+    if height is not None and height < 1:
+        raise ValueError(f"Got height={height}, must be 1 or larger.")
+    arities = [arity] * (height or 0) if isinstance(arity, int) else list(arity)
+    if not arities or min(arities) < 1:
+        raise ValueError(f"Got arity={arity!r}, must be 1 or larger at each depth.")
+    sizes = np.cumprod([1, *arities])
+    names, parents = ["root"], [-1]
+    for depth, size in enumerate(sizes[1:], 1):
+        prefix = f"{depth}." if depth < len(arities) else ""
+        above = len(names) - sizes[depth - 1]  # the first node one level up
+        names += [f"{prefix}{i}" for i in range(size)]
+        parents += (above + np.arange(size) // arities[depth - 1]).tolist()
+    return Hierarchy(names, parents)
+
+
+def _cifar100(groups: dict) -> Hierarchy:
+    """The tree in which each superclass in `groups` has its five classes."""
+
+    def fill(below, name: str):
+        if name in _CIFAR100:
+            return _CIFAR100[name].split()
+        if isinstance(below, list):
+            below = dict.fromkeys(below)
+        return {name: fill(part, name) for name, part in below.items()}
+
+    classes = sorted(name for five in _CIFAR100.values() for name in five.split())
+    return from_nested({"entity": fill(groups, "entity")}, classes)
+
+
+_CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
+_FASHION = (
+    "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, "
+    "Ankle boot"
+)
+_CIFAR100 = {
+    "aquatic_mammals": "beaver dolphin otter seal whale",
+    "fish": "aquarium_fish flatfish ray shark trout",
+    "flowers": "orchid poppy rose sunflower tulip",
+    "food_containers": "bottle bowl can cup plate",
+    "fruit_and_vegetables": "apple mushroom orange pear sweet_pepper",
+    "household_electrical_devices": "clock keyboard lamp telephone television",
+    "household_furniture": "bed chair couch table wardrobe",
+    "insects": "bee beetle butterfly caterpillar cockroach",
+    "large_carnivores": "bear leopard lion tiger wolf",
+    "large_man-made_outdoor_things": "bridge castle house road skyscraper",
+    "large_natural_outdoor_scenes": "cloud forest mountain plain sea",
+    "large_omnivores_and_herbivores": "camel cattle chimpanzee elephant kangaroo",
+    "medium_mammals": "fox porcupine possum raccoon skunk",
+    "non-insect_invertebrates": "crab lobster snail spider worm",
+    "people": "baby boy girl man woman",
+    "reptiles": "crocodile dinosaur lizard snake turtle",
+    "small_mammals": "hamster mouse rabbit shrew squirrel",
+    "trees": "maple_tree oak_tree palm_tree pine_tree willow_tree",
+    "vehicles_1": "bicycle bus motorcycle pickup_truck train",
+    "vehicles_2": "lawn_mower rocket streetcar tank tractor",
+}
+
+BUILTIN: dict[str, Callable[[], Hierarchy]] = {
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "cifar100_deep": cifar100_deep,
+    "digits": digits,
+    "fashion_mnist": fashion_mnist,
+    "mnist": digits,
+}

@@ -1,0 +1,212 @@
+"""Class trees in files: JSON, CSV, TSV and Newick, told apart by the suffix."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ncjax.hierarchy.formats import from_edges, from_nested
+from ncjax.hierarchy.newick import from_newick, to_newick
+from ncjax.hierarchy.tree import Hierarchy, HierarchyError
+
+_CHILD = ("child", "name", "node", "class")  # titles of a column of children
+
+
+def read(
+    path: str | os.PathLike[str], classes: Sequence[str] | None = None
+) -> Hierarchy:
+    """The tree in a file.
+
+    .json: a nested tree as for `from_nested`; a list of `{"name": ..., "parent": ...}`;
+        or an object of child to parent, such as `{"cat": "animal", "animal": null}`.
+    .csv, .tsv: a line for each node: child, parent.  The root has an empty parent, or
+        no line.  A first line with the titles `child` (or name, node, class) and
+        `parent` may change their order and add columns.
+    .nwk, .newick: as for `from_newick`.
+
+    Args:
+        path: of a text file in UTF-8.
+        classes: names of the leaves in the order of the labels; by default the order
+            in the file.
+
+    Raises:
+        HierarchyError: naming the file, and the line where that can be told, if it
+            cannot be read or does not hold one tree.
+    """
+    path = Path(path)
+    reader = _READERS[_suffix(path)]
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        return reader(text, classes)
+    except OSError as error:
+        raise HierarchyError(f"Cannot read {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise HierarchyError(
+            f"{path}: Line {line} is not UTF-8; save the file in that encoding."
+        ) from error
+    except HierarchyError as error:
+        raise HierarchyError(f"{path}: {error}") from error
+
+
+def write(tree: Hierarchy, path: str | os.PathLike[str]) -> None:
+    """Writes a file that `read` reads, whole or not at all.
+
+    Tables (.json, .csv, .tsv) list the classes in the order of the labels; Newick has
+    them from left to right, so that `read` must be given `tree.class_names`.
+
+    Raises:
+        HierarchyError: for another suffix.
+        OSError: if the file cannot be written.
+    """
+    path = Path(path)
+    data = _WRITERS[_suffix(path)](tree).encode()
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _suffix(path: Path) -> str:
+    if (suffix := path.suffix.lower()) not in _READERS:
+        raise HierarchyError(
+            f"{path}: Unknown format {suffix!r}. Available: {', '.join(_READERS)}."
+        )
+    return suffix
+
+
+def _read_json(text: str, classes: Sequence[str] | None) -> Hierarchy:
+    try:
+        tree = json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise HierarchyError(
+            f"Line {error.lineno}, column {error.colno}: not JSON: {error.msg}."
+        ) from error
+    except RecursionError as error:
+        raise HierarchyError("The JSON is nested too deeply; use a table.") from error
+    if isinstance(tree, dict) and any(isinstance(v, str) for v in tree.values()):
+        tree = [{"name": child, "parent": parent} for child, parent in tree.items()]
+    if isinstance(tree, list) and any(
+        isinstance(item, dict) and item.keys() & {"name", "parent"} for item in tree
+    ):
+        return from_edges(
+            [
+                (f"entry {number}", *_record(item, number))
+                for number, item in enumerate(tree, 1)
+            ],
+            classes,
+        )
+    return from_nested(tree, classes)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; by itself `json` would drop all but the last of equal keys."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise HierarchyError(f"The key {twice!r} comes twice in one JSON object.")
+    return found
+
+
+def _record(item: Any, number: int) -> tuple[str, str]:
+    if isinstance(item, dict) and isinstance(name := item.get("name"), str | int):
+        parent = item.get("parent")
+        if parent is None or isinstance(parent, str | int):
+            return str(name), "" if parent is None else str(parent)
+    raise HierarchyError(
+        f"Entry {number} is {item!r}, but all entries must be like "
+        '{"name": "cat", "parent": "animal"}, with null as the parent of the root.'
+    )
+
+
+def _read_table(delimiter: str) -> Callable[[str, Sequence[str] | None], Hierarchy]:
+    def read_table(text: str, classes: Sequence[str] | None) -> Hierarchy:
+        lines = csv.reader(
+            io.StringIO(text, newline=""),
+            delimiter=delimiter,
+            skipinitialspace=True,
+            strict=True,
+        )
+        edges, columns, width = [], None, 2
+        try:
+            for cells in lines:
+                cells = [cell.strip() for cell in cells]
+                if not any(cells):
+                    continue
+                if columns is None:  # the first line
+                    titles = _columns([cell.lower() for cell in cells])
+                    columns, width = titles or (0, 1), len(cells) if titles else 2
+                    if titles:
+                        continue
+                if len(cells) != width:
+                    raise HierarchyError(
+                        f"Line {lines.line_num} has {len(cells)} column(s), but must "
+                        f"have {width}, separated by {delimiter!r}: "
+                        f"{'child, parent' if width == 2 else 'as the first line'}."
+                    )
+                child, parent = (cells[column] for column in columns)
+                edges.append((f"line {lines.line_num}", child, parent))
+        except csv.Error as error:
+            raise HierarchyError(f"Line {lines.line_num}: {error}.") from error
+        return from_edges(edges, classes)
+
+    return read_table
+
+
+def _columns(titles: list[str]) -> tuple[int, int] | None:
+    """Which columns hold child and parent, where the line holds titles."""
+    child = [i for i, title in enumerate(titles) if title in _CHILD]
+    parent = [i for i, title in enumerate(titles) if title == "parent"]
+    return (child[0], parent[0]) if child and parent else None
+
+
+def _rows(tree: Hierarchy) -> list[tuple[str, str]]:
+    """Name and parent of the inner nodes from the root on, then of the classes."""
+    inner = [node for node in range(tree.num_nodes) if tree.children[node]]
+    return [
+        (tree.names[node], tree.names[tree.parents[node]] if node else "")
+        for node in (*inner, *tree.leaves)
+    ]
+
+
+def _write_json(tree: Hierarchy) -> str:
+    lines = (
+        json.dumps({"name": name, "parent": parent or None}, ensure_ascii=False)
+        for name, parent in _rows(tree)
+    )
+    return "[\n  " + ",\n  ".join(lines) + "\n]\n"
+
+
+def _write_table(delimiter: str) -> Callable[[Hierarchy], str]:
+    def write_table(tree: Hierarchy) -> str:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+        writer.writerows([("child", "parent"), *_rows(tree)])
+        return text.getvalue()
+
+    return write_table
+
+
+_READERS = {
+    ".json": _read_json,
+    ".csv": _read_table(","),
+    ".tsv": _read_table("\t"),
+    ".nwk": from_newick,
+    ".newick": from_newick,
+}
+_WRITERS: dict[str, Callable[[Hierarchy], str]] = {
+    ".json": _write_json,
+    ".csv": _write_table(","),
+    ".tsv": _write_table("\t"),
+    ".nwk": lambda tree: to_newick(tree) + "\n",
+    ".newick": lambda tree: to_newick(tree) + "\n",
+}

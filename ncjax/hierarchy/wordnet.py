@@ -1,0 +1,113 @@
+"""Class trees from the hypernyms of WordNet: dog, canine, carnivore, ..., entity."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ncjax.hierarchy.formats import from_edges
+from ncjax.hierarchy.tree import Hierarchy, HierarchyError
+
+
+def from_wordnet(
+    classes: Sequence[str] | Mapping[str, str],
+    hypernyms: Mapping[str, Sequence[str]] | None = None,
+) -> Hierarchy:
+    """The tree that the hypernyms of the classes form.
+
+    In WordNet a synset may have several hypernyms.  The tree follows the first one that
+    WordNet lists, so that each has one parent.  Inner nodes have the names of synsets,
+    such as "canine.n.02"; chains of only children are kept.
+
+    Args:
+        classes: names of the classes in the order of the labels.  They stand for their
+            first sense as a noun, underscores for blanks: draw the tree to see whether
+            that is what was meant, and if not give a mapping of the names to synsets
+            ("crane.n.05") or their numbers as in ImageNet ("n02012849").
+        hypernyms: instead of looking into WordNet, the path of each class from the root
+            down; the class itself may end it.
+
+    Raises:
+        HierarchyError: if WordNet is needed but not installed or lacks a class, a class
+            has no path or lies above another, or two paths go to a node through
+            different parents.
+
+    References:
+        C. Fellbaum (ed.). WordNet: An Electronic Lexical Database. MIT Press, 1998.
+    """
+    if hypernyms is None:
+        hypernyms = _look_up(classes)
+    leaves = set(classes)
+    parent_of: dict[str, tuple[str, str]] = {}  # with the class that led there
+    for name in classes:
+        path = list(hypernyms.get(name, ()))
+        if isinstance(hypernyms.get(name), str) or not path:
+            raise HierarchyError(
+                f"The class {name!r} has no hypernyms; a list of at least one, from "
+                f"the root down, is needed. Got {hypernyms.get(name)!r}."
+            )
+        path += [] if path[-1] == name else [name]
+        for parent, node in zip(["", *path], path):
+            if node != name and node in leaves:
+                raise HierarchyError(
+                    f"The class {node!r} lies above the class {name!r}, but classes "
+                    "must be leaves. Leave one out, or choose another synset for it."
+                )
+            before, through = parent_of.setdefault(node, (parent, name))
+            if before != parent:
+                raise HierarchyError(
+                    f"The paths of {through!r} and {name!r} differ in what lies above "
+                    f"{node!r}: {before or 'nothing'} and {parent or 'nothing'}. "
+                    "Choose one for both."
+                )
+    edges = [(f"class {name!r}", node, p) for node, (p, name) in parent_of.items()]
+    return from_edges(edges, list(classes))
+
+
+def _look_up(classes: Sequence[str] | Mapping[str, str]) -> dict[str, list[str]]:
+    """Paths in WordNet, where the names of classes replace those of their synsets."""
+    try:
+        from nltk.corpus import wordnet
+        from nltk.corpus.reader.wordnet import WordNetError
+
+        wordnet.ensure_loaded()
+    except (ImportError, LookupError, OSError) as error:
+        raise HierarchyError(
+            "`from_wordnet` needs WordNet: pip install 'ncjax[trees]', then python -m "
+            f"nltk.downloader wordnet ({type(error).__name__}). Or give the paths as "
+            "`hypernyms`."
+        ) from error
+    synsets = {}
+    for name in classes:
+        sought = classes[name] if isinstance(classes, Mapping) else name
+        try:
+            synset = _synset(wordnet, sought)
+        except (WordNetError, ValueError, StopIteration) as error:
+            raise HierarchyError(
+                f"WordNet has no noun {sought!r} for the class {name!r}. Give "
+                "`classes` as a mapping of names to synsets, such as 'crane.n.05'."
+            ) from error
+        if synset in synsets:
+            raise HierarchyError(
+                f"The classes {synsets[synset]!r} and {name!r} are both "
+                f"{synset.name()!r} in WordNet; give one of them another synset."
+            )
+        synsets[synset] = name
+    paths = {}
+    for synset, name in synsets.items():
+        path = [name]
+        while above := synset.hypernyms() or synset.instance_hypernyms():
+            synset = above[0]
+            path.append(synsets.get(synset, synset.name()))
+        paths[name] = path[::-1]
+    return paths
+
+
+def _synset(wordnet: Any, sought: str) -> Any:
+    """The synset of a number, of its own name, or first of a noun."""
+    if re.fullmatch(r"n\d{8}", sought):
+        return wordnet.synset_from_pos_and_offset("n", int(sought[1:]))
+    if re.fullmatch(r".+\.n\.\d+", sought):
+        return wordnet.synset(sought)
+    return next(iter(wordnet.synsets(sought.replace(" ", "_"), "n")))

@@ -1,0 +1,53 @@
+"""The geometry that theory predicts for a loss when regularisation vanishes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ncjax.hierarchy import Hierarchy
+from ncjax.losses.embeddings import frame_gram
+
+
+def simplex(hierarchy: Hierarchy) -> np.ndarray:
+    """P = I - 11'/K, the Gram of a simplex ETF, [K, K]."""
+    k = hierarchy.num_classes
+    return np.eye(k) - 1 / k
+
+
+def tree_distances(hierarchy: Hierarchy, *, distance: str = "height") -> np.ndarray:
+    """-P D P [K, K]: squared distances of the means proportional to tree distances.
+
+    The limit of the unconstrained-features optimum of soft labels with a free bias, for
+    any beta above 0 and any tree: Zbar -> -beta P D P.
+    """
+    table = hierarchy.distances("depth" if distance == "depth" else "height")
+    return centred(-table.astype(np.float64))
+
+
+def label_vectors(hierarchy: Hierarchy) -> np.ndarray:
+    """P (1 - D) P [K, K], the Gram of the centred label vectors."""
+    return centred(1 - hierarchy.distances().astype(np.float64))
+
+
+def frame(hierarchy: Hierarchy, *, frame_gamma: float = 3.0) -> np.ndarray:
+    """P s P [K, K], the Gram of the centred frame of `haframe`."""
+    return centred(frame_gram(hierarchy, frame_gamma))
+
+
+def centred(table: np.ndarray) -> np.ndarray:
+    """P A P, for A [K, K]."""
+    rows = table - table.mean(0)
+    return rows - rows.mean(1, keepdims=True)
+
+
+# Gram of the centred class means, up to scale; losses without a prediction are absent.
+GEOMETRY: dict[str, Callable[..., np.ndarray]] = {
+    "cross_entropy": simplex,
+    "mse": simplex,
+    "hxe": simplex,
+    "soft_labels": tree_distances,
+    "label_embedding": label_vectors,
+    "haframe": frame,
+}

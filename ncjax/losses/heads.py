@@ -1,0 +1,133 @@
+"""Losses with an output for each node of the tree, not only for its leaves."""
+
+from __future__ import annotations
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from ncjax.hierarchy import Hierarchy
+from ncjax.losses.flat import cross_entropy
+from ncjax.losses.outputs import Outputs
+
+
+def multi_level(
+    outputs: Float[Array, "n M"],
+    labels: Int[Array, "n"],
+    *,
+    hierarchy: Hierarchy,
+    level_weights: tuple[float, ...] = (),
+) -> Float[Array, "n"]:
+    """A classifier for each level of the tree on a shared trunk.
+
+    L = sum_l w_l CE(z^(l), group_l(C)), with level l = 1..L from the coarsest
+    superclasses to the classes; the decision is that of the last level.  A level at
+    which nothing splits is left out; a class that lies less deep is a group of its own.
+
+    Args:
+        outputs: the logits of all levels side by side [n, M], coarsest first.
+        labels: C [n], 0..K-1.
+        hierarchy: tree over the K classes.
+        level_weights: w, one for each level, at least 0; () means all 1.
+
+    Returns:
+        [n], in nats.
+
+    Raises:
+        ValueError: for weights that do not fit the levels.
+
+    References:
+        Wu et al., Learning to Make Better Mistakes, ACM MM 2016.
+    """
+    weights = level_weights or (1.0,) * len(hierarchy.levels)
+    if len(weights) != len(hierarchy.levels) or not all(
+        0 <= w < math.inf for w in weights
+    ):
+        raise ValueError(
+            f"loss.level_weights must be empty or {len(hierarchy.levels)} finite "
+            f"numbers of at least 0, one for each level of the tree, got {weights}."
+        )
+    value, start = jnp.zeros(len(labels), outputs.dtype), 0
+    for depth, weight in zip(hierarchy.levels, weights, strict=True):
+        groups, names = hierarchy.superclasses(depth)
+        logits = outputs[:, start : start + len(names)]
+        value += weight * cross_entropy(logits, jnp.asarray(groups)[labels])
+        start += len(names)
+    return value
+
+
+def level_outputs(hierarchy: Hierarchy, *, split_features: bool = False) -> Outputs:
+    """The logits of all levels side by side; a score is the logit of the last level.
+
+    Args:
+        hierarchy: tree over the K classes.
+        split_features: give each level its own part of the features.  A finer level
+            sees the coarser parts too, but sends no gradient into them (Chang et al.,
+            Your "Flamingo" is My "Bird", CVPR 2021).
+    """
+    sizes = [len(hierarchy.superclasses(depth)[1]) for depth in hierarchy.levels]
+    last = hierarchy.superclasses(hierarchy.levels[-1])[0]
+    columns = sum(sizes[:-1]) + last
+    readout = np.zeros((hierarchy.num_classes, sum(sizes)))
+    readout[np.arange(hierarchy.num_classes), columns] = 1
+    return Outputs(
+        tuple(sizes) if split_features else sum(sizes),
+        lambda outputs: outputs[:, columns],
+        readout=readout,
+    )
+
+
+def cascade(
+    outputs: Float[Array, "n M"], labels: Int[Array, "n"], *, hierarchy: Hierarchy
+) -> Float[Array, "n"]:
+    """A softmax over the children of every inner node, multiplied along the path.
+
+    L = -sum over the path of the label of log softmax_{siblings}(z)_node.  The decision
+    is the leaf with the largest product.
+
+    Args:
+        outputs: z [n, M - 1], one for each node but the root.
+        labels: C [n], 0..K-1.
+        hierarchy: tree over the K classes, with M nodes.
+
+    Returns:
+        [n], in nats.
+
+    References:
+        Redmon & Farhadi, YOLO9000: Better, Faster, Stronger, CVPR 2017.
+    """
+    value = jnp.zeros(len(labels), outputs.dtype)
+    parents = jnp.asarray(hierarchy.parents[1:])
+    for above, here in zip(hierarchy.lineage[:-1], hierarchy.lineage[1:], strict=True):
+        parent, node = jnp.asarray(above)[labels], jnp.asarray(here)[labels]
+        own = jnp.take_along_axis(outputs, node[:, None] - 1, axis=1)
+        siblings = parent[:, None] == parents[None]
+        # Below the class's own leaf there is no edge; any non-empty mask will do.
+        done = parent == node
+        total = jax.nn.logsumexp(outputs - own, axis=1, where=siblings | done[:, None])
+        value += jnp.where(done, 0, total)
+    return value
+
+
+def cascade_outputs(hierarchy: Hierarchy) -> Outputs:
+    """An output for each node but the root; a score is a leaf's log-probability."""
+    above, segments = np.unique(hierarchy.parents[1:], return_inverse=True)
+    paths = hierarchy.lineage[1:] - 1  # [D, K]
+    real = hierarchy.lineage[1:] != hierarchy.lineage[:-1]
+
+    def scores(outputs: jax.Array) -> jax.Array:
+        # Children of one parent are numbered one after the other.
+        z = outputs.T
+        top = jax.ops.segment_max(z, segments, len(above), indices_are_sorted=True)
+        z = z - top[segments]
+        total = jax.ops.segment_sum(
+            jnp.exp(z), segments, len(above), indices_are_sorted=True
+        )
+        log_conditional = z - jnp.log(total)[segments]  # [M - 1, n]
+        return jnp.sum(log_conditional[paths] * real[..., None], axis=0).T
+
+    readout = hierarchy.ancestors()[:, 1:].astype(np.float64)
+    return Outputs(hierarchy.num_nodes - 1, scores, readout=readout)
