@@ -112,7 +112,7 @@ def best_gamma(classifier_gram: np.ndarray, covariance: np.ndarray) -> float:
 
     Raises:
         ValueError: if A is proportional to S or less spread than S, so that no
-            gamma > 0 is best.
+            gamma > 0 is best, or if S is proportional to I, so that all are equal.
     """
     roots, vectors = _roots(covariance)
     root = (vectors * roots) @ vectors.T
