@@ -1,0 +1,1 @@
+"""Unconstrained-features models: the optima that training is thought to approach."""
