@@ -19,12 +19,11 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ncjax.ufm.hessian import hessian_product, least_curvature
+from ncjax.ufm.newton import minimise
 from ncjax.ufm.precision import double, to_double
 from ncjax.ufm.problem import Params, Problem
-from ncjax.ufm.solve import minimise
 
 
 class Bounds(NamedTuple):
@@ -76,7 +75,7 @@ def certify(
     """
     problem, params = to_double((problem, params))
     problem.check(params)
-    found = Bounds(*(np.asarray(x) for x in bounds(problem, params)))
+    found = bounds(problem, params)
     reason = problem.not_convex
     if reason is None and not found.convex:
         reason = "loss is not convex"

@@ -86,16 +86,24 @@ def least_curvature(
     if size <= _DENSE:
         values, vectors = np.linalg.eigh(np.asarray(_dense(problem, params)))
         return Curvature(values[:count], unravel(jnp.asarray(vectors[:, 0])))
-    product = functools.partial(_flat_product, problem, flat, unravel)
-    operator = LinearOperator(
-        (size, size), matvec=lambda v: np.asarray(product(v)), dtype=np.float64
-    )
+    operator = _Operator(problem, flat, unravel)
     start = np.random.default_rng(0).standard_normal(size)  # the result is repeatable
     values, vectors = eigsh(
         operator, k=count, which="SA", tol=tol, v0=start, ncv=min(size, 40 + 2 * count)
     )
     order = np.argsort(values)
     return Curvature(values[order], unravel(jnp.asarray(vectors[:, order[0]])))
+
+
+class _Operator(LinearOperator):
+    """The Hessian as ARPACK takes it."""
+
+    def __init__(self, problem, flat, unravel):
+        super().__init__(np.dtype(np.float64), (flat.shape[0],) * 2)
+        self.args = problem, flat, unravel
+
+    def _matvec(self, x):
+        return np.asarray(_flat_product(*self.args, x.ravel()))
 
 
 @functools.partial(jax.jit, static_argnums=2)

@@ -22,7 +22,7 @@ def double(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        if jax.config.jax_enable_x64:
+        if jax.dtypes.canonicalize_dtype(np.float64) == np.float64:  # x64 is on
             return function(*args, **kwargs)
         leaves = jax.tree.leaves((args, kwargs))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
