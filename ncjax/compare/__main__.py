@@ -15,6 +15,7 @@ from ncjax.measure.report import write_whole
 from ncjax.plots import save
 
 _MOST = 40  # tests printed; more are in the file
+_OUT = "folder of comparison.md, .json and .png: comparison"
 
 _ABOUT = """\
 Put runs side by side: final values over seeds, paired tests, curves.
@@ -74,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("runs", metavar="RUN", nargs="+", help="workdir, folder of them, or pattern")
-    add("--out", metavar="DIR", type=Path, default=Path("comparison"))
+    add("--out", metavar="DIR", type=Path, default=Path("comparison"), help=_OUT)
     add("--metrics", metavar="A,B", help="names as in metrics.jsonl")
     add("--baseline", metavar="NAME", help="group to test the others against")
     add("--level", metavar="P", type=float, default=0.95, help="of confidence: 0.95")

@@ -57,7 +57,7 @@ class Comparison:
     results: tuple[PairTest, ...]
     warnings: tuple[str, ...]
     level: float
-    test: statistics.Test
+    test: str
     baseline: str | None
     chosen: bool
 
@@ -95,7 +95,7 @@ def compare(
     metrics: Sequence[str] | None = None,
     baseline: str | None = None,
     level: float = 0.95,
-    test: statistics.Test = "t",
+    test: str = "t",
 ) -> Comparison:
     """Compares runs, grouped by configuration, over their seeds.
 
@@ -180,7 +180,7 @@ def _tests(
     metrics: Sequence[Metric],
     baseline: Group | None,
     level: float,
-    test: statistics.Test,
+    test: str,
 ) -> list[PairTest]:
     """All pairs, or all against the baseline, in every metric; corrected together."""
     if baseline is None:

@@ -46,7 +46,7 @@ def figure(comparison: Comparison) -> Figure:
     for axis, metric in zip(axes, metrics, strict=False):
         for place, group in enumerate(comparison.groups):
             _curve(axis, group, metric, comparison.level, place)
-        _decorate(axis, metric, comparison.groups)
+        _decorate(axis, metric, comparison.groups, comparison.level)
     for axis in axes[len(metrics) :]:
         axis.set_axis_off()
     for place in range(len(metrics)):
@@ -107,14 +107,18 @@ def _curve(axis: Axes, group: Group, metric: Metric, level: float, place: int) -
     axis.plot(epochs, centre, marker="o" if single else None, ms=4, **style)
 
 
-def _decorate(axis: Axes, metric: Metric, groups: Sequence[Group]) -> None:
+def _decorate(
+    axis: Axes, metric: Metric, groups: Sequence[Group], level: float
+) -> None:
     axis.set_title(metric.title, fontsize=10, loc="left")
     axis.set_xscale("log")
     curves = [group.curves(metric.key) for group in groups]
     epochs = np.concatenate([e for e, _ in curves])
     if epochs.size:
         axis.set_xlim(epochs.min(), max(epochs.max(), epochs.min() + 1))
-    values = np.concatenate([v.ravel() for _, v in curves])
+    # A mean with zeros in it may be below every positive value.
+    means = [t_interval(v, level, metric.log).centre for _, v in curves if v.size]
+    values = np.concatenate([*(v.ravel() for _, v in curves), *means])
     if _axis(metric) == "log":
         axis.set_yscale("log")
         values = values[values > 0]

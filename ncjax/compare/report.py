@@ -55,8 +55,10 @@ def table(comparison: Comparison) -> str:
 def paired_tests(comparison: Comparison, most: int | None = None) -> str:
     """Paired tests by seed; of more than `most` only those below 1 - level."""
     results, alpha = comparison.results, 1 - comparison.level
-    if not results:
+    if len(comparison.groups) == 1:
         return "No tests: there is one group only."
+    if all(len(r.seeds) < 2 for r in results):
+        return "No tests: no two groups have 2 seeds in common."
     kept = results
     if most is not None and len(results) > most:
         kept = [r for r in results if r.corrected < alpha]
@@ -193,11 +195,15 @@ def _footnotes(comparison: Comparison) -> Iterable[str]:
     level = _percent(comparison.level)
     logs = [m.title for m in comparison.metrics if m.log]
     linear = len(logs) < len(comparison.metrics)
+    single = [g.name for g in comparison.groups if len(g.runs) == 1]
     summaries = [
         (comparison.summary(group, metric), len(group.runs))
         for group in comparison.groups
         for metric in comparison.metrics
     ]
+    if all(len(group.runs) == 1 for group in comparison.groups):
+        yield "One seed in each group: values without intervals."
+        linear, logs, single = False, [], []
     if linear:
         yield f"Mean ± half of the {level} t-interval over seeds."
     if logs:
@@ -205,7 +211,6 @@ def _footnotes(comparison: Comparison) -> Iterable[str]:
             f"{', '.join(logs)}: geometric mean ×/÷ the factor of the {level} "
             "t-interval of the logarithm."
         )
-    single = [g.name for g in comparison.groups if len(g.runs) == 1]
     if single:
         yield f"One seed, so no interval: {', '.join(single)}."
     if any(found.count < total for found, total in summaries):

@@ -54,13 +54,10 @@ def find(arguments: Sequence[str | os.PathLike]) -> list[Path]:
     found: dict[Path, Path] = {}  # a folder that is named twice counts once
     for argument in arguments:
         path = Path(argument).expanduser()
-        if _is_run(path):
-            folders = [path]
-        elif path.is_dir():
-            folders = sorted(filter(_is_run, path.iterdir()), key=_natural)
-        else:
-            matches = map(Path, glob.glob(str(path)))
-            folders = sorted(filter(_is_run, matches), key=_natural)
+        try:
+            folders = _folders(path)
+        except OSError as error:
+            raise CompareError(f"{path} cannot be read: {error.strerror}.") from error
         if not folders:
             raise CompareError(f"{_why_not(path)} Give the --workdir of runs.")
         for folder in folders:
@@ -115,6 +112,13 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
         if field.partition(".")[0] not in unknown
     }
     return known | flat(config)
+
+
+def _folders(path: Path) -> list[Path]:
+    if _is_run(path):
+        return [path]
+    matches = path.iterdir() if path.is_dir() else map(Path, glob.glob(str(path)))
+    return sorted(filter(_is_run, matches), key=_natural)
 
 
 def _is_run(path: Path) -> bool:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
-Test = Literal["t", "wilcoxon"]
-TESTS: tuple[Test, ...] = ("t", "wilcoxon")
+TESTS = ("t", "wilcoxon")
 
 # Metrics are float32: differences below this share of the values are rounding.
 ROUNDING = 1e-6
@@ -83,7 +82,7 @@ class Paired:
 
 
 def paired(
-    a: np.ndarray, b: np.ndarray, level: float, log: bool = False, test: Test = "t"
+    a: np.ndarray, b: np.ndarray, level: float, log: bool = False, test: str = "t"
 ) -> Paired:
     """Is the mean of a - b (with `log` of log a - log b) zero?
 

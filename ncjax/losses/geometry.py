@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ncjax.hierarchy import Hierarchy
+from ncjax.hierarchy.geometry import soft_label_limit
 from ncjax.losses.embeddings import frame_gram
 
 
@@ -22,8 +23,8 @@ def tree_distances(hierarchy: Hierarchy, *, distance: str = "height") -> np.ndar
     The limit of the unconstrained-features optimum of soft labels with a free bias, for
     any beta above 0 and any tree: Zbar -> -beta P D P.
     """
-    table = hierarchy.distances("depth" if distance == "depth" else "height")
-    return centred(-table.astype(np.float64))
+    rule = "depth" if distance == "depth" else "height"
+    return soft_label_limit(hierarchy.distances(rule), free_bias=True)
 
 
 def label_vectors(hierarchy: Hierarchy) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax.hierarchy import Hierarchy
+from ncjax.hierarchy.geometry import soft_label_matrix
 
 Weighting = Literal["height", "depth"]
 
@@ -65,8 +66,7 @@ def soft_targets(hierarchy: Hierarchy, beta: float, distance: str) -> np.ndarray
     """Soft label of each class, float64 [K (label), K]; see `soft_labels`."""
     if not 0 <= beta < math.inf:
         raise ValueError(f"loss.beta must be at least 0 and finite, got {beta}.")
-    table = np.exp(-beta * hierarchy.distances(_rule(distance)).astype(np.float64))
-    return table / table.sum(1, keepdims=True)
+    return soft_label_matrix(hierarchy.distances(_rule(distance)), beta)
 
 
 def hxe(

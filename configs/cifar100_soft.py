@@ -1,0 +1,29 @@
+"""CIFAR-100, ResNet-18, soft labels over the 20 superclasses.
+
+Papyan's recipe with the loss of Bertinetto et al. (CVPR 2020).  A deeper tree of ours
+is chosen by `--config.hierarchy.name=cifar100_deep`.
+
+    python -m ncjax.main --config=configs/cifar100_soft.py
+"""
+
+from ml_collections import ConfigDict
+
+from ncjax.config import default, wants_smoke
+
+
+def get_config(preset: str = "") -> ConfigDict:
+    """Presets: "" (350 epochs), "smoke" (400 images, 1/8 width)."""
+    config = default()
+    config.data.name = "cifar100"
+    config.model.name = "resnet18"
+    config.loss.name = "soft_labels"
+    config.loss.beta = 10.0  # sharpness: 0 uniform, large one-hot
+    if wants_smoke(preset):
+        config.num_epochs = 24
+        config.optimizer.schedule = "cosine"
+        config.batch_size = 32
+        config.model.width = 0.125
+        config.data.examples_per_class = 4
+        config.data.test_examples_per_class = 2
+        config.eval.num_points = 6
+    return config
