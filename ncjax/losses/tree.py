@@ -66,7 +66,9 @@ def soft_targets(hierarchy: Hierarchy, beta: float, distance: str) -> np.ndarray
     """Soft label of each class, float64 [K (label), K]; see `soft_labels`."""
     if not 0 <= beta < math.inf:
         raise ValueError(f"loss.beta must be at least 0 and finite, got {beta}.")
-    return soft_label_matrix(hierarchy.distances(_rule(distance)), beta)
+    # Whole heights divided in float64: in float32 thirds would be off by 1e-8.
+    distances = hierarchy.distances(_rule(distance), normalise=False)
+    return soft_label_matrix(distances.astype(np.float64) / hierarchy.height, beta)
 
 
 def hxe(

@@ -1,0 +1,75 @@
+"""Inputs of the models, checked: what was got, what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ncjax.ufm.tables import make_fit
+
+
+def class_means(
+    loss: str | Callable,
+    num_classes: int | None,
+    feature_dim: int | None,
+    sizes: Any,
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """The fields that every class-mean form has, checked."""
+    sizes = number("sizes", sizes, above=0)
+    num_classes = _num_classes(num_classes, sizes, options.get("hierarchy"))
+    feature_dim = num_classes if feature_dim is None else feature_dim
+    if feature_dim < 1:
+        raise ValueError(f"feature_dim must be at least 1, got {feature_dim}.")
+    return {
+        "fit": make_fit(loss, num_classes, options),
+        "counts": sizes * np.ones(num_classes),
+        "num_classes": num_classes,
+        "feature_dim": feature_dim,
+    }
+
+
+def number(name: str, value: Any, *, above: float | None = None) -> Any:
+    """A float64 array, finite and not negative, or more than `above`; traced pass.
+
+    Raises:
+        ValueError: for a value out of range.
+        TypeError: for a traced value that is not float64.
+    """
+    if isinstance(value, jax.core.Tracer):
+        if value.dtype != np.float64:
+            raise TypeError(
+                f"{name} is traced as {value.dtype}; these models need float64. Trace "
+                "inside `with jax.enable_x64(True):`, with float64 inputs."
+            )
+        return value
+    value = np.asarray(value, np.float64)
+    inside = value >= 0 if above is None else value > above
+    if not np.all(inside & np.isfinite(value)):
+        bound = "at least 0" if above is None else f"more than {above}"
+        raise ValueError(f"{name} must be finite and {bound}, got {value}.")
+    return value
+
+
+def _num_classes(given: int | None, sizes: Any, tree: Any) -> int:
+    """K, from all that know it."""
+    if sizes.ndim > 1:
+        raise ValueError(f"sizes must be a number or [K], got shape {sizes.shape}.")
+    claims = {
+        "num_classes": given,
+        "sizes": sizes.shape[0] if sizes.ndim else None,
+        "the hierarchy": tree.num_classes if tree is not None else None,
+    }
+    claims = {name: value for name, value in claims.items() if value is not None}
+    if not claims:
+        raise ValueError("How many classes? Give num_classes, sizes [K] or hierarchy.")
+    if len(set(claims.values())) > 1:
+        said = ", ".join(f"{name}: {value}" for name, value in claims.items())
+        raise ValueError(f"The numbers of classes differ ({said}). Make them agree.")
+    num_classes = next(iter(claims.values()))
+    if num_classes < 2:
+        raise ValueError(f"At least 2 classes are needed, got {num_classes}.")
+    return num_classes

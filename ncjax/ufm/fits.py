@@ -1,0 +1,187 @@
+"""Losses as the theory needs them: numbers in tables, a value and a dual value.
+
+Almost every loss of `ncjax.losses` is one of two kinds, told apart by tables only:
+
+    Entropic:   l(z) = sum_a c_a logsumexp(z[S_a]) - <y, z>     (CE, soft labels, HXE)
+    Quadratic:  l(z) = |z - y|^2 / 2                            (MSE, regression)
+
+The tables are leaves of a pytree: problems that differ in `beta`, `alpha` or the label
+smoothing share one compilation and can be stacked.  Any other loss is a `Plain` one; it
+can be minimised but, with no dual, not certified.
+
+Dual value: with theta_i = -grad l_i(z_i) and the conjugate l_i*, every t in [0, limit],
+limit = mu / |Theta|_2, bounds the optimum from below by
+D(t) = -sum_i omega_i l_i*(-t theta_i).  The bounds here are the closed forms of theory
+3.4 (Fenchel-Rockafellar duality of F(Z) + mu |Z|_*).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from jax.scipy.special import entr
+
+Leaf = Any  # an array: NumPy where a problem is made, traced where it is solved
+
+
+class Fit(Protocol):
+    """A loss of n rows of logits."""
+
+    def losses(self, logits: jax.Array) -> jax.Array:
+        """l_i(z_i) [n] of logits [n, K]."""
+        ...
+
+    def take(self, rows: np.ndarray) -> Fit:
+        """The loss of other rows: number `rows[i]` of these becomes row i."""
+        ...
+
+    def is_convex(self) -> jax.Array:
+        """Whether the loss is known to be convex in the logits, bool []."""
+        ...
+
+    def dual(
+        self,
+        logits: jax.Array,
+        weights: jax.Array,
+        limit: jax.Array,
+        price: tuple[Any, Any] = (0.0, 0.0),
+    ) -> tuple[jax.Array, jax.Array]:
+        """A t in [0, limit] and D(t) - p t - q t^2/2 for a price (p, q), both [].
+
+        Every t gives a bound; a loss takes the best one that it knows.
+        """
+        ...
+
+
+@struct.dataclass
+class Entropic:
+    """l_i(z) = sum_a c_ai logsumexp(z_j, group_a(j) = own_ai) - <y_i, z> - offset_i.
+
+    sum_a c_a = sum_j y_j.  Group 0 is all classes.  Convex where all c_a >= 0.
+    """
+
+    targets: Leaf  # y [n, K]
+    factors: Leaf  # c [A, n]
+    groups: Leaf  # [A, K] group of each class
+    own: Leaf  # [A, n] group of each row's label
+    offset: Leaf  # [n]
+
+    def losses(self, logits: jax.Array) -> jax.Array:
+        """[n], in nats."""
+        value = -jnp.sum(self.targets * logits, axis=1) - self.offset
+        for a, factor in enumerate(self.factors):
+            value += factor * jax.nn.logsumexp(logits, axis=1, where=self._below(a))
+        return value
+
+    def take(self, rows: np.ndarray) -> Entropic:
+        """Rows of all tables."""
+        return Entropic(
+            targets=self.targets[rows],
+            factors=self.factors[:, rows],
+            groups=self.groups,
+            own=self.own[:, rows],
+            offset=self.offset[rows],
+        )
+
+    def is_convex(self) -> jax.Array:
+        """No factor is negative."""
+        return jnp.all(self.factors >= -1e-15)
+
+    def dual(
+        self,
+        logits: jax.Array,
+        weights: jax.Array,
+        limit: jax.Array,
+        price: tuple[Any, Any] = (0.0, 0.0),
+    ) -> tuple[jax.Array, jax.Array]:
+        """At t = min(1, limit), D = sum_i omega_i sum_a c_a H(q^a).
+
+        q^a = (1 - t) y/|y|_1 + t softmax(z[S_a]): for one-hot y the q of HXE, for one
+        group the q of cross-entropy.
+        """
+        t = jnp.minimum(1, limit)
+        target = self.targets / jnp.sum(self.targets, axis=1, keepdims=True)
+        total = -self.offset
+        for a, factor in enumerate(self.factors):
+            inside = jax.nn.softmax(logits, axis=1, where=self._below(a))
+            mixed = (1 - t) * target + t * inside
+            total += factor * jnp.sum(entr(mixed), axis=1)
+        return t, weights @ total - price[0] * t - price[1] * t**2 / 2
+
+    def _below(self, a: int) -> jax.Array | None:
+        """Classes in the group of each row's label [n, K]; None means all."""
+        return self.own[a][:, None] == self.groups[a] if a else None
+
+
+@struct.dataclass
+class Quadratic:
+    """l_i(z) = |z - y_i|^2 / 2."""
+
+    targets: Leaf  # y [n, K]
+
+    def losses(self, logits: jax.Array) -> jax.Array:
+        """[n]."""
+        return 0.5 * jnp.sum((logits - self.targets) ** 2, axis=1)
+
+    def take(self, rows: np.ndarray) -> Quadratic:
+        """Rows of the targets."""
+        return Quadratic(self.targets[rows])
+
+    def is_convex(self) -> jax.Array:
+        """Always."""
+        return jnp.ones((), bool)
+
+    def dual(
+        self,
+        logits: jax.Array,
+        weights: jax.Array,
+        limit: jax.Array,
+        price: tuple[Any, Any] = (0.0, 0.0),
+    ) -> tuple[jax.Array, jax.Array]:
+        """D = t A - t^2 B/2, A = sum omega <r, y>, B = sum omega |r|^2, r = y - z.
+
+        t = min((A - p)/(B + q), limit), and not under 0.
+        """
+        residual = self.targets - logits
+        a = weights @ jnp.sum(residual * self.targets, axis=1) - price[0]
+        b = weights @ jnp.sum(residual**2, axis=1) + price[1]
+        best = a / jnp.where(b > 0, b, 1)
+        t = jnp.clip(jnp.minimum(best, limit), 0)
+        return t, t * a - t**2 * b / 2
+
+
+@struct.dataclass
+class Plain:
+    """Any loss of the kind of `ncjax.losses`; its options are static."""
+
+    labels: Leaf  # [n]
+    function: Callable = struct.field(pytree_node=False)
+    options: tuple = struct.field(pytree_node=False)  # (name, value), sorted
+
+    def losses(self, logits: jax.Array) -> jax.Array:
+        """[n]."""
+        return self.function(logits, jnp.asarray(self.labels), **dict(self.options))
+
+    def take(self, rows: np.ndarray) -> Plain:
+        """Rows of the labels."""
+        return Plain(self.labels[rows], self.function, self.options)
+
+    def is_convex(self) -> jax.Array:
+        """Not known to be."""
+        return jnp.zeros((), bool)
+
+    def dual(
+        self,
+        logits: jax.Array,
+        weights: jax.Array,
+        limit: jax.Array,
+        price: tuple[Any, Any] = (0.0, 0.0),
+    ) -> tuple[jax.Array, jax.Array]:
+        """No bound: minus infinity."""
+        del logits, weights, price
+        return limit, jnp.asarray(-jnp.inf)

@@ -1,0 +1,75 @@
+"""The geometry of an optimum, measured with the functions of `ncjax.collapse`."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ncjax import collapse
+from ncjax.moments import class_moments
+from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.problem import Params
+
+
+class Geometry(NamedTuple):
+    """Class means and classifier of a point; K classes present."""
+
+    gram: jax.Array  # [K, K] of the centred class means
+    cosines: jax.Array  # [K, K] of them; 0 where a mean is the global mean
+    singular_values: jax.Array  # [K] of the class-mean logits W Hbar, without a bias
+    rank: jax.Array  # [] of these, above 1e-6 of the largest
+    nc1: jax.Array  # [] 0 in the class-mean form
+    nc2: jax.Array  # [] of the centred means
+    nc3: jax.Array  # [] of W Mc', as `ncjax.collapse.nc3`
+    nc3_papyan: jax.Array  # [] |W/|W| - Mc/|Mc||^2
+
+
+@double
+def geometry(params: Params, labels: Any = None) -> Geometry:
+    """Measured Gram matrix, cosines, rank and NC metrics of a point.
+
+    Args:
+        params: "W" [K, d] and "H" [n, d] (of a layer-peeled model, those of `point`).
+        labels: class of each row of H [n]; by default n = K and row k is of class k.
+
+    Raises:
+        ValueError: if W and H differ in width, or n from K where there are no labels.
+    """
+    params = to_double({"W": params["W"], "H": params["H"]})
+    classifier, features = jnp.asarray(params["W"]), jnp.asarray(params["H"])
+    num_classes = len(classifier)
+    if classifier.shape[1] != features.shape[1]:
+        raise ValueError(
+            f"W {classifier.shape} and H {features.shape} must have one width."
+        )
+    if labels is None:
+        if len(features) != num_classes:
+            raise ValueError(
+                f"H has {len(features)} rows for {num_classes} classes; give labels "
+                "[n]."
+            )
+        labels = np.arange(num_classes)
+    return _geometry(classifier, features, jnp.asarray(labels))
+
+
+@jax.jit
+def _geometry(classifier, features, labels):
+    moments = class_moments(features, labels, len(classifier))
+    means = collapse.centred_means(moments)
+    gram = means @ means.T
+    norms = jnp.sqrt(jnp.diag(gram))
+    safe = jnp.where(norms > 0, norms, 1)
+    values = jnp.linalg.svd(classifier @ moments.means.T, compute_uv=False)
+    return Geometry(
+        gram=gram,
+        cosines=gram / safe[:, None] / safe,
+        singular_values=values,
+        rank=jnp.sum(values > 1e-6 * values[0]),
+        nc1=collapse.nc1(moments),
+        nc2=collapse.nc2(moments),
+        nc3=collapse.nc3(moments, classifier),
+        nc3_papyan=collapse.nc3_papyan(moments, classifier),
+    )

@@ -1,0 +1,114 @@
+"""Second derivatives of a problem, without its Hessian: products and least eigenvalues.
+
+Sizes are those of the parameters as they are, not in units of `Problem.scales`.  At any
+non-zero critical point rotations of feature space give d(d-1)/2 or fewer eigenvalues 0.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from scipy.sparse.linalg import LinearOperator, eigsh
+
+from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.problem import Params, Problem
+
+_DENSE = 400  # parameters up to which the Hessian itself is the fastest way
+
+
+class Curvature(NamedTuple):
+    """Least eigenvalues of the Hessian, and the direction of the least."""
+
+    values: np.ndarray  # [count], least first
+    direction: Params  # of norm 1
+
+
+@double
+def hessian_product(problem: Problem, params: Params, direction: Params) -> Params:
+    """Hessian of the objective times a direction, of the structure of the parameters.
+
+    Forward over reverse: about the cost of three objectives.
+    """
+    problem, params, direction = to_double((problem, params, direction))
+    problem.check(params)
+    problem.check(direction)
+    return _product(problem, params, direction)
+
+
+@jax.jit
+def _product(problem, params, direction):
+    return jax.jvp(jax.grad(problem.objective), (params,), (direction,))[1]
+
+
+@double
+def hessian(problem: Problem, params: Params) -> np.ndarray:
+    """The Hessian [p, p], in the order of `ravel_pytree`; for small problems."""
+    problem, params = to_double((problem, params))
+    problem.check(params)
+    return np.asarray(_dense(problem, params))
+
+
+@jax.jit
+def _dense(problem, params):
+    flat, unravel = ravel_pytree(params)
+    return jax.hessian(lambda x: problem.objective(unravel(x)))(flat)
+
+
+@double
+def least_curvature(
+    problem: Problem, params: Params, *, count: int = 1, tol: float = 1e-10
+) -> Curvature:
+    """The least eigenvalues of the Hessian: by Lanczos (ARPACK), or densely if small.
+
+    Args:
+        problem: whose objective it is.
+        params: where.
+        count: how many, at least 1.
+        tol: relative accuracy.
+
+    Raises:
+        ValueError: for a count outside 1..p.
+
+    References:
+        Lehoucq, Sorensen & Yang, ARPACK Users' Guide, 1998 (through SciPy's eigsh).
+    """
+    problem, params = to_double((problem, params))
+    problem.check(params)
+    flat, unravel = ravel_pytree(params)
+    size = flat.shape[0]
+    if not 1 <= count <= size:
+        raise ValueError(f"count must be in 1..{size}, got {count}.")
+    if size <= _DENSE:
+        values, vectors = np.linalg.eigh(np.asarray(_dense(problem, params)))
+        return Curvature(values[:count], unravel(jnp.asarray(vectors[:, 0])))
+    operator = _Operator(problem, flat, unravel)
+    start = np.random.default_rng(0).standard_normal(size)  # the result is repeatable
+    values, vectors = eigsh(
+        operator, k=count, which="SA", tol=tol, v0=start, ncv=min(size, 40 + 2 * count)
+    )
+    order = np.argsort(values)
+    return Curvature(values[order], unravel(jnp.asarray(vectors[:, order[0]])))
+
+
+class _Operator(LinearOperator):
+    """The Hessian as ARPACK takes it."""
+
+    def __init__(self, problem, flat, unravel):
+        super().__init__(np.dtype(np.float64), (flat.shape[0],) * 2)
+        self.args = problem, flat, unravel
+
+    def _matvec(self, x):
+        return np.asarray(_flat_product(*self.args, x.ravel()))
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _flat_product(problem, flat, unravel, direction):
+    def gradient(x):
+        return jax.grad(lambda y: problem.objective(unravel(y)))(x)
+
+    return jax.jvp(gradient, (flat,), (direction,))[1]

@@ -1,0 +1,159 @@
+"""Newton's method in a trust region, for smooth functions of a vector.
+
+Each step minimises the quadratic model in a ball by conjugate gradients (Steihaug),
+which needs Hessian-vector products only, follows negative curvature out of saddles, and
+converges quadratically: gradient norms of 1e-13 are usual, where a quasi-Newton method
+is slow at 1e-7.  All is one `lax.while_loop`, for `jit` and `vmap`.
+
+References:
+    Steihaug, The conjugate gradient method and trust regions in large scale
+    optimization, SIAM J. Numer. Anal. 20, 1983.
+    Conn, Gould & Toint, Trust-Region Methods, 2000 (17.4.2 on rounding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_EPS = float(np.finfo(np.float64).eps)
+
+
+class Minimum(NamedTuple):
+    """State and result of `minimise`."""
+
+    point: jax.Array  # [p]
+    value: jax.Array  # []
+    gradient: jax.Array  # [p]
+    gradient_norm: jax.Array  # []
+    radius: jax.Array  # [] of the trust region
+    iterations: jax.Array  # []
+    stalled: jax.Array  # [] steps in a row that rounding made useless
+
+
+def minimise(
+    function: Callable, start: jax.Array, tol: Any, max_steps: int, inner: int = 500
+) -> Minimum:
+    """Local minimum of a smooth function of a vector [p]; see the module.
+
+    Args:
+        function: [p] -> [].
+        start: [p], float64.
+        tol: bound on the gradient norm.
+        max_steps: of Newton's method.
+        inner: most conjugate-gradient steps in each.
+    """
+    both = jax.value_and_grad(function)
+
+    def unfinished(state: Minimum):
+        return (
+            (state.gradient_norm > tol)
+            & (state.iterations < max_steps)
+            & (state.stalled < 4)
+            & jnp.isfinite(state.value)
+        )
+
+    def advance(state: Minimum):
+        _, product = jax.linearize(jax.grad(function), state.point)
+        size = state.gradient_norm
+        enough = jnp.maximum(jnp.minimum(0.25, jnp.sqrt(size)) * size, 0.1 * tol)
+        step, residual, edge = _steihaug(
+            product, state.gradient, state.radius, enough, inner
+        )
+        # Model: g'p + p'Hp/2 with Hp = residual - g.
+        predicted = -0.5 * step @ (state.gradient + residual)
+        value, gradient = both(state.point + step)
+        noise = 10 * _EPS * jnp.maximum(1, jnp.abs(state.value))
+        ratio = (state.value - value + noise) / (predicted + noise)
+        ratio = jnp.where(jnp.isfinite(value), ratio, -1)
+        length, norm = jnp.linalg.norm(step), jnp.linalg.norm(gradient)
+        radius = jnp.where(ratio < 0.25, 0.25 * length, state.radius)
+        radius = jnp.where((ratio > 0.75) & edge, 2 * state.radius, radius)
+        # Where the values cannot tell, the gradient must.
+        blind = predicted <= noise
+        taken = jnp.where(blind, norm < state.gradient_norm, ratio > 0.1)
+        useless = blind & (norm > 0.5 * state.gradient_norm)
+
+        def choose(new, old):
+            return jnp.where(taken, new, old)
+
+        return Minimum(
+            choose(state.point + step, state.point),
+            choose(value, state.value),
+            choose(gradient, state.gradient),
+            choose(norm, state.gradient_norm),
+            radius,
+            state.iterations + 1,
+            jnp.where(useless, state.stalled + 1, 0),
+        )
+
+    value, gradient = both(start)
+    zero = jnp.zeros((), jnp.int32)
+    state = Minimum(
+        start,
+        value,
+        gradient,
+        jnp.linalg.norm(gradient),
+        0.5 * (1 + jnp.linalg.norm(start)),
+        zero,
+        zero,
+    )
+    return jax.lax.while_loop(unfinished, advance, state)
+
+
+class _Inner(NamedTuple):
+    step: jax.Array
+    residual: jax.Array
+    direction: jax.Array
+    square: jax.Array  # |residual|^2
+    count: jax.Array
+    edge: jax.Array  # whether the boundary was met
+
+
+def _steihaug(product, gradient, radius, enough, most):
+    """Approximate minimiser of g'p + p'Hp/2 over |p| <= radius.
+
+    Returns:
+        p, the residual g + Hp, and whether |p| = radius.
+    """
+
+    def unfinished(s: _Inner):
+        return ~s.edge & (s.square > enough**2) & (s.count < most)
+
+    def advance(s: _Inner):
+        image = product(s.direction)
+        curvature = s.direction @ image
+        flat = curvature <= 0
+        alpha = s.square / jnp.where(flat, 1, curvature)
+        far = jnp.sum((s.step + alpha * s.direction) ** 2) >= radius**2
+        edge = flat | far
+        # The root tau > 0 of |step + tau direction| = radius.
+        a, b = s.direction @ s.direction, s.step @ s.direction
+        rest = jnp.maximum(radius**2 - s.step @ s.step, 0)
+        tau = rest / (b + jnp.sqrt(b**2 + a * rest))
+        alpha = jnp.where(edge, tau, alpha)
+        residual = s.residual + alpha * image
+        square = residual @ residual
+        return _Inner(
+            s.step + alpha * s.direction,
+            residual,
+            -residual + square / s.square * s.direction,
+            square,
+            s.count + 1,
+            edge,
+        )
+
+    start = _Inner(
+        jnp.zeros_like(gradient),
+        gradient,
+        -gradient,
+        gradient @ gradient,
+        jnp.zeros((), jnp.int32),
+        jnp.zeros((), bool),
+    )
+    end = jax.lax.while_loop(unfinished, advance, start)
+    return end.step, end.residual, end.edge

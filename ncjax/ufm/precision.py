@@ -1,0 +1,70 @@
+"""Float64 for every public function here: certificates of 1e-9 need it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+def double(function: Callable) -> Callable:
+    """Runs a function in float64, whether JAX's x64 mode is on or not.
+
+    Where it is off, x64 is turned on for the call and arrays come back as float64
+    NumPy arrays, which no later operation rounds silently.
+
+    Raises:
+        TypeError: under a JAX transformation that was started without x64.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if jax.dtypes.canonicalize_dtype(np.float64) == np.float64:  # x64 is on
+            return function(*args, **kwargs)
+        leaves = jax.tree.leaves((args, kwargs))
+        if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            raise TypeError(
+                f"{function.__qualname__} needs float64, but jit, vmap or grad around "
+                "it was started in float32. Put `with jax.enable_x64(True):` around "
+                "the transformed call."
+            )
+        with jax.enable_x64(True):
+            out = function(*args, **kwargs)
+            return jax.tree.map(_to_numpy, out)
+
+    return wrapper
+
+
+def to_double(tree: Any) -> Any:
+    """Real arrays of a pytree as float64; keys and integers pass.
+
+    Raises:
+        TypeError: for traced float32 values, whose digits are already lost.
+    """
+
+    def convert(leaf: Any) -> Any:
+        if isinstance(leaf, jax.core.Tracer):
+            if leaf.dtype in (np.float32, np.float16, jax.numpy.bfloat16):
+                raise TypeError(
+                    f"A traced input is {leaf.dtype}; these models need float64. "
+                    "Give float64 arrays inside `with jax.enable_x64(True):`."
+                )
+            return leaf
+        if jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
+            return leaf
+        if isinstance(leaf, float) or np.issubdtype(np.asarray(leaf).dtype, np.inexact):
+            return np.asarray(leaf, np.float64)
+        return leaf
+
+    return jax.tree.map(convert, tree)
+
+
+def _to_numpy(leaf: Any) -> Any:
+    if not isinstance(leaf, jax.Array):
+        return leaf
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return leaf
+    return np.asarray(leaf)

@@ -1,0 +1,71 @@
+"""The unconstrained-features model of regression."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ncjax.ufm.checks import number
+from ncjax.ufm.fits import Quadratic
+from ncjax.ufm.problem import Problem
+
+
+def regression(
+    covariance: Any,
+    *,
+    lambda_w: Any,
+    lambda_h: Any,
+    lambda_b: Any = 0.0,
+    mean: Any = 0.0,
+    feature_dim: int | None = None,
+) -> Problem:
+    """Regression on targets with a given mean and covariance Sigma [t, t].
+
+        f = (1/2M) |W H + b - Y|^2 + (lH/2M) |H|^2 + (lW/2) |W|^2 + (lb/2) |b|^2
+
+    Only mean and covariance of Y matter: the optimal H is linear in Y.  So M = t + 1
+    samples stand for all; note the 1/M on H.  With lW lH below the least eigenvalue of
+    Sigma and a free bias: W W' = sqrt(lH/lW) (Sigma^(1/2) - sqrt(lW lH) I), b = mean.
+
+    Args:
+        covariance: Sigma [t, t], positive semi-definite (over M, not M - 1).
+        lambda_w: lW > 0.
+        lambda_h: lH > 0.
+        lambda_b: lb >= 0, by default 0, a free bias; None for no bias.
+        mean: of the targets, a number or [t].
+        feature_dim: d; by default t.
+
+    Raises:
+        ValueError: unless Sigma is square, symmetric, positive semi-definite.
+
+    References:
+        Andriopoulos et al., The Prevalence of Neural Collapse in Neural Multivariate
+        Regression, NeurIPS 2024.
+    """
+    covariance = np.asarray(covariance, np.float64)
+    size = len(covariance)
+    if covariance.shape != (size, size) or not np.allclose(covariance, covariance.T):
+        raise ValueError(
+            f"covariance must be symmetric [t, t], got shape {covariance.shape}."
+        )
+    values, vectors = np.linalg.eigh(covariance)
+    if values[0] < -1e-12 * values[-1]:
+        raise ValueError(
+            "covariance must be positive semi-definite, got an eigenvalue of "
+            f"{values[0]}."
+        )
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    number_of = size + 1
+    # Orthonormal columns [M, t] that sum to 0.
+    centred = np.linalg.svd(np.eye(number_of) - 1 / number_of)[0][:, :size]
+    targets = np.sqrt(number_of) * centred @ root + np.asarray(mean, np.float64)
+    return Problem(
+        fit=Quadratic(targets),
+        counts=np.ones(number_of),
+        lambda_w=number("lambda_w", lambda_w, above=0),
+        lambda_h=number("lambda_h", lambda_h, above=0) / number_of,
+        lambda_b=None if lambda_b is None else number("lambda_b", lambda_b),
+        num_classes=size,
+        feature_dim=size if feature_dim is None else feature_dim,
+    )

@@ -1,0 +1,163 @@
+"""Critical points of unconstrained-features models, one or thousands at a time.
+
+By `ncjax.ufm.newton`, in variables in which the penalties are equal
+(`Problem.scales`), always in float64.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from ncjax.ufm.newton import minimise
+from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.problem import Params, Problem
+
+
+class Solution(NamedTuple):
+    """What `solve` found."""
+
+    params: Params
+    objective: jax.Array  # []
+    gradient_norm: jax.Array  # [] in the units of `Problem.scales`
+    iterations: jax.Array  # [] Newton steps, taken or refused
+    converged: jax.Array  # [] gradient_norm <= tol
+
+
+@double
+def solve(
+    problem: Problem,
+    start: Any = 0,
+    *,
+    tol: float = 1e-12,
+    max_steps: int = 500,
+) -> Solution:
+    """A critical point of the problem, from any start; in float64.
+
+    With d >= K (or d >= rank of the optimum) and a convex loss every local minimum is
+    global, so from a random start this is the global optimum; `certify` proves it.
+
+    Args:
+        problem: to solve.
+        start: parameters, or the seed or key of random ones.
+        tol: bound on the gradient norm, in the units of `Problem.scales`.
+        max_steps: of Newton's method.
+
+    Returns:
+        A `Solution`.  Ends before `max_steps` too where rounding allows no progress.
+
+    Raises:
+        ValueError: for parameters that are not of this problem.
+        TypeError: under a transformation that was started in float32.
+    """
+    return _solve(*_ready(problem, start), tol, max_steps)
+
+
+@double
+def solve_many(
+    problems: Problem | Sequence[Problem],
+    starts: Any,
+    *,
+    tol: float = 1e-12,
+    max_steps: int = 500,
+) -> Solution:
+    """Many problems of one structure in one call, or one problem from many starts.
+
+    Args:
+        problems: B problems that differ in numbers only; or one, for all starts.
+        starts: parameters with a leading axis B, keys [B], or the number B of random
+            starts (with B problems, the seed that each starts from).
+        tol: as for `solve`.
+        max_steps: as for `solve`.
+
+    Returns:
+        A `Solution` with a leading axis B.
+
+    Raises:
+        ValueError: for problems that differ in more than numbers.
+    """
+    one = isinstance(problems, Problem)
+    problem = problems if one else stack(problems)
+    if isinstance(starts, int):
+        key = jax.random.key(0 if one else starts)
+        starts = jax.random.split(key, starts if one else len(problems))
+    problem, starts = to_double((problem, starts))
+    number = len(jax.tree.leaves(starts)[0])
+    batch = _batch_size(problem, number)
+    return _solve_many(problem, starts, tol, max_steps, one, batch)
+
+
+def stack(problems: Sequence[Any]) -> Any:
+    """Problems (or parameters) of one structure as one, with a leading axis [B].
+
+    Raises:
+        ValueError: where they differ in more than numbers.
+    """
+    structures = {jax.tree.structure(problem) for problem in problems}
+    if len(structures) != 1:
+        raise ValueError(
+            f"The problems must differ in numbers only, got {len(structures)} "
+            "structures (loss, K, d, tree and which options are given)."
+        )
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *problems)
+
+
+def _ready(problem: Problem, start: Any) -> tuple[Problem, Any]:
+    """Float64 problem, and a key or checked float64 parameters."""
+    if isinstance(start, int):
+        start = jax.random.key(start)
+    problem, start = to_double((problem, start))
+    if not _is_key(start):
+        problem.check(start)
+    return problem, start
+
+
+def _is_key(start: Any) -> bool:
+    return isinstance(start, jax.Array) and jax.dtypes.issubdtype(
+        start.dtype, jax.dtypes.prng_key
+    )
+
+
+def _solution(problem, start, tol, max_steps):
+    params = problem.init(start) if _is_key(start) else start
+    scales, unravel = ravel_pytree(problem.scales())
+    point = ravel_pytree(params)[0] / scales
+    found = minimise(
+        lambda x: problem.objective(unravel(scales * x)), point, tol, max_steps
+    )
+    return Solution(
+        params=unravel(scales * found.point),
+        objective=found.value,
+        gradient_norm=found.gradient_norm,
+        iterations=found.iterations,
+        converged=found.gradient_norm <= tol,
+    )
+
+
+_solve = jax.jit(_solution, static_argnums=3)
+
+
+@functools.partial(jax.jit, static_argnums=(3, 4, 5))
+def _solve_many(problem, starts, tol, max_steps, one, batch):
+    def solution(pair):
+        return _solution(problem if one else pair[0], pair[1], tol, max_steps)
+
+    pairs = (None if one else problem, starts)
+    return jax.lax.map(solution, pairs, batch_size=batch)
+
+
+def _batch_size(problem: Problem, number: int) -> int | None:
+    """Problems solved side by side: all on an accelerator.
+
+    On a CPU batched products of small matrices are slower than one after the other
+    (measured, 1,000 problems: K = 10 0.9 s alone, 0.55 s by 32, 1.3 s all together; K =
+    30 5.6 s alone, 18 s by 16).
+    """
+    if jax.default_backend() != "cpu":
+        return number
+    return 32 if problem.num_classes * problem.feature_dim <= 256 else None
