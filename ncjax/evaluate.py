@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ncjax import collapse
@@ -67,6 +67,7 @@ def make_evaluate(
         batch_size: examples per forward pass, over all devices; rounded up to a
             multiple of their number.
         buffer: keep the training features on the devices, for one forward pass in all.
+            On a CPU the memory for them is held from one call to the next.
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
     """
@@ -94,27 +95,21 @@ def make_evaluate(
             rows,
         )
 
-    def second_look(batch: _Batch, moments, directions):
+    def second_look(batch: _Batch, frames):
         """Sums over a batch that need the final class means, and its total weight."""
-        total = batch.weights.sum()
         right = batch.decisions == batch.labels
         values = {"loss": batch.loss, "error": ~right}
         within = {}
         for layer, features in batch.features.items():
-            nearest = collapse.nearest_mean(features, moments[layer])
+            around = collapse.deviations(features, batch.labels, frames[layer])
+            nearest = collapse.nearest_class(around, batch.labels, frames[layer])
             values[f"{layer}/nc4"] = batch.decisions != nearest
             values[f"{layer}/ncc_accuracy"] = nearest == batch.labels
-            variance = collapse.directional_variance(
-                features,
-                batch.labels,
-                moments[layer],
-                directions[layer],
-                batch.weights,
+            within[f"{layer}/within"] = jnp.matmul(
+                batch.weights, around**2, precision="highest"
             )
-            # Nothing but padding: 0 examples have no mean.
-            within[f"{layer}/within"] = jnp.where(total > 0, total * variance, 0)
         sums = {name: jnp.sum(v * batch.weights) for name, v in values.items()}
-        return sums | within, total
+        return sums | within, batch.weights.sum()
 
     def all_means(scanned):
         """Means over all batches of all devices, from the sums of `second_look`."""
@@ -122,7 +117,7 @@ def make_evaluate(
         sums, total = jax.lax.psum(looked, _AXIS)
         return jax.tree.map(lambda x: x / total, sums)
 
-    def evaluate(variables, train, test):
+    def evaluate(variables, train, test, room):
         _, widths = jax.eval_shape(forward, variables, train[0][:1])
         empty = {
             layer: ClassMoments.empty(
@@ -133,24 +128,32 @@ def make_evaluate(
             for layer, features in widths.items()
         }
 
-        def accumulate(moments, b):
+        def accumulate(carry, b):
+            i, moments, room = carry
             moments = {
                 layer: m.update(b.features[layer], b.labels, b.weights)
                 for layer, m in moments.items()
             }
-            return moments, b if buffer else None
+            room = {
+                layer: jax.lax.dynamic_update_index_in_dim(x, b.features[layer], i, 0)
+                for layer, x in room.items()
+            }
+            rest = b._replace(features={})
+            return (i + 1, moments, room), rest if buffer else None
 
-        local, kept = sweep(variables, train, empty, accumulate)
+        carry, kept = sweep(variables, train, (0, empty, room), accumulate)
+        _, local, room = carry
         moments = {layer: m.all_reduce(_AXIS) for layer, m in local.items()}
-        directions = {
-            layer: collapse.between_basis(m)[1] for layer, m in moments.items()
-        }
+        frames = {layer: collapse.frame(m) for layer, m in moments.items()}
 
         def visit(_, b):
-            return None, second_look(b, moments, directions)
+            return None, second_look(b, frames)
 
-        again = jax.lax.scan(visit, None, kept) if buffer else None
-        on_train = all_means(again or sweep(variables, train, None, visit))
+        if buffer:
+            again = jax.lax.scan(visit, None, kept._replace(features=room))
+        else:
+            again = sweep(variables, train, None, visit)
+        on_train = all_means(again)
         on_test = all_means(sweep(variables, test, None, visit))
         found = {}
         for layer, m in moments.items():
@@ -170,10 +173,47 @@ def make_evaluate(
             found[f"{prefix}train/ncc_accuracy"] = on_train[f"{layer}/ncc_accuracy"]
         for split, means in (("train", on_train), ("test", on_test)):
             found |= {f"{split}/{k}": means[k] for k in ("loss", "error")}
+        return found, room
+
+    # No gradient passes through this shard_map, and the metrics are replicated by
+    # construction, so the replication check is not needed.
+    compiled = jax.jit(
+        jax.shard_map(
+            evaluate,
+            mesh=mesh,
+            in_specs=(P(), P(), P(), P(_AXIS)),
+            out_specs=(P(), P(_AXIS)),
+            check_vma=False,
+        ),
+        donate_argnums=3,
+    )
+
+    def make_room(variables, images) -> Features:
+        """Memory for the features of all batches [batches, local_size, d]."""
+        _, layers = jax.eval_shape(forward, variables, images[:1])
+        batches = devices * -(-len(images) // (devices * local_size))
+        return {
+            layer: jnp.zeros(
+                (batches, local_size, x.shape[1]),
+                x.dtype,
+                device=NamedSharding(mesh, P(_AXIS)),
+            )
+            for layer, x in layers.items()
+        }
+
+    held: dict[tuple[int, ...], Features] = {}
+
+    def measured(variables, train, test):
+        images, _ = train
+        room = held.pop(images.shape, None)
+        if room is None:
+            room = make_room(variables, images) if buffer else {}
+        found, room = compiled(variables, train, test, room)
+        # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all
+        # the rest of the measurement; an accelerator has a pool.
+        if mesh.devices.flat[0].platform == "cpu":
+            held.clear()
+            held[images.shape] = room
         return found
 
-    # No gradient passes through this shard_map, and everything returned is replicated
-    # by construction, so the replication check is not needed.
-    return jax.jit(
-        jax.shard_map(evaluate, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
-    )
+    return measured

@@ -18,6 +18,7 @@ from ncjax.collapse.duality import (
     nc3_papyan,
     uniform_duality,
 )
+from ncjax.collapse.frame import Frame, deviations, frame, nearest_class
 from ncjax.collapse.geometry import (
     angle_statistics,
     equiangularity,
@@ -50,6 +51,7 @@ __all__ = [
     "METRICS",
     "PRESETS",
     "Convention",
+    "Frame",
     "MSEDecomposition",
     "angle_statistics",
     "between_basis",
@@ -58,9 +60,11 @@ __all__ = [
     "cdnv_matrix",
     "center_features",
     "centred_means",
+    "deviations",
     "directional_variance",
     "equiangularity",
     "equinorm",
+    "frame",
     "get_convention",
     "global_mean",
     "gram_distance",
@@ -78,6 +82,7 @@ __all__ = [
     "nc4",
     "nc5",
     "ncc_accuracy",
+    "nearest_class",
     "nearest_mean",
     "neco",
     "numerical_rank",
