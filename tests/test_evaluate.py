@@ -107,6 +107,16 @@ def test_matches_two_pass_float64(std, devices, batch, buffer):
     assert ("nc/vci" in found) == (not buffer)
 
 
+def test_memory_held_between_calls_changes_nothing():
+    evaluate = evaluator(8, batch_size=50)
+    small, large = dataset(61, 0.3, 2), dataset(203, 0.3, 1)
+    first = evaluate(network(), large, small)
+    evaluate(network(1), large, small)
+    evaluate(network(), small, large)  # a training set of another size
+    again = evaluate(network(), large, small)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+
+
 def test_nc4_uses_the_bias():
     train = dataset(200, 0.3, 1)
     variables = network()
