@@ -173,7 +173,7 @@ def saddle_direction(problem: Problem, params: Params) -> Params | None:
         The direction, or None where W and H have no common null vector or sigma <= mu.
     """
     problem, params = to_double((problem, params))
-    if problem.not_convex is not None or not hasattr(problem, "lambda_w"):
+    if problem.not_convex is not None:
         return None
     scales = problem.scales()
     stacked = jnp.concatenate([params[k] / scales[k] for k in ("W", "H")])
@@ -184,7 +184,7 @@ def saddle_direction(problem: Problem, params: Params) -> Params | None:
     theta = _theta(problem, problem.logits(params))
     root = jnp.sqrt(problem.counts)
     u, s, vt = jnp.linalg.svd((theta / root[:, None]).T, full_matrices=False)
-    if s[0] <= jnp.sqrt(problem.lambda_w * problem.lambda_h):
+    if s[0] <= problem.strength:
         return None
     direction = {
         "W": scales["W"] * jnp.outer(u[:, 0], null),

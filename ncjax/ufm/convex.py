@@ -108,7 +108,7 @@ class _State(NamedTuple):
 def _solve(problem, tol, max_steps):
     root = jnp.sqrt(problem.counts)[:, None]
     total = jnp.sqrt(problem.counts.sum())  # b = beta / total: equal curvature
-    strength = jnp.sqrt(problem.lambda_w * problem.lambda_h)
+    strength = problem.strength
     biased = problem.lambda_b is not None
 
     def smooth(point):

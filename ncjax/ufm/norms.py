@@ -75,13 +75,18 @@ class Spherical(_Norms):
         return "unit norms are not convex"
 
     @double
+    def point(self, params: Params) -> Params:
+        """Unit rows of W [K, d] and of H [n, d]."""
+        return {
+            name: x / jnp.linalg.norm(x, axis=1, keepdims=True)
+            for name, x in params.items()
+        }
+
+    @double
     def logits(self, params: Params) -> jax.Array:
         """Z [n, K]."""
-        rows, features = (
-            x / jnp.linalg.norm(x, axis=1, keepdims=True)
-            for x in (params["W"], params["H"])
-        )
-        return jnp.matmul(features, rows.T) / self.temperature
+        point = self.point(params)
+        return jnp.matmul(point["H"], point["W"].T) / self.temperature
 
 
 @struct.dataclass

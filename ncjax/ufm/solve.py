@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from ncjax.ufm.descent import descend
 from ncjax.ufm.newton import minimise
 from ncjax.ufm.precision import double, to_double
 from ncjax.ufm.problem import Params, Problem
@@ -48,6 +49,9 @@ def solve(
         tol: bound on the gradient norm, in the units of `Problem.scales`.
         max_steps: of Newton's method.
 
+    A model with ReLUs has its minima at kinks: it gets steps of Adam first, and does not
+    converge to `tol`.  Compare the objectives of several starts.
+
     Returns:
         A `Solution`.  Ends before `max_steps` too where rounding allows no progress.
 
@@ -61,7 +65,7 @@ def solve(
 @double
 def solve_many(
     problems: Problem | Sequence[Problem],
-    starts: Any,
+    starts: Any = None,
     *,
     tol: float = 1e-12,
     max_steps: int = 500,
@@ -69,9 +73,10 @@ def solve_many(
     """Many problems of one structure in one call, or one problem from many starts.
 
     Args:
-        problems: B problems that differ in numbers only; or one, for all starts.
-        starts: parameters with a leading axis B, keys [B], or the number B of random
-            starts (with B problems, the seed that each starts from).
+        problems: B problems that differ in numbers only, also as one by `stack`; or one
+            problem, for all starts.
+        starts: seeds [B] such as `range(20)`, keys [B], or parameters with a leading
+            axis B.  By default the seeds 0..B-1 for B problems.
         tol: as for `solve`.
         max_steps: as for `solve`.
 
@@ -79,15 +84,21 @@ def solve_many(
         A `Solution` with a leading axis B.
 
     Raises:
-        ValueError: for problems that differ in more than numbers.
+        ValueError: for problems that differ in more than numbers, or another number of
+            starts than of problems.
     """
-    one = isinstance(problems, Problem)
-    problem = problems if one else stack(problems)
-    if isinstance(starts, int):
-        key = jax.random.key(0 if one else starts)
-        starts = jax.random.split(key, starts if one else len(problems))
+    problem = problems if isinstance(problems, Problem) else stack(problems)
+    one = problem.counts.ndim == 1
+    if starts is None:
+        starts = range(1 if one else len(problem.counts))
+    if not isinstance(starts, dict) and not _is_key(starts):
+        starts = jax.vmap(jax.random.key)(jnp.asarray(starts))
     problem, starts = to_double((problem, starts))
     number = len(jax.tree.leaves(starts)[0])
+    if not one and number != len(problem.counts):
+        raise ValueError(
+            f"{len(problem.counts)} problems need as many starts, got {number}."
+        )
     batch = _batch_size(problem, number)
     return _solve_many(problem, starts, tol, max_steps, one, batch)
 
@@ -127,9 +138,13 @@ def _solution(problem, start, tol, max_steps):
     params = problem.init(start) if _is_key(start) else start
     scales, unravel = ravel_pytree(problem.scales())
     point = ravel_pytree(params)[0] / scales
-    found = minimise(
-        lambda x: problem.objective(unravel(scales * x)), point, tol, max_steps
-    )
+
+    def objective(x):
+        return problem.objective(unravel(scales * x))
+
+    if problem.descent_steps:
+        point = descend(objective, point, problem.descent_steps)
+    found = minimise(objective, point, tol, max_steps)
     return Solution(
         params=unravel(scales * found.point),
         objective=found.value,
