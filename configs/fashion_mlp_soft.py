@@ -1,4 +1,4 @@
-"""Fashion-MNIST, 10,000 images, MLP 784-256-256-256-10, soft labels over the class tree.
+"""Fashion-MNIST, 10,000 images, MLP 784-256-256-256-10, soft labels over the tree.
 
 One of the runs that ask what hierarchical losses do to collapse; the others are
 `fashion_mlp_ce.py`, `fashion_mlp_hxe.py`.  Batch and weight decay are larger

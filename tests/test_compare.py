@@ -211,6 +211,13 @@ def test_names_say_what_differs():
     assert name([cross_entropy, soft, hxe]) == [
         "cross_entropy", "soft_labels beta=4", "hxe alpha=0.5 weighting=depth",
     ]  # fmt: skip
+    # What is off, or a word at its default, is not told of an option that others lack.
+    more = soft | {"loss.distance": "height", "loss.normalise": False}
+    defaults = {"loss.distance": "height", "loss.beta": 4.0}
+    assert name([cross_entropy, more], defaults)[1] == "soft_labels beta=4"
+    depth = more | {"loss.distance": "depth"}
+    assert name([cross_entropy, depth], defaults)[1].endswith("beta=4 distance=depth")
+    assert name([cross_entropy, more, depth], defaults)[1].endswith("distance=height")
     smooth = cross_entropy | {"loss.label_smoothing": 0.1}
     assert name([cross_entropy, smooth]) == ["label_smoothing=0", "label_smoothing=0.1"]
     assert name([hxe]) == ["hxe"]

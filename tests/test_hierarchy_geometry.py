@@ -281,6 +281,10 @@ def test_levels_merge_where_the_targets_eigenvalues_say(beta, values):
         after = soft_label_optimum(BINARY, beta, value / 8 * (1 + 1e-6))
         np.testing.assert_array_equal(before.active, np.arange(3) >= h)
         np.testing.assert_array_equal(after.active, np.arange(3) > h)
+        assert before.regime == (
+            f"merged levels: {list(range(1, h + 1))}" if h else "all levels active"
+        )
+    assert after.regime.startswith("trivial")
 
 
 @pytest.mark.parametrize("beta", [0.5, 3.0, 12.0, np.inf])
@@ -423,22 +427,18 @@ def test_hxe_with_depth_weights_against_a_search(alpha, c):
     loss, slope = hxe(optimum.gram, BINARY, alpha, "depth")
     assert_global(optimum, loss, slope, c)  # necessary also where not convex
     assert_consistent(optimum)
-    ancestors = BINARY.ancestors()
-    weights = np.exp(-alpha * BINARY.depths)
-    weights[0] = 0
-    above = weights - np.array(
-        [sum(weights[list(BINARY.children[m])][:1]) for m in range(len(weights))]
-    )
-    inside = ancestors.T  # node by class
+    inside = BINARY.ancestors().T  # node by class
+    weights = np.exp(-alpha * BINARY.depths) / k
 
     def objective(x):
         h, w = x.reshape(2, k, k)
-        z = h @ w.T
-        loss, slope = 0.0, np.zeros((k, k))
-        for node, members in enumerate(inside):
-            rows = np.ix_(members, members)
-            loss -= above[node] * special.logsumexp(z[rows], axis=1).sum() / k
-            slope[rows] -= above[node] * special.softmax(z[rows], axis=1) / k
+        z, loss, slope = h @ w.T, 0.0, np.zeros((k, k))
+        for node in range(1, BINARY.num_nodes):
+            for part, sign in ((node, -1), (BINARY.parents[node], 1)):
+                block = np.ix_(inside[node], inside[part])
+                scale = sign * weights[node]
+                loss += scale * special.logsumexp(z[block], axis=1).sum()
+                slope[block] += scale * special.softmax(z[block], axis=1)
         return loss + c / 2 * x @ x, np.stack([slope @ w, slope.T @ h]).ravel() + c * x
 
     rng = np.random.default_rng(0)

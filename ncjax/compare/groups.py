@@ -6,18 +6,20 @@ import dataclasses
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ncjax.compare.runs import CompareError, Run
+from ncjax.config import default
+from ncjax.workdir import flat
 
 # Fields that change neither what is learned nor what a metric of the last layer means.
 IGNORED = {
     *("seed", "data.dir", "checkpoint.every_epochs", "checkpoint.keep"),
-    *("eval.batch_size", "eval.buffer_mb", "eval.epochs", "eval.layers"),
-    *("eval.num_points", "eval.scatter"),
+    *("eval.batch_size", "eval.buffer_mb", "eval.crm", "eval.epochs"),
+    *("eval.layers", "eval.num_points", "eval.scatter"),
 }
 
 # Sections in the order in which a name mentions them.
@@ -61,7 +63,8 @@ def group(runs: Sequence[Run]) -> list[Group]:
     members: dict[tuple, list[Run]] = {}
     for run in runs:
         members.setdefault(_identity(run.config), []).append(run)
-    names = name([dict(identity) for identity in members])
+    defaults = {field: _freeze(v) for field, v in flat(default().to_dict()).items()}
+    names = name([dict(identity) for identity in members], defaults)
     groups = []
     for title, of_group in zip(names, members.values(), strict=True):
         ordered = sorted(of_group, key=lambda run: run.seed)
@@ -75,18 +78,21 @@ def group(runs: Sequence[Run]) -> list[Group]:
     return groups
 
 
-def name(configs: Sequence[dict[str, Any]]) -> list[str]:
+def name(
+    configs: Sequence[dict[str, Any]], defaults: Mapping[str, Any] | None = None
+) -> list[str]:
     """A name for each configuration, of the fields in which they differ.
 
     `cross_entropy`, `soft_labels beta=4`, `hxe alpha=0.5 weighting=depth`: the names
     of losses, models, ... stand for themselves, other fields are written with theirs.
-    An option that is off, of which the others know nothing, is left out.
+    An option of which others know nothing is left out where it is off, or a word or a
+    switch at its default.
     """
     if len(configs) == 1:
         return [str(configs[0].get("loss.name", "all runs"))]
     fields = sorted({f for config in configs for f in config}, key=_place)
     differ = [f for f in fields if len({c.get(f, _Absent) for c in configs}) > 1]
-    telling = [f for f in differ if not _is_off(f, configs)]
+    telling = [f for f in differ if not _is_mute(f, configs, defaults or {})]
     names = _write(configs, telling)
     return names if len(set(names)) == len(names) else _write(configs, differ)
 
@@ -112,10 +118,16 @@ def _place(field: str) -> tuple[int, bool, str]:
     return place, option != "name", field
 
 
-def _is_off(field: str, configs: Sequence[dict[str, Any]]) -> bool:
-    """One value, which is off, wherever the field exists, and not everywhere."""
+def _is_mute(
+    field: str, configs: Sequence[dict[str, Any]], defaults: Mapping[str, Any]
+) -> bool:
+    """One value that need not be told wherever the field exists, and not everywhere."""
     values = {config.get(field, _Absent) for config in configs}
-    return len(values) == 2 and _Absent in values and (values - {_Absent}) <= {*_OFF}
+    if len(values) != 2 or _Absent not in values:
+        return False
+    (value,) = values - {_Absent}
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value in _OFF or (not number and value == defaults.get(field, _Absent))
 
 
 def _write(configs: Sequence[dict[str, Any]], fields: Sequence[str]) -> list[str]:

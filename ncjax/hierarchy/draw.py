@@ -103,7 +103,7 @@ def _layout(tree: Hierarchy) -> tuple[dict[int, float], list[int], int]:
         drawn.append(node := pending.pop())
         below = tree.children[node] if tree.depths[node] < deepest else ()
         if not below:
-            rows[node] = len(tips)
+            rows[node] = float(len(tips))
             tips.append(node)
         pending.extend(reversed(below[:_TIPS]))
     for node in reversed(drawn):

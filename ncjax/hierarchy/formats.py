@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ncjax.hierarchy.tree import Hierarchy, HierarchyError
 
 
@@ -47,13 +49,13 @@ def from_nested(tree: Any, classes: Sequence[str] | None = None) -> Hierarchy:
 
 
 def from_table(
-    rows: Iterable[Sequence[str | None]] | Mapping[str, str | None],
+    rows: Iterable[Any] | Mapping[Any, Any],
     classes: Sequence[str] | None = None,
 ) -> Hierarchy:
     """A tree from pairs (child, parent), or from a mapping of child to parent.
 
-    The root either has a row, with None or "" for its parent, or comes as a parent
-    only.
+    Names are text or numbers.  The root either has a row, with None or "" for its
+    parent, or comes as a parent only.
 
     Args:
         rows: in any order.
@@ -67,9 +69,9 @@ def from_table(
     pairs = rows.items() if isinstance(rows, Mapping) else rows
     edges = []
     for number, row in enumerate(pairs, 1):
-        if isinstance(row, str) or len(row) != 2:
+        if isinstance(row, str) or len(row) != 2 or not all(map(_is_name, row)):
             raise HierarchyError(
-                f"Row {number} is {row!r}, but must be a pair: child, parent."
+                f"Row {number} is {row!r}, but must be a pair of names: child, parent."
             )
         child, parent = ("" if name is None else str(name) for name in row)
         edges.append((f"row {number}", child, parent))
@@ -137,10 +139,14 @@ def _branches(below: Any, label: str | None) -> list[tuple[str | None, Any]]:
     return branches
 
 
+def _is_name(value: Any) -> bool:
+    """Whether it is text, a whole number, or None."""
+    usual = isinstance(value, str | int | np.integer) and not isinstance(value, bool)
+    return usual or value is None
+
+
 def _name(value: Any, label: str | None) -> str:
-    if isinstance(value, str) or (
-        isinstance(value, int) and not isinstance(value, bool)
-    ):
+    if _is_name(value) and value is not None:
         return str(value)
     raise HierarchyError(
         f"There is {value!r} of type {type(value).__name__} {_under(label)}; a nested "

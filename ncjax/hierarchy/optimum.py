@@ -40,6 +40,14 @@ class TreeOptimum:
         return self.singular_values > 0
 
     @property
+    def regime(self) -> str:
+        """Which levels have merged, in words."""
+        merged = (np.flatnonzero(~self.active) + 1).tolist()
+        if len(merged) == len(self.active):
+            return "trivial: c is so large that all classes have merged"
+        return f"merged levels: {merged}" if merged else "all levels active"
+
+    @property
     def rank(self) -> int:
         """Of Z, of the class means and of the classifier; 0 if all have merged."""
         return int(np.sum(self.levels.multiplicities[1:][self.active]))

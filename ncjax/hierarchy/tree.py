@@ -137,7 +137,8 @@ class Hierarchy:
                 al., CVPR 2020, as written); "depth": H minus its depth, with H the
                 height of the tree, and 0 for a class to itself (as in their data).
                 Both agree where every inner node at depth t has height H - t.
-            normalise: divide by H, so that the largest is 1.
+            normalise: divide by H, so that the largest is 1 (or less, where the root
+                has a single child).
 
         Raises:
             ValueError: for another rule.

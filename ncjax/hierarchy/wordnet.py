@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,9 +17,11 @@ def from_wordnet(
 ) -> Hierarchy:
     """The tree that the hypernyms of the classes form.
 
-    In WordNet a synset may have several hypernyms.  The tree follows the first one that
-    WordNet lists, so that each has one parent.  Inner nodes have the names of synsets,
-    such as "canine.n.02"; chains of only children are kept.
+    In WordNet a synset may have several hypernyms.  The tree follows the one farthest
+    from the root, of equals the last by name, so that each node has one parent: for dog
+    canine, not domestic animal.  Inner nodes have the names of synsets, such as
+    "canine.n.02".  The root is the lowest that all classes share; chains of only
+    children below it are kept.
 
     Args:
         classes: names of the classes in the order of the labels.  They stand for their
@@ -39,15 +42,20 @@ def from_wordnet(
     if hypernyms is None:
         hypernyms = _look_up(classes)
     leaves = set(classes)
-    parent_of: dict[str, tuple[str, str]] = {}  # with the class that led there
+    paths: dict[str, list[str]] = {}
     for name in classes:
-        path = list(hypernyms.get(name, ()))
-        if isinstance(hypernyms.get(name), str) or not path:
+        path = hypernyms.get(name, ())
+        if isinstance(path, str) or not path:
             raise HierarchyError(
                 f"The class {name!r} has no hypernyms; a list of at least one, from "
-                f"the root down, is needed. Got {hypernyms.get(name)!r}."
+                f"the root down, is needed. Got {path!r}."
             )
-        path += [] if path[-1] == name else [name]
+        paths[name] = [*path] if path[-1] == name else [*path, name]
+    levels = map(set, zip(*paths.values()))
+    shared = len(list(itertools.takewhile(lambda nodes: len(nodes) == 1, levels)))
+    parent_of: dict[str, tuple[str, str]] = {}  # with the class that led there
+    for name, path in paths.items():
+        path = path[max(0, shared - 1) :]
         for parent, node in zip(["", *path], path):
             if node != name and node in leaves:
                 raise HierarchyError(
@@ -83,11 +91,13 @@ def _look_up(classes: Sequence[str] | Mapping[str, str]) -> dict[str, list[str]]
         sought = classes[name] if isinstance(classes, Mapping) else name
         try:
             synset = _synset(wordnet, sought)
-        except (WordNetError, ValueError, StopIteration) as error:
+        except (WordNetError, ValueError, StopIteration):
+            synset = None
+        if synset is None:
             raise HierarchyError(
                 f"WordNet has no noun {sought!r} for the class {name!r}. Give "
                 "`classes` as a mapping of names to synsets, such as 'crane.n.05'."
-            ) from error
+            )
         if synset in synsets:
             raise HierarchyError(
                 f"The classes {synsets[synset]!r} and {name!r} are both "
@@ -98,7 +108,9 @@ def _look_up(classes: Sequence[str] | Mapping[str, str]) -> dict[str, list[str]]
     for synset, name in synsets.items():
         path = [name]
         while above := synset.hypernyms() or synset.instance_hypernyms():
-            synset = above[0]
+            synset = max(
+                above, key=lambda s: (s.max_depth(), s.name())
+            )  # nltk: no order
             path.append(synsets.get(synset, synset.name()))
         paths[name] = path[::-1]
     return paths

@@ -1,4 +1,4 @@
-"""Unconstrained-features models: solved and certified."""
+"""Unconstrained-features models: the optima that training is thought to approach."""
 
 from ncjax.ufm.certify import Bounds, Certificate, bounds, certify, saddle_direction
 from ncjax.ufm.convex import ConvexSolution, factorise, solve_convex

@@ -1,0 +1,18 @@
+"""Closed forms of unconstrained-features models (UFM); float64 NumPy, no solver needed.
+
+The model has K classes with n_k samples, N in all, and free features:
+
+    f(W, H, b) = (1/N) sum_i loss(W h_i + b) + (lW/2)|W|^2 + (lH/2)|H|^2 + (lb/2)|b|^2,
+
+W [K, d], H [N, d].  Balanced classes leave one constant, c = sqrt(n lW lH).  With soft
+labels and hierarchical losses on balanced trees, see `ncjax.hierarchy.geometry`.
+
+    cross_entropy   cross-entropy, label smoothing; normalised; fixed simplex classifier
+    squared_error   MSE: the bias transition, imbalanced classes
+    deep            deep linear and ReLU models: DNC, low-rank SRG, thresholds
+    regression      neural regression collapse
+    landscape       Hessian at the origin, directions that leave strict saddles
+    hadamard        gradient flow from Hadamard initialisation
+    minority        when minority classes merge
+    softmax_codes   more classes than dimensions, d < K - 1
+"""

@@ -1,0 +1,133 @@
+"""Cross-entropy, balanced: the optimum is a simplex ETF, with known size.
+
+References:
+    Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021: the structure.
+    Yaras et al., Neural Collapse with Normalized Features, NeurIPS 2022: on spheres.
+    The sizes, and those with label smoothing, were derived for this project and checked
+    against certified optima.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import special
+
+from ncjax.ufm.theory.optimum import (
+    ClassOptimum,
+    check_at_least,
+    check_positive,
+    check_width,
+    find_root,
+)
+
+
+def cross_entropy_optimum(
+    num_classes: int,
+    per_class: int,
+    lambda_w: float,
+    lambda_h: float,
+    *,
+    label_smoothing: float = 0.0,
+    feature_dim: int | None = None,
+) -> ClassOptimum:
+    """Global optimum of the UFM with cross-entropy, with or without a bias.
+
+    Logits s P, P = I - 11'/K, with c = sqrt(n lW lH) and smoothing eps:
+
+        e^s = (1 - eps + eps/K - (K-1)c) / (eps/K + c)  if K c < 1 - eps, else s = 0;
+
+    every wrong class has probability eps/K + c; without smoothing s = log(1/c - K + 1)
+    and f = -log(1 - (K-1)c) + c (K-1) s.  W W' = s sqrt(n lH/lW) P, h = sqrt(lW/(n lH))
+    w_k, b = 0 (any constant vector if it has no decay).
+
+    Args:
+        num_classes: K >= 2.
+        per_class: n >= 1.
+        lambda_w: lW > 0, the coefficient of |W|^2/2.
+        lambda_h: lH > 0, the coefficient of |H|^2/2.
+        label_smoothing: eps in [0, 1).
+        feature_dim: d, checked to be at least K - 1 if given.
+
+    Returns:
+        The optimum; its `regime` says whether it is trivial.
+
+    Raises:
+        ValueError: for input outside these ranges.
+    """
+    k, eps = num_classes, label_smoothing
+    check_at_least(2, num_classes=k)
+    check_at_least(1, per_class=per_class)
+    check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
+    if not 0 <= eps < 1:
+        raise ValueError(f"label_smoothing must be in [0, 1), got {eps}.")
+    check_width(feature_dim, k - 1, f"a simplex of {k} classes")
+    c = np.sqrt(per_class * lambda_w * lambda_h)
+    if k * c < 1 - eps:
+        regime = "simplex ETF"
+        wrong = eps / k + c
+        s = np.log((1 - (k - 1) * wrong) / wrong)
+    else:
+        regime = f"trivial: K c = {k * c:.4g} >= {1 - eps:.4g}, all logits are 0"
+        wrong, s = 1 / k, 0.0
+    # At a critical point the objective is the mean entropy of the softmax.
+    entropy = special.entr(1 - (k - 1) * wrong) + (k - 1) * special.entr(wrong)
+    logits = s * (np.eye(k) - 1 / k)
+    ratio = np.sqrt(per_class * lambda_h / lambda_w)
+    return ClassOptimum(
+        regime=regime,
+        objective=float(entropy),
+        logits=logits,
+        bias=np.zeros(k),
+        classifier_gram=ratio * logits,
+        mean_gram=logits / ratio,
+    )
+
+
+def normalised_cross_entropy_minimum(
+    num_classes: int, temperature: float, feature_dim: int | None = None
+) -> float:
+    """Least cross-entropy of unit w_k and h, logits w_k.h/tau: at a simplex ETF.
+
+    log(1 + (K-1) exp(-K/((K-1) tau))), for K <= d + 1.
+
+    Raises:
+        ValueError: for K < 2, tau <= 0, or K > d + 1 (see `softmax_codes`).
+    """
+    k = num_classes
+    check_at_least(2, num_classes=k)
+    check_positive(temperature=temperature)
+    check_width(feature_dim, k - 1, f"a simplex of {k} classes")
+    return float(np.log1p((k - 1) * np.exp(-k / ((k - 1) * temperature))))
+
+
+def fixed_simplex_optimum(
+    num_classes: int, num_samples: int, lambda_h: float
+) -> tuple[float, float]:
+    """Cross-entropy with W fixed to a simplex ETF of unit rows: features t w_k.
+
+    t > 0 solves K/(e^{tK/(K-1)} + K - 1) = lH N t, and
+    f = log(1 + (K-1) e^{-tK/(K-1)}) + (lH/2) N t^2.
+
+    Args:
+        num_classes: K >= 2.
+        num_samples: N >= 1, of all classes together.
+        lambda_h: lH > 0.
+
+    Returns:
+        t and f.
+
+    Raises:
+        ValueError: for input outside these ranges.
+    """
+    k = num_classes
+    check_at_least(2, num_classes=k)
+    check_at_least(1, num_samples=num_samples)
+    check_positive(lambda_h=lambda_h)
+    price, gain = lambda_h * num_samples, k / (k - 1)
+
+    def excess(t):
+        return np.log(price * t) + np.logaddexp(gain * t, np.log(k - 1)) - np.log(k)
+
+    t = find_root(excess, 1e-300, 1 / price)
+    loss = np.log1p((k - 1) * np.exp(-gain * t))
+    return float(t), float(loss + price * t**2 / 2)

@@ -1,0 +1,113 @@
+"""Minority collapse: from which imbalance on the minority classes merge.
+
+K_A majority classes of n_A samples, K_B minority classes of n_B < n_A; cross-entropy.
+
+References:
+    Fang et al., Exploring Deep Neural Networks via Layer-Peeled Model, PNAS 2021.
+    The thresholds were derived for this project and checked numerically.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ncjax.ufm.theory.optimum import check_at_least, check_positive, find_root
+
+
+def ridge_threshold(num_samples: int, lambda_w: float, lambda_h: float) -> float:
+    """Class size N^2 lW lH up to which classes merge in the UFM with weight decay.
+
+    With cross-entropy the classifiers and means of at least two equally small classes
+    become identical if and only if n_B <= N^2 lW lH, with or without bias: whatever
+    n_A, except through N.  With squared error each class of that size is dropped.
+
+    Args:
+        num_samples: N, of all classes together.
+        lambda_w: lW > 0.
+        lambda_h: lH > 0.
+    """
+    check_at_least(1, num_samples=num_samples)
+    check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
+    return num_samples**2 * lambda_w * lambda_h
+
+
+def peeled_threshold(majority: int, minority: int, energy: float) -> float:
+    """Ratio R0 = n_A/n_B from which the minority merges in the layer-peeled model.
+
+    The model is (1/N) sum CE subject to (1/K) sum_k |w_k|^2 <= E_W and
+    (1/K) sum_k mean_i |h_ki|^2 <= E_H, that is |Z|_* <= K sqrt(E_W E_H) for the logits
+    Z of the class means.  The minority is merged if and only if n_B/N <= nu, the
+    multiplier of that bound.  At equality, all over n_B/N, Z minimises
+
+        R sum_{k in A} CE_k + sum_{k in B} CE_k + |Z|_*
+
+    among Z with merged minority; R0 is where its nuclear norm fills the bound.
+
+    Args:
+        majority: K_A >= 1.
+        minority: K_B >= 2; a single class has nothing to merge with.
+        energy: E_W E_H > 0.
+
+    Returns:
+        R0 > 1.
+
+    Raises:
+        ValueError: for input outside these ranges.
+    """
+    check_at_least(1, majority=majority)
+    check_at_least(2, minority=minority)
+    check_positive(energy=energy)
+    bound = (majority + minority) * np.sqrt(energy)
+
+    def excess(log_ratio):
+        if log_ratio == 0:
+            return -bound  # Z = 0
+        return merged_norm(majority, minority, np.exp(log_ratio)) - bound
+
+    high = 1.0
+    while excess(high) < 0:
+        high *= 2
+    return float(np.exp(find_root(excess, 0.0, high)))
+
+
+def merged_norm(majority: int, minority: int, ratio: float) -> float:
+    """|Z|_* at the minimum of R sum_A CE + sum_B CE + |Z|_* with a merged minority.
+
+    By symmetry Z (a column per class) is s times the contrasts within A, plus a block
+    of rank one that tells A from B, with singular value rho: |Z|_* = (K_A - 1) s + rho.
+    Let q_A be the probability that samples of A give to B, q_B that of B to A, and
+    delta_A, delta_B the gaps of mean logits between A and B.  Z is optimal if and only
+    if R (1 - p_own + p_other) = 1 within A and, for some angle,
+
+        q_A = cos(angle) sqrt(K_B/K)/R,  q_B = sin(angle) sqrt(K_A/K),
+        delta_A sqrt(K_A) sin(angle) = delta_B sqrt(K_B) cos(angle).
+
+    Args:
+        majority: K_A >= 1.
+        minority: K_B >= 1.
+        ratio: R > 1.
+    """
+    check_at_least(1, majority=majority, minority=minority)
+    if not 1 < ratio < np.inf:
+        raise ValueError(f"ratio must be finite and > 1, got {ratio}.")
+    k, ka, kb = majority + minority, majority, minority
+
+    def gaps(angle):
+        q_a = np.cos(angle) * np.sqrt(kb / k) / ratio
+        q_b = np.sin(angle) * np.sqrt(ka / k)
+        other = (1 / ratio - q_a) / ka
+        own = other + 1 - 1 / ratio
+        contrast = np.log(own / other)
+        delta_a = np.log(own * kb / q_a) - contrast * (1 - 1 / ka)
+        delta_b = np.log(ka * (1 - q_b) / (kb * q_b))
+        return contrast, delta_a * np.sqrt(ka), delta_b * np.sqrt(kb)
+
+    def imbalance(angle):
+        _, left, right = gaps(angle)
+        return left * np.sin(angle) - right * np.cos(angle)
+
+    end = np.arcsin(np.sqrt(ka / k))
+    angle = find_root(imbalance, 1e-300, end)
+    contrast, left, right = gaps(angle)
+    rho = np.hypot(left, right) * np.sqrt(ka * kb / k)
+    return float((ka - 1) * contrast + rho)
