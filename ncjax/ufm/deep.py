@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ class Deep(Problem):
         feature_dim: int | None = None,
         sizes: Any = 1,
         **options: Any,
-    ) -> Self:
+    ) -> Deep:
         """As `Problem.create`.
 
         Args:
@@ -74,14 +74,14 @@ class Deep(Problem):
         if width is not None and width < 1:
             raise ValueError(f"width must be at least 1, got {width}.")
         fields = class_means(loss, num_classes, feature_dim, sizes, options)
-        lambda_w = number("lambda_w", lambda_w, above=0)
+        lambda_w = number("lambda_w", lambda_w, positive=True)
         if lambda_w.shape not in ((), (depth,)):
             raise ValueError(
                 f"lambda_w must be a number or [{depth}], got shape {lambda_w.shape}."
             )
         return cls(
             lambda_w=lambda_w * np.ones(depth),
-            lambda_h=number("lambda_h", lambda_h, above=0),
+            lambda_h=number("lambda_h", lambda_h, positive=True),
             lambda_b=None,
             depth=depth,
             width=fields["feature_dim"] if width is None else width,
@@ -101,7 +101,7 @@ class Deep(Problem):
 
     @double
     def init(self, key: jax.Array) -> Params:
-        """He et al. for the layers, features of unit variance; no smaller, or all die."""
+        """He et al. for the layers, features of variance 1; if smaller, all may die."""
         drawn = random_like(key, self.scales(), 1.0)
         layers = {"W": drawn["W"], "hidden": drawn["hidden"]}
         scaled = jax.tree.map(lambda x: x * (2 / x.shape[1]) ** 0.5, layers)

@@ -20,7 +20,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ class Problem:
         feature_dim: int | None = None,
         sizes: Any = 1,
         **options: Any,
-    ) -> Self:
+    ) -> Problem:
         """The class-mean form.
 
         Args:
@@ -79,8 +79,8 @@ class Problem:
             TypeError: for traced numbers that are not float64.
         """
         return cls(
-            lambda_w=number("lambda_w", lambda_w, above=0),
-            lambda_h=number("lambda_h", lambda_h, above=0),
+            lambda_w=number("lambda_w", lambda_w, positive=True),
+            lambda_h=number("lambda_h", lambda_h, positive=True),
             lambda_b=None if lambda_b is None else number("lambda_b", lambda_b),
             **class_means(loss, num_classes, feature_dim, sizes, options),
         )
@@ -96,12 +96,12 @@ class Problem:
         return 0
 
     @property
-    def strength(self) -> jax.Array:
+    def strength(self) -> Leaf:
         """Coefficient mu = sqrt(lW lH) of the nuclear norm of Z."""
         return (self.lambda_w * self.lambda_h) ** 0.5
 
     @property
-    def weights(self) -> jax.Array:
+    def weights(self) -> Leaf:
         """Weight omega [n] of each row in the loss; they sum to 1."""
         return self.counts / self.counts.sum()
 
@@ -176,7 +176,7 @@ class Problem:
         size = jnp.linalg.norm(left + right) + self.strength
         return jnp.linalg.norm(left - right) / size
 
-    def samples(self) -> Self:
+    def samples(self) -> Problem:
         """The same problem with a free feature for every sample, H [N, d].
 
         Raises:

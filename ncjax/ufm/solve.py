@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
@@ -49,8 +50,8 @@ def solve(
         tol: bound on the gradient norm, in the units of `Problem.scales`.
         max_steps: of Newton's method.
 
-    A model with ReLUs has its minima at kinks: it gets steps of Adam first, and does not
-    converge to `tol`.  Compare the objectives of several starts.
+    A model with ReLUs can have its minima at kinks: it gets steps of Adam first, and
+    need not converge to `tol`.  Compare the objectives of several starts.
 
     Returns:
         A `Solution`.  Ends before `max_steps` too where rounding allows no progress.
