@@ -100,7 +100,7 @@ def solve_many(
         raise ValueError(
             f"{len(problem.counts)} problems need as many starts, got {number}."
         )
-    batch = _batch_size(problem, number)
+    batch = _batch_size(number)
     return _solve_many(problem, starts, tol, max_steps, one, batch)
 
 
@@ -167,13 +167,10 @@ def _solve_many(problem, starts, tol, max_steps, one, batch):
     return jax.lax.map(solution, pairs, batch_size=batch)
 
 
-def _batch_size(problem: Problem, number: int) -> int | None:
-    """Problems solved side by side: all on an accelerator.
+def _batch_size(number: int) -> int | None:
+    """Problems solved side by side: all on an accelerator, one by one on a CPU.
 
-    On a CPU batched products of small matrices are slower than one after the other
-    (measured, 1,000 problems: K = 10 0.9 s alone, 0.55 s by 32, 1.3 s all together; K =
-    30 5.6 s alone, 18 s by 16).
+    There batched products of small matrices are slow (measured, 1,000 problems: K = 10
+    0.9 s one by one, 1.3 s all together; K = 30 5.6 s one by one, 18 s by 16).
     """
-    if jax.default_backend() != "cpu":
-        return number
-    return 32 if problem.num_classes * problem.feature_dim <= 256 else None
+    return None if jax.default_backend() == "cpu" else number
