@@ -87,16 +87,23 @@ def certify(
     if not found.gradient_norm <= tol_gradient:
         return Certificate("not critical", found, None, None)
     direction = saddle_direction(problem, params)
-    if direction is None:
-        direction = least_curvature(problem, params).direction
-    image = hessian_product(problem, params, direction)
-    products = jax.tree.map(jnp.vdot, direction, image)
-    curvature = float(sum(jax.tree.leaves(products)))
+    curvature = _curvature(problem, params, direction)
+    if not curvature < 0:
+        direction = least_curvature(problem, params, tol=1e-6).direction
+        curvature = _curvature(problem, params, direction)
     if curvature < -1e-10:
         verdict = f"critical, saddle (curvature {curvature:.2g})"
         return Certificate(verdict, found, curvature, direction)
     verdict = f"critical, no descent found (gap {found.gap:.2g})"
     return Certificate(verdict, found, curvature, None)
+
+
+def _curvature(problem, params, direction):
+    """d'(Hessian)d of a direction; infinite for none."""
+    if direction is None:
+        return float("inf")
+    image = hessian_product(problem, params, direction)
+    return float(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, direction, image))))
 
 
 @double
