@@ -49,7 +49,7 @@ def to_config(fields: dict[str, Any]) -> ConfigDict:
     config = default()
     for field, value in fields.items():
         section, _, option = field.rpartition(".")
-        target = config.get(section, config)
+        target: ConfigDict = config.get(section, config) or config
         if option not in target:
             raise ConfigError(f"Unknown field config.{field}.")
         target[option] = tuple(value) if isinstance(value, list) else value

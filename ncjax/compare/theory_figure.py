@@ -24,43 +24,38 @@ def figure(groups: Sequence[GroupTheory]) -> Figure:
     """A column for each group: cosines found, cosines predicted, spectra.
 
     Means over seeds, classes in the order of the tree.  Colours are cosines of centred
-    class means, the same scale everywhere.
+    class means, on one scale that ends at the largest between different classes.
     """
     columns = min(len(groups), _COLUMNS)
     bands = math.ceil(len(groups) / columns)
     drawn = Figure(
-        figsize=(max(2.3 * columns + 1.6, 4.5), 6.3 * bands), layout="constrained"
+        figsize=(max(2.3 * columns + 1.6, 4.5), 6.5 * bands), layout="constrained"
     )
-    axes = drawn.subplots(3 * bands, columns, squeeze=False)
+    grid = drawn.subplots(3 * bands, columns, squeeze=False)
+    axes = grid.reshape(bands, 3, columns).swapaxes(1, 2).reshape(-1, 3)
+    limit = max(_largest_cosine(run.gram) for group in groups for run in group.runs)
     image = None
-    for place, group in enumerate(groups):
-        band, column = divmod(place, columns)
-        found, predicted, spectra = axes[3 * band : 3 * band + 3, column]
+    for place, (group, (found, predicted, spectra)) in enumerate(
+        zip(groups, axes, strict=False)
+    ):
         measured = np.mean([run.gram for run in group.runs], axis=0)
         expected = np.mean([run.prediction for run in group.runs], axis=0)
         order = leaf_order(group.hierarchy)
         names = [group.hierarchy.class_names[k] for k in order]
-        image = _heat(found, measured, order, names if column == 0 else [])
-        _heat(predicted, expected, order, names if column == 0 else [])
-        found.set_title(textwrap.fill(group.name, 24), fontsize=9)
+        names = names if place % columns == 0 else []
+        image = _heat(found, measured, order, names, limit)
+        _heat(predicted, expected, order, names, limit)
+        found.set_title(f"{textwrap.fill(group.name, 24)}\nfound", fontsize=9)
+        predicted.set_title("predicted", fontsize=9)
         _spectra(spectra, group)
-        if column == 0:
-            found.set_ylabel("found", fontsize=10)
-            predicted.set_ylabel("predicted", fontsize=10)
+        if place % columns == 0:
             spectra.set_ylabel("eigenvalue of the Gram", fontsize=9)
             spectra.legend(frameon=False, fontsize=8)
-    for axis in (
-        axes.reshape(bands, 3, columns)
-        .transpose(1, 0, 2)
-        .reshape(3, -1)
-        .T[len(groups) :]
-        .ravel()
-    ):
+    for axis in axes[len(groups) :].ravel():
         axis.set_axis_off()
     if image is not None:
-        drawn.colorbar(
-            image, ax=axes, label="cosine of centred class means", shrink=0.4, aspect=40
-        )
+        label = "cosine of centred class means"
+        drawn.colorbar(image, ax=grid, label=label, shrink=0.4, aspect=40, extend="max")
     return drawn
 
 
@@ -69,15 +64,21 @@ def leaf_order(tree: Hierarchy) -> np.ndarray:
     return np.lexsort(tree.lineage[::-1])
 
 
-def _heat(axis: Axes, gram: np.ndarray, order: np.ndarray, names: list[str]):
+def _heat(axis: Axes, gram: np.ndarray, order: np.ndarray, names: list, limit: float):
     cosines = gram_cosines(gram)[np.ix_(order, order)]
-    image = axis.imshow(cosines, cmap="RdBu_r", vmin=-1, vmax=1)
+    image = axis.imshow(cosines, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axis.set_xticks([])
     axis.set_yticks([])
     if 0 < len(names) <= _NAMED:
         axis.set_yticks(range(len(names)), names, fontsize=7)
         axis.tick_params(length=0)
     return image
+
+
+def _largest_cosine(gram: np.ndarray) -> float:
+    """Between different classes, in size."""
+    cosines = np.abs(gram_cosines(gram))
+    return float(cosines[~np.eye(len(cosines), dtype=bool)].max())
 
 
 def _spectra(axis: Axes, group: GroupTheory) -> None:

@@ -109,8 +109,8 @@ def _notes(groups: Sequence[GroupTheory], level: float) -> Iterable[str]:
     )
     yield (
         "Predicted: the optimum of the unconstrained-features model with a free bias, "
-        "for the run's loss, tree and class sizes. Its one constant, c = sqrt(n lW lH), "
-        "is fitted to the Gram matrix; or to the loss of the class means, and the "
+        "for the run's loss, tree and class sizes. Its constant, c = sqrt(n lW lH), is "
+        "fitted to the Gram matrix; or to the loss of the class means, and the "
         "geometry then has no free constant."
     )
     if any(len(g.runs) > 1 for g in groups):
