@@ -127,7 +127,7 @@ def test_mse_imbalanced_closed_form():
     assert geometry(solution.params).rank == 8  # sqrt(n_k) > 2.88
 
 
-# loss, option, c, f*, rank, NC2, NC3, six cosines: theory 4.4.
+# loss, option, c, f*, rank, NC2, NC3, six cosines.
 TABLE = [
     (
         "soft_labels",
@@ -294,7 +294,7 @@ def test_cifar10_tree_spectra():
     ],
 )
 def test_binary_tree(loss, option, c, value, zeta, nc2):
-    """Logits by height of the lowest common ancestor, theory 4.2 and 4.3."""
+    """Logits by height of the lowest common ancestor."""
     options = {"beta" if loss == "soft_labels" else "alpha": option}
     problem = Problem.create(loss, lambda_w=c, lambda_h=c, hierarchy=BINARY, **options)
     solution, _ = solved(problem)
@@ -333,7 +333,7 @@ def test_depth_weights_are_solved_but_not_certified(alpha, value, zeta):
 
 
 def test_minority_collapse():
-    """Five small classes merge where n_B <= N^2 lW lH; theory 14."""
+    """Five small classes merge where n_B <= N^2 lW lH."""
     sizes = [500] * 5 + [100] * 5
     for mu, contrast in [(0.0030, 0.6682), (0.0033, 0.0820), (0.0034, 0)]:
         problem = balanced_problem(mu, sizes=sizes)
@@ -371,7 +371,7 @@ def test_spherical():
 
 @pytest.mark.parametrize("lw", [0.02, 0.3])
 def test_regression_closed_form(lw):
-    """Modes of Sigma under lW lH vanish; theory 7."""
+    """Modes of Sigma under lW lH vanish."""
     rng = np.random.default_rng(0)
     factor = rng.normal(size=(4, 4)) * [2, 1, 0.5, 0.1]
     covariance, lh, mean = factor @ factor.T, 0.4, np.arange(4.0)
@@ -592,7 +592,7 @@ def test_solve_inside_vmap():
 
 @pytest.mark.slow
 def test_deep_linear():
-    """Three linear layers: all orthogonal frames; min over z of theory 5."""
+    """Three linear layers: all orthogonal frames; the least over their scale z."""
     problem = Deep.create(
         depth=3, num_classes=6, lambda_w=0.004, lambda_h=0.004, activation="linear"
     )

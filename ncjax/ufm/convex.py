@@ -62,7 +62,7 @@ def solve_convex(
 
 @double
 def factorise(problem: Problem, logits: Any, bias: Any = None) -> Params:
-    """Balanced W and H with H W' = Z, at least penalty: mu |D^(1/2) Z|_* (theory 3.3).
+    """Balanced W and H with H W' = Z, at least penalty: mu |D^(1/2) Z|_*.
 
     With D^(1/2) Z = V S U':  W = (lH/lW)^(1/4) U S^(1/2),
     H = (lW/lH)^(1/4) D^(-1/2) V S^(1/2).

@@ -11,8 +11,8 @@ can be minimised but, with no dual, not certified.
 
 Dual value: with theta_i = -grad l_i(z_i) and the conjugate l_i*, every t in [0, limit],
 limit = mu / |Theta|_2, bounds the optimum from below by
-D(t) = -sum_i omega_i l_i*(-t theta_i).  The bounds here are the closed forms of theory
-3.4 (Fenchel-Rockafellar duality of F(Z) + mu |Z|_*).
+D(t) = -sum_i omega_i l_i*(-t theta_i).  The bounds here are closed forms, by
+Fenchel-Rockafellar duality of F(Z) + mu |Z|_*.
 """
 
 from __future__ import annotations
