@@ -178,17 +178,18 @@ def make_evaluate(
         again = jax.lax.scan(visit, None, kept) if buffer else None
         on_train = all_means(again or sweep(variables, train, brief, None, visit))
         on_test = all_means(sweep(variables, test, mistakes, None, visit))
+        weights, bias = classifier(variables["params"])
         found = {}
         for layer, m in moments.items():
             last = layer == LAST
-            head = classifier(variables["params"]) if last else ()
+            head = (weights, bias) if last else ()
             split = ends[:-1] if last else ()
             within, *of_levels = jnp.split(on_train[f"{layer}/within"], split)
             beyond = on_test[f"{layer}/within"][: len(within)]
             metrics = collapse.measure(m, *head, directional=within)
             metrics["nc4"] = on_train[f"{layer}/nc4"]
             if last and tree is not None:
-                found |= _of_tree(tree, levels, m, of_levels, head[0], on_train)
+                found |= _of_tree(tree, levels, m, of_levels, weights, on_train)
             if last and geometry is not None:
                 target = jnp.asarray(geometry, jnp.float32)
                 metrics["gram_to_theory"] = collapse.gram_distance(m, target)

@@ -80,7 +80,7 @@ class Workdir:
             file.write(_dump(row))
         assert self._board is not None, "call resume first"
         for name, value in row.items():
-            if name != "epoch":
+            if name != "epoch" and math.isfinite(value):
                 self._board.add_scalar(name, value, int(row["epoch"]))
 
     def close(self) -> None:

@@ -87,16 +87,23 @@ def certify(
     if not found.gradient_norm <= tol_gradient:
         return Certificate("not critical", found, None, None)
     direction = saddle_direction(problem, params)
-    if direction is None:
-        direction = least_curvature(problem, params).direction
-    image = hessian_product(problem, params, direction)
-    products = jax.tree.map(jnp.vdot, direction, image)
-    curvature = float(sum(jax.tree.leaves(products)))
+    curvature = _curvature(problem, params, direction)
+    if not curvature < 0:
+        direction = least_curvature(problem, params, tol=1e-6).direction
+        curvature = _curvature(problem, params, direction)
     if curvature < -1e-10:
         verdict = f"critical, saddle (curvature {curvature:.2g})"
         return Certificate(verdict, found, curvature, direction)
     verdict = f"critical, no descent found (gap {found.gap:.2g})"
     return Certificate(verdict, found, curvature, None)
+
+
+def _curvature(problem, params, direction):
+    """d'(Hessian)d of a direction; infinite for none."""
+    if direction is None:
+        return float("inf")
+    image = hessian_product(problem, params, direction)
+    return float(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, direction, image))))
 
 
 @double
@@ -173,7 +180,7 @@ def saddle_direction(problem: Problem, params: Params) -> Params | None:
         The direction, or None where W and H have no common null vector or sigma <= mu.
     """
     problem, params = to_double((problem, params))
-    if problem.not_convex is not None or not hasattr(problem, "lambda_w"):
+    if problem.not_convex is not None:
         return None
     scales = problem.scales()
     stacked = jnp.concatenate([params[k] / scales[k] for k in ("W", "H")])
@@ -184,7 +191,7 @@ def saddle_direction(problem: Problem, params: Params) -> Params | None:
     theta = _theta(problem, problem.logits(params))
     root = jnp.sqrt(problem.counts)
     u, s, vt = jnp.linalg.svd((theta / root[:, None]).T, full_matrices=False)
-    if s[0] <= jnp.sqrt(problem.lambda_w * problem.lambda_h):
+    if s[0] <= problem.strength:
         return None
     direction = {
         "W": scales["W"] * jnp.outer(u[:, 0], null),
