@@ -43,7 +43,7 @@ def test_collapse_ray_to_a_million(num_classes):
     np.testing.assert_allclose(
         path.singular_values[1:, 0], RAYS[num_classes], atol=2e-6
     )
-    expected = [hadamard.ray_strength(0.1, t, num_classes) for t in RAY_TIMES]
+    expected = [hadamard.ray_strength(0.1, float(t), num_classes) for t in RAY_TIMES]
     np.testing.assert_allclose(path.singular_values[:, 0], expected, atol=2e-6)
     assert np.max(path.drift) < 1e-12
     assert np.all(path.nc2 < 1e-12)
@@ -206,7 +206,12 @@ def test_models_without_a_gap():
     assert np.isnan(path.gap).all()
     assert path.objective[-1] < path.objective[0]
     deep = ufm.Deep.create(
-        depth=2, width=5, lambda_w=1e-3, lambda_h=1e-3, num_classes=3
+        depth=2,
+        width=5,
+        activation="linear",
+        lambda_w=1e-3,
+        lambda_h=1e-3,
+        num_classes=3,
     )
     path = ufm.flow(deep, deep.init(jax.random.key(0)), times=[0, 300])
     assert path.objective[-1] < path.objective[0]

@@ -3,6 +3,7 @@
 from ncjax.ufm.certify import Bounds, Certificate, bounds, certify, saddle_direction
 from ncjax.ufm.convex import ConvexSolution, factorise, solve_convex
 from ncjax.ufm.deep import Deep
+from ncjax.ufm.fixed import simplex_rows, solve_features
 from ncjax.ufm.flow import (
     descend,
     flow,
@@ -54,9 +55,11 @@ __all__ = [
     "random_basis",
     "regression",
     "saddle_direction",
+    "simplex_rows",
     "small_start",
     "solve",
     "solve_convex",
+    "solve_features",
     "solve_many",
     "stack",
     "strength_flow",

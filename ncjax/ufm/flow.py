@@ -8,7 +8,8 @@ decays lW = lH it shrinks like exp(-2 lW t); `Trajectory.drift` tells how well.
 
 Flow is integrated in s = log(1 + t): late times, where all moves like log t, cost
 little.  In s an explicit solver is fast even at t = 1e6; implicit ones pay for dense
-Jacobians.
+Jacobians.  Models with ReLUs slide along kinks, where no flow with small steps gets
+ahead: use `descend` for these.
 
 References:
     Kidger, On Neural Differential Equations, 2021 (diffrax); Arora, Cohen & Hazan, On
@@ -29,7 +30,15 @@ import numpy as np
 from ncjax.ufm.precision import double, to_double
 from ncjax.ufm.problem import Params, Problem, random_like
 from ncjax.ufm.solve import stack
-from ncjax.ufm.trajectory import Trajectory, masses, met, record, trim, velocity
+from ncjax.ufm.trajectory import (
+    Trajectory,
+    masses,
+    met,
+    record,
+    record_many,
+    trim,
+    velocity,
+)
 
 # Explicit ones are fast; the implicit one is for stiff problems of few parameters.
 SOLVERS: dict[str, Any] = {
@@ -52,7 +61,8 @@ def flow(problem: Problem, start: Any = 0, **options: Any) -> Trajectory:
             labels: classes of the rows of H [n], where these are samples.
             stop_gap: duality gap at which to stop.
             stop_gradient: gradient norm at which to stop.
-            rtol, atol: tolerances of a step; 1e-7 and 1e-10.
+            rtol, atol: tolerances of a step, which bound the gap that can be met; 1e-9
+                and 1e-12.
             solver: of `SOLVERS`; tsit5.
             max_steps: 500,000.
 
@@ -91,8 +101,8 @@ def descend(
     problem: Problem,
     start: Any = 0,
     *,
-    learning_rate: float,
-    momentum: float = 0.0,
+    learning_rate: Any,
+    momentum: Any = 0.0,
     **options: Any,
 ) -> Trajectory:
     """Gradient descent with heavy-ball momentum, recorded like a flow.
@@ -122,9 +132,8 @@ def descend(
     speed = learning_rate / (1 - momentum)
     counts = np.unique(np.round(given.times / speed).astype(np.int64))
     problem, start = to_double((problem, _start(problem, start)))
-    found = _descend(
-        problem, start, counts, learning_rate, momentum, given.labels, given.stops
-    )
+    seen = _descend(problem, start, counts, learning_rate, momentum, given.stops)
+    found = record(problem, given.labels, *seen)
     if not np.isfinite(found.objective[-1]):
         raise FloatingPointError(
             f"Descent diverged before t = {found.times[-1]:g}; learning_rate = "
@@ -165,14 +174,14 @@ class _Options(NamedTuple):
         cls,
         problem: Problem,
         *,
-        t_max: float = 1e4,
+        t_max: Any = 1e4,
         points: int = 61,
         times: Any = None,
         labels: Any = None,
-        stop_gap: float | None = None,
-        stop_gradient: float | None = None,
-        rtol: float = 1e-7,
-        atol: float = 1e-10,
+        stop_gap: Any = None,
+        stop_gradient: Any = None,
+        rtol: Any = 1e-9,
+        atol: Any = 1e-12,
         solver: str = "tsit5",
         max_steps: int = 500_000,
     ) -> _Options:
@@ -213,14 +222,16 @@ def _start_flow(problem, start, axis, options, first=None):
     run = functools.partial(
         _flow, solver=given.solver, max_steps=given.max_steps, axis=axis
     )
-    args = (given.times, given.labels, given.stops, given.tolerances)
-    found, done = run(problem, start, *args, many=first is not None)
+    args = (given.times, given.stops, given.tolerances)
+    seen, done = run(problem, start, *args, many=first is not None)
     if not np.all(done):
         raise FloatingPointError(
             f"The flow did not reach t = {given.times[-1]:g} in {given.max_steps} "
             "steps: give a stopping bound, a looser rtol, or more max_steps."
         )
-    return found
+    if first is None:
+        return record(problem, given.labels, *seen)
+    return record_many(problem, given.labels, *seen, axis=axis)
 
 
 def _start(problem: Problem, start: Any) -> Params:
@@ -232,9 +243,7 @@ def _start(problem: Problem, start: Any) -> Params:
 
 
 @functools.partial(jax.jit, static_argnames=("solver", "max_steps", "axis", "many"))
-def _flow(
-    problem, start, times, labels, stops, tolerances, *, solver, max_steps, axis, many
-):
+def _flow(problem, start, times, stops, tolerances, *, solver, max_steps, axis, many):
     def single(problem, start):
         ends = jnp.log1p(times)
         solution = diffrax.diffeqsolve(
@@ -269,7 +278,7 @@ def _flow(
         stopped = solution.result == diffrax.RESULTS.event_occurred
         steps = solution.stats["num_steps"]
         done = stopped | (solution.result == diffrax.RESULTS.successful)
-        return record(problem, seen, path, labels, steps, stopped), done
+        return (seen, path, steps, stopped), done
 
     if not many:
         return single(problem, start)
@@ -277,7 +286,7 @@ def _flow(
 
 
 @jax.jit
-def _descend(problem, start, counts, learning_rate, momentum, labels, stops):
+def _descend(problem, start, counts, learning_rate, momentum, stops):
     def step(_, state):
         point, speed = state
         push = velocity(problem, point)
@@ -296,4 +305,4 @@ def _descend(problem, start, counts, learning_rate, momentum, labels, stops):
     carry = state, jnp.zeros_like(counts[0]), jnp.zeros((), bool)
     (_, last, stopped), (path, seen) = jax.lax.scan(stretch, carry, counts)
     times = seen * learning_rate / (1 - momentum)
-    return record(problem, times, path, labels, last, stopped)
+    return times, path, last, stopped

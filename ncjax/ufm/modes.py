@@ -103,7 +103,7 @@ def _diagonal(strengths: np.ndarray) -> np.ndarray:
 
 
 @double
-def strength_flow(strengths: Any, times: Any) -> np.ndarray:
+def strength_flow(strengths: Any, times: Any) -> Any:
     """The scalar equations ds_k/dt = (2/K) s_k (1 - pi_k), integrated [T, K-1].
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,6 @@ import numpy as np
 from ncjax.ufm.certify import bounds
 from ncjax.ufm.deep import Deep
 from ncjax.ufm.geometry import geometry
-from ncjax.ufm.norms import Spherical
 from ncjax.ufm.problem import Params, Problem
 
 
@@ -40,6 +40,7 @@ def masses(problem: Problem) -> Params:
 
 
 def velocity(problem: Problem, params: Params) -> Params:
+    """Right-hand side of the flow."""
     gradient = jax.grad(problem.objective)(params)
     return jax.tree.map(lambda g, m: -g / m, gradient, masses(problem))
 
@@ -52,6 +53,7 @@ def speed_of(problem: Problem, params: Params) -> jax.Array:
 
 
 def gap_of(problem: Problem, params: Params) -> jax.Array:
+    """Duality gap; NaN where the model is not convex."""
     if problem.not_convex is not None:
         return jnp.full((), jnp.nan)
     found = bounds(problem, params)
@@ -59,12 +61,15 @@ def gap_of(problem: Problem, params: Params) -> jax.Array:
 
 
 def met(problem: Problem, params: Params, stops: Any) -> jax.Array:
-    return (gap_of(problem, params) <= stops[0]) | (
-        speed_of(problem, params) <= stops[1]
-    )
+    """Whether the gap or the gradient norm is down to its bound."""
+    slow = speed_of(problem, params) <= stops[1]
+    return slow | (gap_of(problem, params) <= stops[0])
 
 
-def record(problem, times, path, labels, steps, stopped):
+@jax.jit
+def record(problem, labels, times, path, steps, stopped) -> Trajectory:
+    """The numbers of a `Trajectory` from its points [T, ...]."""
+
     def look(params):
         point = _last_layer(problem, params)
         values = jnp.linalg.svd(point["H"] @ point["W"].T, compute_uv=False)
@@ -83,16 +88,18 @@ def record(problem, times, path, labels, steps, stopped):
     )
 
 
+@functools.partial(jax.jit, static_argnames="axis")
+def record_many(problem, labels, times, path, steps, stopped, *, axis) -> Trajectory:
+    """The same with a leading axis B; `axis` is that of the problem, or None."""
+    axes = (axis, None, 0, 0, 0, 0)
+    return jax.vmap(record, axes)(problem, labels, times, path, steps, stopped)
+
+
 def _last_layer(problem: Problem, params: Params) -> Params:
-    """Last-layer classifier and features."""
-    if isinstance(problem, Spherical):
-        return {
-            k: params[k] / jnp.linalg.norm(params[k], axis=1, keepdims=True)
-            for k in ("W", "H")
-        }
+    """Classifier and the features that it sees."""
     if isinstance(problem, Deep):
         return {"W": params["W"], "H": problem.last_features(params)}
-    return problem.point(params) if hasattr(problem, "point") else params
+    return problem.point(params)
 
 
 def _drift(problem, times, path):
