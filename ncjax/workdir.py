@@ -89,6 +89,28 @@ class Workdir:
             self._board.close()
 
 
+def claim(path: Path, mark: str) -> None:
+    """Makes a folder of results; an old one is known by the file `mark` in it.
+
+    Raises:
+        WorkdirError: if it cannot be written, or holds something else.
+    """
+    try:
+        if path.exists() and any(path.iterdir()) and not (path / mark).exists():
+            raise WorkdirError(
+                f"The workdir {path} is not empty and holds no {mark}. "
+                "Choose another with --workdir."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise WorkdirError(
+            f"The workdir {path} cannot be written: {error.strerror}. "
+            "Choose another with --workdir."
+        ) from error
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Writes a file whole or not at all."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:

@@ -110,11 +110,16 @@ class Deep(Problem):
     @double
     def logits(self, params: Params) -> jax.Array:
         """Z [n, K]."""
+        return jnp.matmul(self.last_features(params), params["W"].T)
+
+    @double
+    def last_features(self, params: Params) -> jax.Array:
+        """What the last layer sees, s(W_{L-1} ... s(W_1 h)) [n, width]."""
         act = _ACTIVATIONS[self.activation]
         value = params["H"]
         for layer in params["hidden"]:
             value = act(jnp.matmul(value, layer.T))
-        return jnp.matmul(value, params["W"].T)
+        return value
 
     @double
     def penalty(self, params: Params) -> jax.Array:
