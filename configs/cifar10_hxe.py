@@ -14,7 +14,7 @@ from ncjax.config import default, wants_smoke
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Presets: "" (350 epochs), "smoke" (200 images, 1/8 width)."""
+    """Presets: "" (350 epochs), "smoke" (200 images, 1/8 width, 4 epochs)."""
     config = default()
     config.data.name = "cifar10"
     config.model.name = "resnet18"
@@ -22,7 +22,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.loss.alpha = 0.5  # 0 is cross-entropy
     config.loss.weighting = "height"  # or "depth"
     if wants_smoke(preset):
-        config.num_epochs = 24
+        config.num_epochs = 4
         config.optimizer.schedule = "cosine"
         config.batch_size = 32
         config.model.width = 0.125
