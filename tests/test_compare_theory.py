@@ -4,6 +4,7 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -44,10 +45,10 @@ def small(loss, seed=0, **data):
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Two seeds of cross-entropy and soft labels, one run without a theory."""
+    """One run of cross-entropy, two seeds of soft labels, one without a theory."""
     folder = tmp_path_factory.mktemp("runs")
     for name, loss in LOSSES.items():
-        for seed in (0, 1)[: 1 if name == "vectors" else 2]:
+        for seed in (0, 1) if name == "soft" else (0,):
             path = folder / f"{name}{seed}"
             ncjax.train(
                 small(loss, seed), path, devices=jax.devices()[:1], progress=False
@@ -83,7 +84,7 @@ def test_the_network_is_the_one_that_was_measured(runs):
     np.testing.assert_array_equal(network.counts, 20)
     gram = network.centred_means @ network.centred_means.T
     np.testing.assert_allclose(gram_nc2(gram), run.rows[-1]["nc/nc2"], rtol=1e-4)
-    found = ncjax.collapse.nc2(network.classifier)
+    found = ncjax.collapse.nc2(jnp.asarray(network.classifier, jnp.float32))
     np.testing.assert_allclose(found, run.rows[-1]["nc/nc2_w"], rtol=1e-4)
     assert state(runs) == before  # nothing was written
 
@@ -130,7 +131,7 @@ def test_what_is_written(runs, tmp_path, capsys):
     assert "theory.png" in printed
     assert "cross_entropy has the same geometry for every c" in printed
     data = json.loads((out / "comparison.json").read_text())["theory"]
-    assert [group["name"] for group in data] == ["cross_entropy", "soft_labels"]
+    assert [group["name"] for group in data] == ["cross_entropy", "soft_labels beta=10"]
     run = data[0]["runs"][0]
     assert run["c"] is None
     assert run["c_state"] == "free"
@@ -148,7 +149,7 @@ def test_one_run_is_enough(runs):
 
 
 def test_without_theory_there_is_none(runs):
-    found = compare(runs / "ce*")
+    found = compare(runs / "soft*")
     assert found.theory_table() == ""
     assert "theory" not in found.to_dict()
     with pytest.raises(ValueError, match="theory=True"):

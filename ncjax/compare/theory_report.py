@@ -27,6 +27,9 @@ COLUMNS: dict[str, Metric] = {
         Metric("to_simplex", "simplex", _PART),
         Metric("to_tree", "tree", _PART),
         Metric("classifier_to_prediction", "W to prediction", _PART),
+        Metric(
+            "classifier_to_prediction_from_loss", "W to prediction of c (loss)", _PART
+        ),
     )
 }
 
@@ -105,7 +108,7 @@ def _notes(groups: Sequence[GroupTheory], level: float) -> Iterable[str]:
     yield (
         "Distances are || G/|G| - G'/|G'| || of the Gram matrices of centred class "
         "means, found and predicted; of a simplex; of -P D P (tree), D the tree's "
-        "distances; the last is that of the classifiers."
+        "distances; W: of the centred classifiers."
     )
     yield (
         "Predicted: the optimum of the unconstrained-features model with a free bias, "
