@@ -13,7 +13,7 @@ from ncjax.config import default
 from ncjax.data import Dataset, Split
 from ncjax.hierarchy import BUILTIN, write
 from ncjax.losses import LOSSES, OUTPUTS
-from ncjax.train import load_data, load_hierarchy
+from ncjax.train import build, load_data, load_hierarchy
 from tests.test_config import load
 
 ONE = jax.devices()[:1]
@@ -143,16 +143,16 @@ def test_a_tree_with_a_cycle(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["cifar100_soft", "cifar100_hxe"])
-def test_the_tree_of_cifar100_fits_its_classes(name, monkeypatch):
+def test_the_tree_of_cifar100_fits_its_classes(name):
     """With images of noise and a small MLP: the data are not at hand everywhere."""
     config = load(Path(__file__).parent.parent / "configs" / f"{name}.py")
-    config.model.name, config.model.widths, config.num_epochs = "mlp", (32,), 1
-    names = BUILTIN["cifar100"]().class_names
+    config.model.name, config.model.widths = "mlp", (32,)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
     split = Split(images, np.repeat(np.arange(100, dtype=np.int32), 2))
-    noise = Dataset("cifar100", split, split, names)
-    monkeypatch.setattr("ncjax.train.load_data", lambda config: noise)
-    last = run(config).rows[-1]
+    noise = Dataset("cifar100", split, split, BUILTIN["cifar100"]().class_names)
+    experiment = build(config, noise, ONE)
+    state, _ = experiment.epoch(experiment.init(), 1)
+    last = experiment.evaluate(state)
     assert np.isfinite(last["tree/level1/nc2"])
     assert last["test/ahd@5"] <= 2
