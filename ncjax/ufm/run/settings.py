@@ -180,7 +180,7 @@ def class_names(config: ConfigDict) -> list[str]:
     tree = tree_of(config)
     if tree is None:
         return [str(k) for k in range(config.model.num_classes)]
-    return list(tree.classes)
+    return list(tree.class_names)
 
 
 def balanced_tree(config: ConfigDict) -> Hierarchy | None:
