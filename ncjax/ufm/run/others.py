@@ -100,7 +100,7 @@ def fixed_etf(config: ConfigDict, progress: Callable) -> Report:
     total, lines, errors = k * model.per_class, [], []
     progress("solve", problems=len(prices))
     for price in prices:
-        decayed = problem.replace(lambda_h=np.asarray(price / total))
+        decayed = problem.replace(lambda_h=np.asarray(price / total))  # type: ignore
         features, value, norm = ufm.solve_features(decayed, rows)
         t, objective = fixed_simplex_optimum(k, total, price / total)
         found = float(np.mean(np.sum(features * rows, axis=1)))

@@ -151,9 +151,10 @@ def _predicted(config, points):
             at = ConfigDict(config.to_dict())
             at.model.update(point)
             at.model.c *= c_factor
-            pair.append(predict(at))
-        if pair[0] is None:
-            return None
+            theory = predict(at)
+            if theory is None:
+                return None
+            pair.append(theory)
         found.append(pair[0])
         near.append(len({p.rank for p in pair}) > 1)
     values = np.array([p.objective for p in found])
