@@ -13,7 +13,7 @@ from ncjax.ufm.run.sweep import parse_sweep
 from tests.test_config import load
 
 CONFIGS = trainer.shipped_configs("ufm_")
-FAST = ("mse_bias_phase", "minority_collapse", "deep_lowrank", "fixed_etf")
+FAST = ("fixed_etf", "minority_collapse")
 
 
 def run(*args):
@@ -194,6 +194,7 @@ def test_help(capsys):
         assert text in out
 
 
+@pytest.mark.slow
 def test_trivial_regime_is_stated(tmp_path, capsys):
     arguments = [
         "--config=ufm_ce:smoke",

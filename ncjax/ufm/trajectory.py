@@ -119,5 +119,5 @@ def trim(found: Trajectory) -> Trajectory:
     """Without the rows that repeat the stop."""
     times = np.asarray(found.times)
     kept = int(np.argmax(times)) + 1
-    cut = jax.tree.map(lambda x: x[:kept], found._replace(steps=None, stopped=None))
-    return cut._replace(steps=found.steps, stopped=found.stopped)
+    cut = jax.tree.map(lambda x: x[:kept] if np.ndim(x) else x, found)
+    return Trajectory(*cut)
