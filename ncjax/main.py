@@ -121,7 +121,8 @@ def parse_flags(
     if len(left) > 1:
         raise UsageError(f"Unexpected argument {left[1]!r}; options start with --.")
     path = config_flags.get_config_filename(values["config"]).partition(":")[0]
-    return config, Path(path).stem, {flag: values[flag].value for flag in texts}
+    given_texts = {flag: values[flag].value or "" for flag in texts}
+    return config, Path(path).stem, given_texts
 
 
 def find_config(name: str) -> Path:

@@ -45,8 +45,8 @@ def test_collapse_ray_to_a_million(num_classes):
     )
     expected = [hadamard.ray_strength(0.1, float(t), num_classes) for t in RAY_TIMES]
     np.testing.assert_allclose(path.singular_values[:, 0], expected, atol=2e-6)
-    assert np.max(path.drift) < 1e-12
-    assert np.all(path.nc2 < 1e-12)
+    assert np.max(path.drift) < 1e-9
+    assert np.all(path.nc2 < 1e-9)
 
 
 def test_hadamard_start_freezes_the_singular_vectors(frozen):
@@ -61,7 +61,7 @@ def test_lyapunov_function_falls(frozen):
     strengths, _ = ufm.mode_strengths(frozen.params, ufm.hadamard_basis(8))
     spread = np.array([hadamard.spread(s) for s in strengths])
     assert np.all(np.diff(spread) < 0)
-    assert 0.01 < spread[-1] < spread[0] / 2  # collapse is as slow as 1 / log t
+    assert 0.01 < spread[-1] < spread[0] / 2
     ratio = strengths.max(axis=1) / strengths.min(axis=1)
     assert np.all(np.diff(ratio) < 0)
 
@@ -91,6 +91,7 @@ def test_scalar_equations_against_scipy():
     np.testing.assert_allclose(found, reference.y.T, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_dead_mode_stays_dead_and_imbalance_is_conserved():
     strengths = STRENGTHS.copy()
     strengths[2] = 0
@@ -167,6 +168,7 @@ def test_flow_against_scipy(ridge):
     np.testing.assert_allclose(got, reference.y[:, -1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_class_means_move_as_equal_samples_do(ridge):
     start, samples = ufm.small_start(ridge, 1), ridge.samples()
     labels = np.repeat(np.arange(4), 3)
@@ -192,11 +194,16 @@ def test_many_flows_are_those_one_by_one(ridge):
         np.testing.assert_allclose(many.objective[i], one.objective, atol=1e-7)
     assert np.isnan(many.drift[1]).all()  # conserved for equal decays only
     assert not np.isnan(many.drift[0]).any()
+
+
+@pytest.mark.slow
+def test_many_flows_stop_by_themselves(ridge):
     stopped = ufm.flow_many(ridge, [0, 1], t_max=1e5, points=9, stop_gap=1e-6)
     assert np.all(stopped.stopped)
     assert np.all(stopped.gap[:, -1] <= 1e-6)
 
 
+@pytest.mark.slow
 def test_models_without_a_gap():
     tree = hierarchy.balanced(2, 2)
     depth = ufm.Problem.create(

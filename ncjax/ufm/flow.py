@@ -206,7 +206,10 @@ class _Options(NamedTuple):
             raise ValueError(f"times must increase from 0, got {times}.")
         stops = None
         if stop_gap is not None or stop_gradient is not None:
-            stops = tuple(-1.0 if s is None else s for s in (stop_gap, stop_gradient))
+            stops = (
+                -1.0 if stop_gap is None else stop_gap,
+                -1.0 if stop_gradient is None else stop_gradient,
+            )
         if stop_gap is not None and problem.not_convex is not None:
             raise ValueError(f"There is no gap to stop at: {problem.not_convex}.")
         if labels is None and problem.num_rows == problem.num_classes:

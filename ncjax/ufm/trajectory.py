@@ -119,6 +119,5 @@ def trim(found: Trajectory) -> Trajectory:
     """Without the rows that repeat the stop."""
     times = np.asarray(found.times)
     kept = int(np.argmax(times)) + 1
-    return Trajectory(
-        *jax.tree.map(lambda x: x[:kept], found[:-2]), found.steps, found.stopped
-    )
+    cut = jax.tree.map(lambda x: x[:kept] if np.ndim(x) else x, found)
+    return Trajectory(*cut)

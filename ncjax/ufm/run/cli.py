@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from ncjax import main as trainer
 from ncjax.config import ConfigError
@@ -74,7 +75,7 @@ class _Stages:
     def __init__(self):
         self._began = time.monotonic()
 
-    def __call__(self, stage: str, **values: float) -> None:
+    def __call__(self, stage: str, **values: Any) -> None:
         seconds = time.monotonic() - self._began
         shown = "".join(f"  {name} {value:.6g}" for name, value in values.items())
         print(f"{seconds:6.1f} s  {stage}{shown}", file=sys.stderr, flush=True)

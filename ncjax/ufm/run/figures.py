@@ -21,8 +21,9 @@ def gram_distance(gram: np.ndarray, other: np.ndarray) -> float:
     return float(np.linalg.norm(gram - other))
 
 
-def _unit(gram: np.ndarray) -> np.ndarray:
-    gram = gram - gram.mean(0) - gram.mean(1)[:, None] + gram.mean()
+def _unit(gram: np.ndarray, centre: bool = True) -> np.ndarray:
+    if centre:
+        gram = gram - gram.mean(0) - gram.mean(1)[:, None] + gram.mean()
     return gram / np.linalg.norm(gram)
 
 
@@ -86,9 +87,11 @@ def gram_panels(
     axes: Sequence[Axes],
     grams: Sequence[tuple[str, np.ndarray]],
     names: Sequence[str],
+    *,
+    centre: bool = True,
 ) -> None:
-    """Unit centred Gram matrices on one colour scale; two get their difference."""
-    units = [(title, _unit(gram)) for title, gram in grams]
+    """Unit Gram matrices on one colour scale; two get their difference."""
+    units = [(title, _unit(gram, centre)) for title, gram in grams]
     top = max(float(np.abs(unit).max()) for _, unit in units)
     for axis, (title, unit) in zip(axes, units, strict=False):
         _matrix(figure, axis, unit, top, title, names)
@@ -128,7 +131,7 @@ def decorate(axis: Axes, title: str, label: str, *, legend: bool = True) -> None
     axis.tick_params(labelsize=8)
     axis.grid(True, which="major", color="#e6e6e6", lw=0.6)
     axis.spines[["top", "right"]].set_visible(False)
-    if legend:
+    if legend and axis.get_legend_handles_labels()[0]:
         axis.legend(frameon=False, fontsize=8)
 
 

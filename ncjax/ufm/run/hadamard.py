@@ -49,7 +49,7 @@ def hadamard(config: ConfigDict, progress: Callable) -> Report:
     second = ufm.flow(problem, turned, **options)
     _, second_leak = ufm.mode_strengths(second.params, other)
     progress("descent")
-    early = ufm.descend(problem, start, learning_rate=0.01, times=[0.0, 20.0])
+    early = ufm.descend(problem, start, learning_rate=0.005, times=[0.0, 20.0])
     late, _ = ufm.mode_strengths(early.params, basis)
     at_20 = ufm.strength_flow(strengths, [0.0, 20.0])[-1]
     statements = [
@@ -63,7 +63,7 @@ def hadamard(config: ConfigDict, progress: Callable) -> Report:
     ]
     facts = [
         ("flow", f"to t = {flow.t_max:g} in {int(path.steps)} steps"),
-        ("Lyapunov", f"V falls from {spread[0]:.4f} to {spread[-1]:.4f}, like 1/log t"),
+        ("Lyapunov", f"V falls from {spread[0]:.4f} to {spread[-1]:.4f}"),
         ("strengths", f"max / min from {ratio[0]:.3g} to {ratio[-1]:.4g}"),
     ]
     rows = trajectory_rows(path)

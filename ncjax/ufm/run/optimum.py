@@ -45,6 +45,7 @@ def optimum(config: ConfigDict, progress: Callable) -> Report:
     ]
     # Depth weights are not convex: no gap, no convex twin.
     convex = problem.not_convex is None and bool(limits.convex)
+    twin = None
     if convex:
         statements.insert(0, at_most("duality gap", limits.gap, 1e-9))
         progress("convex twin", gap=float(limits.gap))
@@ -57,7 +58,7 @@ def optimum(config: ConfigDict, progress: Callable) -> Report:
             equal("objective", solution.objective, closed.objective, 1e-10)
         )
         statements.append(equal("rank", shape.rank, closed.rank, 0))
-    elif convex:
+    elif twin is not None:
         reference, name = twin.logits, "convex twin"
         statements.append(equal("rank", shape.rank, twin.rank, 0))
     trivial = float(shape.singular_values[0]) < 1e-9

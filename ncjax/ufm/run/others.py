@@ -75,7 +75,7 @@ def regression(config: ConfigDict, progress: Callable) -> Report:
     figures.decorate(axes[0, 2], "NRC3 over gamma", "gamma / (lW lH)", legend=False)
     names = [str(i) for i in range(len(spectrum))]
     pair = [("W W' found", gram), ("W W' predicted", theory.classifier_gram)]
-    figures.gram_panels(figure, axes[1], pair, names)
+    figures.gram_panels(figure, axes[1], pair, names, centre=False)
     title = (
         f"Regression: {len(spectrum)} targets, spectrum {spectrum.tolist()}, "
         f"lW lH = {price:g}"
@@ -100,7 +100,7 @@ def fixed_etf(config: ConfigDict, progress: Callable) -> Report:
     total, lines, errors = k * model.per_class, [], []
     progress("solve", problems=len(prices))
     for price in prices:
-        decayed = problem.replace(lambda_h=np.asarray(price / total))
+        decayed = problem.replace(lambda_h=np.asarray(price / total))  # type: ignore
         features, value, norm = ufm.solve_features(decayed, rows)
         t, objective = fixed_simplex_optimum(k, total, price / total)
         found = float(np.mean(np.sum(features * rows, axis=1)))

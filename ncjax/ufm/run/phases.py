@@ -97,9 +97,12 @@ def bias_phase(config: ConfigDict, progress: Callable) -> Report:
     rows_gram = found.params["W"] @ np.swapaxes(found.params["W"], 1, 2)
     cosine = (rows_gram[:, 0, 1] / rows_gram[:, 0, 0]).ravel()
     axes[2].plot(decay, cosine, "o-", ms=4, color=figures.BLUE, label="classifier rows")
-    for level, text in ((-1 / (k - 1), "simplex ETF"), (0.0, "orthogonal frame")):
+    for level, text, at, side in (
+        (-1 / (k - 1), "simplex ETF", -1, "right"),
+        (0.0, "orthogonal frame", 0, "left"),
+    ):
         axes[2].axhline(level, color=figures.GREY, lw=1, ls="--")
-        axes[2].text(decay[0], level, f" {text}", fontsize=8, va="bottom")
+        axes[2].text(decay[at], level, text, fontsize=8, va="bottom", ha=side)
     axes[2].set_xscale("log")
     figures.threshold(axes[2], place, "")
     figures.decorate(

@@ -72,4 +72,4 @@ def limit_gram(config: ConfigDict) -> np.ndarray | None:
     tree = tree_of(config)
     if config.model.loss != "soft_labels" or tree is None:
         return None
-    return soft_label_limit(tree.distances, free_bias=config.model.lambda_b == 0)
+    return soft_label_limit(tree.distances(), free_bias=config.model.lambda_b == 0)

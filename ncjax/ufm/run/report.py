@@ -56,19 +56,19 @@ class Statement:
         )
 
 
-def at_most(text: str, found: Any, bound: float) -> Statement:
+def at_most(text: str, found: Any, bound: Any) -> Statement:
     """Found <= bound."""
-    return Statement(text, float(found), bound, relation="<=")
+    return Statement(text, float(found), float(bound), relation="<=")
 
 
-def at_least(text: str, found: Any, bound: float) -> Statement:
+def at_least(text: str, found: Any, bound: Any) -> Statement:
     """Found >= bound."""
-    return Statement(text, float(found), bound, relation=">=")
+    return Statement(text, float(found), float(bound), relation=">=")
 
 
-def equal(text: str, found: Any, expected: Any, tolerance: float) -> Statement:
+def equal(text: str, found: Any, expected: Any, tolerance: Any) -> Statement:
     """|found - expected| <= tolerance."""
-    return Statement(text, float(found), float(expected), tolerance)
+    return Statement(text, float(found), float(expected), float(tolerance))
 
 
 @dataclasses.dataclass

@@ -45,7 +45,7 @@ def default() -> ConfigDict:
     config.flow = ConfigDict()
     config.flow.t_max = 1e5  # time at which the flow ends, if it has not stopped
     config.flow.points = 61  # times recorded, log-spaced
-    config.flow.stop_gap = 1e-9  # duality gap at which it stops
+    config.flow.stop_gap = 1e-8  # duality gap at which it stops
     config.flow.scale = 0.1  # of the random start
 
     # Numbers known from elsewhere that must come out; NaN: no statement.
@@ -180,7 +180,7 @@ def class_names(config: ConfigDict) -> list[str]:
     tree = tree_of(config)
     if tree is None:
         return [str(k) for k in range(config.model.num_classes)]
-    return list(tree.classes)
+    return list(tree.class_names)
 
 
 def balanced_tree(config: ConfigDict) -> Hierarchy | None:

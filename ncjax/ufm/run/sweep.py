@@ -13,11 +13,12 @@ from ml_collections import ConfigDict
 
 from ncjax import ufm
 from ncjax.config import ConfigError
+from ncjax.hierarchy.geometry import soft_label_matrix
 from ncjax.ufm.run import figures
 from ncjax.ufm.run.phases import solved_many
 from ncjax.ufm.run.prediction import predict
 from ncjax.ufm.run.report import Report, at_most, equal
-from ncjax.ufm.run.settings import problem_of, tree_of
+from ncjax.ufm.run.settings import balanced_tree, problem_of, tree_of
 
 # What can vary: numbers, which leave the compiled program as it is.
 AXES = ("c", "beta", "alpha", "label_smoothing", "lambda_b", "ratio")
@@ -135,7 +136,8 @@ def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Callable) -> Rep
         )
     ]
     known = None if theory is None else theory[1].reshape(shape)
-    figure = _figure(axes, rank.reshape(shape), nc2.reshape(shape), known)
+    lines = _thresholds(config, axes)
+    figure = _figure(axes, rank.reshape(shape), nc2.reshape(shape), known, lines)
     names = " x ".join(f"{axis.name} ({len(axis.values)})" for axis in axes)
     tree_name = f", tree {config.model.tree}" if config.model.tree else ""
     title = f"Phase diagram of {config.model.loss}{tree_name}: {names}"
@@ -151,16 +153,17 @@ def _predicted(config, points):
             at = ConfigDict(config.to_dict())
             at.model.update(point)
             at.model.c *= c_factor
-            pair.append(predict(at))
-        if pair[0] is None:
-            return None
+            theory = predict(at)
+            if theory is None:
+                return None
+            pair.append(theory)
         found.append(pair[0])
         near.append(len({p.rank for p in pair}) > 1)
     values = np.array([p.objective for p in found])
     return values, np.array([p.rank for p in found]), np.array(near)
 
 
-def _figure(axes, rank, nc2, known) -> Figure:
+def _figure(axes, rank, nc2, known, lines) -> Figure:
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     panels = ((left, rank.astype(float), "Rank of the optimum", "viridis"),)
@@ -171,10 +174,31 @@ def _figure(axes, rank, nc2, known) -> Figure:
             if known is not None and axis is left:
                 axis.plot(axes[0].values, known, color=figures.ORANGE, lw=1)
         else:
-            _map(figure, axis, axes, values, colors, known)
+            _map(figure, axis, axes, values, colors, known if lines is None else None)
+            for line in lines or ():
+                color = "white" if axis is left else "#444444"
+                axis.plot(*(line if axes[0].name == "c" else line[::-1]), color=color)
+            axis.set(xlim=_ends(axes[0]), ylim=_ends(axes[1]))
         axis.set_xscale("log" if axes[0].log else "linear")
         figures.decorate(axis, title, axes[0].name, legend=False)
+        axis.grid(len(axes) == 1)
     return figure
+
+
+def _ends(axis):
+    return axis.values[0], axis.values[-1]
+
+
+def _thresholds(config, axes):
+    """(c, beta) at which levels of a balanced tree merge: K c = lambda_h(Y)."""
+    tree, names = balanced_tree(config), [axis.name for axis in axes]
+    if tree is None or sorted(names) != ["beta", "c"]:
+        return None
+    betas = np.linspace(*_ends(axes[names.index("beta")]), 400)
+    tables = [soft_label_matrix(tree.distances(), beta) for beta in betas]
+    values = np.linalg.eigvalsh(np.array(tables))[:, :-1] / tree.num_classes
+    kept = values[:, np.append(True, np.diff(values[len(betas) // 2]) > 1e-9)]
+    return [(line, betas) for line in kept.T]
 
 
 def _map(figure, axis, axes, values, colors, known):
