@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
@@ -55,7 +56,7 @@ def solve_features(
     return _solve(problem, classifier, tol, max_steps)
 
 
-@jax.jit
+@functools.partial(jax.jit, static_argnums=3)
 def _solve(problem, classifier, tol, max_steps):
     rows = (problem.num_rows, problem.feature_dim)
     constant = problem.lambda_w / 2 * jnp.sum(classifier**2)
