@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from ncjax import config as configs
 from ncjax import plots
+from ncjax.augment import AUGMENTATIONS
 from ncjax.checkpoints import Checkpoints
 from ncjax.data import DataError, Dataset, channel_statistics, select
 from ncjax.evaluate import LAST, Features, make_evaluate
@@ -216,7 +217,9 @@ def build(
         out_shardings=everywhere,
     )
     step = make_train_step(model, loss, optimizer, scores=outputs.scores)
-    run_epoch = make_epoch(step, prepare, config.batch_size, mesh)
+    run_epoch = make_epoch(
+        step, prepare, config.batch_size, mesh, AUGMENTATIONS[config.data.augment]
+    )
 
     def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, "Features"]:
         images, inner = prepare(images), {}
