@@ -15,14 +15,18 @@ logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax logs every file
 class Checkpoints:
     """Numbered checkpoints in a folder; each is there whole or not at all."""
 
-    def __init__(self, folder: Path, keep: int):
-        """Opens `folder`, made with the first checkpoint; the last `keep` stay."""
+    def __init__(self, folder: Path, keep: int, *, read_only: bool = False):
+        """Opens `folder`, made with the first checkpoint; the last `keep` stay.
+
+        With `read_only` nothing there is touched, not even what a run that is still
+        going on has half written.
+        """
         # Orbax's own policies do not satisfy its declared protocol.
         keep_last: Any = ocp.training.preservation_policies.LatestN(keep)
         self._checkpointer = ocp.training.Checkpointer(
             str(folder.absolute()),
             preservation_policy=keep_last,
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not read_only,
         )
 
     @property

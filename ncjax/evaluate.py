@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ncjax import collapse
@@ -80,6 +80,7 @@ def make_evaluate(
             that of the collapse of superclasses.
         geometry: Gram matrix of the centred class means that theory predicts [K, K].
         buffer: keep the training features on the devices, for one forward pass in all.
+            On a CPU the memory for them is held from one call to the next.
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
     """
@@ -114,29 +115,30 @@ def make_evaluate(
             rows,
         )
 
-    def second_look(batch: _Batch, moments, directions, levels):
+    def second_look(batch: _Batch, frames, levels):
         """Sums over a batch that need the final class means, and its total weight."""
-        total = batch.weights.sum()
         values, within = {}, {}
-        for layer, features in batch.features.items():
-            nearest = collapse.nearest_mean(features, moments[layer])
+        around = {
+            layer: collapse.deviations(features, batch.labels, frames[layer])
+            for layer, features in batch.features.items()
+        }
+        for layer, projected in around.items():
+            nearest = collapse.nearest_class(projected, batch.labels, frames[layer])
             values[f"{layer}/nc4"] = batch.decisions != nearest
             values[f"{layer}/ncc_accuracy"] = nearest == batch.labels
-            variance = collapse.directional_variance(
-                features,
-                batch.labels,
-                moments[layer],
-                directions[layer],
-                batch.weights,
+            within[f"{layer}/within"] = jnp.matmul(
+                batch.weights, projected**2, precision="highest"
             )
-            # Nothing but padding: 0 examples have no mean.
-            within[f"{layer}/within"] = jnp.where(total > 0, total * variance, 0)
+        points = collapse.coordinates(around[LAST], batch.labels, frames[LAST])
         for level in levels:
-            nearest = collapse.nearest_mean(batch.features[LAST], level.moments)
-            decided = level.groups[batch.decisions]
-            values[f"{level.name}/nc4"] = decided != nearest
+            nearest = collapse.nearest_row(points, level.means, level.present)
+            values[f"{level.name}/nc4"] = level.groups[batch.decisions] != nearest
+            along = jnp.matmul(around[LAST], level.directions.T, precision="highest")
+            within[f"{level.name}/within"] = jnp.matmul(
+                batch.weights, along**2, precision="highest"
+            )
         sums = {name: jnp.sum(v * batch.weights) for name, v in values.items()}
-        return batch.sums | sums | within, total
+        return batch.sums | sums | within, batch.weights.sum()
 
     def all_means(scanned):
         """Means over all batches of all devices, from the sums of `second_look`."""
@@ -144,7 +146,7 @@ def make_evaluate(
         sums, total = jax.lax.psum(looked, _AXIS)
         return jax.tree.map(lambda x: x / total, sums)
 
-    def evaluate(variables, train, test):
+    def evaluate(variables, train, test, room):
         _, widths = jax.eval_shape(forward, variables, train[0][:1])
         empty = {
             layer: ClassMoments.empty(
@@ -155,40 +157,48 @@ def make_evaluate(
             for layer, features in widths.items()
         }
 
-        def accumulate(moments, b):
+        def accumulate(carry, b):
+            i, moments, room = carry
             moments = {
                 layer: m.update(b.features[layer], b.labels, b.weights)
                 for layer, m in moments.items()
             }
-            return moments, b if buffer else None
+            room = {
+                layer: jax.lax.dynamic_update_index_in_dim(x, b.features[layer], i, 0)
+                for layer, x in room.items()
+            }
+            rest = b._replace(features={})
+            return (i + 1, moments, room), rest if buffer else None
 
-        local, kept = sweep(variables, train, brief, empty, accumulate)
+        start = (0, empty, room)
+        carry, kept = sweep(variables, train, brief, start, accumulate)
+        _, local, room = carry
         moments = {layer: m.all_reduce(_AXIS) for layer, m in local.items()}
-        directions = {
-            layer: collapse.between_basis(m)[1] for layer, m in moments.items()
-        }
-        levels = collapse.superclass_levels(moments[LAST], tree) if tree else []
-        parts = [directions[LAST], *(level.basis[1] for level in levels)]
-        directions[LAST] = jnp.concatenate(parts)
-        ends = np.cumsum([len(part) for part in parts])
+        frames = {layer: collapse.frame(m) for layer, m in moments.items()}
+        levels = []
+        if tree is not None:
+            levels = collapse.superclass_levels(moments[LAST], tree, frames[LAST])
 
         def visit(_, b):
-            return None, second_look(b, moments, directions, levels)
+            return None, second_look(b, frames, levels)
 
-        again = jax.lax.scan(visit, None, kept) if buffer else None
-        on_train = all_means(again or sweep(variables, train, brief, None, visit))
+        if buffer:
+            again = jax.lax.scan(visit, None, kept._replace(features=room))
+        else:
+            again = sweep(variables, train, brief, None, visit)
+        on_train = all_means(again)
         on_test = all_means(sweep(variables, test, mistakes, None, visit))
+        weights, bias = classifier(variables["params"])
         found = {}
         for layer, m in moments.items():
             last = layer == LAST
-            head = classifier(variables["params"]) if last else ()
-            split = ends[:-1] if last else ()
-            within, *of_levels = jnp.split(on_train[f"{layer}/within"], split)
-            beyond = on_test[f"{layer}/within"][: len(within)]
+            head = (weights, bias) if last else ()
+            within = on_train[f"{layer}/within"]
+            beyond = on_test[f"{layer}/within"]
             metrics = collapse.measure(m, *head, directional=within)
             metrics["nc4"] = on_train[f"{layer}/nc4"]
             if last and tree is not None:
-                found |= _of_tree(tree, levels, m, of_levels, head[0], on_train)
+                found |= _of_tree(tree, levels, m, weights, on_train)
             if last and geometry is not None:
                 target = jnp.asarray(geometry, jnp.float32)
                 metrics["gram_to_theory"] = collapse.gram_distance(m, target)
@@ -206,21 +216,59 @@ def make_evaluate(
             ranked = {k: v for k, v in means.items() if "/" not in k and k != "loss"}
             for name, value in mistakes.summary(ranked).items():
                 found[f"{split}/{name}"] = value
-        return found
+        return found, room
 
-    # No gradient passes through this shard_map, and everything returned is replicated
-    # by construction, so the replication check is not needed.
-    return jax.jit(
-        jax.shard_map(evaluate, mesh=mesh, in_specs=P(), out_specs=P(), check_vma=False)
+    # No gradient passes through this shard_map, and the metrics are replicated by
+    # construction, so the replication check is not needed.
+    compiled = jax.jit(
+        jax.shard_map(
+            evaluate,
+            mesh=mesh,
+            in_specs=(P(), P(), P(), P(_AXIS)),
+            out_specs=(P(), P(_AXIS)),
+            check_vma=False,
+        ),
+        donate_argnums=3,
     )
 
+    def make_room(variables, images) -> Features:
+        """Memory for the features of all batches [batches, local_size, d]."""
+        _, layers = jax.eval_shape(forward, variables, images[:1])
+        batches = devices * -(-len(images) // (devices * local_size))
+        return {
+            layer: jnp.zeros(
+                (batches, local_size, x.shape[1]),
+                x.dtype,
+                device=NamedSharding(mesh, P(_AXIS)),
+            )
+            for layer, x in layers.items()
+        }
 
-def _of_tree(tree: Hierarchy, levels, moments, directional, classifier, on_train):
+    held: dict[tuple[int, ...], Features] = {}
+
+    def measured(variables, train, test):
+        images, _ = train
+        room = held.pop(images.shape, None)
+        if room is None:
+            room = make_room(variables, images) if buffer else {}
+        found, room = compiled(variables, train, test, room)
+        # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all
+        # the rest of the measurement; an accelerator has a pool.
+        if mesh.devices.flat[0].platform == "cpu":
+            held.clear()
+            held[images.shape] = room
+        return found
+
+    return measured
+
+
+def _of_tree(tree: Hierarchy, levels, moments, classifier, on_train):
     """Metrics of the last layer that a class tree allows."""
     found = collapse.tree_metrics(moments, tree)
     named = {"nc/gram_to_tree": found.pop("gram")}
     named |= {f"tree/{name}": value for name, value in found.items()}
-    for level, variance in zip(levels, directional, strict=True):
+    for level in levels:
+        variance = on_train[f"{level.name}/within"]
         metrics = collapse.level_metrics(level, moments, variance, classifier)
         metrics["nc4"] = on_train[f"{level.name}/nc4"]
         named |= {f"tree/{level.name}/{k}": v for k, v in metrics.items()}

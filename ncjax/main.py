@@ -6,7 +6,9 @@ import hashlib
 import json
 import re
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -71,13 +73,41 @@ def parse(argv: list[str]) -> tuple[ConfigDict, str, str]:
     Raises:
         UsageError: for an unknown flag, field or file, or a value of the wrong type.
     """
+    config, name, values = parse_flags(argv, fallback="digits.py", fields=_fields)
+    if "experiment" in config:
+        raise UsageError(
+            f"The config {name!r} describes an unconstrained-features model, not the "
+            "training of a network. Run it with python -m ncjax.ufm."
+        )
+    return config, name, values["workdir"]
+
+
+def parse_flags(
+    argv: list[str],
+    *,
+    fallback: str,
+    fields: Callable[[], ConfigDict],
+    texts: Mapping[str, str] = MappingProxyType({"workdir": "folder of the run"}),
+) -> tuple[ConfigDict, str, dict[str, str]]:
+    """Command line -> configuration, name of its file, the other flags ("" if not set).
+
+    Args:
+        argv: the program and its arguments.
+        fallback: config file if none is given.
+        fields: gives all fields, for messages about unknown ones.
+        texts: the other flags, strings, with what they mean.
+
+    Raises:
+        UsageError: for an unknown flag, field or file, or a value of the wrong type.
+    """
     given = [_locate(argument) for argument in argv]
     values = flags.FlagValues()
-    flags.DEFINE_string("workdir", "", "folder of the run", flag_values=values)
+    for flag, text in texts.items():
+        flags.DEFINE_string(flag, "", text, flag_values=values)
     try:
         config_flags.DEFINE_config_file(
             "config",
-            str(find_config("digits.py")),
+            str(find_config(fallback)),
             "config file",
             flag_values=values,
             sys_argv=given,
@@ -85,13 +115,13 @@ def parse(argv: list[str]) -> tuple[ConfigDict, str, str]:
         left = values(given)
         config = values.config
     except (AttributeError, KeyError) as error:
-        raise UsageError(_unknown_field(given)) from error
+        raise UsageError(_unknown_field(given, fields())) from error
     except (flags.Error, TypeError, ValueError) as error:
         raise UsageError(_explain(error)) from error
     if len(left) > 1:
         raise UsageError(f"Unexpected argument {left[1]!r}; options start with --.")
     path = config_flags.get_config_filename(values["config"]).partition(":")[0]
-    return config, Path(path).stem, values.workdir
+    return config, Path(path).stem, {flag: values[flag].value for flag in texts}
 
 
 def find_config(name: str) -> Path:
@@ -114,9 +144,13 @@ def find_config(name: str) -> Path:
     )
 
 
-def shipped_configs() -> list[Path]:
-    """The config files that come with ncjax, by name."""
-    return sorted(p for folder in _shipped() for p in folder.glob("[!_]*.py"))
+def shipped_configs(prefix: str = "") -> list[Path]:
+    """The config files that come with ncjax, by name.
+
+    Those of `ncjax.ufm` begin with "ufm_"; without that prefix, those of training.
+    """
+    found = sorted(p for folder in _shipped() for p in folder.glob("[!_]*.py"))
+    return [p for p in found if p.name.startswith("ufm_") == (prefix == "ufm_")]
 
 
 def _shipped() -> list[Path]:
@@ -134,15 +168,19 @@ def _locate(argument: str) -> str:
     return f"{flag}{find_config(name)}{preset or ''}"
 
 
-def _unknown_field(argv: list[str]) -> str:
-    """Names the first override whose field does not exist, and those that do."""
+def _fields() -> ConfigDict:
     from ncjax.config import default
 
+    return default()
+
+
+def _unknown_field(argv: list[str], fields: ConfigDict) -> str:
+    """Names the first override whose field does not exist, and those that do."""
     for argument in argv:
         name = argument.partition("=")[0].lstrip("-")
         if not name.startswith("config."):
             continue
-        node = default().to_dict()
+        node = fields.to_dict()
         for part in name.split(".")[1:]:
             if not isinstance(node, dict) or part not in node:
                 allowed = sorted(node) if isinstance(node, dict) else ["no fields"]

@@ -166,55 +166,75 @@ class ClassMoments:
                 f"features have shape {features.shape}; these moments take "
                 f"[n, {self.feature_dim}]."
             )
-        if weights is None:
-            weights = jnp.ones(labels.shape, self.count.dtype)
         batch = features, labels, weights
         full = len(features) // _ROWS * _ROWS
         if full <= _ROWS:
-            return self.merge(self._of_batch(*batch))
-        blocks = [x[:full].reshape(-1, _ROWS, *x.shape[1:]) for x in batch]
+            return self._take(*batch)
+        blocks = jax.tree.map(
+            lambda x: x[:full].reshape(-1, _ROWS, *x.shape[1:]), batch
+        )
         state, _ = jax.lax.scan(
-            lambda state, block: (state.merge(state._of_batch(*block)), None),
-            self,
-            blocks,
+            lambda state, block: (state._take(*block), None), self, blocks
         )
         if full < len(features):
-            state = state.merge(state._of_batch(*(x[full:] for x in batch)))
+            state = state._take(*jax.tree.map(lambda x: x[full:], batch))
         return state
 
-    def _of_batch(self, features, labels, weights) -> ClassMoments:
-        """Moments of one batch, about this state's pivots where it has them."""
+    def _take(self, features, labels, weights) -> ClassMoments:
+        """Moments with one more batch, which is to fit the cache.
+
+        Squares are taken not about the mean of the batch but about
+        mean_B - sqrt(n_A / (n_A + n_B)) delta, which gives S_B and the correction of
+        `merge` in one product, with no K x d x d one.
+        """
         num_classes, dtype = self.num_classes, self.count.dtype
         n = features.shape[0]
         resolution = jnp.asarray(jnp.finfo(features.dtype).eps, dtype)
         features = features.astype(dtype)
         inside = (labels >= 0) & (labels < num_classes)
-        weights = jnp.where(inside, weights, 0).astype(dtype)
         labels = jnp.where(inside, labels, 0)
+        mass = jnp.where(inside, 1 if weights is None else weights, 0).astype(dtype)
 
-        rows = jnp.where(weights > 0, jnp.arange(n), n)
+        rows = jnp.where(mass > 0, jnp.arange(n), n)
         first = jax.ops.segment_min(rows, labels, num_classes)
         new = features[jnp.clip(first, 0, n - 1)]
         new = jnp.where((first < n)[:, None], new, 0)
-        pivot = jnp.where(self.count[:, None] > 0, self.pivot, new)
+        seen = self.count > 0
+        pivot = jnp.where(seen[:, None], self.pivot, new)
 
-        count = class_sum(weights, labels, num_classes)
+        added = class_sum(mass, labels, num_classes)
+        count = self.count + added
         residual = features - pivot[labels]
-        offset = class_sum(residual, labels, num_classes, weights)
-        offset = offset / jnp.where(count > 0, count, 1)[:, None]
-        residual = residual - offset[labels]
-        weighted = weights[:, None] * residual
-        spread = class_sum(jnp.sum(weighted * residual, axis=1), labels, num_classes)
-        if self.scatter is None:
-            scatter = None
-        elif self.scatter.ndim == 2:
-            scatter = _dot(weighted.T, residual)
-        else:
-            one_hot = jax.nn.one_hot(labels, num_classes, dtype=dtype)
-            scatter = jnp.einsum(
-                "nk,ni,nj->kij", one_hot, weighted, residual, precision="highest"
-            )
-        return ClassMoments(count, pivot, offset, spread, scatter, resolution)
+        mean = class_sum(residual, labels, num_classes, mass)
+        mean = mean / jnp.where(added > 0, added, 1)[:, None]
+        both = seen & (added > 0)
+        delta = jnp.where(both[:, None], mean - self.offset, 0)
+        gain = (added / jnp.where(both, count, 1))[:, None]
+        share = jnp.where(both, self.count / jnp.where(both, count, 1), 1)
+        centre = mean - jnp.sqrt(share)[:, None] * delta
+        residual = residual - centre[labels]
+        spread = class_sum(mass * jnp.sum(residual**2, 1), labels, num_classes)
+        scatter = self.scatter
+        if scatter is not None:
+            # Without weights, one array fewer has to be made.
+            left = mass[:, None] * residual
+            if weights is None:
+                left = residual = jnp.where(inside[:, None], residual, 0)
+            if scatter.ndim == 2:
+                scatter = scatter + _dot(left.T, residual)
+            else:
+                one_hot = jax.nn.one_hot(labels, num_classes, dtype=dtype)
+                scatter = scatter + jnp.einsum(
+                    "nk,ni,nj->kij", one_hot, left, residual, precision="highest"
+                )
+        return ClassMoments(
+            count=count,
+            pivot=pivot,
+            offset=jnp.where(seen[:, None], self.offset + gain * delta, mean),
+            spread=self.spread + spread,
+            scatter=scatter,
+            resolution=jnp.maximum(self.resolution, resolution),
+        )
 
     def merge(self, other: ClassMoments) -> ClassMoments:
         """Moments of both sets of features together; exact, associative, commutative.
@@ -336,10 +356,10 @@ def class_sum(
 ) -> Float[Array, "K ..."]:
     """Weighted sum of the rows of each class; labels must be in 0..K-1."""
     if values.ndim == 2 and num_classes <= _ONE_HOT_CLASSES:
-        one_hot = jax.nn.one_hot(labels, num_classes, dtype=values.dtype)
-        if weights is not None:  # n K products instead of n d
-            one_hot = weights[:, None] * one_hot
-        return _dot(one_hot.T, values)
+        one_hot = labels == jnp.arange(num_classes)[:, None]
+        # Weights go into this [K, n], not into the wider values.
+        one_hot = jnp.where(one_hot, 1 if weights is None else weights, 0)
+        return _dot(one_hot.astype(values.dtype), values)
     if weights is not None:
         values = values * weights.reshape(-1, *[1] * (values.ndim - 1))
     return jax.ops.segment_sum(values, labels, num_classes)

@@ -164,11 +164,16 @@ class Experiment:
         epoch: (state, number) -> state, {"loss": [steps], "error": [steps]}; the given
             state is donated.
         evaluate: state -> metrics over the whole training and test sets.
+        features: (state, images [n, h, w, c]) -> features [n, d] that the classifier
+            sees, in evaluation mode.
+        classifier: state -> W [K, d], b [K].
     """
 
     init: Callable[[], TrainState]
     epoch: Callable[[TrainState, int], tuple[TrainState, dict[str, jax.Array]]]
     evaluate: Callable[[TrainState], dict[str, jax.Array]]
+    features: Callable[[TrainState, jax.Array], jax.Array]
+    classifier: Callable[[TrainState], tuple[jax.Array, jax.Array]]
 
 
 def build(
@@ -275,6 +280,8 @@ def build(
             state, jax.random.fold_in(key, number), *train_set
         ),
         evaluate=lambda state: evaluate(_variables(state), train_set, test_set),
+        features=jax.jit(lambda state, x: forward(_variables(state), x)[1][LAST]),
+        classifier=lambda state: head(state.params),
     )
 
 

@@ -80,13 +80,35 @@ class Workdir:
             file.write(_dump(row))
         assert self._board is not None, "call resume first"
         for name, value in row.items():
-            if name != "epoch":
+            if name != "epoch" and math.isfinite(value):
                 self._board.add_scalar(name, value, int(row["epoch"]))
 
     def close(self) -> None:
         """Flushes TensorBoard."""
         if self._board is not None:
             self._board.close()
+
+
+def claim(path: Path, mark: str) -> None:
+    """Makes a folder of results; an old one is known by the file `mark` in it.
+
+    Raises:
+        WorkdirError: if it cannot be written, or holds something else.
+    """
+    try:
+        if path.exists() and any(path.iterdir()) and not (path / mark).exists():
+            raise WorkdirError(
+                f"The workdir {path} is not empty and holds no {mark}. "
+                "Choose another with --workdir."
+            )
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise WorkdirError(
+            f"The workdir {path} cannot be written: {error.strerror}. "
+            "Choose another with --workdir."
+        ) from error
 
 
 def write_atomically(path: Path, text: str) -> None:

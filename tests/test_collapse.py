@@ -382,6 +382,39 @@ def test_nc1_survives_float32(std):
     np.testing.assert_allclose(got, exact, rtol=1e-5)
 
 
+@pytest.mark.parametrize("between", ["classes", "samples"])
+@pytest.mark.parametrize("smallest", [1.0, 1e-3, 1e-5, 1e-9])
+def test_nc1_of_more_classes_than_dimensions(smallest, between):
+    """One direction of the means ever weaker: solved, and dropped at the same point."""
+    rng = np.random.default_rng(0)
+    means, labels = rng.normal(size=(80, 16)), np.arange(1000) % 75  # 5 of them empty
+    means[:, 0] *= smallest
+    features = means[labels] + 1e-2 * rng.normal(size=(1000, 16))
+    with jax.enable_x64(True):
+        moments = moments_of(features, labels, 80)
+        basis = compiled.between_basis(moments, between=between)
+        for option in (True, False):
+            options = {"between": between, "divide_by_classes": option}
+            want = collapse.nc1(moments, basis=basis, **options)
+            got = compiled.nc1(moments, **options)
+            np.testing.assert_allclose(got, want, rtol=1e-9)
+    features = features.astype(np.float32)
+    with jax.enable_x64(True):
+        exact = compiled.nc1(moments_of(features.astype(np.float64), labels, 80))
+    moments = moments_of(features, labels, 80)
+    np.testing.assert_allclose(compiled.nc1(moments), exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize("present", [16, 17])
+def test_nc1_of_more_classes_of_which_few_are_there(present):
+    rng = np.random.default_rng(0)
+    means, labels = rng.normal(size=(40, 16)), np.arange(680) % present
+    features = (means[labels] + 1e-2 * rng.normal(size=(680, 16))).astype(np.float32)
+    few, many = (moments_of(features, labels, k) for k in (present, 40))
+    want = collapse.nc1(few, basis=compiled.between_basis(few))
+    np.testing.assert_allclose(compiled.nc1(many), want, rtol=1e-4)
+
+
 def test_directional_variance_masks_and_blocks(x64, monkeypatch):
     features, labels, _, _ = clusters()
     moments = moments_of(features, labels)

@@ -63,6 +63,38 @@ def test_common_part_does_not_flip_decisions():
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("k", [5, 40])  # fewer and more classes than dimensions
+def test_frame_gives_nearest_means_and_directional_variance(k):
+    """A common part of 1e3, deviations 1e-2 or 1: float32 against loops in float64."""
+    for std in (1e-2, 1.0):
+        features, labels, _, _ = clusters(k, 9, 30, std, offset=1e3)
+        features = features.astype(np.float32)
+        moments = moments_of(features, labels)
+        arrays = jnp.asarray(features), jnp.asarray(labels)
+        frame = compiled.frame(moments)
+        around = collapse.deviations(*arrays, frame)
+        got = collapse.nearest_class(around, arrays[1], frame)
+        np.testing.assert_array_equal(got, nearest_loop(features, labels))
+        np.testing.assert_allclose(
+            jnp.mean(around**2, axis=0),
+            compiled.directional_variance(*arrays, moments, frame.directions),
+            rtol=1e-5,
+        )
+
+
+def test_frame_of_classes_without_samples():
+    """Features of a class that the means do not know: the others decide as before."""
+    features, labels, _, _ = clusters(6, 9, 20, 1.0, offset=100.0)
+    features = features.astype(np.float32)
+    some = labels != 2
+    moments = moments_of(features[some], labels[some], 6)
+    frame = compiled.frame(moments)
+    arrays = jnp.asarray(features), jnp.asarray(labels)
+    got = collapse.nearest_class(collapse.deviations(*arrays, frame), arrays[1], frame)
+    np.testing.assert_array_equal(got, compiled.nearest_mean(arrays[0], moments))
+    assert not (got == 2).any()
+
+
 def test_nc4_is_about_the_decision_not_the_label():
     """All samples misplaced by network and means alike: NC4 0, accuracy 0."""
     means = jnp.asarray(simplex(3, 4), jnp.float32)

@@ -127,7 +127,7 @@ def test_perfect_superclasses():
     means = np.array([[1.0, 0], [1, 0], [-1, 0], [-1, 0]])
     tree = Hierarchy(["root", "x", "y", *"abcd"], [-1, 0, 0, 1, 1, 2, 2])
     moments = moments_of_means(means)
-    (level,) = collapse.superclass_levels(moments, tree)
+    (level,) = collapse.superclass_levels(moments, tree, collapse.frame(moments))
     assert level.name == "level1"
     assert isinstance(level.moments, ClassMoments)
     within = jnp.zeros(len(level.basis[0]))

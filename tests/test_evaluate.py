@@ -7,7 +7,9 @@ import pytest
 from jax.sharding import AxisType, Mesh
 
 from ncjax.evaluate import LAST, make_evaluate
+from ncjax.hierarchy import Hierarchy
 from ncjax.losses import cross_entropy
+from ncjax.mistakes import Mistakes
 
 K, D, INPUTS = 4, 6, 5
 
@@ -105,6 +107,16 @@ def test_matches_two_pass_float64(std, devices, batch, buffer):
     assert ("nc/vci" in found) == (not buffer)
 
 
+def test_memory_held_between_calls_changes_nothing():
+    evaluate = evaluator(8, batch_size=50)
+    small, large = dataset(61, 0.3, 2), dataset(203, 0.3, 1)
+    first = evaluate(network(), large, small)
+    evaluate(network(1), large, small)
+    evaluate(network(), small, large)  # a training set of another size
+    again = evaluate(network(), large, small)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+
+
 def test_nc4_uses_the_bias():
     train = dataset(200, 0.3, 1)
     variables = network()
@@ -116,3 +128,46 @@ def test_nc4_uses_the_bias():
     nearest_is_0 = 1 - biased
     assert 0 < nearest_is_0 < 0.6
     assert biased != plain
+
+
+@pytest.mark.parametrize(("devices", "buffer"), [(1, True), (8, False)])
+def test_superclasses_are_those_of_pooled_labels(devices, buffer):
+    tree = Hierarchy(["root", "x", *"abcd"], [-1, 0, 1, 1, 0, 0])
+    groups = tree.superclasses(1)[0]
+    variables, train, test = network(), dataset(203, 0.3, 1), dataset(61, 0.3, 2)
+    geometry = np.eye(K) - 1 / K
+    found = evaluator(
+        devices,
+        batch_size=40,
+        buffer=buffer,
+        mistakes=Mistakes(tree, crm=True),
+        geometry=geometry,
+    )(variables, train, test)
+    logits, layers = forward(variables, jnp.asarray(train[0]))
+    features = np.asarray(layers[LAST], np.float64)
+    labels = groups[train[1]]
+    means = np.stack([features[labels == g].mean(0) for g in range(3)])
+    centred = means - means.mean(0)
+    within = np.cov((features - means[labels]).T, bias=True)
+    between = centred.T @ centred / 3
+    want = np.trace(within @ np.linalg.pinv(between, rcond=1e-9)) / 3
+    np.testing.assert_allclose(found["tree/level1/nc1"], want, rtol=1e-4)
+    nearest = ((features[:, None] - means) ** 2).sum(2).argmin(1)
+    decided = groups[np.asarray(logits).argmax(1)]
+    np.testing.assert_allclose(
+        found["tree/level1/nc4"], np.mean(nearest != decided), atol=1e-6
+    )
+    gram = centred @ centred.T
+    simplex = (np.eye(3) - 1 / 3) / np.sqrt(2)
+    want = np.linalg.norm(gram / np.linalg.norm(gram) - simplex)
+    np.testing.assert_allclose(found["tree/level1/nc2"], want, rtol=1e-4)
+    np.testing.assert_allclose(found["nc/gram_to_theory"], found["nc/nc2"], rtol=1e-4)
+    # Mistakes on the test set, and the two that are kept for the training set.
+    logits = np.asarray(forward(variables, jnp.asarray(test[0]))[0])
+    wrong = logits.argmax(1) != test[1]
+    heights = tree.lca_heights()[test[1], logits.argmax(1)]
+    np.testing.assert_allclose(
+        found["test/mistake_severity"], heights[wrong].mean(), rtol=1e-5
+    )
+    assert {"test/crm_error", "test/ece", "train/mistake_severity"} <= set(found)
+    assert "train/ece" not in found

@@ -1,5 +1,6 @@
 """Moments against float64 two-pass NumPy: exact under any split, order and merge."""
 
+import functools
 import itertools
 
 import jax
@@ -18,6 +19,7 @@ class_moments = jax.jit(
     library.class_moments, static_argnums=2, static_argnames="scatter"
 )
 merge = jax.jit(ClassMoments.merge)
+update = jax.jit(ClassMoments.update)
 
 
 def clusters(n=400, k=5, d=16, std=1e-2, seed=0, offset=0.0):
@@ -102,6 +104,14 @@ def test_long_batches_are_taken_in_blocks(n):
     assert_matches(moments, features, labels, 5, weights)
 
 
+def merge_at_random(parts, rng):
+    """Merges two, in any order, until one is left."""
+    while len(parts) > 1:
+        a, b = sorted(rng.choice(len(parts), 2, replace=False))
+        parts.append(merge(parts.pop(b), parts.pop(a)))
+    return parts[0]
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     cuts=st.lists(st.integers(0, 400), max_size=6),
@@ -121,14 +131,49 @@ def test_any_split_order_and_merge_tree(cuts, seed, std):
         )
         for a, b in itertools.pairwise(edges)
     ]
-    while len(parts) > 1:  # merge two at random until one is left
-        a, b = sorted(rng.choice(len(parts), 2, replace=False))
-        parts.append(merge(parts.pop(b), parts.pop(a)))
-    assert_matches(parts[0], features, labels, 5)
+    total = merge_at_random(parts, rng)
+    assert_matches(total, features, labels, 5)
     _, means, scatter, _ = two_pass(features, labels, 5)
     want = nc1_of(means, scatter.sum(0) / len(labels))
-    got = nc1_of(parts[0].means, parts[0].within_cov)
+    got = nc1_of(total.means, total.within_cov)
     assert got == pytest.approx(want, rel=1e-5)
+
+
+@functools.lru_cache(maxsize=2)
+def full_size(k, exponent):
+    """50,000 features around k means, their labels, and NC1 in float64."""
+    features, labels = clusters(50_000, k, 512, 10.0**exponent)
+    _, means, scatter, _ = two_pass(features, labels, k)
+    return features, labels, nc1_of(means, scatter.sum(0) / len(labels))
+
+
+@pytest.mark.slow
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    k=st.sampled_from([10, 100]),
+    exponent=st.integers(-6, -1),
+    cuts=st.lists(st.integers(0, 50_000), max_size=20),
+    states=st.integers(1, 6),
+    seed=st.integers(0, 2**31),
+)
+def test_nc1_of_50000_features_any_split_order_and_merge_tree(
+    k, exponent, cuts, states, seed
+):
+    """Batches between cuts, of at most 5000; each updates any one of several states."""
+    features, labels, want = full_size(k, exponent)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(labels))
+    features, labels = features[order], labels[order]
+    parts = [ClassMoments.empty(k, 512) for _ in range(states)]
+    edges = sorted({*cuts, *range(0, 50_001, 5000)})
+    for a, b in itertools.pairwise(edges):
+        rows = np.minimum(np.arange(a, a + 5000), b - 1)  # one compilation for all
+        mask = (np.arange(5000) < b - a).astype(np.float32)
+        i = rng.integers(states)
+        parts[i] = update(parts[i], features[rows], labels[rows], mask)
+    total = merge_at_random(parts, rng)
+    np.testing.assert_array_equal(total.count, np.bincount(labels, minlength=k))
+    assert nc1_of(total.means, total.within_cov) == pytest.approx(want, rel=1e-5)
 
 
 @pytest.mark.slow

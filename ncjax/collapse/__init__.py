@@ -5,7 +5,7 @@
 
 from ncjax.collapse.alignment import misalignment, principal_angles, shape_residual
 from ncjax.collapse.conventions import PRESETS, Convention, get_convention
-from ncjax.collapse.decisions import nc4, ncc_accuracy, nearest_mean
+from ncjax.collapse.decisions import nc4, ncc_accuracy, nearest_mean, nearest_row
 from ncjax.collapse.decomposition import (
     MSEDecomposition,
     mse_decomposition,
@@ -17,6 +17,13 @@ from ncjax.collapse.duality import (
     nc3_cosine,
     nc3_papyan,
     uniform_duality,
+)
+from ncjax.collapse.frame import (
+    Frame,
+    coordinates,
+    deviations,
+    frame,
+    nearest_class,
 )
 from ncjax.collapse.geometry import (
     angle_statistics,
@@ -58,6 +65,7 @@ __all__ = [
     "METRICS",
     "PRESETS",
     "Convention",
+    "Frame",
     "MSEDecomposition",
     "angle_statistics",
     "between_basis",
@@ -66,11 +74,14 @@ __all__ = [
     "cdnv_matrix",
     "center_features",
     "centred_means",
+    "coordinates",
     "cophenetic_correlation",
     "cosines_by_height",
+    "deviations",
     "directional_variance",
     "equiangularity",
     "equinorm",
+    "frame",
     "get_convention",
     "global_mean",
     "gram_distance",
@@ -92,7 +103,9 @@ __all__ = [
     "nc4",
     "nc5",
     "ncc_accuracy",
+    "nearest_class",
     "nearest_mean",
+    "nearest_row",
     "neco",
     "numerical_rank",
     "present_classes",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ncjax.collapse.means import center_features, centred_means, present_classes
 from ncjax.moments import ClassMoments
@@ -25,20 +25,24 @@ def nearest_mean(
         features: [n, d], of any set.
         moments: of the TRAINING features; any scatter.
     """
-    means = centred_means(moments)
-    offset = jnp.where(
-        present_classes(moments), 0.5 * jnp.sum(means**2, axis=1), jnp.inf
-    )
     features = center_features(features, moments)
+    return nearest_row(features, centred_means(moments), present_classes(moments))
 
-    def decide(feature):
-        product = jnp.matmul(means, feature, precision=jax.lax.Precision.HIGHEST)
+
+def nearest_row(
+    points: Float[Array, "n d"], rows: Float[Array, "K d"], present: Bool[Array, "K"]
+) -> Int[Array, "n"]:
+    """Index of the nearest of the present rows; the first wins ties [n]."""
+    offset = jnp.where(present, 0.5 * jnp.sum(rows**2, axis=1), jnp.inf)
+
+    def decide(point):
+        product = jnp.matmul(rows, point, precision=jax.lax.Precision.HIGHEST)
         return jnp.argmax(product - offset)
 
-    block = max(1, _DISTANCES // means.shape[0])
-    if features.shape[0] <= block:
-        return jax.vmap(decide)(features)
-    return jax.lax.map(decide, features, batch_size=block)
+    block = max(1, _DISTANCES // rows.shape[0])
+    if points.shape[0] <= block:
+        return jax.vmap(decide)(points)
+    return jax.lax.map(decide, points, batch_size=block)
 
 
 def nc4(

@@ -20,7 +20,7 @@ Weighting = Literal["classes", "samples"]
 Rows = ClassMoments | Float[Array, "K d"]
 
 # Singular values under this fraction of the largest are rounding, not structure.
-_DROP = 1e-6
+DROP = 1e-6
 
 
 def present_classes(moments: ClassMoments) -> Bool[Array, "K"]:
@@ -131,17 +131,27 @@ def between_basis(
         s [r], in the unit of the features, largest first, and V [r, d], orthonormal
         rows.
     """
-    centred = centred_means(moments, global_mean=global_mean)
-    present = present_classes(moments)
-    number = jnp.sum(present)
-    if between != "classes":
-        share = class_weights(moments, between) * number.astype(centred.dtype)
-        centred = jnp.sqrt(share)[:, None] * centred
-    values, directions = right_singular(centred)
+    rows = between_rows(moments, global_mean=global_mean, between=between)
+    number = jnp.sum(present_classes(moments))
+    values, directions = right_singular(rows)
     rank = min(moments.num_classes - 1, moments.feature_dim)
     values, directions = values[:rank], directions[:rank]
-    kept = (jnp.arange(rank) < number - 1) & (values > _DROP * values[0])
+    kept = (jnp.arange(rank) < number - 1) & (values > DROP * values[0])
     return jnp.where(kept, values, 0), directions
+
+
+def between_rows(
+    moments: ClassMoments,
+    *,
+    global_mean: Weighting = "classes",
+    between: Weighting = "classes",
+) -> Float[Array, "K d"]:
+    """Rows B with Sigma_B = B'B / K for the K present classes; see `between_basis`."""
+    centred = centred_means(moments, global_mean=global_mean)
+    if between == "classes":
+        return centred
+    number = jnp.sum(present_classes(moments)).astype(centred.dtype)
+    return jnp.sqrt(class_weights(moments, between) * number)[:, None] * centred
 
 
 def right_singular(rows: jax.Array) -> tuple[jax.Array, jax.Array]:

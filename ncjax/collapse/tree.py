@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.collapse.duality import nc3
+from ncjax.collapse.frame import Frame
 from ncjax.collapse.geometry import gram_distance, nc2
 from ncjax.collapse.levels import (
     cophenetic_correlation,
@@ -17,7 +18,8 @@ from ncjax.collapse.levels import (
     group_rows,
     group_variance,
 )
-from ncjax.collapse.means import between_basis
+from ncjax.collapse.means import between_basis, present_classes
+from ncjax.collapse.tiles import dot, safe_divide
 from ncjax.collapse.variability import nc1
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
@@ -30,21 +32,43 @@ class Level(NamedTuple):
     groups: jax.Array  # [K] superclass of each class
     moments: ClassMoments  # of the superclasses
     basis: tuple[jax.Array, jax.Array]  # `between_basis` of them
+    directions: jax.Array  # [r', r] those of the basis, in the frame of the classes
+    means: jax.Array  # [G, r] of the superclasses in that frame, centred like it
+    present: jax.Array  # [G] superclasses with samples
 
 
-def superclass_levels(moments: ClassMoments, hierarchy: Hierarchy) -> list[Level]:
+def superclass_levels(
+    moments: ClassMoments, hierarchy: Hierarchy, frame: Frame
+) -> list[Level]:
     """One `Level` for each depth above the classes at which something splits.
+
+    The means of superclasses lie in the span of the class means, so all that a level
+    needs of a feature are its coordinates there.
 
     Args:
         moments: of K classes.
         hierarchy: tree over them.
+        frame: of the moments.
     """
     levels = []
     for depth in hierarchy.levels[:-1]:
         groups, names = hierarchy.superclasses(depth)
         groups = jnp.asarray(groups)
         grouped = group_moments(moments, groups, len(names))
-        levels.append(Level(f"level{depth}", groups, grouped, between_basis(grouped)))
+        basis = between_basis(grouped)
+        member = (groups == jnp.arange(len(names))[:, None]) * moments.count
+        share = safe_divide(member, grouped.count[:, None])
+        levels.append(
+            Level(
+                f"level{depth}",
+                groups,
+                grouped,
+                basis,
+                directions=dot(basis[1], frame.directions.T),
+                means=dot(share, frame.means),
+                present=present_classes(grouped),
+            )
+        )
     return levels
 
 

@@ -16,6 +16,7 @@ from ncjax.plots import save
 
 _MOST = 40  # tests printed; more are in the file
 _OUT = "folder of comparison.md, .json and .png: comparison"
+_THEORY = "also the geometry that theory predicts for each network, from checkpoints"
 
 _ABOUT = """\
 Put runs side by side: final values over seeds, paired tests, curves.
@@ -29,6 +30,7 @@ examples:
   python -m ncjax.compare runs
   python -m ncjax.compare 'runs/fashion_*' --baseline=cross_entropy --out=fashion
   python -m ncjax.compare runs/a runs/b --metrics=nc/nc1,test/error --test=wilcoxon
+  python -m ncjax.compare 'runs/fashion_*' --theory
 """
 
 
@@ -43,6 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             baseline=options.baseline,
             level=options.level,
             test=options.test,
+            theory=options.theory,
         )
         write(comparison, options.out)
     except CompareError as error:
@@ -50,20 +53,25 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         return _refuse(f"--out {options.out} cannot be written: {error.strerror}.")
     print(body(comparison, most=_MOST))
-    print(f"\nWritten to {options.out}: comparison.md, comparison.json, comparison.png")
+    files = "comparison.md, comparison.json, comparison.png"
+    if comparison.theory:
+        files += ", theory.png"
+    print(f"\nWritten to {options.out}: {files}")
     for warning in comparison.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return 0
 
 
 def write(comparison: Comparison, folder: Path) -> None:
-    """Writes comparison.md, comparison.json and comparison.png, each whole."""
+    """Writes comparison.md, .json and .png, and theory.png, each whole."""
     text = json.dumps(comparison.to_dict(), indent=2, allow_nan=False)
     drawn = comparison.figure()
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "comparison.json", f"{text}\n".encode())
     write_whole(folder / "comparison.md", f"{comparison}\n".encode())
     save(drawn, folder / "comparison.png")
+    if comparison.theory:
+        save(comparison.theory_figure(), folder / "theory.png")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--baseline", metavar="NAME", help="group to test the others against")
     add("--level", metavar="P", type=float, default=0.95, help="of confidence: 0.95")
     add("--test", choices=TESTS, default="t", help="paired test by seed: t")
+    add("--theory", action="store_true", help=_THEORY)
     return parser
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ncjax.compare import figure, report, statistics
+from ncjax.compare import figure, report, statistics, theory_figure, theory_report
 from ncjax.compare.groups import Group, group
 from ncjax.compare.metrics import METRICS, Metric, describe
 from ncjax.compare.runs import CompareError, Run, find, read
+from ncjax.compare.theory import GroupTheory, add_theory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Comparison:
         test: "t" or "wilcoxon".
         baseline: the group with which the others are compared, None for all pairs.
         chosen: whether the metrics were asked for by name.
+        theory: the optimum nearest to each network, where it was asked for.
     """
 
     groups: tuple[Group, ...]
@@ -60,6 +62,7 @@ class Comparison:
     test: str
     baseline: str | None
     chosen: bool
+    theory: tuple[GroupTheory, ...] = ()
 
     def summary(self, group: Group, metric: Metric) -> statistics.Interval:
         """Mean and interval over the seeds of a group, at the last measured epoch."""
@@ -74,13 +77,30 @@ class Comparison:
         """The paired tests, as Markdown."""
         return report.paired_tests(self)
 
+    def theory_table(self) -> str:
+        """Theory beside the networks, as Markdown; "" without theory."""
+        return theory_report.tables(self.theory, self.level) if self.theory else ""
+
     def figure(self) -> Figure:
         """Curves over epochs: mean and interval over seeds."""
         return figure.figure(self)
 
+    def theory_figure(self) -> Figure:
+        """Gram matrices found and predicted.
+
+        Raises:
+            ValueError: without theory.
+        """
+        if not self.theory:
+            raise ValueError("There is no theory here: `compare(..., theory=True)`.")
+        return theory_figure.figure(self.theory)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; numbers that are not finite are None."""
-        return report.to_dict(self)
+        found = report.to_dict(self)
+        if self.theory:
+            found["theory"] = report.finite(theory_report.to_dict(self.theory))
+        return found
 
     def __str__(self) -> str:
         """The tables, as Markdown."""
@@ -96,6 +116,7 @@ def compare(
     baseline: str | None = None,
     level: float = 0.95,
     test: str = "t",
+    theory: bool = False,
 ) -> Comparison:
     """Compares runs, grouped by configuration, over their seeds.
 
@@ -107,6 +128,8 @@ def compare(
             only, instead of all pairs.
         level: of confidence of the intervals.
         test: "t", or "wilcoxon" for the signed-rank test.
+        theory: read the networks back from their checkpoints and put the geometry that
+            theory predicts beside theirs; one run is then enough.
 
     Raises:
         CompareError: if the runs cannot be read or compared, or an option is unknown.
@@ -119,7 +142,7 @@ def compare(
             f"Unknown test {test!r}. Available: {', '.join(statistics.TESTS)}."
         )
     loaded = [read(path) for path in find(runs)]
-    if len(loaded) < 2:
+    if len(loaded) < 2 and not theory:
         raise CompareError(
             f"Nothing to compare: {loaded[0].path} is the only run. Give two or "
             "more, of other seeds or other configurations."
@@ -127,15 +150,17 @@ def compare(
     groups = group(loaded)
     kept = _metrics(loaded, metrics)
     reference = None if baseline is None else _named(groups, baseline)
+    predicted, unknown = add_theory(groups) if theory else ([], [])
     return Comparison(
         groups=tuple(groups),
         metrics=tuple(kept),
         results=tuple(_tests(groups, kept, reference, level, test)),
-        warnings=tuple(_warnings(groups)),
+        warnings=tuple(_warnings(groups) + unknown),
         level=level,
         test=test,
         baseline=None if reference is None else reference.name,
         chosen=metrics is not None,
+        theory=tuple(predicted),
     )
 
 

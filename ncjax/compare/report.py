@@ -23,9 +23,12 @@ def markdown(comparison: Comparison) -> str:
 
 
 def body(comparison: Comparison, most: int | None = None) -> str:
-    """Both tables; of more than `most` tests only those below 1 - level."""
+    """All tables; of more than `most` tests only those below 1 - level."""
     final, pairs = table(comparison), paired_tests(comparison, most)
-    return f"## Final values\n\n{final}\n\n## Paired tests\n\n{pairs}"
+    text = f"## Final values\n\n{final}\n\n## Paired tests\n\n{pairs}"
+    if comparison.theory:
+        text += f"\n\n## Theory beside the networks\n\n{comparison.theory_table()}"
+    return text
 
 
 def table(comparison: Comparison) -> str:
@@ -48,7 +51,7 @@ def table(comparison: Comparison) -> str:
                 for metric in metrics
             ]
             rows.append(row)
-        blocks.append(_table(rows))
+        blocks.append(markdown_table(rows))
     return "\n\n".join([*blocks, "  \n".join(_footnotes(comparison))])
 
 
@@ -64,7 +67,7 @@ def paired_tests(comparison: Comparison, most: int | None = None) -> str:
         kept = [r for r in results if r.corrected < alpha]
     rows = [["metric", "A", "B", "seeds", "A - B, or A / B", "p", "p corrected", ""]]
     rows += [_test_row(result, alpha) for result in kept]
-    body = _table(rows) if kept else f"No corrected p is below {alpha:.3g}."
+    body = markdown_table(rows) if kept else f"No corrected p is below {alpha:.3g}."
     notes = list(_test_notes(comparison, alpha))
     if len(kept) < len(results):
         notes.append(
@@ -76,7 +79,7 @@ def paired_tests(comparison: Comparison, most: int | None = None) -> str:
 
 def to_dict(comparison: Comparison) -> dict[str, Any]:
     """Everything, for JSON: no NaN, no infinity."""
-    return _finite(
+    return finite(
         {
             "level": comparison.level,
             "test": comparison.test,
@@ -264,7 +267,7 @@ def _ends(group: Group) -> str:
     return str(ends[0]) if len(ends) == 1 else f"{ends[0]}-{ends[-1]}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """An aligned Markdown table; the first row is its heading."""
     rows = [[text.replace("|", "\\|") for text in row] for row in rows]
     widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
@@ -277,11 +280,12 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(rows[0]), rule, *map(line, rows[1:])])
 
 
-def _finite(tree: Any) -> Any:
+def finite(tree: Any) -> Any:
+    """A nested structure with None for numbers that are not finite."""
     if isinstance(tree, dict):
-        return {k: _finite(v) for k, v in tree.items()}
+        return {k: finite(v) for k, v in tree.items()}
     if isinstance(tree, list):
-        return [_finite(v) for v in tree]
+        return [finite(v) for v in tree]
     if isinstance(tree, float):
         return tree if np.isfinite(tree) else None
     return tree

@@ -95,10 +95,11 @@ def haframe(
         )
     gram = frame_gram(hierarchy, frame_gamma)
     frame = jnp.asarray(frame_vectors(gram), outputs.dtype)
-    cosines = _unit(outputs) @ frame.T
+    logits = outputs @ frame.T
+    cosines = logits * _inverse_norm(outputs)
     gap = cosines - jnp.asarray(gram, outputs.dtype)[labels]
     matching = jnp.sum(gap**2, axis=1)
-    return cross_entropy(outputs @ frame.T, labels) + cosine_weight * matching
+    return cross_entropy(logits, labels) + cosine_weight * matching
 
 
 def frame_gram(hierarchy: Hierarchy, gamma: float) -> np.ndarray:
@@ -128,6 +129,11 @@ def frame_outputs(hierarchy: Hierarchy, *, frame_gamma: float = 3.0) -> Outputs:
 
 
 def _unit(rows: jax.Array) -> jax.Array:
-    """Rows of length 1; a row of zeros stays, with a finite gradient."""
+    """Rows of length 1; a row of zeros stays."""
+    return rows * _inverse_norm(rows)
+
+
+def _inverse_norm(rows: jax.Array) -> jax.Array:
+    """1/|row| [n, 1], but 1 for a row of zeros, with a finite gradient."""
     squares = jnp.sum(rows**2, axis=1, keepdims=True)
-    return rows * jax.lax.rsqrt(jnp.where(squares > 0, squares, 1))
+    return jax.lax.rsqrt(jnp.where(squares > 0, squares, 1))

@@ -99,35 +99,38 @@ def cascade(
     References:
         Redmon & Farhadi, YOLO9000: Better, Faster, Stronger, CVPR 2017.
     """
-    value = jnp.zeros(len(labels), outputs.dtype)
-    parents = jnp.asarray(hierarchy.parents[1:])
-    for above, here in zip(hierarchy.lineage[:-1], hierarchy.lineage[1:], strict=True):
-        parent, node = jnp.asarray(above)[labels], jnp.asarray(here)[labels]
-        own = jnp.take_along_axis(outputs, node[:, None] - 1, axis=1)
-        siblings = parent[:, None] == parents[None]
-        # Below the class's own leaf there is no edge; any non-empty mask will do.
-        done = parent == node
-        total = jax.nn.logsumexp(outputs - own, axis=1, where=siblings | done[:, None])
-        value += jnp.where(done, 0, total)
-    return value
+    log_conditional, paths, real = _along_paths(outputs, hierarchy)
+    path = jnp.asarray(paths)[:, labels]  # [D, n]
+    log_p = jnp.take_along_axis(log_conditional, path, axis=0)
+    return -jnp.sum(log_p * jnp.asarray(real, outputs.dtype)[:, labels], axis=0)
 
 
 def cascade_outputs(hierarchy: Hierarchy) -> Outputs:
     """An output for each node but the root; a score is a leaf's log-probability."""
-    above, segments = np.unique(hierarchy.parents[1:], return_inverse=True)
-    paths = hierarchy.lineage[1:] - 1  # [D, K]
-    real = hierarchy.lineage[1:] != hierarchy.lineage[:-1]
 
     def scores(outputs: jax.Array) -> jax.Array:
-        # Children of one parent are numbered one after the other.
-        z = outputs.T
-        top = jax.ops.segment_max(z, segments, len(above), indices_are_sorted=True)
-        z = z - top[segments]
-        total = jax.ops.segment_sum(
-            jnp.exp(z), segments, len(above), indices_are_sorted=True
-        )
-        log_conditional = z - jnp.log(total)[segments]  # [M - 1, n]
+        log_conditional, paths, real = _along_paths(outputs, hierarchy)
         return jnp.sum(log_conditional[paths] * real[..., None], axis=0).T
 
     readout = hierarchy.ancestors()[:, 1:].astype(np.float64)
     return Outputs(hierarchy.num_nodes - 1, scores, readout=readout)
+
+
+def _along_paths(
+    outputs: jax.Array, hierarchy: Hierarchy
+) -> tuple[jax.Array, np.ndarray, np.ndarray]:
+    """Log-softmax among siblings [M - 1, n], and the path of each class through it.
+
+    Returns also the rows of the path of each class [D, K], and which of them are real:
+    a class that lies less deep repeats its own.
+    """
+    inner, parent = np.unique(hierarchy.parents[1:], return_inverse=True)
+    z = outputs.T
+    # The children of one parent are numbered one after the other.
+    top = jax.ops.segment_max(
+        jax.lax.stop_gradient(z), parent, len(inner), indices_are_sorted=True
+    )
+    z = z - top[parent]
+    total = jax.ops.segment_sum(jnp.exp(z), parent, len(inner), indices_are_sorted=True)
+    real = hierarchy.lineage[1:] != hierarchy.lineage[:-1]
+    return z - jnp.log(total)[parent], hierarchy.lineage[1:] - 1, real

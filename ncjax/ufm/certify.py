@@ -10,7 +10,7 @@ sigma = |D^(-1/2) Theta|_2, t Theta is dual feasible for t <= mu/sigma, and
 
     gap = f(W, H, b) - [D(t) - t^2 |Theta' 1|^2 / (2 lb)]  >=  f - min f.
 
-Theory sections 3.3 to 3.6; the bound of each loss is in `ncjax.ufm.fits`.
+(Fenchel-Rockafellar duality); D(t), the bound of each loss, is in `ncjax.ufm.fits`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Bounds(NamedTuple):
     gap: jax.Array  # f - lower
     sigma: jax.Array  # |D^(-1/2) Theta|_2; at most mu at a global optimum
     gradient_norm: jax.Array  # in the units of `Problem.scales`
-    identity_error: jax.Array  # |f + (lb/2) |b|^2 - D(1)|, 0 if critical (theory 3.5)
+    identity_error: jax.Array  # |f + (lb/2) |b|^2 - D(1)|, 0 if critical
     balance_error: jax.Array  # |lW W'W - lH H'DH| relative, 0 if critical
     bias_residual: jax.Array  # |Theta' 1| where the bias is free, else 0
     convex: jax.Array  # whether the loss is known to be convex
@@ -81,22 +81,29 @@ def certify(
         reason = "loss is not convex"
     if reason is not None:
         return Certificate(f"not certifiable: {reason}", found, None, None)
-    if found.gap <= tol:
+    if found.gap <= tol and found.bias_residual <= 0.01 * tol:
         verdict = f"global optimum (gap {max(float(found.gap), 0.0):.0e})"
         return Certificate(verdict, found, None, None)
     if not found.gradient_norm <= tol_gradient:
         return Certificate("not critical", found, None, None)
     direction = saddle_direction(problem, params)
-    if direction is None:
-        direction = least_curvature(problem, params).direction
-    image = hessian_product(problem, params, direction)
-    products = jax.tree.map(jnp.vdot, direction, image)
-    curvature = float(sum(jax.tree.leaves(products)))
+    curvature = _curvature(problem, params, direction)
+    if not curvature < 0:
+        direction = least_curvature(problem, params, tol=1e-6).direction
+        curvature = _curvature(problem, params, direction)
     if curvature < -1e-10:
         verdict = f"critical, saddle (curvature {curvature:.2g})"
         return Certificate(verdict, found, curvature, direction)
     verdict = f"critical, no descent found (gap {found.gap:.2g})"
     return Certificate(verdict, found, curvature, None)
+
+
+def _curvature(problem, params, direction):
+    """d'(Hessian)d of a direction; infinite for none."""
+    if direction is None:
+        return float("inf")
+    image = hessian_product(problem, params, direction)
+    return float(sum(jax.tree.leaves(jax.tree.map(jnp.vdot, direction, image))))
 
 
 @double
@@ -164,7 +171,7 @@ def _best_bias(problem, params, logits):
 
 @double
 def saddle_direction(problem: Problem, params: Params) -> Params | None:
-    """A direction of curvature 2 (mu - sigma) < 0 at a critical point (theory 3.6).
+    """A direction of curvature 2 (mu - sigma) < 0 at a critical point.
 
     With a in the null space of W and H, and u, v the leading singular vectors of the
     negative gradient in Z:  dW = (lH/lW)^(1/4) u a',  dH = (lW/lH)^(1/4) D^(-1/2) v a'.
@@ -173,8 +180,8 @@ def saddle_direction(problem: Problem, params: Params) -> Params | None:
         The direction, or None where W and H have no common null vector or sigma <= mu.
     """
     problem, params = to_double((problem, params))
-    if problem.not_convex is not None or not hasattr(problem, "lambda_w"):
-        return None
+    if type(problem) is not Problem:
+        return None  # other models have other units
     scales = problem.scales()
     stacked = jnp.concatenate([params[k] / scales[k] for k in ("W", "H")])
     _, values, rows = jnp.linalg.svd(stacked, full_matrices=True)
@@ -184,7 +191,7 @@ def saddle_direction(problem: Problem, params: Params) -> Params | None:
     theta = _theta(problem, problem.logits(params))
     root = jnp.sqrt(problem.counts)
     u, s, vt = jnp.linalg.svd((theta / root[:, None]).T, full_matrices=False)
-    if s[0] <= jnp.sqrt(problem.lambda_w * problem.lambda_h):
+    if s[0] <= problem.strength:
         return None
     direction = {
         "W": scales["W"] * jnp.outer(u[:, 0], null),

@@ -19,7 +19,7 @@ def class_means(
     options: dict[str, Any],
 ) -> dict[str, Any]:
     """The fields that every class-mean form has, checked."""
-    sizes = number("sizes", sizes, above=0)
+    sizes = number("sizes", sizes, positive=True)
     num_classes = _num_classes(num_classes, sizes, options.get("hierarchy"))
     feature_dim = num_classes if feature_dim is None else feature_dim
     if feature_dim < 1:
@@ -32,8 +32,8 @@ def class_means(
     }
 
 
-def number(name: str, value: Any, *, above: float | None = None) -> Any:
-    """A float64 array, finite and not negative, or more than `above`; traced pass.
+def number(name: str, value: Any, *, positive: bool = False) -> Any:
+    """A float64 array, finite and not negative, or positive; traced ones pass.
 
     Raises:
         ValueError: for a value out of range.
@@ -47,9 +47,9 @@ def number(name: str, value: Any, *, above: float | None = None) -> Any:
             )
         return value
     value = np.asarray(value, np.float64)
-    inside = value >= 0 if above is None else value > above
+    inside = value > 0 if positive else value >= 0
     if not np.all(inside & np.isfinite(value)):
-        bound = "at least 0" if above is None else f"more than {above}"
+        bound = "more than 0" if positive else "at least 0"
         raise ValueError(f"{name} must be finite and {bound}, got {value}.")
     return value
 

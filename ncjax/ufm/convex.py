@@ -13,7 +13,7 @@ References:
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -61,10 +61,8 @@ def solve_convex(
 
 
 @double
-def factorise(
-    problem: Problem, logits: jax.Array, bias: jax.Array | None = None
-) -> Params:
-    """Balanced W and H with H W' = Z, at least penalty: mu |D^(1/2) Z|_* (theory 3.3).
+def factorise(problem: Problem, logits: Any, bias: Any = None) -> Params:
+    """Balanced W and H with H W' = Z, at least penalty: mu |D^(1/2) Z|_*.
 
     With D^(1/2) Z = V S U':  W = (lH/lW)^(1/4) U S^(1/2),
     H = (lW/lH)^(1/4) D^(-1/2) V S^(1/2).
@@ -108,7 +106,7 @@ class _State(NamedTuple):
 def _solve(problem, tol, max_steps):
     root = jnp.sqrt(problem.counts)[:, None]
     total = jnp.sqrt(problem.counts.sum())  # b = beta / total: equal curvature
-    strength = jnp.sqrt(problem.lambda_w * problem.lambda_h)
+    strength = problem.strength
     biased = problem.lambda_b is not None
 
     def smooth(point):
@@ -143,7 +141,8 @@ def _solve(problem, tol, max_steps):
             bound = 2 * trial[0]
             return bound, step(state.ahead, gradient, bound), trial[2] + 1
 
-        bound = 0.95 * state.bound
+        # Short steps cannot tell curvature from rounding: L may fall no more.
+        bound = jnp.where(state.length > 1e-5, 0.95, 1.0) * state.bound
         trial = (bound, step(state.ahead, gradient, bound), jnp.zeros((), jnp.int32))
         bound, (new, rank), _ = jax.lax.while_loop(too_far, closer, trial)
         move = jax.tree.map(jnp.subtract, new, state.ahead)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from flax import struct
 
 from ncjax.ufm.checks import class_means, number
 from ncjax.ufm.precision import double
-from ncjax.ufm.problem import Params, Problem
+from ncjax.ufm.problem import Params, Problem, random_like
 
 
 @struct.dataclass
@@ -47,12 +47,12 @@ class Deep(Problem):
         feature_dim: int | None = None,
         sizes: Any = 1,
         **options: Any,
-    ) -> Self:
+    ) -> Deep:
         """As `Problem.create`.
 
         Args:
             loss: as for `Problem`.
-            depth: L >= 1; 1 is the `Problem` itself.
+            depth: L >= 2; one layer is `Problem`.
             lambda_w: of every layer, or [L], of W_1 to W_L.
             lambda_h: of the features.
             width: of the hidden layers; by default d.
@@ -67,19 +67,21 @@ class Deep(Problem):
                 f"Unknown activation {activation!r}. "
                 f"Available: {', '.join(_ACTIVATIONS)}."
             )
-        if depth < 1 or (width is not None and width < 1):
+        if depth < 2:
             raise ValueError(
-                f"depth and width must be at least 1, got {depth} and {width}."
+                f"depth must be at least 2, got {depth}. One layer is `Problem`."
             )
+        if width is not None and width < 1:
+            raise ValueError(f"width must be at least 1, got {width}.")
         fields = class_means(loss, num_classes, feature_dim, sizes, options)
-        lambda_w = number("lambda_w", lambda_w, above=0)
+        lambda_w = number("lambda_w", lambda_w, positive=True)
         if lambda_w.shape not in ((), (depth,)):
             raise ValueError(
                 f"lambda_w must be a number or [{depth}], got shape {lambda_w.shape}."
             )
         return cls(
             lambda_w=lambda_w * np.ones(depth),
-            lambda_h=number("lambda_h", lambda_h, above=0),
+            lambda_h=number("lambda_h", lambda_h, positive=True),
             lambda_b=None,
             depth=depth,
             width=fields["feature_dim"] if width is None else width,
@@ -90,16 +92,34 @@ class Deep(Problem):
     @property
     def not_convex(self) -> str | None:
         """The penalty is a Schatten quasi-norm of Z, even without activations."""
-        return None if self.depth == 1 else "more than one layer is not convex"
+        return "more than one layer is not convex"
+
+    @property
+    def descent_steps(self) -> int:
+        """20,000 with ReLUs."""
+        return 0 if self.activation == "linear" else 20_000
+
+    @double
+    def init(self, key: jax.Array) -> Params:
+        """He et al. for the layers, features of variance 1; if smaller, all may die."""
+        drawn = random_like(key, self.scales(), 1.0)
+        layers = {"W": drawn["W"], "hidden": drawn["hidden"]}
+        scaled = jax.tree.map(lambda x: x * (2 / x.shape[1]) ** 0.5, layers)
+        return scaled | {"H": drawn["H"]}
 
     @double
     def logits(self, params: Params) -> jax.Array:
         """Z [n, K]."""
+        return jnp.matmul(self.last_features(params), params["W"].T)
+
+    @double
+    def last_features(self, params: Params) -> jax.Array:
+        """What the last layer sees, s(W_{L-1} ... s(W_1 h)) [n, width]."""
         act = _ACTIVATIONS[self.activation]
         value = params["H"]
         for layer in params["hidden"]:
             value = act(jnp.matmul(value, layer.T))
-        return jnp.matmul(value, params["W"].T)
+        return value
 
     @double
     def penalty(self, params: Params) -> jax.Array:

@@ -11,14 +11,14 @@ can be minimised but, with no dual, not certified.
 
 Dual value: with theta_i = -grad l_i(z_i) and the conjugate l_i*, every t in [0, limit],
 limit = mu / |Theta|_2, bounds the optimum from below by
-D(t) = -sum_i omega_i l_i*(-t theta_i).  The bounds here are the closed forms of theory
-3.4 (Fenchel-Rockafellar duality of F(Z) + mu |Z|_*).
+D(t) = -sum_i omega_i l_i*(-t theta_i).  The bounds here are closed forms, by
+Fenchel-Rockafellar duality of F(Z) + mu |Z|_*.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -29,37 +29,37 @@ from jax.scipy.special import entr
 Leaf = Any  # an array: NumPy where a problem is made, traced where it is solved
 
 
-class Fit(Protocol):
-    """A loss of n rows of logits."""
+class Fit:
+    """A loss of n rows of logits: what every kind of loss has."""
 
-    def losses(self, logits: jax.Array) -> jax.Array:
+    def losses(self, logits: Leaf) -> Leaf:
         """l_i(z_i) [n] of logits [n, K]."""
-        ...
+        raise NotImplementedError
 
     def take(self, rows: np.ndarray) -> Fit:
         """The loss of other rows: number `rows[i]` of these becomes row i."""
-        ...
+        raise NotImplementedError
 
-    def is_convex(self) -> jax.Array:
+    def is_convex(self) -> Leaf:
         """Whether the loss is known to be convex in the logits, bool []."""
-        ...
+        raise NotImplementedError
 
     def dual(
         self,
-        logits: jax.Array,
-        weights: jax.Array,
-        limit: jax.Array,
+        logits: Leaf,
+        weights: Leaf,
+        limit: Leaf,
         price: tuple[Any, Any] = (0.0, 0.0),
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[Leaf, Leaf]:
         """A t in [0, limit] and D(t) - p t - q t^2/2 for a price (p, q), both [].
 
         Every t gives a bound; a loss takes the best one that it knows.
         """
-        ...
+        raise NotImplementedError
 
 
 @struct.dataclass
-class Entropic:
+class Entropic(Fit):
     """l_i(z) = sum_a c_ai logsumexp(z_j, group_a(j) = own_ai) - <y_i, z> - offset_i.
 
     sum_a c_a = sum_j y_j.  Group 0 is all classes.  Convex where all c_a >= 0.
@@ -71,7 +71,7 @@ class Entropic:
     own: Leaf  # [A, n] group of each row's label
     offset: Leaf  # [n]
 
-    def losses(self, logits: jax.Array) -> jax.Array:
+    def losses(self, logits: Leaf) -> Leaf:
         """[n], in nats."""
         value = -jnp.sum(self.targets * logits, axis=1) - self.offset
         for a, factor in enumerate(self.factors):
@@ -88,17 +88,17 @@ class Entropic:
             offset=self.offset[rows],
         )
 
-    def is_convex(self) -> jax.Array:
+    def is_convex(self) -> Leaf:
         """No factor is negative."""
         return jnp.all(self.factors >= -1e-15)
 
     def dual(
         self,
-        logits: jax.Array,
-        weights: jax.Array,
-        limit: jax.Array,
+        logits: Leaf,
+        weights: Leaf,
+        limit: Leaf,
         price: tuple[Any, Any] = (0.0, 0.0),
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[Leaf, Leaf]:
         """At t = min(1, limit), D = sum_i omega_i sum_a c_a H(q^a).
 
         q^a = (1 - t) y/|y|_1 + t softmax(z[S_a]): for one-hot y the q of HXE, for one
@@ -113,18 +113,18 @@ class Entropic:
             total += factor * jnp.sum(entr(mixed), axis=1)
         return t, weights @ total - price[0] * t - price[1] * t**2 / 2
 
-    def _below(self, a: int) -> jax.Array | None:
+    def _below(self, a: int) -> Leaf | None:
         """Classes in the group of each row's label [n, K]; None means all."""
         return self.own[a][:, None] == self.groups[a] if a else None
 
 
 @struct.dataclass
-class Quadratic:
+class Quadratic(Fit):
     """l_i(z) = |z - y_i|^2 / 2."""
 
     targets: Leaf  # y [n, K]
 
-    def losses(self, logits: jax.Array) -> jax.Array:
+    def losses(self, logits: Leaf) -> Leaf:
         """[n]."""
         return 0.5 * jnp.sum((logits - self.targets) ** 2, axis=1)
 
@@ -132,17 +132,17 @@ class Quadratic:
         """Rows of the targets."""
         return Quadratic(self.targets[rows])
 
-    def is_convex(self) -> jax.Array:
+    def is_convex(self) -> Leaf:
         """Always."""
         return jnp.ones((), bool)
 
     def dual(
         self,
-        logits: jax.Array,
-        weights: jax.Array,
-        limit: jax.Array,
+        logits: Leaf,
+        weights: Leaf,
+        limit: Leaf,
         price: tuple[Any, Any] = (0.0, 0.0),
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[Leaf, Leaf]:
         """D = t A - t^2 B/2, A = sum omega <r, y>, B = sum omega |r|^2, r = y - z.
 
         t = min((A - p)/(B + q), limit), and not under 0.
@@ -156,14 +156,14 @@ class Quadratic:
 
 
 @struct.dataclass
-class Plain:
+class Plain(Fit):
     """Any loss of the kind of `ncjax.losses`; its options are static."""
 
     labels: Leaf  # [n]
     function: Callable = struct.field(pytree_node=False)
     options: tuple = struct.field(pytree_node=False)  # (name, value), sorted
 
-    def losses(self, logits: jax.Array) -> jax.Array:
+    def losses(self, logits: Leaf) -> Leaf:
         """[n]."""
         return self.function(logits, jnp.asarray(self.labels), **dict(self.options))
 
@@ -171,17 +171,17 @@ class Plain:
         """Rows of the labels."""
         return Plain(self.labels[rows], self.function, self.options)
 
-    def is_convex(self) -> jax.Array:
+    def is_convex(self) -> Leaf:
         """Not known to be."""
         return jnp.zeros((), bool)
 
     def dual(
         self,
-        logits: jax.Array,
-        weights: jax.Array,
-        limit: jax.Array,
+        logits: Leaf,
+        weights: Leaf,
+        limit: Leaf,
         price: tuple[Any, Any] = (0.0, 0.0),
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[Leaf, Leaf]:
         """No bound: minus infinity."""
         del logits, weights, price
         return limit, jnp.asarray(-jnp.inf)

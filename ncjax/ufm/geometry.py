@@ -20,7 +20,7 @@ class Geometry(NamedTuple):
     gram: jax.Array  # [K, K] of the centred class means
     cosines: jax.Array  # [K, K] of them; 0 where a mean is the global mean
     singular_values: jax.Array  # [K] of the class-mean logits W Hbar, without a bias
-    rank: jax.Array  # [] of these, above 1e-6 of the largest
+    rank: jax.Array  # [] how many are over 1e-6 times the largest, or times 1
     nc1: jax.Array  # [] 0 in the class-mean form
     nc2: jax.Array  # [] of the centred means
     nc3: jax.Array  # [] of W Mc', as `ncjax.collapse.nc3`
@@ -67,7 +67,7 @@ def _geometry(classifier, features, labels):
         gram=gram,
         cosines=gram / safe[:, None] / safe,
         singular_values=values,
-        rank=jnp.sum(values > 1e-6 * values[0]),
+        rank=jnp.sum(values > 1e-6 * jnp.maximum(values[0], 1)),
         nc1=collapse.nc1(moments),
         nc2=collapse.nc2(moments),
         nc3=collapse.nc3(moments, classifier),

@@ -28,11 +28,13 @@ class Minimum(NamedTuple):
 
     point: jax.Array  # [p]
     value: jax.Array  # []
-    gradient: jax.Array  # [p]
-    gradient_norm: jax.Array  # []
+    gradient_norm: jax.Array  # [] of the point, once done
+    before: jax.Array  # [p] the point before the last step
+    value_before: jax.Array  # []
+    blind: jax.Array  # [] whether values could not judge the last step
     radius: jax.Array  # [] of the trust region
     iterations: jax.Array  # []
-    stalled: jax.Array  # [] steps in a row that rounding made useless
+    done: jax.Array  # []
 
 
 def minimise(
@@ -47,62 +49,59 @@ def minimise(
         max_steps: of Newton's method.
         inner: most conjugate-gradient steps in each.
     """
-    both = jax.value_and_grad(function)
-
-    def unfinished(state: Minimum):
-        return (
-            (state.gradient_norm > tol)
-            & (state.iterations < max_steps)
-            & (state.stalled < 4)
-            & jnp.isfinite(state.value)
-        )
 
     def advance(state: Minimum):
-        _, product = jax.linearize(jax.grad(function), state.point)
-        size = state.gradient_norm
-        enough = jnp.maximum(jnp.minimum(0.25, jnp.sqrt(size)) * size, 0.1 * tol)
+        (value, gradient), tangent = jax.linearize(
+            jax.value_and_grad(function), state.point
+        )
+        norm = jnp.linalg.norm(gradient)
+        # A step that only the gradient can judge, and that it refuses: rounding is all
+        # that is left.
+        worse = state.blind & ~(norm < state.gradient_norm)
+        done = worse | (norm <= tol) | (state.iterations >= max_steps)
+        done |= ~jnp.isfinite(value)
+
+        enough = jnp.maximum(jnp.minimum(0.25, jnp.sqrt(norm)) * norm, 0.1 * tol)
         step, residual, edge = _steihaug(
-            product, state.gradient, state.radius, enough, inner
+            lambda v: tangent(v)[1], gradient, state.radius, enough, inner
         )
         # Model: g'p + p'Hp/2 with Hp = residual - g.
-        predicted = -0.5 * step @ (state.gradient + residual)
-        value, gradient = both(state.point + step)
-        noise = 10 * _EPS * jnp.maximum(1, jnp.abs(state.value))
-        ratio = (state.value - value + noise) / (predicted + noise)
-        ratio = jnp.where(jnp.isfinite(value), ratio, -1)
-        length, norm = jnp.linalg.norm(step), jnp.linalg.norm(gradient)
-        radius = jnp.where(ratio < 0.25, 0.25 * length, state.radius)
-        radius = jnp.where((ratio > 0.75) & edge, 2 * state.radius, radius)
-        # Where the values cannot tell, the gradient must.
+        predicted = -0.5 * step @ (gradient + residual)
+        noise = 10 * _EPS * jnp.maximum(1, jnp.abs(value))
+        trial = function(state.point + step)
+        ratio = (value - trial + noise) / (predicted + noise)
+        ratio = jnp.where(jnp.isfinite(trial), ratio, -1)
         blind = predicted <= noise
-        taken = jnp.where(blind, norm < state.gradient_norm, ratio > 0.1)
-        useless = blind & (norm > 0.5 * state.gradient_norm)
-
-        def choose(new, old):
-            return jnp.where(taken, new, old)
-
+        taken = ~done & (blind | (ratio > 0.1))
+        short = 0.25 * jnp.linalg.norm(step)
+        radius = jnp.where(ratio < 0.25, short, state.radius)
+        radius = jnp.where((ratio > 0.75) & edge, 2 * state.radius, radius)
+        point = jnp.where(worse, state.before, state.point)
         return Minimum(
-            choose(state.point + step, state.point),
-            choose(value, state.value),
-            choose(gradient, state.gradient),
-            choose(norm, state.gradient_norm),
-            radius,
-            state.iterations + 1,
-            jnp.where(useless, state.stalled + 1, 0),
+            point=jnp.where(taken, state.point + step, point),
+            value=jnp.where(worse, state.value_before, value),
+            gradient_norm=jnp.where(worse, state.gradient_norm, norm),
+            before=state.point,
+            value_before=value,
+            blind=blind & taken,
+            radius=radius,
+            iterations=state.iterations + ~done,
+            done=done,
         )
 
-    value, gradient = both(start)
-    zero = jnp.zeros((), jnp.int32)
+    infinite = jnp.asarray(jnp.inf)
     state = Minimum(
-        start,
-        value,
-        gradient,
-        jnp.linalg.norm(gradient),
-        0.5 * (1 + jnp.linalg.norm(start)),
-        zero,
-        zero,
+        point=start,
+        value=infinite,
+        gradient_norm=infinite,
+        before=start,
+        value_before=infinite,
+        blind=jnp.zeros((), bool),
+        radius=0.5 * (1 + jnp.linalg.norm(start)),
+        iterations=jnp.zeros((), jnp.int32),
+        done=jnp.zeros((), bool),
     )
-    return jax.lax.while_loop(unfinished, advance, state)
+    return jax.lax.while_loop(lambda state: ~state.done, advance, state)
 
 
 class _Inner(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,10 +61,10 @@ class Spherical(_Norms):
         feature_dim: int | None = None,
         sizes: Any = 1,
         **options: Any,
-    ) -> Self:
+    ) -> Spherical:
         """As `Problem.create`, with tau > 0 in place of the penalties."""
         return cls(
-            temperature=number("temperature", temperature, above=0),
+            temperature=number("temperature", temperature, positive=True),
             **_no_decay(),
             **class_means(loss, num_classes, feature_dim, sizes, options),
         )
@@ -75,13 +75,18 @@ class Spherical(_Norms):
         return "unit norms are not convex"
 
     @double
+    def point(self, params: Params) -> Params:
+        """Unit rows of W [K, d] and of H [n, d]."""
+        return {
+            name: x / jnp.linalg.norm(x, axis=1, keepdims=True)
+            for name, x in params.items()
+        }
+
+    @double
     def logits(self, params: Params) -> jax.Array:
         """Z [n, K]."""
-        rows, features = (
-            x / jnp.linalg.norm(x, axis=1, keepdims=True)
-            for x in (params["W"], params["H"])
-        )
-        return jnp.matmul(features, rows.T) / self.temperature
+        point = self.point(params)
+        return jnp.matmul(point["H"], point["W"].T) / self.temperature
 
 
 @struct.dataclass
@@ -114,16 +119,16 @@ class LayerPeeled(_Norms):
         feature_dim: int | None = None,
         sizes: Any = 1,
         **options: Any,
-    ) -> Self:
+    ) -> LayerPeeled:
         """As `Problem.create`, with E_W, E_H > 0 in place of the penalties."""
         return cls(
-            radius_w=number("radius_w", radius_w, above=0),
-            radius_h=number("radius_h", radius_h, above=0),
+            radius_w=number("radius_w", radius_w, positive=True),
+            radius_h=number("radius_h", radius_h, positive=True),
             **_no_decay(),
             **class_means(loss, num_classes, feature_dim, sizes, options),
         )
 
-    def samples(self) -> Self:
+    def samples(self) -> LayerPeeled:
         """Not there: the class means are exact."""
         raise ValueError("The layer-peeled model has a class-mean form only.")
 

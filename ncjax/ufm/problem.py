@@ -20,7 +20,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -61,7 +61,7 @@ class Problem:
         feature_dim: int | None = None,
         sizes: Any = 1,
         **options: Any,
-    ) -> Self:
+    ) -> Problem:
         """The class-mean form.
 
         Args:
@@ -79,8 +79,8 @@ class Problem:
             TypeError: for traced numbers that are not float64.
         """
         return cls(
-            lambda_w=number("lambda_w", lambda_w, above=0),
-            lambda_h=number("lambda_h", lambda_h, above=0),
+            lambda_w=number("lambda_w", lambda_w, positive=True),
+            lambda_h=number("lambda_h", lambda_h, positive=True),
             lambda_b=None if lambda_b is None else number("lambda_b", lambda_b),
             **class_means(loss, num_classes, feature_dim, sizes, options),
         )
@@ -91,7 +91,17 @@ class Problem:
         return self.counts.shape[-1]
 
     @property
-    def weights(self) -> jax.Array:
+    def descent_steps(self) -> int:
+        """Steps of Adam before Newton's method; for objectives with kinks."""
+        return 0
+
+    @property
+    def strength(self) -> Leaf:
+        """Coefficient mu = sqrt(lW lH) of the nuclear norm of Z."""
+        return (self.lambda_w * self.lambda_h) ** 0.5
+
+    @property
+    def weights(self) -> Leaf:
         """Weight omega [n] of each row in the loss; they sum to 1."""
         return self.counts / self.counts.sum()
 
@@ -99,6 +109,11 @@ class Problem:
     def init(self, key: jax.Array) -> Params:
         """Normal parameters, of the size that the two penalties balance; b = 0."""
         return random_like(key, self.scales(), self.feature_dim**-0.5)
+
+    @double
+    def point(self, params: Params) -> Params:
+        """The W, H and b that the parameters stand for; here they themselves."""
+        return params
 
     @double
     def logits(self, params: Params) -> jax.Array:
@@ -151,20 +166,17 @@ class Problem:
         """
         scaled = theta / jnp.sqrt(self.counts)[:, None]
         sigma = jnp.linalg.norm(scaled, ord=2)
-        strength = jnp.sqrt(self.lambda_w * self.lambda_h)
-        limit = strength / jnp.maximum(sigma, jnp.finfo(sigma.dtype).tiny)
+        limit = self.strength / jnp.maximum(sigma, jnp.finfo(sigma.dtype).tiny)
         return sigma, limit, jnp.zeros(())
 
     def balance_error(self, params: Params) -> jax.Array:
         """|lW W'W - lH H'DH| over |lW W'W + lH H'DH| + mu []; 0 if critical."""
         left = self.lambda_w * params["W"].T @ params["W"]
         right = self.lambda_h * (params["H"].T * self.counts) @ params["H"]
-        strength = jnp.sqrt(self.lambda_w * self.lambda_h)
-        return jnp.linalg.norm(left - right) / (
-            jnp.linalg.norm(left + right) + strength
-        )
+        size = jnp.linalg.norm(left + right) + self.strength
+        return jnp.linalg.norm(left - right) / size
 
-    def samples(self) -> Self:
+    def samples(self) -> Problem:
         """The same problem with a free feature for every sample, H [N, d].
 
         Raises:

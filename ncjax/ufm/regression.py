@@ -63,8 +63,8 @@ def regression(
     return Problem(
         fit=Quadratic(targets),
         counts=np.ones(number_of),
-        lambda_w=number("lambda_w", lambda_w, above=0),
-        lambda_h=number("lambda_h", lambda_h, above=0) / number_of,
+        lambda_w=number("lambda_w", lambda_w, positive=True),
+        lambda_h=number("lambda_h", lambda_h, positive=True) / number_of,
         lambda_b=None if lambda_b is None else number("lambda_b", lambda_b),
         num_classes=size,
         feature_dim=size if feature_dim is None else feature_dim,

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
+from ncjax.ufm.descent import descend
 from ncjax.ufm.newton import minimise
 from ncjax.ufm.precision import double, to_double
 from ncjax.ufm.problem import Params, Problem
@@ -48,6 +50,9 @@ def solve(
         tol: bound on the gradient norm, in the units of `Problem.scales`.
         max_steps: of Newton's method.
 
+    A model with ReLUs can have its minima at kinks: it gets steps of Adam first, and
+    need not converge to `tol`.  Compare the objectives of several starts.
+
     Returns:
         A `Solution`.  Ends before `max_steps` too where rounding allows no progress.
 
@@ -61,7 +66,7 @@ def solve(
 @double
 def solve_many(
     problems: Problem | Sequence[Problem],
-    starts: Any,
+    starts: Any = None,
     *,
     tol: float = 1e-12,
     max_steps: int = 500,
@@ -69,9 +74,10 @@ def solve_many(
     """Many problems of one structure in one call, or one problem from many starts.
 
     Args:
-        problems: B problems that differ in numbers only; or one, for all starts.
-        starts: parameters with a leading axis B, keys [B], or the number B of random
-            starts (with B problems, the seed that each starts from).
+        problems: B problems that differ in numbers only, also as one by `stack`; or one
+            problem, for all starts.
+        starts: seeds [B] such as `range(20)`, keys [B], or parameters with a leading
+            axis B.  By default the seeds 0..B-1 for B problems.
         tol: as for `solve`.
         max_steps: as for `solve`.
 
@@ -79,16 +85,22 @@ def solve_many(
         A `Solution` with a leading axis B.
 
     Raises:
-        ValueError: for problems that differ in more than numbers.
+        ValueError: for problems that differ in more than numbers, or another number of
+            starts than of problems.
     """
-    one = isinstance(problems, Problem)
-    problem = problems if one else stack(problems)
-    if isinstance(starts, int):
-        key = jax.random.key(0 if one else starts)
-        starts = jax.random.split(key, starts if one else len(problems))
+    problem = problems if isinstance(problems, Problem) else stack(problems)
+    one = problem.counts.ndim == 1
+    if starts is None:
+        starts = range(1 if one else len(problem.counts))
+    if not isinstance(starts, dict) and not _is_key(starts):
+        starts = jax.vmap(jax.random.key)(jnp.asarray(starts))
     problem, starts = to_double((problem, starts))
     number = len(jax.tree.leaves(starts)[0])
-    batch = _batch_size(problem, number)
+    if not one and number != len(problem.counts):
+        raise ValueError(
+            f"{len(problem.counts)} problems need as many starts, got {number}."
+        )
+    batch = _batch_size(number)
     return _solve_many(problem, starts, tol, max_steps, one, batch)
 
 
@@ -127,9 +139,13 @@ def _solution(problem, start, tol, max_steps):
     params = problem.init(start) if _is_key(start) else start
     scales, unravel = ravel_pytree(problem.scales())
     point = ravel_pytree(params)[0] / scales
-    found = minimise(
-        lambda x: problem.objective(unravel(scales * x)), point, tol, max_steps
-    )
+
+    def objective(x):
+        return problem.objective(unravel(scales * x))
+
+    if problem.descent_steps:
+        point = descend(objective, point, problem.descent_steps)
+    found = minimise(objective, point, tol, max_steps)
     return Solution(
         params=unravel(scales * found.point),
         objective=found.value,
@@ -151,13 +167,10 @@ def _solve_many(problem, starts, tol, max_steps, one, batch):
     return jax.lax.map(solution, pairs, batch_size=batch)
 
 
-def _batch_size(problem: Problem, number: int) -> int | None:
-    """Problems solved side by side: all on an accelerator.
+def _batch_size(number: int) -> int | None:
+    """Problems solved side by side: all on an accelerator, one by one on a CPU.
 
-    On a CPU batched products of small matrices are slower than one after the other
-    (measured, 1,000 problems: K = 10 0.9 s alone, 0.55 s by 32, 1.3 s all together; K =
-    30 5.6 s alone, 18 s by 16).
+    There batched products of small matrices are slow (measured, 1,000 problems: K = 10
+    0.9 s one by one, 1.3 s all together; K = 30 5.6 s one by one, 18 s by 16).
     """
-    if jax.default_backend() != "cpu":
-        return number
-    return 32 if problem.num_classes * problem.feature_dim <= 256 else None
+    return None if jax.default_backend() == "cpu" else number

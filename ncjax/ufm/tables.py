@@ -27,7 +27,7 @@ def _soft_labels(
     num_classes: int,
     *,
     hierarchy: Any,
-    beta: float = 4.0,
+    beta: Any = 4.0,
     distance: str = "height",
     subtract_entropy: bool = False,
 ) -> Entropic:
@@ -44,7 +44,7 @@ def _hxe(
     num_classes: int,
     *,
     hierarchy: Any,
-    alpha: float = 0.5,
+    alpha: Any = 0.5,
     weighting: str = "height",
     normalise: bool = False,
 ) -> Entropic:
@@ -92,16 +92,22 @@ def make_fit(loss: str | Callable, num_classes: int, options: Mapping[str, Any])
     if isinstance(loss, str) and loss not in LOSSES:
         raise ValueError(f"Unknown loss {loss!r}. Available: {', '.join(LOSSES)}.")
     function = LOSSES[loss] if isinstance(loss, str) else loss
-    known = [
-        p.name
+    known = {
+        p.name: p.default
         for p in inspect.signature(function).parameters.values()
         if p.kind is p.KEYWORD_ONLY
-    ]
+    }
     if unknown := [name for name in options if name not in known]:
         raise ValueError(
             f"The loss {loss!r} has no option {unknown[0]!r}. "
             f"Available: {', '.join(known) or 'none'}."
         )
+    options = {  # 4 stands for 4.0
+        name: float(value)
+        if type(value) is int and isinstance(known[name], float)
+        else value
+        for name, value in options.items()
+    }
     if not any(isinstance(value, jax.core.Tracer) for value in options.values()):
         # The range of an option is the loss's own to know.
         logits, labels = np.zeros((1, num_classes)), np.zeros(1, np.int32)

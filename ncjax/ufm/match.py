@@ -1,0 +1,257 @@
+"""Which optimum of the UFM is a trained network nearest to?
+
+With the loss and the class sizes given, the geometry of an optimum depends on one
+number, c = sqrt(n lW lH) (n samples in a class, on average).  The lH of a network is
+not known, for its features are not free and not decayed: so c is fitted, to the Gram
+matrix of the class means (`match_gram`), or to the loss of the class means
+(`match_loss`), which leaves the geometry as a test without any free constant.
+
+A model with a free bias (lb = 0) is the default: ReLU features have a large common part
+that acts as a bias, however much the bias itself is decayed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from scipy import optimize
+
+from ncjax.hierarchy.optimum import as_square, gram_nc2
+from ncjax.ufm.fits import Fit
+from ncjax.ufm.precision import double
+from ncjax.ufm.problem import Problem
+from ncjax.ufm.solve import solve
+
+C_RANGE = (1e-5, 1e-1)
+_POINTS = 41  # of the grid, log-spaced
+_STARTS = 3  # random ones, where the problem is not known to be convex
+_CRITICAL = 1e-9  # gradient norm of what counts as an optimum
+_TRIVIAL = 1e-6  # logits below which all classes have merged
+_FLAT = 1e-5  # distances that differ by less do not determine c
+
+
+class Optimum(NamedTuple):
+    """An optimum; K classes."""
+
+    c: float
+    gram: np.ndarray  # [K, K] of the centred class means, of Frobenius norm 1
+    classifier_gram: np.ndarray  # [K, K] of the centred classifier, likewise
+    loss: float  # of the class means, without the penalties
+
+    @property
+    def nc2(self) -> float:
+        """Of the class means."""
+        return gram_nc2(self.gram)
+
+
+class Match(NamedTuple):
+    """The optimum nearest to what was found; `state` says how c was determined.
+
+    "inside" the range of c; "edge": at an end of it, the true c may lie beyond; "free":
+    all c are equally near (to within 1e-5), so that `c` is NaN and the optimum is any.
+    """
+
+    c: float
+    optimum: Optimum
+    distance: float  # that was made least
+    state: str
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimumPath:
+    """Optima of one loss along c, ascending; without those where all have merged."""
+
+    optima: tuple[Optimum, ...]
+    fit: Fit  # the loss of the class means
+    problem: Callable[[float], Problem]  # c -> the model
+    starts: int
+
+    def at(self, c: float) -> Optimum | None:
+        """The optimum for one c; None where it is trivial or was not found."""
+        return _optimum(self.problem(c), c, self.starts)
+
+
+def optimum_path(
+    loss: str | Callable,
+    *,
+    num_classes: int | None = None,
+    feature_dim: int | None = None,
+    sizes: Any = 1,
+    free_bias: bool = True,
+    c_range: tuple[float, float] = C_RANGE,
+    **options: Any,
+) -> OptimumPath:
+    """Optima of a loss for log-spaced c.
+
+    Args:
+        loss: as for `Problem.create`.
+        num_classes: K; by default that of `sizes` or of the tree.
+        feature_dim: d; by default K, which is as good as more.
+        sizes: samples of each class, one number or [K]; only their ratios count.
+        free_bias: a bias without weight decay; else no bias.
+        c_range: least and greatest c.
+        options: of the loss, among them `hierarchy` where it takes a tree.
+
+    Raises:
+        ValueError: for bad options or range, or if every optimum in it is trivial.
+    """
+    least, most = c_range
+    if not 0 < least < most < np.inf:
+        raise ValueError(f"c_range must be 0 < least < most, got {c_range}.")
+    sizes = np.asarray(sizes, np.float64)
+
+    def problem(c: float) -> Problem:
+        return Problem.create(
+            loss,
+            lambda_w=c,
+            lambda_h=c,
+            lambda_b=0.0 if free_bias else None,
+            num_classes=num_classes,
+            feature_dim=feature_dim,
+            sizes=sizes / sizes.mean(),
+            **options,
+        )
+
+    first = problem(least)
+    wide = first.feature_dim >= first.num_classes - 1
+    convex = wide and bool(first.fit.is_convex())
+    starts = 1 if convex else _STARTS
+    grid = np.geomspace(least, most, _POINTS)
+    found = [_optimum(problem(float(c)), float(c), starts) for c in grid]
+    optima = tuple(optimum for optimum in found if optimum is not None)
+    if not optima:
+        raise ValueError(
+            f"Every optimum for c in {c_range} is trivial: all classes have merged. "
+            "Choose smaller c."
+        )
+    return OptimumPath(optima, first.fit, problem, starts)
+
+
+def match_gram(path: OptimumPath, gram: np.ndarray) -> Match:
+    """The optimum whose class means have the nearest Gram matrix.
+
+    Nearest in || G/|G|_F - G'/|G'|_F ||_F of the centred matrices: on the grid first,
+    then between its neighbours.
+
+    Args:
+        path: of `optimum_path`.
+        gram: of the measured class means [K, K], any scale, centred or not.
+
+    Raises:
+        ValueError: for another shape, or a matrix that is 0 or not finite.
+    """
+    gram = unit_gram(gram)
+    if gram.shape != path.optima[0].gram.shape:
+        raise ValueError(
+            f"The Gram matrix is {gram.shape}, the optima are of "
+            f"{len(path.optima[0].gram)} classes."
+        )
+    distances = [gram_distance(gram, optimum.gram) for optimum in path.optima]
+    nearest = int(np.argmin(distances))
+    if np.ptp(distances) < _FLAT:
+        return Match(np.nan, path.optima[nearest], distances[nearest], "free")
+    known = {path.optima[nearest].c: path.optima[nearest]}
+
+    def distance(log_c: float) -> float:
+        c = float(np.exp(log_c))
+        optimum = path.at(c)
+        if optimum is None:
+            return np.sqrt(2)
+        known[c] = optimum
+        return gram_distance(gram, optimum.gram)
+
+    around = path.optima[max(nearest - 1, 0) : nearest + 2]
+    bounds = float(np.log(around[0].c)), float(np.log(around[-1].c))
+    optimize.minimize_scalar(
+        distance, bounds=bounds, method="bounded", options={"xatol": 1e-8}
+    )
+    best = min(known.values(), key=lambda optimum: gram_distance(gram, optimum.gram))
+    return Match(best.c, best, gram_distance(gram, best.gram), _state(path, best.c))
+
+
+def match_loss(path: OptimumPath, loss: float) -> Match:
+    """The optimum with a given loss, which grows with c.
+
+    Args:
+        path: of `optimum_path`.
+        loss: mean over the classes, each with its weight, of the loss of the class
+            mean; without any penalty.
+
+    Raises:
+        ValueError: for a loss that is not finite.
+    """
+    if not np.isfinite(loss):
+        raise ValueError(f"The loss must be finite, got {loss}.")
+    losses = [optimum.loss for optimum in path.optima]
+    place = int(np.searchsorted(losses, loss))
+    if place in (0, len(losses)):
+        end = path.optima[0 if place == 0 else -1]
+        return Match(end.c, end, abs(end.loss - loss), "edge")
+    known = {optimum.c: optimum for optimum in path.optima[place - 1 : place + 1]}
+    bounds = [float(np.log(c)) for c in known]
+
+    def excess(log_c: float) -> float:
+        c = float(np.exp(log_c))
+        optimum = path.at(c)
+        if optimum is None:  # merged between two points of the grid
+            return losses[place] - loss
+        known[c] = optimum
+        return optimum.loss - loss
+
+    optimize.brentq(excess, *bounds, xtol=1e-10, rtol=1e-14)
+    best = min(known.values(), key=lambda optimum: abs(optimum.loss - loss))
+    return Match(best.c, best, abs(best.loss - loss), "inside")
+
+
+@double
+def class_loss(fit: Fit, logits: np.ndarray, sizes: Any = 1) -> Any:
+    """Loss of class-mean logits [K, K], averaged over the samples []."""
+    sizes = np.asarray(sizes, np.float64) * np.ones(len(logits))
+    return fit.losses(jnp.asarray(logits, np.float64)) @ (sizes / sizes.sum())
+
+
+def unit_gram(gram: np.ndarray) -> np.ndarray:
+    """P G P with Frobenius norm 1 [K, K].
+
+    Raises:
+        ValueError: unless it is [K, K], finite, and not 0 once centred.
+    """
+    gram = as_square(gram)
+    centred = gram - gram.mean(axis=0)
+    centred = centred - centred.mean(axis=1, keepdims=True)
+    size = np.linalg.norm(centred)
+    if not 0 < size < np.inf:
+        raise ValueError("The Gram matrix must be finite and not 0 once it is centred.")
+    return centred / size
+
+
+def gram_distance(gram: np.ndarray, other: np.ndarray) -> float:
+    """|| G/|G|_F - G'/|G'|_F ||_F of the centred matrices; in [0, sqrt(2)]."""
+    return float(np.linalg.norm(unit_gram(gram) - unit_gram(other)))
+
+
+def _optimum(problem: Problem, c: float, starts: int) -> Optimum | None:
+    """The best of several starts; None if it is not critical, or trivial."""
+    solutions = [solve(problem, seed, tol=1e-11) for seed in range(starts)]
+    best = min(solutions, key=lambda solution: float(solution.objective))
+    means, classifier = (np.asarray(best.params[k]) for k in ("H", "W"))
+    centred = means - means.mean(axis=0)
+    merged = np.abs(classifier @ centred.T).max() < _TRIVIAL
+    if float(best.gradient_norm) > _CRITICAL or merged:
+        return None
+    logits = means @ classifier.T + best.params.get("b", 0.0)
+    return Optimum(
+        c=c,
+        gram=unit_gram(means @ means.T),
+        classifier_gram=unit_gram(classifier @ classifier.T),
+        loss=float(class_loss(problem.fit, logits, problem.counts)),
+    )
+
+
+def _state(path: OptimumPath, c: float) -> str:
+    ends = np.array([path.optima[0].c, path.optima[-1].c])
+    return "edge" if np.any(np.abs(np.log(c / ends)) < 1e-6) else "inside"

@@ -1,0 +1,139 @@
+"""Runs that know a class tree: every loss, where trees come from, what is refused."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import ncjax
+from ncjax import ConfigError
+from ncjax.config import default
+from ncjax.hierarchy import BUILTIN, write
+from ncjax.losses import LOSSES, OUTPUTS
+from ncjax.train import load_data, load_hierarchy
+
+ONE = jax.devices()[:1]
+TREE_LOSSES = [name for name in LOSSES if name not in ("cross_entropy", "mse")]
+
+
+def small(loss="soft_labels", epochs=3):
+    config = default()
+    config.num_epochs = epochs
+    config.model.widths = (32, 24)
+    config.data.examples_per_class = 30
+    config.data.test_examples_per_class = 10
+    config.batch_size = 60
+    config.loss.name = loss
+    config.eval.num_points = 2
+    return config
+
+
+def run(config, workdir=None):
+    return ncjax.train(config, workdir, devices=ONE, progress=False)
+
+
+@pytest.mark.parametrize("loss", TREE_LOSSES)
+def test_every_loss_trains_and_is_measured(loss):
+    config = small(loss, epochs=20)
+    last = run(config).rows[-1]
+    assert last["train/error"] < 0.3
+    assert last["test/ahd@1"] == pytest.approx(
+        last["test/error"] * last["test/mistake_severity"], rel=1e-5
+    )
+    for name in ("nc/nc1", "nc/nc2", "nc/nc3", "nc/nc4", "tree/level1/nc1"):
+        assert np.isfinite(last[name]), name
+    assert ("nc/gram_to_theory" in last) == (loss not in ("multi_level", "cascade"))
+
+
+def test_split_features_train():
+    config = small("multi_level", epochs=12)
+    config.loss.split_features = True
+    assert run(config).rows[-1]["train/error"] < 0.3
+
+
+def test_an_embedding_is_measured_itself():
+    # The features of a label embedding are the outputs, its classifier is fixed.
+    assert OUTPUTS["label_embedding"](BUILTIN["digits"]()).embedding is not None
+    last = run(small("label_embedding", epochs=40)).rows[-1]
+    assert last["nc/gram_to_theory"] < 0.35
+    assert last["nc/gram_to_theory"] < last["nc/nc2"]
+    assert last["nc/rank"] == 9
+
+
+def test_soft_labels_take_the_geometry_of_the_tree():
+    """What theory says, on a short run: away from the simplex, towards the tree."""
+    config = small("soft_labels", epochs=60)
+    config.optimizer.schedule = "cosine"
+    config.optimizer.weight_decay = 1e-2
+    soft = run(config).rows[-1]
+    config.loss.name = "cross_entropy"
+    plain = run(config).rows[-1]
+    assert soft["nc/gram_to_tree"] < 0.3 < soft["nc/nc2"]
+    assert plain["nc/nc2"] < 0.35 < plain["nc/gram_to_tree"]
+    assert soft["tree/sibling_cosine"] > 0.1 > plain["tree/sibling_cosine"]
+
+
+def test_where_the_tree_comes_from(tmp_path):
+    config = small()
+    dataset = load_data(config)
+    assert load_hierarchy(config, dataset) == BUILTIN["digits"]()
+    config.hierarchy.name = "none"
+    assert load_hierarchy(config, dataset) is None
+    write(BUILTIN["mnist"](), tmp_path / "tree.json")
+    config.hierarchy.file = str(tmp_path / "tree.json")
+    assert load_hierarchy(config, dataset) == BUILTIN["mnist"]()
+    config = small()
+    config.data.examples_per_class = 0
+    config.data.test_examples_per_class = 0
+    config.data.name = "synthetic"
+    tree = load_hierarchy(config, load_data(config))
+    assert tree.num_classes == 8
+    assert tree.height == 3
+    config.data.classes = (6, 7, 0)
+    tree = load_hierarchy(config, load_data(config))
+    assert set(tree.class_names) == {"0", "6", "7"}
+
+
+def test_cross_entropy_needs_no_tree():
+    config = small("cross_entropy")
+    config.hierarchy.name = "none"
+    row = run(config).rows[-1]
+    assert not [name for name in row if "tree" in name or "ahd" in name]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hierarchy.name": "none"}, "'soft_labels' needs a class tree, and"),
+        ({"hierarchy.name": "cifar"}, "Unknown config.hierarchy.name 'cifar'. Avail"),
+        ({"hierarchy.name": "cifar10"}, r"hierarchy \(cifar10\) does not fit .*'0'"),
+        ({"hierarchy.file": "no.json"}, "no.json"),
+        ({"loss.beta": -1.0}, "beta must be at least 0 and finite, got -1"),
+        ({"loss.alpha": 2.0}, "loss.alpha = 2.0 has no effect: 'soft_labels' takes"),
+        ({"loss.name": "hxe", "loss.alpha": float("nan")}, "alpha must be finite"),
+        ({"loss.name": "hxe", "loss.weighting": "up"}, "'up'. Available: height"),
+        ({"loss.name": "haframe", "loss.frame_gamma": 0.0}, "frame_gamma must be"),
+        (
+            {"loss.name": "multi_level", "loss.level_weights": (1.0,)},
+            "one for each lev",
+        ),
+    ],
+)
+def test_bad_input_before_anything_is_written(tmp_path, change, message):
+    config = small()
+    for field, value in change.items():
+        section, name = field.split(".")
+        config[section][name] = value
+    with pytest.raises(ConfigError, match=message):
+        run(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tree_with_a_cycle(tmp_path):
+    path = tmp_path / "tree.json"
+    path.write_text(json.dumps({"a": "b", "b": "a", "0": "root"}))
+    config = small()
+    config.hierarchy.file = str(path)
+    with pytest.raises(ConfigError, match="cycle"):
+        run(config)
