@@ -141,15 +141,14 @@ def make_epoch(
         order = jax.random.permutation(key, len(labels))[: steps * batch_size]
         order = order.reshape(steps, batch_size)
         order = jax.lax.with_sharding_constraint(order, batches)
-        # `permutation` splits its key, which makes what folding in 0 and 1 would make.
-        fold = jax.vmap(
-            functools.partial(jax.random.fold_in, jax.random.fold_in(key, 2))
-        )
+        # Not 0 or 1: the keys that `permutation` splits off would be the same.
+        images_key = jax.random.fold_in(key, 2)
 
         def visit(state, rows):
-            batch = augment(fold(rows), images[rows])
-            return step(state, prepare(batch), labels[rows])
+            keys = jax.vmap(lambda row: jax.random.fold_in(images_key, row))(rows)
+            return step(state, prepare(augment(keys, images[rows])), labels[rows])
 
         return jax.lax.scan(visit, state, order)
 
-    return jax.jit(epoch, donate_argnums=0)
+    # What goes in comes out: a program compiled ahead of time takes nothing else.
+    return jax.jit(epoch, donate_argnums=0, out_shardings=NamedSharding(mesh, P()))
