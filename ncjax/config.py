@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from ncjax.augment import AUGMENTATIONS
 from ncjax.data import DATASETS, select
 from ncjax.hierarchy import BUILTIN, Hierarchy
 from ncjax.losses import GEOMETRY, LOSSES, OUTPUTS, Outputs, class_logits
@@ -56,6 +57,7 @@ def default() -> ConfigDict:
 
     config.data = _options(DATASETS, also=(select,))
     config.data.name = "digits"
+    config.data.augment = "none"  # or "crop_flip": random crops and mirror images
 
     config.model = _options(MODELS)
     config.model.name = "mlp"
@@ -93,7 +95,7 @@ def default() -> ConfigDict:
 # Section: (registry, functions besides the chosen one whose options it holds, fields
 # that belong to the section itself).
 SECTIONS: dict[str, tuple[dict[str, Callable], tuple[Callable, ...], set[str]]] = {
-    "data": (DATASETS, (select,), {"name"}),
+    "data": (DATASETS, (select,), {"name", "augment"}),
     "model": (MODELS, (), {"name"}),
     "loss": (LOSSES, (), {"name"}),
     "optimizer": (OPTIMIZERS, (), {"name", "learning_rate", "schedule"}),
@@ -133,6 +135,7 @@ def validate(config: ConfigDict) -> None:
         )
     choose("compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
     choose("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
+    choose("data.augment", config.data.augment, AUGMENTATIONS)
     choose("eval.layers", config.eval.layers, ("last", "all"))
     choose("eval.pool", config.eval.pool, ("mean", "flatten"))
     choose("hierarchy.name", config.hierarchy.name, ("dataset", "none", *BUILTIN))

@@ -30,7 +30,8 @@ from ncjax.moments import ClassMoments
 Features = dict[str, jax.Array]  # layer -> [n, d of the layer]
 Forward = Callable[[Any, jax.Array], tuple[jax.Array, "Features"]]
 Classifier = Callable[[Mapping], tuple[jax.Array, jax.Array]]
-Arrays = tuple[jax.Array, jax.Array]  # images [n, h, w, c], labels [n]
+Array = jax.Array | np.ndarray
+Arrays = tuple[Array, Array]  # images [n, h, w, c], labels [n]
 
 LAST = "features"  # the layer that the classifier sees
 _AXIS = "data"
@@ -46,6 +47,37 @@ class _Batch(NamedTuple):
     sums: dict[str, jax.Array]  # over the batch, of the loss and of `Mistakes.values`
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """`evaluate(variables, train, test) -> {metric: []}`, from `make_evaluate`."""
+
+    program: Any  # (variables, train, test, room) -> metrics, room; room is donated
+    make_room: Callable[[Mapping, Array], Features]
+    hold: bool  # keep the room from one call to the next
+    held: dict[tuple[int, ...], Features] = dataclasses.field(default_factory=dict)
+
+    def __call__(
+        self, variables: Mapping, train: Arrays, test: Arrays
+    ) -> dict[str, jax.Array]:
+        """All metrics of a network."""
+        shape = train[0].shape
+        room = self.held.pop(shape, None)
+        if room is None:
+            room = self.make_room(variables, train[0])
+        found, room = self.program(variables, train, test, room)
+        if self.hold:
+            self.held.clear()
+            self.held[shape] = room
+        return found
+
+    def compiled(self, variables: Mapping, train: Arrays, test: Arrays) -> Evaluate:
+        """The same for arrays of these shapes, compiled now, not at the first call."""
+        room = self.make_room(variables, train[0])
+        program = self.program.lower(variables, train, test, room).compile()
+        held = {train[0].shape: room} if self.hold else {}
+        return Evaluate(program, self.make_room, self.hold, held)
+
+
 def make_evaluate(
     forward: Forward,
     classifier: Classifier,
@@ -59,7 +91,7 @@ def make_evaluate(
     geometry: np.ndarray | None = None,
     buffer: bool = True,
     scatter: bool = False,
-) -> Callable[[Mapping, Arrays, Arrays], dict[str, jax.Array]]:
+) -> Evaluate:
     """Builds `evaluate(variables, train, test) -> {metric: []}`, compiled.
 
     Metrics are named `nc/...` for the features that the classifier sees,
@@ -244,22 +276,10 @@ def make_evaluate(
             for layer, x in layers.items()
         }
 
-    held: dict[tuple[int, ...], Features] = {}
-
-    def measured(variables, train, test):
-        images, _ = train
-        room = held.pop(images.shape, None)
-        if room is None:
-            room = make_room(variables, images) if buffer else {}
-        found, room = compiled(variables, train, test, room)
-        # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all
-        # the rest of the measurement; an accelerator has a pool.
-        if mesh.devices.flat[0].platform == "cpu":
-            held.clear()
-            held[images.shape] = room
-        return found
-
-    return measured
+    # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all the
+    # rest of the measurement; an accelerator has a pool.
+    hold = mesh.devices.flat[0].platform == "cpu"
+    return Evaluate(compiled, make_room if buffer else lambda *_: {}, hold)
 
 
 def _of_tree(tree: Hierarchy, levels, moments, classifier, on_train):

@@ -25,6 +25,9 @@ Train a network into neural collapse and measure it on the way.
 The workdir gets config.json, metrics.jsonl, TensorBoard events, checkpoints and
 collapse.png.  Without --workdir it is runs/NAME-HASH, where HASH is that of the
 configuration.  The same command again continues a run that was stopped.
+
+Compiled programs are kept in ~/.cache/ncjax for the next run.  The environment chooses
+another folder (JAX_COMPILATION_CACHE_DIR) or none (JAX_ENABLE_COMPILATION_CACHE=false).
 """
 
 
@@ -41,10 +44,12 @@ def main(argv: list[str] | None = None) -> int:
 
     # JAX takes seconds to import; --help and misspelt flags do not wait for it.
     from ncjax import ConfigError, DataError, TrainingError, WorkdirError, train
+    from ncjax.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
 
     try:
         validate(config)
+        keep_compiled_programs()
         workdir = workdir or f"runs/{name}-{_digest(resolved(config))}"
         history = train(config, workdir)
     except (ConfigError, DataError, WorkdirError) as error:

@@ -20,6 +20,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
+from ncjax.augment import Augment, none
+
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 Step = Callable[..., tuple["TrainState", dict[str, jax.Array]]]
 
@@ -116,6 +118,7 @@ def make_epoch(
     prepare: Callable[[jax.Array], jax.Array],
     batch_size: int,
     mesh: Mesh,
+    augment: Augment = none,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Compiles a whole epoch over a data set that lies on the devices.
 
@@ -128,6 +131,8 @@ def make_epoch(
         prepare: raw images -> network input, for example normalisation.
         batch_size: over all devices; must be divisible by their number.
         mesh: one axis, "data".
+        augment: (keys [n], raw images) -> raw images; the key of an image depends on
+            that of the epoch and on its place in the data set, on nothing else.
     """
     batches = NamedSharding(mesh, P(None, "data"))
 
@@ -136,10 +141,14 @@ def make_epoch(
         order = jax.random.permutation(key, len(labels))[: steps * batch_size]
         order = order.reshape(steps, batch_size)
         order = jax.lax.with_sharding_constraint(order, batches)
-        return jax.lax.scan(
-            lambda state, rows: step(state, prepare(images[rows]), labels[rows]),
-            state,
-            order,
-        )
+        # Not 0 or 1: the keys that `permutation` splits off would be the same.
+        images_key = jax.random.fold_in(key, 2)
 
-    return jax.jit(epoch, donate_argnums=0)
+        def visit(state, rows):
+            keys = jax.vmap(lambda row: jax.random.fold_in(images_key, row))(rows)
+            return step(state, prepare(augment(keys, images[rows])), labels[rows])
+
+        return jax.lax.scan(visit, state, order)
+
+    # What goes in comes out: a program compiled ahead of time takes nothing else.
+    return jax.jit(epoch, donate_argnums=0, out_shardings=NamedSharding(mesh, P()))

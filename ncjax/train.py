@@ -6,7 +6,9 @@ import dataclasses
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
 import jax
@@ -18,9 +20,10 @@ from ml_collections import ConfigDict
 
 from ncjax import config as configs
 from ncjax import plots
+from ncjax.augment import AUGMENTATIONS
 from ncjax.checkpoints import Checkpoints
 from ncjax.data import DataError, Dataset, channel_statistics, select
-from ncjax.evaluate import LAST, Features, make_evaluate
+from ncjax.evaluate import LAST, Evaluate, Features, make_evaluate
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.history import History
 from ncjax.mistakes import Mistakes
@@ -75,11 +78,12 @@ def train(
     history = History(
         [row for row in rows if "nc/nc1" in row], None if run is None else run.path
     )
-    bar = Progress(config.num_epochs, start, enabled=progress)
     try:
-        _loop(config, experiment, state, start, history, run, checkpoints, bar)
+        if start < config.num_epochs:
+            experiment = _compile(experiment, state, progress)
+        with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
+            _loop(config, experiment, state, start, history, run, checkpoints, bar)
     finally:
-        bar.close()
         if run is not None and checkpoints is not None:
             checkpoints.close()
             run.close()
@@ -88,6 +92,16 @@ def train(
         if config.eval.layers == "all":
             plots.save(plots.layers(history), run.path / "layers.png")
     return history
+
+
+def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Experiment:
+    """Compiles an epoch and a measurement, and says how long that took."""
+    began = time.perf_counter()
+    experiment = experiment.compiled(state)
+    if progress:
+        seconds = time.perf_counter() - began
+        print(f"Compiled in {seconds:.1f} s.", file=sys.stderr, flush=True)
+    return experiment
 
 
 def _loop(
@@ -156,23 +170,54 @@ def _loop(
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """The compiled pieces of a run, closed over its data.
+    """The pieces of a run and its data.
 
     Attributes:
         init: () -> a new `TrainState`, replicated over the devices.
-        epoch: (state, number) -> state, {"loss": [steps], "error": [steps]}; the given
-            state is donated.
-        evaluate: state -> metrics over the whole training and test sets.
+        run_epoch: from `make_epoch`.
+        run_evaluate: from `make_evaluate`.
+        key: of the run; an epoch's key is folded from it.
+        train_set: images and labels, replicated over the devices.
+        test_set: the same.
         features: (state, images [n, h, w, c]) -> features [n, d] that the classifier
             sees, in evaluation mode.
         classifier: state -> W [K, d], b [K].
     """
 
     init: Callable[[], TrainState]
-    epoch: Callable[[TrainState, int], tuple[TrainState, dict[str, jax.Array]]]
-    evaluate: Callable[[TrainState], dict[str, jax.Array]]
+    run_epoch: Any
+    run_evaluate: Evaluate
+    key: jax.Array
+    train_set: tuple[jax.Array, jax.Array]
+    test_set: tuple[jax.Array, jax.Array]
     features: Callable[[TrainState, jax.Array], jax.Array]
     classifier: Callable[[TrainState], tuple[jax.Array, jax.Array]]
+
+    def epoch(
+        self, state: TrainState, number: int
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """One epoch: a new state, {"loss": [steps], "error": [steps]}.
+
+        The given state is donated.
+        """
+        return self.run_epoch(state, self._epoch_key(number), *self.train_set)
+
+    def evaluate(self, state: TrainState) -> dict[str, jax.Array]:
+        """Metrics over the whole training and test sets."""
+        return self.run_evaluate(_variables(state), self.train_set, self.test_set)
+
+    def compiled(self, state: TrainState) -> Experiment:
+        """The same, compiled now instead of at the first call."""
+        epoch = self.run_epoch.lower(state, self._epoch_key(0), *self.train_set)
+        evaluate = self.run_evaluate.compiled(
+            _variables(state), self.train_set, self.test_set
+        )
+        return dataclasses.replace(
+            self, run_epoch=epoch.compile(), run_evaluate=evaluate
+        )
+
+    def _epoch_key(self, number: int) -> jax.Array:
+        return jax.random.fold_in(self.key, number)
 
 
 def build(
@@ -221,7 +266,9 @@ def build(
         out_shardings=everywhere,
     )
     step = make_train_step(model, loss, optimizer, scores=outputs.scores)
-    run_epoch = make_epoch(step, prepare, config.batch_size, mesh)
+    run_epoch = make_epoch(
+        step, prepare, config.batch_size, mesh, AUGMENTATIONS[config.data.augment]
+    )
 
     def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, "Features"]:
         images, inner = prepare(images), {}
@@ -258,7 +305,7 @@ def build(
             "makes a second forward pass.",
             file=sys.stderr,
         )
-    evaluate = make_evaluate(
+    run_evaluate = make_evaluate(
         forward,
         head,
         loss,
@@ -273,10 +320,11 @@ def build(
     )
     return Experiment(
         init=init,
-        epoch=lambda state, number: run_epoch(
-            state, jax.random.fold_in(key, number), *train_set
-        ),
-        evaluate=lambda state: evaluate(_variables(state), train_set, test_set),
+        run_epoch=run_epoch,
+        run_evaluate=run_evaluate,
+        key=key,
+        train_set=train_set,
+        test_set=test_set,
         features=jax.jit(lambda state, x: forward(_variables(state), x)[1][LAST]),
         classifier=lambda state: head(state.params),
     )

@@ -112,6 +112,25 @@ def test_one_and_eight_devices_give_the_same_curves():
         np.testing.assert_allclose(one[name], eight[name], rtol=2e-4)
 
 
+def test_compiled_ahead_and_at_the_first_call_are_the_same_program():
+    config = small(2)
+    dataset = load_data(config)
+    devices = jax.devices()[4:6]  # not those that JAX would choose
+    lazy = build(config, dataset, devices)
+    ahead = lazy.compiled(lazy.init())
+    results = []
+    for experiment in (lazy, ahead):
+        state = experiment.init()
+        for number in (1, 2):
+            before = jax.tree.leaves(state)
+            state, steps = experiment.epoch(state, number)
+            assert all(leaf.is_deleted() for leaf in before)  # donated
+        results.append((jax.device_get(steps), experiment.evaluate(state)))
+    (steps, metrics), (steps_ahead, metrics_ahead) = results
+    np.testing.assert_array_equal(steps["loss"], steps_ahead["loss"])
+    assert metrics == metrics_ahead
+
+
 def test_streamed_and_buffered_measurement_agree():
     config = small(2)
     config.eval.layers = "all"

@@ -14,11 +14,21 @@ from typing import Literal
 import jax
 from flax import linen as nn
 
+from ncjax.models.densenet import densenet121
 from ncjax.models.heads import Classifier
 from ncjax.models.mlp import mlp
-from ncjax.models.resnet import resnet18
+from ncjax.models.resnet import resnet18, resnet34, resnet50, resnext50
+from ncjax.models.vgg import vgg13
 
-MODELS: dict[str, Callable[..., nn.Module]] = {"mlp": mlp, "resnet18": resnet18}
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": mlp,
+    "resnet18": resnet18,
+    "resnet34": resnet34,
+    "resnet50": resnet50,
+    "resnext50": resnext50,
+    "vgg13": vgg13,
+    "densenet121": densenet121,
+}
 
 __all__ = ["MODELS", "Classifier", "classifier", "layer_outputs"]
 

@@ -1,0 +1,51 @@
+"""Compiled programs kept for the next run, in a folder of the user's."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+def keep_compiled_programs() -> Path | None:
+    """Turns JAX's persistent compilation cache on, however short a compilation is.
+
+    What JAX was told goes first: JAX_COMPILATION_CACHE_DIR is another folder,
+    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS another limit, and
+    JAX_ENABLE_COMPILATION_CACHE=false switches the cache off.
+
+    Call it before anything is compiled.
+
+    Returns:
+        The folder; None if there is no cache.
+    """
+    settings: Any = jax.config  # its fields are not declared
+    if not settings.jax_enable_compilation_cache:
+        return None
+    if settings.jax_compilation_cache_dir is None:
+        folder = default_folder()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            print(
+                f"Compiled programs are not kept for the next run: {error}. Set "
+                "JAX_COMPILATION_CACHE_DIR to a folder that can be written.",
+                file=sys.stderr,
+            )
+            return None
+        settings.update("jax_compilation_cache_dir", str(folder))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        settings.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    chosen = settings.jax_compilation_cache_dir
+    return Path(chosen) if chosen else None
+
+
+def default_folder() -> Path:
+    """$XDG_CACHE_HOME/ncjax/programs, by default in ~/.cache."""
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification ignores a relative path.
+    base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
+    return base / "ncjax" / "programs"

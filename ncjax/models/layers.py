@@ -1,0 +1,74 @@
+"""What convolutional networks share: convolution, normalisation, stem, sizes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import jax
+from flax import linen as nn
+from flax.typing import Dtype
+
+STEMS = ("cifar", "imagenet")
+
+
+def conv_and_norm(
+    train: bool, dtype: Dtype, axis_name: str | None
+) -> tuple[Callable[..., nn.Module], Callable[..., nn.Module]]:
+    """Convolution and batch norm, initialised and averaged the same way everywhere.
+
+    He's normal initialisation over outgoing connections; no bias, since a batch norm
+    follows; running statistics keep 0.9 of what they were.
+    """
+    he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+    conv = partial(nn.Conv, use_bias=False, kernel_init=he_normal, dtype=dtype)
+    norm = partial(
+        nn.BatchNorm,
+        use_running_average=not train,
+        momentum=0.9,
+        dtype=dtype,
+        axis_name=axis_name,
+    )
+    return conv, norm
+
+
+def stem_conv(conv: Callable[..., nn.Module], width: int, stem: str) -> nn.Module:
+    """The first convolution: 3x3, or 7x7 with stride 2."""
+    if stem == "cifar":
+        return conv(width, (3, 3), padding=1, name="stem_conv")
+    return conv(width, (7, 7), (2, 2), padding=3, name="stem_conv")
+
+
+def stem_pool(x: jax.Array, stem: str) -> jax.Array:
+    """Nothing, or a 3x3 maximum with stride 2; [n, h, w, c]."""
+    if stem == "cifar":
+        return x
+    return nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+
+
+def scaled(channels: int, width: float) -> int:
+    """`channels` times `width`, rounded.
+
+    Raises:
+        ValueError: if no channel is left.
+    """
+    if not math.isfinite(width) or (out := round(channels * width)) < 1:
+        raise ValueError(
+            f"model.width multiplies {channels} channels and must leave at least 1, "
+            f"got {width}."
+        )
+    return out
+
+
+def check_options(feature_dim: int, stem: str = "cifar") -> None:
+    """Raises `ValueError` for options that no network takes."""
+    if feature_dim < 0:
+        raise ValueError(
+            "model.feature_dim must be at least 1, or 0 for the network's own width, "
+            f"got {feature_dim}."
+        )
+    if stem not in STEMS:
+        raise ValueError(
+            f"Unknown config.model.stem {stem!r}. Available: {', '.join(STEMS)}."
+        )

@@ -1,0 +1,78 @@
+"""VGG-13 with batch norm, in its CIFAR version."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from flax.typing import Dtype
+
+from ncjax.models.heads import Classifier
+from ncjax.models.layers import check_options, conv_and_norm, scaled
+
+
+class VGG(nn.Module):
+    """Stages of 3x3 convolutions, each ended by a 2x2 maximum, linear classifier.
+
+    Without the hidden fully connected layers of the ImageNet version: the last feature
+    map, 1x1 for images of 32x32, else averaged, is the feature vector.  With
+    `feature_dim` the last convolution is narrowed to it.
+    """
+
+    outputs: int | tuple[int, ...]
+    stages: tuple[tuple[int, ...], ...]  # channels of the convolutions
+    feature_dim: int = 0
+    dtype: Dtype = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+        """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
+        conv, norm = conv_and_norm(train, self.dtype, self.axis_name)
+        x = images.astype(self.dtype)
+        number, last = 0, sum(len(stage) for stage in self.stages)
+        for stage in self.stages:
+            for i, channels in enumerate(stage, 1):
+                number += 1
+                out = (self.feature_dim if number == last else 0) or channels
+                # The bias has no effect before a batch norm and stays 0; it is there
+                # because published numbers of parameters count it.
+                name = f"conv{number}"
+                x = conv(out, (3, 3), padding=1, use_bias=True, name=name)(x)
+                x = nn.relu(norm(name=f"norm{number}")(x))
+                if i == len(stage):  # an odd row or column makes a window of its own
+                    x = nn.max_pool(x, (2, 2), (2, 2), padding="SAME")
+                self.sow("layers", f"out_conv{number}", x)
+        x = x.mean(axis=(1, 2))
+        logits = Classifier(self.outputs, self.dtype, name="classifier")(x)
+        return logits, x
+
+
+def vgg13(
+    outputs: int | tuple[int, ...],
+    *,
+    width: float = 1.0,
+    feature_dim: int = 0,
+    dtype: Dtype = jnp.float32,
+    axis_name: str | None = None,
+) -> nn.Module:
+    """VGG-13 with batch norm, 64 to 512 channels times `width`.
+
+    Args:
+        outputs: of the classifier; a tuple makes a head for each entry.
+        width: multiplies all channels.
+        feature_dim: width d of the features, by narrowing the last convolution; 0 for
+            512 * `width`.
+        dtype: of computation; parameters are float32.
+        axis_name: of `pmap` or `shard_map`; under `jit` leave it out.
+
+    Raises:
+        ValueError: if an option is out of its range.
+
+    References:
+        Simonyan & Zisserman, Very Deep Convolutional Networks for Large-Scale Image
+        Recognition, ICLR 2015.
+    """
+    check_options(feature_dim)
+    stages = tuple((scaled(c, width),) * 2 for c in (64, 128, 256, 512, 512))
+    return VGG(outputs, stages, feature_dim, dtype, axis_name)
