@@ -46,7 +46,7 @@ def optimum(
     return figure
 
 
-def flow_panels(axes: Sequence[Axes], path: Trajectory, lower: float | None) -> None:
+def flow_panels(axes: np.ndarray, path: Trajectory, lower: float | None) -> None:
     """Objective and gap, singular values, NC metrics over time.
 
     Time 0 is left out: the axes are logarithmic.
@@ -84,7 +84,7 @@ def flow_panels(axes: Sequence[Axes], path: Trajectory, lower: float | None) -> 
 
 def gram_panels(
     figure: Figure,
-    axes: Sequence[Axes],
+    axes: np.ndarray,
     grams: Sequence[tuple[str, np.ndarray]],
     names: Sequence[str],
     *,

@@ -70,8 +70,10 @@ def regression(config: ConfigDict, progress: Callable) -> Report:
     figures.flow_panels(axes[0], path, float(certificate.bounds.lower))
     axes[0, 2].clear()
     gammas = np.linspace(0, 3 * np.sqrt(price), 200) ** 2
-    axes[0, 2].semilogy(gammas / price, [nrc3(gram, covariance, g) for g in gammas])
-    figures.threshold(axes[0, 2], 1, "lW lH")
+    axes[0, 2].semilogy(
+        gammas / price, [nrc3(gram, covariance, g) for g in gammas.tolist()]
+    )
+    figures.threshold(axes[0, 2], 1.0, "lW lH")
     figures.decorate(axes[0, 2], "NRC3 over gamma", "gamma / (lW lH)", legend=False)
     names = [str(i) for i in range(len(spectrum))]
     pair = [("W W' found", gram), ("W W' predicted", theory.classifier_gram)]
@@ -91,7 +93,7 @@ def fixed_etf(config: ConfigDict, progress: Callable) -> Report:
     model = config.model
     if model.loss != "cross_entropy" or not config.grid:
         raise ConfigError("fixed_etf needs cross_entropy and config.grid, of lH N.")
-    k, prices = model.num_classes, np.sort(np.asarray(config.grid, float))
+    k, prices = model.num_classes, sorted(float(x) for x in config.grid)
     problem = problem_of(config)
     try:
         rows = ufm.simplex_rows(k, problem.feature_dim)
@@ -131,7 +133,7 @@ def fixed_etf(config: ConfigDict, progress: Callable) -> Report:
     statements.append(at_most("NC2 of the features", shape.nc2, 1e-9))
     figure = Figure(figsize=(11, 4), layout="constrained")
     axes = figure.subplots(1, 3)
-    fine = np.geomspace(prices[0], prices[-1], 200)
+    fine = np.geomspace(prices[0], prices[-1], 200).tolist()
     curve = [fixed_simplex_optimum(k, total, x / total)[0] for x in fine]
     axes[0].semilogx(fine, curve, color=figures.ORANGE, label="theory")
     axes[0].plot(

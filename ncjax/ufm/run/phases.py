@@ -38,7 +38,7 @@ def bias_phase(config: ConfigDict, progress: Callable) -> Report:
     model = config.model
     if model.loss != "mse" or not config.grid:
         raise ConfigError("bias_phase needs config.model.loss = 'mse' and config.grid.")
-    decay = np.sort(np.asarray(config.grid, float))
+    decay = sorted(float(x) for x in config.grid)
     lambda_w, lambda_h = decays(config)
     k, n = model.num_classes, model.per_class
     if k * model.c >= 1:
@@ -46,7 +46,7 @@ def bias_phase(config: ConfigDict, progress: Callable) -> Report:
             f"K c = {k * model.c:g} >= 1 has only the trivial solution; lower model.c."
         )
     progress("solve", problems=len(decay))
-    problems = [problem_of(config, lambda_b=x) for x in decay.tolist()]
+    problems = [problem_of(config, lambda_b=x) for x in decay]
     found, gaps = solved_many(problems)
     theory = [squared_error_optimum(k, n, lambda_w, lambda_h, x) for x in decay]
     logits = found.params["H"] @ np.swapaxes(found.params["W"], 1, 2)
@@ -57,7 +57,7 @@ def bias_phase(config: ConfigDict, progress: Callable) -> Report:
     wanted_b = np.array([t.bias[0] for t in theory])
     value = np.array([t.objective for t in theory])
     place = k * model.c / (1 - k * model.c)
-    wrong = np.sum((v > 1e-6) != (decay > place))
+    wrong = np.sum((v > 1e-6) != (np.array(decay) > place))
     statements = [
         at_most("duality gap, largest", gaps.max(), 1e-9),
         at_most(
@@ -83,7 +83,7 @@ def bias_phase(config: ConfigDict, progress: Callable) -> Report:
     ]
     figure = Figure(figsize=(12, 4), layout="constrained")
     axes = figure.subplots(1, 3)
-    fine = np.geomspace(decay[0], decay[-1], 300)
+    fine = np.geomspace(decay[0], decay[-1], 300).tolist()
     curve = [squared_error_optimum(k, n, lambda_w, lambda_h, x) for x in fine]
     for axis, title, dots, line in (
         (axes[0], "Mean mode v of the logits", v, [t.logits.sum() / k for t in curve]),
@@ -126,7 +126,7 @@ def minority(config: ConfigDict, progress: Callable) -> Report:
             f"grid values and {small.classes}."
         )
     sizes = np.array([model.per_class] * big + [small.per_class] * small.classes)
-    total, strengths = sizes.sum(), np.sort(np.asarray(config.grid, float))
+    total, strengths = int(sizes.sum()), sorted(float(x) for x in config.grid)
     progress("solve", problems=len(strengths))
     problems = [
         ufm.Problem.create(lambda_w=x, lambda_h=x, sizes=sizes) for x in strengths
@@ -135,7 +135,7 @@ def minority(config: ConfigDict, progress: Callable) -> Report:
     logits = found.params["H"] @ np.swapaxes(found.params["W"], 1, 2)
     contrast = logits[:, -1, -1] - logits[:, -1, -2]
     place = np.sqrt(small.per_class) / total
-    merged = [small.per_class <= ridge_threshold(int(total), x, x) for x in strengths]
+    merged = [small.per_class <= ridge_threshold(total, x, x) for x in strengths]
     wrong = np.sum((contrast < 1e-6) != np.array(merged))
     statements = [
         at_most("duality gap, largest", gaps.max(), 1e-9),
