@@ -6,8 +6,6 @@
 #     launch/fashion_hierarchy.sh [--config=... overrides]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# The ten programs are compiled once, not once for each seed.
-export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$PWD/runs/cache}
 
 extra=("$@")
 run() {  # run NAME SEED CONFIG [overrides]
