@@ -99,31 +99,34 @@ def cascade(
     References:
         Redmon & Farhadi, YOLO9000: Better, Faster, Stronger, CVPR 2017.
     """
-    log_conditional, paths, real = _along_paths(outputs, hierarchy)
-    path = jnp.asarray(paths)[:, labels]  # [D, n]
-    log_p = jnp.take_along_axis(log_conditional, path, axis=0)
-    return -jnp.sum(log_p * jnp.asarray(real, outputs.dtype)[:, labels], axis=0)
+    log_p = _log_conditional(outputs, hierarchy)
+    path = jnp.asarray(hierarchy.lineage[1:] - 1)[:, labels].T  # [n, D]
+    # A class that lies less deep repeats its own node, which counts once.
+    real = jnp.asarray(hierarchy.lineage[1:] != hierarchy.lineage[:-1])[:, labels].T
+    return -jnp.sum(jnp.take_along_axis(log_p, path, axis=1) * real, axis=1)
 
 
 def cascade_outputs(hierarchy: Hierarchy) -> Outputs:
     """An output for each node but the root; a score is a leaf's log-probability."""
+    depths, parents = hierarchy.depths[1:], hierarchy.parents[1:] - 1
+    bounds = np.searchsorted(depths, np.arange(1, hierarchy.height + 2))
 
     def scores(outputs: jax.Array) -> jax.Array:
-        log_conditional, paths, real = _along_paths(outputs, hierarchy)
-        return jnp.sum(log_conditional[paths] * real[..., None], axis=0).T
+        # Nodes are numbered depth by depth: each block adds what its parents have.
+        log_p = _log_conditional(outputs, hierarchy)
+        blocks = [log_p[:, : bounds[1]]]
+        for first, above, last in zip(bounds, bounds[1:], bounds[2:], strict=False):
+            blocks.append(
+                log_p[:, above:last] + blocks[-1][:, parents[above:last] - first]
+            )
+        return jnp.concatenate(blocks, axis=1)[:, hierarchy.leaves - 1]
 
     readout = hierarchy.ancestors()[:, 1:].astype(np.float64)
     return Outputs(hierarchy.num_nodes - 1, scores, readout=readout)
 
 
-def _along_paths(
-    outputs: jax.Array, hierarchy: Hierarchy
-) -> tuple[jax.Array, np.ndarray, np.ndarray]:
-    """Log-softmax among siblings [M - 1, n], and the path of each class through it.
-
-    Returns also the rows of the path of each class [D, K], and which of them are real:
-    a class that lies less deep repeats its own.
-    """
+def _log_conditional(outputs: jax.Array, hierarchy: Hierarchy) -> jax.Array:
+    """Log-softmax of each output among those of its siblings [n, M - 1]."""
     inner, parent = np.unique(hierarchy.parents[1:], return_inverse=True)
     z = outputs.T
     # The children of one parent are numbered one after the other.
@@ -132,5 +135,4 @@ def _along_paths(
     )
     z = z - top[parent]
     total = jax.ops.segment_sum(jnp.exp(z), parent, len(inner), indices_are_sorted=True)
-    real = hierarchy.lineage[1:] != hierarchy.lineage[:-1]
-    return z - jnp.log(total)[parent], hierarchy.lineage[1:] - 1, real
+    return (z - jnp.log(total)[parent]).T
