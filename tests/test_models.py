@@ -95,6 +95,7 @@ def test_images_of_any_size(name, shape):
     assert features.shape == (2, natural)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_every_kind_of_block_trains(name):
     model, tx = SMALL[name], optax.sgd(0.1)
