@@ -20,7 +20,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.optimizer.learning_rate = 0.01  # at the start
     config.optimizer.weight_decay = 2.5e-3  # lambda: K/2 times 5e-4
     if wants_smoke(preset):
-        config.num_epochs = 24
+        config.num_epochs = 8
         config.optimizer.schedule = "cosine"
         config.batch_size = 32
         config.model.width = 0.125

@@ -17,7 +17,7 @@ def get_config(preset: str = "") -> ConfigDict:
     config.model.name = "resnet18"
     config.loss.name = "cross_entropy"
     if wants_smoke(preset):
-        config.num_epochs = 24
+        config.num_epochs = 8
         config.optimizer.schedule = "cosine"
         config.batch_size = 32
         config.model.width = 0.125

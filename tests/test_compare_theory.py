@@ -21,6 +21,8 @@ from ncjax.hierarchy import BUILTIN, balanced
 from ncjax.hierarchy.optimum import gram_nc2
 from ncjax.workdir import flat
 
+pytestmark = pytest.mark.slow  # the fit itself is in test_ufm_match.py
+
 LOSSES = {
     "ce": {"name": "cross_entropy"},
     "soft": {"name": "soft_labels", "beta": 10.0},
