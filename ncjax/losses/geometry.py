@@ -8,13 +8,13 @@ import numpy as np
 
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.geometry import soft_label_limit
+from ncjax.hierarchy.optimum import simplex_gram
 from ncjax.losses.embeddings import frame_gram
 
 
 def simplex(hierarchy: Hierarchy) -> np.ndarray:
     """P = I - 11'/K, the Gram of a simplex ETF, [K, K]."""
-    k = hierarchy.num_classes
-    return np.eye(k) - 1 / k
+    return simplex_gram(hierarchy.num_classes)
 
 
 def tree_distances(hierarchy: Hierarchy, *, distance: str = "height") -> np.ndarray:

@@ -17,6 +17,7 @@ Fenchel-Rockafellar duality of F(Z) + mu |Z|_*.
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import Any
 
@@ -29,21 +30,22 @@ from jax.scipy.special import entr
 Leaf = Any  # an array: NumPy where a problem is made, traced where it is solved
 
 
-class Fit:
+class Fit(abc.ABC):
     """A loss of n rows of logits: what every kind of loss has."""
 
+    @abc.abstractmethod
     def losses(self, logits: Leaf) -> Leaf:
         """l_i(z_i) [n] of logits [n, K]."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def take(self, rows: np.ndarray) -> Fit:
         """The loss of other rows: number `rows[i]` of these becomes row i."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def is_convex(self) -> Leaf:
         """Whether the loss is known to be convex in the logits, bool []."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def dual(
         self,
         logits: Leaf,
@@ -55,7 +57,6 @@ class Fit:
 
         Every t gives a bound; a loss takes the best one that it knows.
         """
-        raise NotImplementedError
 
 
 @struct.dataclass
