@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from ncjax import config as configs
 from ncjax import plots
-from ncjax.augment import AUGMENTATIONS
 from ncjax.checkpoints import Checkpoints
-from ncjax.data import DataError, Dataset, channel_statistics, select
-from ncjax.evaluate import LAST, Evaluate, Features, make_evaluate
-from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
+from ncjax.experiment import Experiment, build, load_data
 from ncjax.history import History
-from ncjax.mistakes import Mistakes
-from ncjax.models import classifier, layer_outputs
-from ncjax.optimizers import SCHEDULES
 from ncjax.progress import Progress
-from ncjax.step import TrainState, init_state, make_epoch, make_train_step
+from ncjax.step import TrainState
 from ncjax.workdir import Workdir
 
 
@@ -168,227 +157,9 @@ def _loop(
                 checkpoints.save(epoch, state)
 
 
-@dataclasses.dataclass(frozen=True)
-class Experiment:
-    """The pieces of a run and its data.
-
-    Attributes:
-        init: () -> a new `TrainState`, replicated over the devices.
-        run_epoch: from `make_epoch`.
-        run_evaluate: from `make_evaluate`.
-        key: of the run; an epoch's key is folded from it.
-        train_set: images and labels, replicated over the devices.
-        test_set: the same.
-        features: (state, images [n, h, w, c]) -> features [n, d] that the classifier
-            sees, in evaluation mode.
-        classifier: state -> W [K, d], b [K].
-    """
-
-    init: Callable[[], TrainState]
-    run_epoch: Any
-    run_evaluate: Evaluate
-    key: jax.Array
-    train_set: tuple[jax.Array, jax.Array]
-    test_set: tuple[jax.Array, jax.Array]
-    features: Callable[[TrainState, jax.Array], jax.Array]
-    classifier: Callable[[TrainState], tuple[jax.Array, jax.Array]]
-
-    def epoch(
-        self, state: TrainState, number: int
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
-        """One epoch: a new state, {"loss": [steps], "error": [steps]}.
-
-        The given state is donated.
-        """
-        return self.run_epoch(state, self._epoch_key(number), *self.train_set)
-
-    def evaluate(self, state: TrainState) -> dict[str, jax.Array]:
-        """Metrics over the whole training and test sets."""
-        return self.run_evaluate(_variables(state), self.train_set, self.test_set)
-
-    def compiled(self, state: TrainState) -> Experiment:
-        """The same, compiled now instead of at the first call."""
-        epoch = self.run_epoch.lower(state, self._epoch_key(0), *self.train_set)
-        evaluate = self.run_evaluate.compiled(
-            _variables(state), self.train_set, self.test_set
-        )
-        return dataclasses.replace(
-            self, run_epoch=epoch.compile(), run_evaluate=evaluate
-        )
-
-    def _epoch_key(self, number: int) -> jax.Array:
-        return jax.random.fold_in(self.key, number)
-
-
-def build(
-    config: ConfigDict,
-    dataset: Dataset,
-    devices: Sequence[jax.Device] | None = None,
-) -> Experiment:
-    """Puts the data on the devices and makes the functions of a run.
-
-    Args:
-        config: a valid configuration.
-        dataset: to train on, whatever `config.data` says.
-        devices: by default all.
-
-    Raises:
-        ConfigError: if the batch does not fit the data or the devices.
-    """
-    devices = jax.devices() if devices is None else devices
-    _check_batch(config, dataset, len(devices))
-    mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
-    everywhere = NamedSharding(mesh, P())
-    train_set, test_set = (
-        jax.device_put((np.asarray(part.images), np.asarray(part.labels)), everywhere)
-        for part in (dataset.train, dataset.test)
-    )
-    mean, std = channel_statistics(dataset.train.images)
-
-    def prepare(images: jax.Array) -> jax.Array:
-        return (images.astype(jnp.float32) - mean) / std
-
-    hierarchy = load_hierarchy(config, dataset)
-    loss, outputs, geometry = configs.bind_loss(config, hierarchy, dataset.num_classes)
-    model = configs.bind(config, "model")(
-        outputs=outputs.size,
-        dtype=configs.COMPUTE_DTYPES[config.compute_dtype],
-    )
-    schedule = SCHEDULES[config.optimizer.schedule](
-        config.optimizer.learning_rate,
-        config.num_epochs,
-        len(dataset.train) // config.batch_size,
-    )
-    optimizer = configs.bind(config, "optimizer")(schedule)
-    key = jax.random.key(config.seed)
-    init = jax.jit(
-        lambda: init_state(model, optimizer, key, dataset.image_shape),
-        out_shardings=everywhere,
-    )
-    step = make_train_step(model, loss, optimizer, scores=outputs.scores)
-    run_epoch = make_epoch(
-        step, prepare, config.batch_size, mesh, AUGMENTATIONS[config.data.augment]
-    )
-
-    def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, "Features"]:
-        images, inner = prepare(images), {}
-        if config.eval.layers == "all":
-            logits, features, inner = layer_outputs(
-                model, variables, images, config.eval.pool
-            )
-        else:
-            logits, features = model.apply(variables, images, train=False)
-        if outputs.embedding is not None:
-            features = logits
-        return logits, {LAST: features, **inner}
-
-    def head(params: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
-        weights, bias = classifier(params)
-        if outputs.embedding is not None:
-            weights = jnp.asarray(outputs.embedding, jnp.float32)
-            return weights, jnp.zeros(len(weights))
-        if outputs.readout is not None:
-            readout = jnp.asarray(outputs.readout, jnp.float32)
-            return readout @ weights, readout @ bias
-        return weights, bias
-
-    abstract = jax.eval_shape(init)
-    image = jax.ShapeDtypeStruct((1, *dataset.image_shape), train_set[0].dtype)
-    _, layers = jax.eval_shape(forward, _variables(abstract), image)
-    per_example = sum(x.size * x.dtype.itemsize for x in layers.values())
-    needed = per_example * len(dataset.train) / len(devices) / 2**20
-    buffer = needed <= config.eval.buffer_mb
-    if not buffer:
-        print(
-            f"The features of the training set take {needed:.0f} MiB a device, more "
-            f"than config.eval.buffer_mb = {config.eval.buffer_mb}: each measurement "
-            "makes a second forward pass.",
-            file=sys.stderr,
-        )
-    run_evaluate = make_evaluate(
-        forward,
-        head,
-        loss,
-        mesh,
-        num_classes=dataset.num_classes,
-        batch_size=config.eval.batch_size,
-        scores=outputs.scores,
-        mistakes=Mistakes(hierarchy, crm=config.eval.crm and hierarchy is not None),
-        geometry=geometry,
-        buffer=buffer,
-        scatter=config.eval.scatter,
-    )
-    return Experiment(
-        init=init,
-        run_epoch=run_epoch,
-        run_evaluate=run_evaluate,
-        key=key,
-        train_set=train_set,
-        test_set=test_set,
-        features=jax.jit(lambda state, x: forward(_variables(state), x)[1][LAST]),
-        classifier=lambda state: head(state.params),
-    )
-
-
-def _variables(state: TrainState) -> dict[str, Any]:
-    return {"params": state.params, "batch_stats": state.batch_stats}
-
-
-def load_data(config: ConfigDict) -> Dataset:
-    """The data set of a configuration, cut as it says."""
-    try:
-        dataset = configs.bind(config, "data")()
-        return select(dataset, **configs.select_options(config))
-    except DataError:
-        raise
-    except ValueError as error:  # an option out of its range
-        raise configs.ConfigError(f"config.data: {error}") from error
-
-
-def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
-    """The class tree of a configuration, over the classes of its data; None if none.
-
-    Raises:
-        ConfigError: if the tree cannot be read, or lacks a class of the data.
-    """
-    name, file = config.hierarchy.name, config.hierarchy.file
-    try:
-        if file:
-            tree = read(file)
-        elif name == "dataset" and dataset.tree is not None:
-            tree = from_nested(dataset.tree)
-        elif name == "dataset" and config.data.name in BUILTIN:
-            tree = BUILTIN[config.data.name]()
-        elif name in ("dataset", "none"):
-            return None
-        else:
-            tree = BUILTIN[name]()
-        return tree.restrict(dataset.class_names)
-    except HierarchyError as error:
-        source = f"file {file}" if file else name
-        raise configs.ConfigError(
-            f"The class tree of config.hierarchy ({source}) does not fit the data set "
-            f"{dataset.name}: {error}"
-        ) from error
-
-
 def measured_epochs(config: ConfigDict) -> list[int]:
     """Epochs after which to measure: those given, or log-spaced; always the last."""
     if config.eval.epochs:
         return sorted({*config.eval.epochs, config.num_epochs})
     points = np.geomspace(1, config.num_epochs, config.eval.num_points)
     return sorted({round(float(p)) for p in points})
-
-
-def _check_batch(config: ConfigDict, dataset: Dataset, devices: int) -> None:
-    n = len(dataset.train)
-    if config.batch_size > n:
-        raise configs.ConfigError(
-            f"config.batch_size = {config.batch_size} is larger than the training set "
-            f"of {n} examples. Choose a batch of at most {n}."
-        )
-    if config.batch_size % devices:
-        raise configs.ConfigError(
-            f"config.batch_size = {config.batch_size} cannot be divided evenly over "
-            f"{devices} devices. Choose a multiple of {devices}."
-        )

@@ -8,7 +8,7 @@ import pytest
 import ncjax
 from ncjax.augment import AUGMENTATIONS, PAD, crop_flip
 from ncjax.config import default
-from ncjax.train import build, load_data
+from ncjax.experiment import build, load_data
 
 
 def keys_of(n, seed=0):

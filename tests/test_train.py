@@ -15,7 +15,8 @@ import pytest
 import ncjax
 from ncjax import ConfigError, DataError, TrainingError, WorkdirError
 from ncjax.config import default
-from ncjax.train import build, load_data, measured_epochs
+from ncjax.experiment import build, load_data
+from ncjax.train import measured_epochs
 from ncjax.workdir import Workdir
 
 ONE = jax.devices()[:1]

@@ -11,9 +11,9 @@ import ncjax
 from ncjax import ConfigError
 from ncjax.config import default
 from ncjax.data import Dataset, Split
+from ncjax.experiment import build, load_data, load_hierarchy
 from ncjax.hierarchy import BUILTIN, write
 from ncjax.losses import LOSSES, OUTPUTS
-from ncjax.train import build, load_data, load_hierarchy
 from tests.test_config import load
 
 ONE = jax.devices()[:1]

@@ -16,9 +16,9 @@ from ncjax.collapse import centred_means
 from ncjax.compare.runs import CompareError, Run
 from ncjax.config import ConfigError, default, validate
 from ncjax.data import DataError, Dataset
+from ncjax.experiment import build, load_data, load_hierarchy
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
-from ncjax.train import build, load_data, load_hierarchy
 
 
 @dataclasses.dataclass(frozen=True)
