@@ -4,20 +4,21 @@ import os
 import tempfile
 
 import jax
-import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 
-# What one test has compiled the next one finds, also in processes that it starts; the
-# cache lives as long as the session, so no result depends on an earlier one.
-_CACHE = tempfile.TemporaryDirectory(prefix="ncjax-tests-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _CACHE.name
+# What one test has compiled the next one finds, also in processes that it starts and in
+# the others of pytest-xdist, which inherit the folder from the first; it lives as long
+# as the session, so no result depends on an earlier one.
+_OWN = None
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _OWN = tempfile.TemporaryDirectory(prefix="ncjax-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _OWN.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-jax.config.update("jax_compilation_cache_dir", _CACHE.name)
+jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _compilation_cache():
-    yield
-    _CACHE.cleanup()
+def pytest_unconfigure():
+    if _OWN is not None:
+        _OWN.cleanup()

@@ -35,6 +35,8 @@ def test_shipped_configs(path, preset):
 def test_paper_configs_keep_papyans_recipe():
     for path in shipped_configs():
         config = load(path)
+        if "narrow" in path.name:  # says itself where it departs from the recipe
+            continue
         if config.data.name in ("mnist", "cifar10", "cifar100"):
             got = (
                 config.num_epochs,

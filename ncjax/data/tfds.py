@@ -10,6 +10,7 @@ into memory, and warns.
 import io
 import os
 import pathlib
+import sys
 import uuid
 import warnings
 from typing import Any
@@ -147,7 +148,11 @@ def _decode(
         which, decoders={"image": tfds.decode.SkipDecoding()}
     )
     images, labels = np.empty(shape, np.uint8), np.empty(shape[0], np.int32)
-    with tqdm(total=shape[0], desc=f"Decoding {builder.name}/{which}") as progress:
+    with tqdm(
+        total=shape[0],
+        desc=f"Decoding {builder.name}/{which}",
+        mininterval=0.1 if sys.stderr.isatty() else 10,  # a log keeps every line
+    ) as progress:
         for start in range(0, shape[0], _BATCH):
             batch = range(start, min(start + _BATCH, shape[0]))
             for i, record in zip(batch, source.__getitems__(batch)):
