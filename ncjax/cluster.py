@@ -14,48 +14,37 @@ All processes run the same program.  What only one of them can know, `from_first
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import re
-import socket
 import sys
-import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Sharding
 
+from ncjax.rollcall import (
+    ADDRESS,
+    COUNT,
+    INDEX,
+    TIMEOUT,
+    ClusterError,
+    Place,
+    roll_call,
+)
+
 T = TypeVar("T")
 
-ADDRESS = "JAX_COORDINATOR_ADDRESS"
-COUNT, INDEX = "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
-TIMEOUT = "NCJAX_JOIN_TIMEOUT"
-
-# Launcher: variables with the number of processes, that of this one, that of this one
-# on its host, and one that is set only in what the launcher has started.
+# The variables of a launcher with the number of processes, that of this one, that of
+# this one on its host, and one that is set only in what the launcher has started.
 _OMPI = "OMPI_COMM_WORLD"
-_LAUNCHERS = {
-    "slurm": ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NODELIST"),
-    "ompi": (f"{_OMPI}_SIZE", f"{_OMPI}_RANK", f"{_OMPI}_LOCAL_RANK", f"{_OMPI}_RANK"),
-}
-
-
-class ClusterError(RuntimeError):
-    """Processes or devices that do not come together; the message says what to do."""
-
-
-class Place(NamedTuple):
-    """This process among all."""
-
-    address: str  # HOST:PORT of process 0
-    count: int
-    index: int
-    devices: Sequence[int] | None  # local devices to use; None: all
+_LAUNCHERS = (
+    (f"{_OMPI}_SIZE", f"{_OMPI}_RANK", f"{_OMPI}_LOCAL_RANK", f"{_OMPI}_RANK"),
+    ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NODELIST"),
+)
 
 
 def join() -> None:
@@ -123,12 +112,12 @@ def find() -> Place | None:
     if env.get(COUNT) == "1":
         return None
     if env.get(COUNT) == "auto":
-        return _detect(None)
+        return _detect()
     by_hand = [name for name in (ADDRESS, COUNT, INDEX) if name in env]
-    for launcher, (count, index, local, sign) in _LAUNCHERS.items():
+    for count, index, local, sign in _LAUNCHERS:
         if sign in env and env.get(count, "1") != "1" and COUNT not in env:
             if ADDRESS not in env:
-                return _detect(launcher)
+                return _detect()
             return _checked(env[ADDRESS], count, index, local)
     if not by_hand:
         return None
@@ -140,20 +129,27 @@ def find() -> Place | None:
     return _checked(env[ADDRESS], COUNT, INDEX)
 
 
-def _detect(launcher: str | None) -> Place | None:
-    """What JAX finds out by itself; by default it asks all launchers it knows."""
+def _detect() -> Place | None:
+    """What JAX finds out by itself, from all launchers that it knows."""
     # Private, but the only list of what JAX can find; so in jax 0.10 and in 0.12.
     from jax._src.clusters import ClusterEnv
 
-    address, count, index, devices = ClusterEnv.auto_detect_unset_distributed_params(
-        None, None, None, _local_devices(), launcher, _timeout()
-    )
+    known: tuple = (None, None, None, None)
+    reason: Exception | None = None
+    try:
+        known = ClusterEnv.auto_detect_unset_distributed_params(
+            None, None, None, _local_devices(), None, _timeout()
+        )
+    except Exception as error:  # whatever a cloud's metadata server answers
+        reason = error
+    address, count, index, devices = known
     if address is None or count is None or index is None:
         raise ClusterError(
-            "JAX cannot tell from the environment where process 0 of this run is. Set "
-            f"{ADDRESS}=HOST:PORT on all processes, and {COUNT} and {INDEX} if no "
-            f"launcher gives them; or {COUNT}=1 if each shall run for itself."
-        )
+            "JAX cannot tell from the environment where process 0 of this run is"
+            f"{f' ({reason})' if reason else ''}. Set {ADDRESS}=HOST:PORT on all "
+            f"processes, and {COUNT} and {INDEX} if no launcher gives them; or "
+            f"{COUNT}=1 if each shall run for itself."
+        ) from reason
     return Place(address, count, index, devices) if count > 1 else None
 
 
@@ -190,99 +186,6 @@ def _local_devices() -> list[int] | None:
     return [int(i) for i in listed.split(",")] if listed else None
 
 
-def roll_call(place: Place, timeout: float) -> None:
-    """Returns in all processes once all are there.
-
-    Process 0 listens at the address where JAX will listen afterwards; the others
-    say their numbers, and hear whether anybody is missing.
-
-    Raises:
-        ClusterError: in all processes that came, naming those that did not.
-    """
-    host, _, port = place.address.rpartition(":")
-    if place.index == 0:
-        return _call_roll(place, int(port), timeout)
-    hello = {"index": place.index, "count": place.count, "host": socket.gethostname()}
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            with socket.create_connection((host.strip("[]"), int(port)), 5) as peer:
-                peer.sendall(json.dumps(hello).encode() + b"\n")
-                peer.settimeout(timeout + 10)  # process 0 may have come later
-                answer = peer.makefile().readline()
-        except OSError as error:
-            if time.monotonic() > deadline:
-                raise ClusterError(
-                    f"Process {place.index} of {place.count} found nobody at "
-                    f"{place.address} within {timeout:g} s ({error}). Does process 0 "
-                    "run there, with the same address, and is the port open to "
-                    f"{hello['host']}? {TIMEOUT} (seconds) waits longer."
-                ) from error
-            time.sleep(0.2)
-            continue
-        if not answer:
-            raise ClusterError(f"Process 0 at {place.address} ended; see its message.")
-        if problem := json.loads(answer):
-            raise ClusterError(problem)
-        return None
-
-
-def _call_roll(place: Place, port: int, timeout: float) -> None:
-    """Process 0 of `roll_call`."""
-    deadline = time.monotonic() + timeout
-    came = {0: socket.gethostname()}
-    with ExitStack() as stack:
-        try:
-            server = stack.enter_context(
-                socket.create_server(("", port), backlog=place.count)
-            )
-        except OSError as error:
-            raise ClusterError(
-                f"Process 0 cannot listen on port {port}: {error.strerror}. Choose "
-                f"another port in {ADDRESS}."
-            ) from error
-        peers, problem = [], ""
-        while len(came) < place.count and not problem:
-            server.settimeout(max(deadline - time.monotonic(), 1e-3))
-            try:
-                peer = stack.enter_context(server.accept()[0])
-                peer.settimeout(5)
-                hello = json.loads(peer.makefile().readline())
-                index, count, host = (hello[k] for k in ("index", "count", "host"))
-            except TimeoutError:
-                if time.monotonic() > deadline:
-                    problem = _missing(place, came, timeout)
-                continue
-            except (OSError, ValueError, KeyError):
-                continue  # a stranger at the port
-            peers.append(peer)
-            if count != place.count:
-                problem = (
-                    f"Process {index} on {host} was told of {count} processes, "
-                    f"process 0 of {place.count}. Start all with the same number."
-                )
-            elif index in came:
-                problem = (
-                    f"Two processes have the number {index}, on {came[index]} and on "
-                    f"{host}. Give each its own {INDEX}."
-                )
-            came[index] = host
-        for peer in peers:
-            peer.sendall(json.dumps(problem).encode() + b"\n")
-    if problem:
-        raise ClusterError(problem)
-
-
-def _missing(place: Place, came: dict[int, str], timeout: float) -> str:
-    absent = ", ".join(str(i) for i in range(place.count) if i not in came)
-    hosts = ", ".join(f"{i} on {host}" for i, host in sorted(came.items()))
-    return (
-        f"{len(came)} of {place.count} processes came to {place.address} within "
-        f"{timeout:g} s ({hosts}); missing: {absent}. Were they started, with the same "
-        f"address, and is the port open to them? {TIMEOUT} (seconds) waits longer."
-    )
-
-
 def from_first(action: Callable[[], T]) -> T:
     """What `action` returns in process 0, the only one to run it.
 
@@ -310,7 +213,7 @@ def agree(action: Callable[[], T]) -> T:
     for other in _exchange(error):
         if other is not None:
             raise other
-    return result
+    return cast(T, result)
 
 
 def _outcome(action: Callable[[], T]) -> tuple[T | None, Exception | None]:

@@ -4,6 +4,7 @@ import json
 import os
 import runpy
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -16,7 +17,8 @@ import pytest
 
 import ncjax
 from ncjax import cluster, models
-from ncjax.cluster import ClusterError, Place, find, roll_call
+from ncjax.cluster import find
+from ncjax.rollcall import ClusterError, Place, roll_call
 
 ROOT = Path(__file__).parent.parent
 LAUNCH = ROOT / "launch"
@@ -217,20 +219,6 @@ def test_a_single_process_agrees_with_itself():
     assert cluster.abandon(7) is None
 
 
-def test_devices_that_are_not_there():
-    result = subprocess.run(
-        [sys.executable, "-m", "ncjax.main"],
-        cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cuda"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 2
-    assert result.stderr.startswith("error: JAX cannot use the devices asked for (JAX_")
-    assert result.stderr.count("\n") == 1
-
-
 @pytest.fixture
 def config(tmp_path, monkeypatch):
     """File of the small ResNet, which then is in the registry here too."""
@@ -240,18 +228,29 @@ def config(tmp_path, monkeypatch):
     return path
 
 
-def launch(count, *arguments, devices=1, **variables):
-    """`local_multiprocess.sh` with `count` processes."""
-    env = os.environ | {"PYTHON": sys.executable, "JAX_PLATFORMS": "cpu"}
+def environ(**variables):
+    """Of a program on CPUs, by this interpreter."""
+    return os.environ | {"PYTHON": sys.executable, "JAX_PLATFORMS": "cpu"} | variables
+
+
+def run(*command, **variables):
+    """A program started in the repository, and what it left."""
     return subprocess.run(
-        [LAUNCH / "local_multiprocess.sh", str(count), *arguments],
+        command,
         cwd=ROOT,
-        env=env | {"DEVICES": str(devices)} | variables,
+        env=environ(**variables),
         capture_output=True,
         text=True,
         check=False,
         timeout=300,
     )
+
+
+def program(path, text):
+    """An executable file, found first by what is run with the PATH returned."""
+    path.write_text("#!/usr/bin/env bash\n" + text)
+    path.chmod(0o755)
+    return f"{path.parent}:{os.environ['PATH']}"
 
 
 def rows_of(folder):
@@ -282,7 +281,8 @@ def keep_checkpoints(folder, last):
 def test_one_device_eight_and_two_processes(tmp_path, config):
     """The same curves, and a run that goes on from each of them on another."""
     two = tmp_path / "two"
-    result = launch(2, f"--config={config}", f"--workdir={two}", devices=2)
+    arguments = (f"--config={config}", f"--workdir={two}")
+    result = run(LAUNCH / "local_multiprocess.sh", "2", *arguments, DEVICES="2")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("Written to") == 1
     assert result.stderr.count("Compiled in") == 1
@@ -305,3 +305,136 @@ def test_one_device_eight_and_two_processes(tmp_path, config):
     ncjax.train(settings, two, devices=kinds["eight"], progress=False)
     assert rows_of(two)[:2] == on_one[:2]
     assert_same_curves(rows_of(two), whole)
+
+
+def test_devices_that_are_not_there():
+    result = run(sys.executable, "-m", "ncjax.main", JAX_PLATFORMS="cuda")
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: JAX cannot use the devices asked for (JAX_")
+    assert result.stderr.count("\n") == 1
+
+
+# What srun does for two tasks on one node, as far as JAX looks.
+SRUN = """\
+echo "$@" > "$ARGUMENTS"
+[[ $1 == --* ]] && shift
+export SLURM_JOB_ID=7 SLURM_STEP_NODELIST=localhost SLURM_NTASKS=2
+SLURM_PROCID=1 SLURM_LOCALID=1 "$@" &
+SLURM_PROCID=0 SLURM_LOCALID=0 "$@" || status=$?
+wait $! || status=$?
+exit ${status:-0}
+"""
+
+
+def test_slurm_and_an_error_that_only_process_0_can_see(tmp_path, config, address):
+    """Both processes end with its message, said once."""
+    (tmp_path / "thesis.tex").write_text("precious")
+    path = program(tmp_path / "srun", SRUN)
+    result = run(
+        "bash",
+        LAUNCH / "slurm.sbatch",
+        f"--config={config}",
+        f"--workdir={tmp_path}",
+        PATH=path,
+        ARGUMENTS=str(tmp_path / "arguments"),
+        JAX_COORDINATOR_PORT=address.split(":")[1],
+    )
+    assert result.returncode == 2
+    assert result.stderr.count("is not empty and holds no run of ncjax") == 1
+    assert "Traceback" not in result.stderr
+    given = (tmp_path / "arguments").read_text()
+    assert given.startswith(
+        f"--kill-on-bad-exit=1 {sys.executable} -m ncjax.main --con"
+    )
+
+
+# What gcloud does on the two hosts of a slice; the rest is what makes JAX believe it.
+GCLOUD = """\
+echo "${@:1:7}" > "$ARGUMENTS"
+export TPU_WORKER_HOSTNAMES=localhost,localhost JAX_FORCE_TPU_INIT=1
+export MEGASCALE_COORDINATOR_ADDRESS=localhost MEGASCALE_NUM_SLICES=1
+export MEGASCALE_SLICE_ID=0
+TPU_WORKER_ID=1 bash -c "${8#--command=}" &
+TPU_WORKER_ID=0 bash -c "${8#--command=}" || status=$?
+wait $! || status=$?
+exit ${status:-0}
+"""
+
+
+@pytest.mark.slow
+def test_tpu_slice_and_a_bad_configuration(tmp_path, address):
+    result = run(
+        LAUNCH / "tpu_vm.sh",
+        "slice",
+        "zone-b",
+        "--config.model.widths=(8, -8)",
+        PATH=program(tmp_path / "gcloud", GCLOUD),
+        ARGUMENTS=str(tmp_path / "arguments"),
+        JAX_COORDINATOR_PORT=address.split(":")[1],
+        FOLDER=str(ROOT),
+    )
+    assert result.returncode == 2, result.stderr
+    assert result.stderr.count("error: ") == 1
+    assert "each at least 1" in result.stderr
+    given = (tmp_path / "arguments").read_text()
+    assert given == "compute tpus tpu-vm ssh slice --zone=zone-b --worker=all\n"
+
+
+def start(count, address, *arguments, each=lambda i: {}, **variables):
+    """The processes of a run on CPUs, started by hand."""
+    command = [sys.executable, "-m", "ncjax.main", *arguments]
+    variables |= {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(count)}
+    return [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environ(JAX_PROCESS_ID=str(i), **variables, **each(i)),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(count)
+    ]
+
+
+@pytest.mark.slow
+def test_data_that_one_process_lacks(tmp_path, address):
+    """Neither waits for the other, and the message is that of the one."""
+    processes = start(
+        2,
+        address,
+        "--config=configs/mnist_mlp_ce.py",
+        f"--workdir={tmp_path / 'run'}",
+        each=lambda i: {"TFDS_DATA_DIR": str(tmp_path / f"host{i}")},
+    )
+    said = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2]
+    assert "host0" in said[0]
+    assert "Traceback" not in said[0] + said[1]
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_dies_ends_the_run(tmp_path, config, address, victim):
+    """What was saved is whole, and one process alone goes on from it."""
+    text = config.read_text().replace("num_epochs = 3", "num_epochs = 40")
+    config.write_text(text.replace("epochs = (1, 2, 3)", "epochs = (1, 40)"))
+    folder = tmp_path / "run"
+    processes = start(2, address, f"--config={config}", f"--workdir={folder}")
+    deadline = time.monotonic() + 200
+    while not (folder / "checkpoints" / "3").is_dir():
+        assert time.monotonic() < deadline
+        assert [process.poll() for process in processes] == [None, None]
+        time.sleep(0.01)
+    processes[victim].kill()
+    _, said = processes[1 - victim].communicate(timeout=200)
+    processes[victim].communicate()
+    assert processes[1 - victim].returncode in (1, -signal.SIGABRT), said
+    rows = rows_of(folder)
+    assert 3 <= len(rows) < 40
+    settings = runpy.run_path(str(config))["get_config"]()
+    ncjax.train(settings, folder, devices=jax.devices()[:1], progress=False)
+    resumed = rows_of(folder)
+    assert [row["epoch"] for row in resumed] == list(range(1, 41))
+    assert resumed[:3] == rows[:3]
