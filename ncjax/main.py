@@ -84,7 +84,12 @@ def main(argv: list[str] | None = None) -> int:
         cluster.abandon(130)
         return 130
     except Exception:
-        cluster.abandon(1, traceback.format_exc())
+        cluster.abandon(
+            1,
+            f"{traceback.format_exc()}\nThis process cannot go on, nor can the others "
+            f"without it. The same command with --workdir={workdir} continues from the "
+            "last checkpoint.",
+        )
         raise
     if cluster.is_first():
         print(f"\n{history}\n\nWritten to {history.workdir}")

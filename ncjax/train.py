@@ -92,7 +92,10 @@ def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Exper
     experiment = experiment.compiled(state)
     if progress:
         seconds = time.perf_counter() - began
-        print(f"Compiled in {seconds:.1f} s.", file=sys.stderr, flush=True)
+        count = jax.process_count()
+        each = f" for {count} processes with {jax.local_device_count()} devices each"
+        where = each if count > 1 else ""
+        print(f"Compiled in {seconds:.1f} s{where}.", file=sys.stderr, flush=True)
     return experiment
 
 

@@ -286,6 +286,7 @@ def test_one_device_eight_and_two_processes(tmp_path, config):
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("Written to") == 1
     assert result.stderr.count("Compiled in") == 1
+    assert "for 2 processes with 2 devices each" in result.stderr
     assert (two / "collapse.png").is_file()
 
     settings = runpy.run_path(str(config))["get_config"]()
@@ -380,16 +381,15 @@ def test_tpu_slice_and_a_bad_configuration(tmp_path, address):
     assert given == "compute tpus tpu-vm ssh slice --zone=zone-b --worker=all\n"
 
 
-def start(count, address, *arguments, each=lambda i: {}, **variables):
+def start(count, address, *command):
     """The processes of a run on CPUs, started by hand."""
-    command = [sys.executable, "-m", "ncjax.main", *arguments]
-    variables |= {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(count)}
+    variables = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": str(count)}
     return [
         subprocess.Popen(
-            command,
+            [sys.executable, *command],
             cwd=ROOT,
-            env=environ(JAX_PROCESS_ID=str(i), **variables, **each(i)),
-            stdout=subprocess.DEVNULL,
+            env=environ(JAX_PROCESS_ID=str(i), **variables),
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -397,21 +397,34 @@ def start(count, address, *arguments, each=lambda i: {}, **variables):
     ]
 
 
+AGREE = """\
+import jax
+from ncjax import ConfigError, cluster
+
+cluster.join()
+
+
+def fail_in_one():
+    if jax.process_index() == 1:
+        raise ConfigError("of process 1")
+
+
+try:
+    cluster.agree(fail_in_one)
+except ConfigError as error:
+    print("error", error)
+print("from", cluster.from_first(jax.process_index))
+print("own", cluster.agree(jax.process_index))
+"""
+
+
 @pytest.mark.slow
-def test_data_that_one_process_lacks(tmp_path, address):
-    """Neither waits for the other, and the message is that of the one."""
-    processes = start(
-        2,
-        address,
-        "--config=configs/mnist_mlp_ce.py",
-        f"--workdir={tmp_path / 'run'}",
-        each=lambda i: {"TFDS_DATA_DIR": str(tmp_path / f"host{i}")},
-    )
-    said = [process.communicate(timeout=300)[1] for process in processes]
-    assert [process.returncode for process in processes] == [2, 2]
-    assert "host0" in said[0]
-    assert "Traceback" not in said[0] + said[1]
-    assert not (tmp_path / "run").exists()
+def test_an_error_in_one_process_is_raised_in_all(address):
+    for i, process in enumerate(start(2, address, "-c", AGREE)):
+        said, _ = process.communicate(timeout=300)
+        assert process.returncode == 0
+        for line in ("error of process 1", "from 0", f"own {i}"):
+            assert line in said
 
 
 @pytest.mark.slow
@@ -421,7 +434,8 @@ def test_a_process_that_dies_ends_the_run(tmp_path, config, address, victim):
     text = config.read_text().replace("num_epochs = 3", "num_epochs = 40")
     config.write_text(text.replace("epochs = (1, 2, 3)", "epochs = (1, 40)"))
     folder = tmp_path / "run"
-    processes = start(2, address, f"--config={config}", f"--workdir={folder}")
+    arguments = (f"--config={config}", f"--workdir={folder}")
+    processes = start(2, address, "-m", "ncjax.main", *arguments)
     deadline = time.monotonic() + 200
     while not (folder / "checkpoints" / "3").is_dir():
         assert time.monotonic() < deadline
@@ -431,6 +445,8 @@ def test_a_process_that_dies_ends_the_run(tmp_path, config, address, victim):
     _, said = processes[1 - victim].communicate(timeout=200)
     processes[victim].communicate()
     assert processes[1 - victim].returncode in (1, -signal.SIGABRT), said
+    if processes[1 - victim].returncode == 1:
+        assert "continues from the last checkpoint" in said
     rows = rows_of(folder)
     assert 3 <= len(rows) < 40
     settings = runpy.run_path(str(config))["get_config"]()
