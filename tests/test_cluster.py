@@ -164,7 +164,9 @@ def address():
 
 
 def test_roll_call_of_all(address):
-    assert call([Place(address, 3, i, None) for i in (2, 0, 1)], timeout=30) == [""] * 3
+    assert (
+        call([Place(address, 3, i, None) for i in (2, 0, 1)], timeout=30.0) == [""] * 3
+    )
 
 
 def test_roll_call_names_the_missing_to_all_that_came(address):
@@ -180,10 +182,10 @@ def test_roll_call_without_process_0(address):
 
 
 def test_roll_call_of_contradicting_processes(address):
-    twice = call([Place(address, 3, i, None) for i in (0, 1, 1)], timeout=30)
+    twice = call([Place(address, 3, i, None) for i in (0, 1, 1)], timeout=30.0)
     assert all("Two processes have the number 1" in m for m in twice)
     counts = call(
-        [Place(address, n, i, None) for i, n in enumerate((2, 3))], timeout=30
+        [Place(address, n, i, None) for i, n in enumerate((2, 3))], timeout=30.0
     )
     assert counts[0] == counts[1]
     assert "was told of 3 processes, process 0 of 2" in counts[0]
@@ -206,7 +208,7 @@ def test_roll_call_on_a_port_in_use_and_among_strangers(address):
     thread = threading.Thread(target=stranger)
     thread.start()
     places = [Place(address, 2, 0, None)]
-    (message,) = call(places, timeout=2)
+    (message,) = call(places, timeout=2.0)
     thread.join()
     assert "missing: 1." in message
 
