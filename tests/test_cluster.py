@@ -317,6 +317,15 @@ def test_devices_that_are_not_there():
     assert result.stderr.count("\n") == 1
 
 
+def test_a_batch_that_does_not_divide_over_the_processes(config, monkeypatch):
+    settings = runpy.run_path(str(config))["get_config"]()
+    settings.batch_size = 60
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    message = r"batch_size = 60 .* 8 devices \(2 processes with 4 each\)\. Choose a mul"
+    with pytest.raises(ncjax.ConfigError, match=message):
+        ncjax.train(settings, progress=False)
+
+
 # What srun does for two tasks on one node, as far as JAX looks.
 SRUN = """\
 echo "$@" > "$ARGUMENTS"
