@@ -82,12 +82,12 @@ def check_devices() -> None:
     """
     try:
         jax.devices()
-    except RuntimeError as error:
-        wanted = os.environ.get("JAX_PLATFORMS")
+    except (RuntimeError, AssertionError) as error:  # JAX asserts that there are some
+        wanted = os.environ.get("JAX_PLATFORMS", "")
+        reason = str(error).partition("\n")[0].rstrip(".") or "it finds none"
         raise ClusterError(
-            f"JAX cannot use the devices asked for (JAX_PLATFORMS={wanted or ''}): "
-            f"{str(error).splitlines()[0]} Unset JAX_PLATFORMS, choose "
-            "JAX_PLATFORMS=cpu, or install the JAX for that device "
+            f"JAX cannot use the devices asked for (JAX_PLATFORMS={wanted}): {reason}. "
+            "Unset JAX_PLATFORMS, choose JAX_PLATFORMS=cpu, or install the JAX for them "
             "(pip install 'jax[cuda13]' or 'jax[tpu]')."
         ) from error
     if jax.process_count() > 1 and not jax.distributed.is_initialized():
