@@ -14,6 +14,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
+from ncjax import cluster
 from ncjax import config as configs
 from ncjax.augment import AUGMENTATIONS
 from ncjax.data import DataError, Dataset, channel_statistics, select
@@ -97,7 +98,7 @@ def build(
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     everywhere = NamedSharding(mesh, P())
     train_set, test_set = (
-        jax.device_put((np.asarray(part.images), np.asarray(part.labels)), everywhere)
+        (cluster.put(part.images, everywhere), cluster.put(part.labels, everywhere))
         for part in (dataset.train, dataset.test)
     )
     mean, std = channel_statistics(dataset.train.images)
@@ -155,7 +156,7 @@ def build(
     per_example = sum(x.size * x.dtype.itemsize for x in layers.values())
     needed = per_example * len(dataset.train) / len(devices) / 2**20
     buffer = needed <= config.eval.buffer_mb
-    if not buffer:
+    if not buffer and cluster.is_first():
         print(
             f"The features of the training set take {needed:.0f} MiB a device, more "
             f"than config.eval.buffer_mb = {config.eval.buffer_mb}: each measurement "
@@ -237,7 +238,11 @@ def _check_batch(config: ConfigDict, dataset: Dataset, devices: int) -> None:
             f"of {n} examples. Choose a batch of at most {n}."
         )
     if config.batch_size % devices:
+        count = jax.process_count()
+        held = (
+            f" ({count} processes with {devices / count:g} each)" if count > 1 else ""
+        )
         raise configs.ConfigError(
             f"config.batch_size = {config.batch_size} cannot be divided evenly over "
-            f"{devices} devices. Choose a multiple of {devices}."
+            f"{devices} devices{held}. Choose a multiple of {devices}."
         )

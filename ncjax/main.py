@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import sys
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -37,25 +38,42 @@ def main(argv: list[str] | None = None) -> int:
     if {"-h", "--help", "-help"} & set(argv):
         print(_help())
         return 0
-    try:
-        config, name, workdir = parse(argv)
-    except UsageError as error:
-        return _refuse(error)
 
-    # JAX takes seconds to import; --help and misspelt flags do not wait for it.
-    from ncjax import ConfigError, DataError, TrainingError, WorkdirError, train
+    # JAX takes seconds to import; --help does not wait for it.
+    from ncjax import (
+        ConfigError,
+        DataError,
+        TrainingError,
+        WorkdirError,
+        cluster,
+        train,
+    )
     from ncjax.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
 
     try:
+        cluster.join()
+    except cluster.ClusterError as error:
+        return _refuse(error)
+    workdir = ""
+    try:
+        config, name, workdir = parse(argv)
+        cluster.check_devices()
         validate(config)
         keep_compiled_programs()
         workdir = workdir or f"runs/{name}-{_digest(resolved(config))}"
         history = train(config, workdir)
-    except (ConfigError, DataError, WorkdirError) as error:
-        return _refuse(error)
+    except (
+        UsageError,
+        cluster.ClusterError,
+        ConfigError,
+        DataError,
+        WorkdirError,
+    ) as error:
+        return _refuse(error) if cluster.is_first() else 2
     except TrainingError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if cluster.is_first():
+            print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -63,8 +81,18 @@ def main(argv: list[str] | None = None) -> int:
             "last checkpoint.",
             file=sys.stderr,
         )
+        cluster.abandon(130)
         return 130
-    print(f"\n{history}\n\nWritten to {history.workdir}")
+    except Exception:
+        cluster.abandon(
+            1,
+            f"{traceback.format_exc()}\nThis process cannot go on, nor can the others "
+            f"without it. The same command with --workdir={workdir} continues from the "
+            "last checkpoint.",
+        )
+        raise
+    if cluster.is_first():
+        print(f"\n{history}\n\nWritten to {history.workdir}")
     return 0
 
 

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ncjax import cluster, plots
 from ncjax import config as configs
-from ncjax import plots
 from ncjax.checkpoints import Checkpoints
 from ncjax.experiment import Experiment, build, load_data
 from ncjax.history import History
@@ -37,7 +37,8 @@ def train(
     """Trains and measures as `config` says.
 
     The same call on the same `workdir` continues from the last checkpoint and ends with
-    the same numbers as a run that was never stopped.
+    the same numbers as a run that was never stopped.  One of several processes
+    (`ncjax.cluster`) makes the same call as the others.
 
     Args:
         config: from `ncjax.config.default()` or a config file.
@@ -53,14 +54,16 @@ def train(
         TrainingError: if the loss is no longer finite.
     """
     configs.validate(config)
-    dataset = load_data(config)
+    progress = progress and cluster.is_first()
+    dataset = cluster.agree(lambda: load_data(config))
     experiment = build(config, dataset, devices)
     run = None if workdir is None else Workdir(workdir, configs.resolved(config))
     state = experiment.init()
     checkpoints, start, rows = None, 0, []
     if run is not None:
         checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
-        start = checkpoints.latest or 0
+        latest = checkpoints.latest  # all look, the first decides
+        start = cluster.from_first(lambda: latest or 0)
         if start:
             state = checkpoints.load(start, state)
         rows = run.resume(start)
@@ -76,7 +79,7 @@ def train(
         if run is not None and checkpoints is not None:
             checkpoints.close()
             run.close()
-    if run is not None:
+    if run is not None and cluster.is_first():
         plots.save(plots.collapse(history), run.path / "collapse.png")
         if config.eval.layers == "all":
             plots.save(plots.layers(history), run.path / "layers.png")
@@ -89,7 +92,10 @@ def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Exper
     experiment = experiment.compiled(state)
     if progress:
         seconds = time.perf_counter() - began
-        print(f"Compiled in {seconds:.1f} s.", file=sys.stderr, flush=True)
+        count = jax.process_count()
+        each = f" for {count} processes with {jax.local_device_count()} devices each"
+        where = each if count > 1 else ""
+        print(f"Compiled in {seconds:.1f} s{where}.", file=sys.stderr, flush=True)
     return experiment
 
 

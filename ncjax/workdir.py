@@ -12,12 +12,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import socket
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from tensorboardX import SummaryWriter
 
+from ncjax import cluster
 from ncjax.history import Row
 
 # Where the data lie does not change what is computed.
@@ -29,7 +31,10 @@ class WorkdirError(ValueError):
 
 
 class Workdir:
-    """Opens the folder of a new run, or of the same run started before."""
+    """Opens the folder of a new run, or of the same run started before.
+
+    Of several processes, the first alone reads and writes, but all must see the folder.
+    """
 
     def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
         """Claims the folder for `config`.
@@ -39,6 +44,13 @@ class Workdir:
                 holds a run of another configuration.
         """
         self.path = Path(path).expanduser().absolute()
+        self.checkpoints = self.path / "checkpoints"
+        self._metrics = self.path / "metrics.jsonl"
+        self._board: SummaryWriter | None = None
+        cluster.from_first(lambda: self._claim(config))
+        cluster.agree(self._look)
+
+    def _claim(self, config: dict[str, Any]) -> None:
         written = self.path / "config.json"
         try:
             if written.exists():
@@ -62,12 +74,20 @@ class Workdir:
                 f"The workdir {self.path} cannot be written: {error.strerror}. "
                 "Choose another with --workdir."
             ) from error
-        self.checkpoints = self.path / "checkpoints"
-        self._metrics = self.path / "metrics.jsonl"
-        self._board: SummaryWriter | None = None
+
+    def _look(self) -> None:
+        if not (self.path / "config.json").exists():
+            raise WorkdirError(
+                f"The workdir {self.path} is not there on {socket.gethostname()}, one "
+                "of the hosts of this run. Choose one with --workdir that lies on a "
+                "file system that all hosts share."
+            )
 
     def resume(self, epoch: int) -> list[Row]:
         """Drops what was written after `epoch`; returns the rows up to it."""
+        return cluster.from_first(lambda: self._resume(epoch))
+
+    def _resume(self, epoch: int) -> list[Row]:
         lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
         rows = [row for row in map(parse_row, lines) if row and row["epoch"] <= epoch]
         write_atomically(self._metrics, "".join(map(_dump, rows)))
@@ -76,6 +96,8 @@ class Workdir:
 
     def write(self, row: Row) -> None:
         """Appends a row to metrics.jsonl and to TensorBoard."""
+        if not cluster.is_first():
+            return
         with self._metrics.open("a") as file:
             file.write(_dump(row))
         assert self._board is not None, "call resume first"

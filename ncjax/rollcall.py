@@ -1,0 +1,121 @@
+"""A roll call before `jax.distributed`, whose own errors name nobody.
+
+Process 0 listens at the address where JAX will listen afterwards; the others say their
+numbers, and hear whether anybody is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import NamedTuple
+
+ADDRESS = "JAX_COORDINATOR_ADDRESS"
+COUNT, INDEX = "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+TIMEOUT = "NCJAX_JOIN_TIMEOUT"
+
+
+class ClusterError(RuntimeError):
+    """Processes or devices that do not come together; the message says what to do."""
+
+
+class Place(NamedTuple):
+    """This process among all."""
+
+    address: str  # HOST:PORT of process 0
+    count: int
+    index: int
+    devices: Sequence[int] | None  # local devices to use; None: all
+
+
+def roll_call(place: Place, timeout: float) -> None:
+    """Returns in all processes once all are there.
+
+    Raises:
+        ClusterError: in all processes that came, naming those that did not.
+    """
+    host, _, port = place.address.rpartition(":")
+    if place.index == 0:
+        return _call_roll(place, int(port), timeout)
+    hello = {"index": place.index, "count": place.count, "host": socket.gethostname()}
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            with socket.create_connection((host.strip("[]"), int(port)), 5) as peer:
+                peer.sendall(json.dumps(hello).encode() + b"\n")
+                peer.settimeout(timeout + 10)  # process 0 may have come later
+                answer = peer.makefile().readline()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise ClusterError(
+                    f"Process {place.index} of {place.count} found nobody at "
+                    f"{place.address} within {timeout:g} s ({error}). Does process 0 "
+                    "run there, with the same address, and is the port open to "
+                    f"{hello['host']}? {TIMEOUT} (seconds) waits longer."
+                ) from error
+            time.sleep(0.2)
+            continue
+        if not answer:
+            raise ClusterError(f"Process 0 at {place.address} ended; see its message.")
+        if problem := json.loads(answer):
+            raise ClusterError(problem)
+        return None
+
+
+def _call_roll(place: Place, port: int, timeout: float) -> None:
+    """Process 0 of `roll_call`."""
+    deadline = time.monotonic() + timeout
+    came = {0: socket.gethostname()}
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(
+                socket.create_server(("", port), backlog=place.count)
+            )
+        except OSError as error:
+            raise ClusterError(
+                f"Process 0 cannot listen on port {port}: {error.strerror}. Choose "
+                f"another port in {ADDRESS}."
+            ) from error
+        peers, problem = [], ""
+        while len(came) < place.count and not problem:
+            server.settimeout(max(deadline - time.monotonic(), 1e-3))
+            try:
+                peer = stack.enter_context(server.accept()[0])
+                peer.settimeout(5)
+                hello = json.loads(peer.makefile().readline())
+                index, count, host = (hello[k] for k in ("index", "count", "host"))
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    problem = _missing(place, came, timeout)
+                continue
+            except (OSError, ValueError, KeyError):
+                continue  # a stranger at the port
+            peers.append(peer)
+            if count != place.count:
+                problem = (
+                    f"Process {index} on {host} was told of {count} processes, "
+                    f"process 0 of {place.count}. Start all with the same number."
+                )
+            elif index in came:
+                problem = (
+                    f"Two processes have the number {index}, on {came[index]} and on "
+                    f"{host}. Give each its own {INDEX}."
+                )
+            came[index] = host
+        for peer in peers:
+            peer.sendall(json.dumps(problem).encode() + b"\n")
+    if problem:
+        raise ClusterError(problem)
+
+
+def _missing(place: Place, came: dict[int, str], timeout: float) -> str:
+    absent = ", ".join(str(i) for i in range(place.count) if i not in came)
+    hosts = ", ".join(f"{i} on {host}" for i, host in sorted(came.items()))
+    return (
+        f"{len(came)} of {place.count} processes came to {place.address} within "
+        f"{timeout:g} s ({hosts}); missing: {absent}. Were they started, with the same "
+        f"address, and is the port open to them? {TIMEOUT} (seconds) waits longer."
+    )
