@@ -24,6 +24,8 @@ from ncjax.collapse.frame import (
     deviations,
     frame,
     nearest_class,
+    residual_deviations,
+    with_pivot,
 )
 from ncjax.collapse.geometry import (
     angle_statistics,
@@ -111,6 +113,7 @@ __all__ = [
     "present_classes",
     "principal_angles",
     "principal_directions",
+    "residual_deviations",
     "ridge_classifier",
     "riesz_kernel",
     "shape_residual",
@@ -121,4 +124,5 @@ __all__ = [
     "tree_metrics",
     "uniform_duality",
     "vci",
+    "with_pivot",
 ]
