@@ -214,8 +214,11 @@ def test_soft_labels_of_huge_gaps():
     np.testing.assert_allclose(loss, [want], rtol=1e-6)
 
 
-def test_label_embedding_is_the_cholesky_factor():
+def test_label_embedding_is_the_cholesky_factor_rotated():
     vectors = label_vectors(CIFAR)
+    published = np.linalg.cholesky(1 - CIFAR.distances().astype(np.float64))
+    rotation = np.linalg.solve(published, vectors)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(10), atol=1e-12)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-12)
     np.testing.assert_allclose(vectors @ vectors.T, 1 - CIFAR.distances(), atol=1e-6)
     np.testing.assert_allclose(

@@ -42,6 +42,7 @@ from ncjax.collapse.levels import (
     group_rows,
     group_variance,
 )
+from ncjax.collapse.margin import Margin, one_vs_rest
 from ncjax.collapse.means import (
     between_basis,
     center_features,
@@ -49,7 +50,7 @@ from ncjax.collapse.means import (
     global_mean,
     present_classes,
 )
-from ncjax.collapse.measure import METRICS, measure
+from ncjax.collapse.measure import METRICS, ON_REQUEST, measure
 from ncjax.collapse.outliers import nc5, neco, principal_directions
 from ncjax.collapse.separation import cdnv, cdnv_matrix, snr, snr_matrix
 from ncjax.collapse.tree import level_metrics, superclass_levels, tree_metrics
@@ -65,10 +66,12 @@ from ncjax.collapse.variability import (
 
 __all__ = [
     "METRICS",
+    "ON_REQUEST",
     "PRESETS",
     "Convention",
     "Frame",
     "MSEDecomposition",
+    "Margin",
     "angle_statistics",
     "between_basis",
     "bias_collapse",
@@ -110,6 +113,7 @@ __all__ = [
     "nearest_row",
     "neco",
     "numerical_rank",
+    "one_vs_rest",
     "present_classes",
     "principal_angles",
     "principal_directions",
