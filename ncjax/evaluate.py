@@ -6,8 +6,9 @@ are always those of the training set.
 
 One forward pass over the training set streams its features into `ClassMoments`.  NC4
 and the spread along the K-1 directions of the means, which is all that NC1 needs, take
-a second look at the features once the means are known: they are kept for it where they
-fit on the devices (`buffer=True`), else a second forward pass makes them again.
+a second look at the features once the means are known: they are kept for it, minus the
+pivot of their class, where they fit on the devices (`buffer=True`), else a second
+forward pass makes them again.
 """
 
 from __future__ import annotations
@@ -147,13 +148,12 @@ def make_evaluate(
             rows,
         )
 
-    def second_look(batch: _Batch, frames, levels):
-        """Sums over a batch that need the final class means, and its total weight."""
+    def second_look(batch: _Batch, around, frames, levels):
+        """Sums over a batch that need the final class means, and its total weight.
+
+        `around` are the `collapse.deviations` of each layer [n, r].
+        """
         values, within = {}, {}
-        around = {
-            layer: collapse.deviations(features, batch.labels, frames[layer])
-            for layer, features in batch.features.items()
-        }
         for layer, projected in around.items():
             nearest = collapse.nearest_class(projected, batch.labels, frames[layer])
             values[f"{layer}/nc4"] = batch.decisions != nearest
@@ -196,7 +196,9 @@ def make_evaluate(
                 for layer, m in moments.items()
             }
             room = {
-                layer: jax.lax.dynamic_update_index_in_dim(x, b.features[layer], i, 0)
+                layer: jax.lax.dynamic_update_index_in_dim(
+                    x, b.features[layer] - moments[layer].pivot[b.labels], i, 0
+                )
                 for layer, x in room.items()
             }
             rest = b._replace(features={})
@@ -212,10 +214,27 @@ def make_evaluate(
             levels = collapse.superclass_levels(moments[LAST], tree, frames[LAST])
 
         def visit(_, b):
-            return None, second_look(b, frames, levels)
+            around = {
+                layer: collapse.deviations(features, b.labels, frames[layer])
+                for layer, features in b.features.items()
+            }
+            return None, second_look(b, around, frames, levels)
 
         if buffer:
-            again = jax.lax.scan(visit, None, kept._replace(features=room))
+            # All batches in one product, which reads what was kept just once.
+            around = {
+                layer: collapse.residual_deviations(
+                    residual,
+                    kept.labels,
+                    collapse.with_pivot(frames[layer], local[layer].pivot),
+                )
+                for layer, residual in room.items()
+            }
+            again = jax.lax.scan(
+                lambda _, x: (None, second_look(*x, frames, levels)),
+                None,
+                (kept, around),
+            )
         else:
             again = sweep(variables, train, brief, None, visit)
         on_train = all_means(again)
@@ -264,13 +283,13 @@ def make_evaluate(
     )
 
     def make_room(variables, images) -> Features:
-        """Memory for the features of all batches [batches, local_size, d]."""
+        """Memory for the residuals of all batches [batches, local_size, d]."""
         _, layers = jax.eval_shape(forward, variables, images[:1])
         batches = devices * -(-len(images) // (devices * local_size))
         return {
             layer: jnp.zeros(
                 (batches, local_size, x.shape[1]),
-                x.dtype,
+                jnp.promote_types(x.dtype, jnp.float32),
                 device=NamedSharding(mesh, P(_AXIS)),
             )
             for layer, x in layers.items()

@@ -153,7 +153,9 @@ def build(
     abstract = jax.eval_shape(init)
     image = jax.ShapeDtypeStruct((1, *dataset.image_shape), train_set[0].dtype)
     _, layers = jax.eval_shape(forward, _variables(abstract), image)
-    per_example = sum(x.size * x.dtype.itemsize for x in layers.values())
+    # Kept are float32 residuals and their coordinates in the span of the class means.
+    widths = [x.shape[1] for x in layers.values()]
+    per_example = 4 * sum(d + min(dataset.num_classes - 1, d) for d in widths)
     needed = per_example * len(dataset.train) / len(devices) / 2**20
     buffer = needed <= config.eval.buffer_mb
     if not buffer and cluster.is_first():

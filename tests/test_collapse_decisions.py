@@ -80,6 +80,20 @@ def test_frame_gives_nearest_means_and_directional_variance(k):
             compiled.directional_variance(*arrays, moments, frame.directions),
             rtol=1e-5,
         )
+        # Against float64, of residuals about another sample of each class.
+        order = np.unique(labels[::-1], return_index=True)[1]
+        pivot = features[::-1][order]
+        moved = collapse.with_pivot(frame, jnp.asarray(pivot))
+        residual = jnp.asarray(features - pivot[labels])
+        means = np.stack(
+            [features[labels == c].mean(0, dtype=np.float64) for c in range(k)]
+        )
+        want = (features - means[labels]) @ np.asarray(frame.directions, np.float64).T
+        for got in (
+            around,
+            collapse.residual_deviations(residual, arrays[1], moved),
+        ):
+            np.testing.assert_allclose(got, want, atol=2e-5 * std)
 
 
 def test_frame_of_classes_without_samples():

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ncjax.hierarchy import BUILTIN, Hierarchy
+from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
 from ncjax.losses import (
     GEOMETRY,
     LOSSES,
@@ -18,7 +18,12 @@ from ncjax.losses import (
     multi_level,
     soft_labels,
 )
-from ncjax.losses.embeddings import frame_gram, frame_vectors, label_vectors
+from ncjax.losses.embeddings import (
+    frame_gram,
+    frame_vectors,
+    label_vectors,
+    sibling_root,
+)
 from ncjax.losses.tree import hxe_coefficients
 from ncjax.models import Classifier
 
@@ -209,8 +214,11 @@ def test_soft_labels_of_huge_gaps():
     np.testing.assert_allclose(loss, [want], rtol=1e-6)
 
 
-def test_label_embedding_is_the_cholesky_factor():
+def test_label_embedding_is_the_cholesky_factor_rotated():
     vectors = label_vectors(CIFAR)
+    published = np.linalg.cholesky(1 - CIFAR.distances().astype(np.float64))
+    rotation = np.linalg.solve(published, vectors)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(10), atol=1e-12)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-12)
     np.testing.assert_allclose(vectors @ vectors.T, 1 - CIFAR.distances(), atol=1e-6)
     np.testing.assert_allclose(
@@ -258,6 +266,56 @@ def test_haframe_minimum_in_closed_form(gamma, least, cosines):
     np.testing.assert_allclose(frame @ frame.T, gram, atol=1e-7)
 
 
+@pytest.mark.parametrize("gamma", [0.3, 3.0, 50.0])
+@pytest.mark.parametrize(
+    "tree",
+    [
+        CIFAR,
+        UNEVEN,
+        balanced((7,)),
+        balanced((2, 2, 2)),
+        balanced((3, 4, 5)),
+        # Many siblings, classes under the root and an only child, not in tree order.
+        Hierarchy(
+            ["root", "x", "y", "z", *"abcdefghijkl"],
+            [-1, 0, 1, 1, *[2] * 6, 3, *[0] * 3, 1, 1],
+            classes=list("lcaebdkfhgij"),
+        ),
+    ],
+    ids=["cifar10", "uneven", "7", "2x2x2", "3x4x5", "shuffled"],
+)
+def test_root_by_siblings_is_the_symmetric_root(tree, gamma):
+    gram = frame_gram(tree, gamma)
+    root = sibling_root(gram, tree)
+    np.testing.assert_allclose(root.dense() @ root.dense().T, gram, atol=1e-12)
+    np.testing.assert_allclose(root.dense(), frame_vectors(gram), atol=1e-6)
+    outputs, labels = draw(tree)
+    want = outputs @ frame_vectors(gram)
+    got = root.apply(jnp.asarray(outputs, jnp.float32))
+    np.testing.assert_allclose(got, want, atol=2e-5)
+    # The loss as it is written, with the frame that the run saves as its classifier.
+    frame = OUTPUTS["haframe"](tree, frame_gamma=gamma).embedding
+    logits = outputs @ frame.T
+    cosines = logits / np.linalg.norm(outputs, axis=1, keepdims=True)
+    matching = ((cosines - gram[labels]) ** 2).sum(1)
+    entropy = -np.log(softmax(logits)[np.arange(len(labels)), labels])
+    got = haframe(
+        jnp.asarray(outputs, jnp.float32),
+        jnp.asarray(labels),
+        hierarchy=tree,
+        frame_gamma=gamma,
+    )
+    np.testing.assert_allclose(got, entropy + matching, rtol=1e-5, atol=1e-5)
+
+
+def test_root_by_siblings_takes_fewer_products():
+    tree = balanced((10, 10, 10))
+    root = sibling_root(frame_gram(tree, 3.0), tree)
+    rows = jnp.ones((1, 1000))
+    (cost,) = [jax.jit(root.apply).lower(rows).compile().cost_analysis()]
+    assert cost["flops"] < 0.5 * 2 * 1000**2
+
+
 def test_haframe_limits():
     np.testing.assert_allclose(  # the least m would be -1.034
         frame_gram(CIFAR, 1.0)[3, 0], 2 * np.exp(-1) - 1, atol=1e-6
@@ -269,9 +327,9 @@ def test_haframe_limits():
     matched = haframe(4 * frame, labels, hierarchy=CIFAR, cosine_weight=100.0)
     plain = haframe(4 * frame, labels, hierarchy=CIFAR, cosine_weight=0.0)
     np.testing.assert_allclose(matched, plain, rtol=1e-4)  # on the frame: no gap
-    np.testing.assert_allclose(
-        plain, cross_entropy(4 * frame @ frame.T, labels), rtol=1e-6
-    )
+    exact = -np.log(np.diag(softmax(4 * frame_gram(CIFAR, 3.0))))
+    # The spacing of float32 at the largest logit, 4, is 5e-7.
+    np.testing.assert_allclose(plain, exact, atol=5e-7)
 
 
 @pytest.mark.parametrize("tree", TREES.values(), ids=TREES)

@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 
 from ncjax import collapse
-from ncjax.collapse import METRICS, PRESETS
+from ncjax.collapse import METRICS, ON_REQUEST, PRESETS
 from ncjax.measure import MeasureError, Measurement, figure, measure
 from ncjax.measure.__main__ import main
 from ncjax.measure.figure import render
 from ncjax.measure.report import SENTENCES
 from ncjax.moments import class_moments
+from ncjax.ufm.theory.softmax_codes import one_vs_rest_distance
 
 N, K, D = 600, 5, 12
 
@@ -283,6 +284,14 @@ def test_presets(preset, plain):
     assert result.to_dict()["measured"]["preset"] == preset
 
 
+def test_one_vs_rest_is_asked_for(plain):
+    result = measure(FEATURES, LABELS, classifier=W, bias=B, one_vs_rest=True)
+    assert set(result.values) - set(plain.values) == set(ON_REQUEST)
+    rows = W / np.linalg.norm(W, axis=1, keepdims=True)
+    want = one_vs_rest_distance(rows)
+    assert result["one_vs_rest_w"] == pytest.approx(want, abs=2e-6)
+
+
 def test_presets_of_the_classifier_need_one(few):
     result = measure(FEATURES, LABELS, preset="zhu2021")
     assert "nc2" not in result.values
@@ -293,7 +302,7 @@ def test_presets_of_the_classifier_need_one(few):
 
 
 def test_every_number_has_a_sentence(plain):
-    assert set(METRICS) <= set(SENTENCES)
+    assert {*METRICS, *ON_REQUEST} <= set(SENTENCES)
     text = str(plain)
     for name in plain.values:
         line = next(x for x in text.splitlines() if x.split()[:1] == [name])

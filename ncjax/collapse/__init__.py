@@ -24,6 +24,8 @@ from ncjax.collapse.frame import (
     deviations,
     frame,
     nearest_class,
+    residual_deviations,
+    with_pivot,
 )
 from ncjax.collapse.geometry import (
     angle_statistics,
@@ -40,6 +42,7 @@ from ncjax.collapse.levels import (
     group_rows,
     group_variance,
 )
+from ncjax.collapse.margin import Margin, one_vs_rest
 from ncjax.collapse.means import (
     between_basis,
     center_features,
@@ -47,7 +50,7 @@ from ncjax.collapse.means import (
     global_mean,
     present_classes,
 )
-from ncjax.collapse.measure import METRICS, measure
+from ncjax.collapse.measure import METRICS, ON_REQUEST, measure
 from ncjax.collapse.outliers import nc5, neco, principal_directions
 from ncjax.collapse.separation import cdnv, cdnv_matrix, snr, snr_matrix
 from ncjax.collapse.tree import level_metrics, superclass_levels, tree_metrics
@@ -63,10 +66,12 @@ from ncjax.collapse.variability import (
 
 __all__ = [
     "METRICS",
+    "ON_REQUEST",
     "PRESETS",
     "Convention",
     "Frame",
     "MSEDecomposition",
+    "Margin",
     "angle_statistics",
     "between_basis",
     "bias_collapse",
@@ -108,9 +113,11 @@ __all__ = [
     "nearest_row",
     "neco",
     "numerical_rank",
+    "one_vs_rest",
     "present_classes",
     "principal_angles",
     "principal_directions",
+    "residual_deviations",
     "ridge_classifier",
     "riesz_kernel",
     "shape_residual",
@@ -121,4 +128,5 @@ __all__ = [
     "tree_metrics",
     "uniform_duality",
     "vci",
+    "with_pivot",
 ]

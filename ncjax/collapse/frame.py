@@ -27,8 +27,8 @@ from ncjax.moments import ClassMoments
 class Frame(NamedTuple):
     """Class means and their directions; make it with `frame`, once per measurement."""
 
-    pivot: jax.Array  # [K, d] with `offset`, the class mean in two parts
-    offset: jax.Array  # [K, d]
+    pivot: jax.Array  # [K, d] points near the class means, to subtract first
+    offset: jax.Array  # [K, r] class mean minus pivot along the directions
     directions: jax.Array  # [r, d] of `between_basis`
     means: jax.Array  # [K, r] centred class means along them
     present: jax.Array  # [K] classes with samples
@@ -41,7 +41,14 @@ def frame(moments: ClassMoments) -> Frame:
     present = present_classes(moments)
     # A class without samples stands at the global mean, as its centred mean of 0 says.
     pivot = jnp.where(present[:, None], moments.pivot, global_mean(moments))
-    return Frame(pivot, moments.offset, directions, means, present)
+    offset = dot(moments.offset, directions.T)
+    return Frame(pivot, offset, directions, means, present)
+
+
+def with_pivot(frame: Frame, pivot: Float[Array, "K d"]) -> Frame:
+    """The same frame for features minus another pivot, also near the class means."""
+    moved = dot(frame.pivot - pivot, frame.directions.T)
+    return frame._replace(pivot=pivot, offset=frame.offset + moved)
 
 
 def deviations(
@@ -52,9 +59,16 @@ def deviations(
     With the features of the training set, the mean of the squares is
     `directional_variance`.
     """
-    # Differences first: the projections themselves would cancel.
+    # Differences first: projections of the features themselves would cancel.
     residual = features.astype(frame.pivot.dtype) - frame.pivot[labels]
-    return dot(residual - frame.offset[labels], frame.directions.T)
+    return residual_deviations(residual, labels, frame)
+
+
+def residual_deviations(
+    residual: Float[Array, "... d"], labels: Int[Array, "..."], frame: Frame
+) -> Float[Array, "... r"]:
+    """`deviations` of features minus the pivot of their class."""
+    return dot(residual, frame.directions.T) - frame.offset[labels]
 
 
 def coordinates(

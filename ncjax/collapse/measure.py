@@ -1,7 +1,7 @@
 """All metrics that moments and a classifier allow, in one dictionary.
 
 To add a metric: write a function of moments (and classifier), add a line to `METRICS`
-with what it needs, add a test.
+(or `ON_REQUEST`, if it takes long) with what it needs, add a test.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ncjax.collapse import (
     alignment,
     duality,
     geometry,
+    margin,
     means,
     separation,
     uniformity,
@@ -200,6 +201,12 @@ METRICS: dict[str, Metric] = {
     ),
 }
 
+# The same, but computed only where `only` names them: an iteration with K x K products.
+ON_REQUEST: dict[str, Metric] = {
+    "one_vs_rest": ("moments", lambda x: margin.certified_margin(*x.means)),
+    "one_vs_rest_w": ("classifier", lambda x: margin.certified_margin(*x.rows)),
+}
+
 
 def measure(
     moments: ClassMoments,
@@ -223,7 +230,8 @@ def measure(
             `between_basis(moments, global_mean=..., between=...)` of the same
             convention; replaces the scatter in `nc1`.
         convention: a `Convention` or the name of one of `PRESETS`.
-        only: names to compute; by default all that can be.
+        only: names to compute, also of `ON_REQUEST`; by default all of `METRICS` that
+            can be.
 
     Returns:
         name -> scalar, in the order of `METRICS` (inside jit, JAX sorts the names).
@@ -235,7 +243,8 @@ def measure(
     inputs = Inputs(moments, classifier, bias, directional, convention)
     copies = {"nc2": convention.nc2, "nc3": convention.nc3}
     wanted = list(METRICS) + list(copies) if only is None else list(only)
-    known = [*METRICS, *copies]
+    registered = METRICS | ON_REQUEST
+    known = [*registered, *copies]
     unknown = [name for name in [*wanted, *copies.values()] if name not in known]
     if unknown:
         raise ValueError(
@@ -244,7 +253,7 @@ def measure(
     needed = {copies.get(name, name) for name in wanted}
     chosen = tuple(
         (name, function)
-        for name, (needs, function) in METRICS.items()
+        for name, (needs, function) in registered.items()
         if name in needed and needs in inputs.has
     )
     results = _compute(inputs, chosen)

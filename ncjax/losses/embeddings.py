@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,28 +33,34 @@ def label_embedding(
 
     References:
         Barz & Denzler, Hierarchy-Based Image Embeddings for Semantic Image Retrieval,
-        WACV 2019.  Their recursion for phi is the Cholesky factor of 1 - D.
+        WACV 2019.  Their recursion for phi is the Cholesky factor of 1 - D; these are
+        the same vectors rotated, its symmetric root, which a tree makes cheap.
     """
     table = jnp.asarray(label_vectors(hierarchy), outputs.dtype)
     return 1 - jnp.sum(_unit(outputs) * table[labels], axis=1)
 
 
 def label_vectors(hierarchy: Hierarchy) -> np.ndarray:
-    """Unit class vectors phi of `label_embedding`, float64 [K, K], lower triangular.
+    """Unit class vectors phi of `label_embedding`, float64 [K, K], symmetric.
 
     1 - D is positive definite: it is a sum of nested blocks of ones with weights of at
     least 0, and those of the leaves are above 0.
     """
-    return np.linalg.cholesky(1 - hierarchy.distances().astype(np.float64))
+    return _label_root(hierarchy).dense()
 
 
 def cosine_outputs(hierarchy: Hierarchy) -> Outputs:
     """The K outputs are an embedding; a score is the cosine with a class's vector."""
-    table = label_vectors(hierarchy)
-    vectors = jnp.asarray(table, jnp.float32)
+    root = _label_root(hierarchy)
     return Outputs(
-        len(table), lambda outputs: _unit(outputs) @ vectors.T, embedding=table
+        hierarchy.num_classes,
+        lambda outputs: root.apply(_unit(outputs)),
+        embedding=root.dense(),
     )
+
+
+def _label_root(hierarchy: Hierarchy) -> SiblingRoot:
+    return sibling_root(1 - hierarchy.distances().astype(np.float64), hierarchy)
 
 
 def haframe(
@@ -94,8 +101,7 @@ def haframe(
             f"loss.cosine_weight must be at least 0 and finite, got {cosine_weight}."
         )
     gram = frame_gram(hierarchy, frame_gamma)
-    frame = jnp.asarray(frame_vectors(gram), outputs.dtype)
-    logits = outputs @ frame.T
+    logits = sibling_root(gram, hierarchy).apply(outputs)
     cosines = logits * _inverse_norm(outputs)
     gap = cosines - jnp.asarray(gram, outputs.dtype)[labels]
     matching = jnp.sum(gap**2, axis=1)
@@ -121,11 +127,54 @@ def frame_vectors(gram: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
+class SiblingRoot(NamedTuple):
+    """`frame_vectors` as diag(a) + B C; make it with `sibling_root`."""
+
+    scale: np.ndarray  # a [K]
+    groups: np.ndarray  # B [K, G], unit indicators of the classes below each parent
+    mixing: np.ndarray  # C [G, K]
+
+    def apply(self, outputs: Float[Array, "n K"]) -> Float[Array, "n K"]:
+        """Products with all K vectors: 2 G K multiplications each, not K^2."""
+        num_classes, num_groups = self.groups.shape
+        if 2 * num_groups >= num_classes:
+            return outputs @ jnp.asarray(self.dense(), outputs.dtype)
+        scale, groups, mixing = (jnp.asarray(x, outputs.dtype) for x in self)
+        return outputs * scale + (outputs @ groups) @ mixing
+
+    def dense(self) -> np.ndarray:
+        """Unit rows w_c, float64 [K, K], symmetric."""
+        return np.diag(self.scale) + self.groups @ self.mixing
+
+
+def sibling_root(gram: np.ndarray, hierarchy: Hierarchy) -> SiblingRoot:
+    """`frame_vectors` of a Gram matrix that depends on lowest common ancestors alone.
+
+    Children of one parent then look the same to all other classes: contrasts between
+    them are eigenvectors, with the eigenvalue 1 - s for siblings of inner product s,
+    and only what is constant on every set of siblings needs a root of its own, of size
+    G, the number of parents of classes.  Exact for any tree.
+
+    Args:
+        gram: float64 [K, K] with a diagonal of 1.
+        hierarchy: tree over the K classes.
+    """
+    parents = hierarchy.parents[hierarchy.leaves]
+    _, group, size = np.unique(parents, return_inverse=True, return_counts=True)
+    groups = np.zeros((len(group), len(size)))
+    groups[np.arange(len(group)), group] = 1 / np.sqrt(size[group])
+    between = groups.T @ gram @ groups
+    # An only child has no contrast: its scale drops out of diag(a) + B C.
+    sibling = (np.diag(between) - 1) / np.maximum(size - 1, 1)
+    scale = np.sqrt(np.maximum(1 - sibling, 0))
+    mixing = (frame_vectors(between) - np.diag(scale)) @ groups.T
+    return SiblingRoot(scale[group], groups, mixing)
+
+
 def frame_outputs(hierarchy: Hierarchy, *, frame_gamma: float = 3.0) -> Outputs:
     """The K outputs are an embedding; a score is its product with a frame vector."""
-    table = frame_vectors(frame_gram(hierarchy, frame_gamma))
-    frame = jnp.asarray(table, jnp.float32)
-    return Outputs(len(table), lambda outputs: outputs @ frame.T, embedding=table)
+    root = sibling_root(frame_gram(hierarchy, frame_gamma), hierarchy)
+    return Outputs(hierarchy.num_classes, root.apply, embedding=root.dense())
 
 
 def _unit(rows: jax.Array) -> jax.Array:

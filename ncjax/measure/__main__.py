@@ -88,6 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--batch-size", metavar="N", type=int, help="rows read at a time")
     add("--num-classes", metavar="K", type=int, help="by default what the labels say")
     add("--class-names", metavar="FILE", help="names of class 0, 1, ..., one a line")
+    add("--one-vs-rest", action="store_true", help="also this margin, for K > d + 1")
     add("--pool", choices=POOLS, help="how feature maps become vectors")
     for what in ("features", "labels", "classifier", "bias"):
         add(f"--{what}-key", metavar="NAME", help=f"name of the {what} in their file")
@@ -110,6 +111,7 @@ def _inputs(options: argparse.Namespace) -> dict:
         "preset": options.preset,
         "pool": options.pool,
         "batch_size": options.batch_size,
+        "one_vs_rest": options.one_vs_rest,
         "source": options.features,
         "progress": True,
     }

@@ -26,7 +26,7 @@ from ncjax.moments import ClassMoments
 # Beyond this width no d x d scatter is kept, but a second pass taken.
 _WIDE = 4096
 
-_measure = jax.jit(collapse.measure, static_argnames="convention")
+_measure = jax.jit(collapse.measure, static_argnames=("convention", "only"))
 _basis = jax.jit(collapse.between_basis, static_argnames=("global_mean", "between"))
 _nc1 = jax.jit(
     collapse.nc1, static_argnames=("divide_by_classes", "global_mean", "between")
@@ -48,6 +48,7 @@ def measure(
     preset: str | collapse.Convention = "default",
     pool: str | None = None,
     batch_size: int | None = None,
+    one_vs_rest: bool = False,
     source: str | None = None,
     progress: bool = False,
 ) -> Measurement:
@@ -78,6 +79,8 @@ def measure(
         pool: how feature maps become vectors: `"mean"` over all axes but the first and
             the last, `"mean_channels_first"` over all but the first two, `"flatten"`.
         batch_size: rows read at a time; by default about 8 MB of them.
+        one_vs_rest: also the one-vs-rest distances of `collapse.ON_REQUEST`, the margin
+            for K > d + 1; seconds for 1,000 classes, with the cube of their number.
         source: what the report calls the features.
         progress: shows a bar where that takes long.
 
@@ -122,7 +125,15 @@ def measure(
             name=train.name,
         )
         values, warned = _values(
-            moments, train, test, ood, weights, offsets, decisions, convention
+            moments,
+            train,
+            test,
+            ood,
+            weights,
+            offsets,
+            decisions,
+            convention,
+            tuple(collapse.ON_REQUEST) if one_vs_rest else (),
         )
     values = {name: values[name] for name in SENTENCES if name in values}
     below = _below(values, moments)
@@ -194,7 +205,9 @@ def _decisions(logits: Any, train: Data) -> np.ndarray | None:
     return np.concatenate(parts).astype(np.int32)
 
 
-def _values(moments, train, test, ood, weights, offsets, decisions, convention):
+def _values(
+    moments, train, test, ood, weights, offsets, decisions, convention, requested
+):
     """All numbers, and warnings of those that could not be had."""
     if int((np.asarray(moments.count) > 0).sum()) < 2:
         raise MeasureError(
@@ -240,7 +253,12 @@ def _values(moments, train, test, ood, weights, offsets, decisions, convention):
             )
     directional = None if along is None else jnp.asarray(along, dtype)
     results = _measure(
-        moments, classifier, bias, directional=directional, convention=convention
+        moments,
+        classifier,
+        bias,
+        directional=directional,
+        convention=convention,
+        only=(*collapse.METRICS, "nc2", "nc3", *requested),
     )
     values = {name: float(value) for name, value in results.items()} | seen
     if "nc2" not in values:

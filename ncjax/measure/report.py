@@ -49,6 +49,11 @@ def _room(k: int, d: int) -> float | None:
     return 0.0 if d >= k - 1 else None
 
 
+def _margin(k: int, d: int) -> float | None:
+    """The greatest one-vs-rest distance, where it has a closed form."""
+    return k / (k - 1) if d >= k - 1 else 1.0 if k <= 2 * d else None
+
+
 def _nc2(k: int, d: int) -> float:
     """The least NC2 that d dimensions allow."""
     return math.sqrt(max(0.0, 2 - 2 * math.sqrt(min(1.0, d / (k - 1)))))
@@ -84,10 +89,12 @@ SENTENCES: dict[str, tuple[Ideal, str]] = {
     "uniformity": (_simplex, "mean log inverse distance of their directions"),
     "uniformity_var": (_room, "variance of that over class pairs"),
     "uniformity_riesz": (_simplex, "Riesz energy of their directions, as a mean log"),
+    "one_vs_rest": (_margin, "least distance of a direction to the hull of the others"),
     "nc2_w": (_nc2, "distance of the classifier to a simplex"),
     "equinorm_w": (_zero, "relative spread of the norms of its rows"),
     "equiangularity_w": (_room, "standard deviation of the cosines of its rows"),
     "max_angle_w": (_room, "mean distance of these cosines from -1/(K-1)"),
+    "one_vs_rest_w": (_margin, "the same of the rows of the classifier"),
     "nc3_etf": (_nc2, "distance of W times class means to a simplex"),
     "nc3_papyan": (_zero, "distance of W and class means, both of norm 1"),
     "nc3_cosine": (_zero, "1 - cosine of each row of W and its mean, on average"),

@@ -1,0 +1,182 @@
+"""One-vs-rest distance, the margin that stands for NC2 where there are many classes.
+
+Beyond K = d + 1 no simplex exists, and the cross-entropy of unit features and unit
+classifiers tends to the code with the greatest rho = min_k dist(u_k, conv{u_j, j != k})
+instead.  Each distance is a quadratic program over the simplex of the weights.  It is
+solved here by accelerated projected gradients, for a block of classes at once, until
+lower bounds prove that no class can be nearer to the others than the nearest found.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from ncjax.collapse.geometry import Present
+from ncjax.collapse.means import Rows, select_rows
+from ncjax.collapse.tiles import dot, norm, safe_divide
+
+# Weights of at most so many pairs of classes are held at a time.
+_PAIRS = 2**22
+# Steps between two looks at the bounds.
+_STEPS = 8
+
+
+class Margin(NamedTuple):
+    """rho lies between `bound` and `distance`, to rounding."""
+
+    distance: jax.Array  # [] from u_k to a point of the hull of the others, least k
+    bound: jax.Array  # [] no class is nearer to the hull of the others
+
+
+def one_vs_rest(
+    rows: Rows,
+    present: Present = None,
+    *,
+    center: bool = False,
+    tolerance: float = 1e-6,
+    max_steps: int = 4000,
+) -> Margin:
+    """Least distance of a direction to the convex hull of the others, certified.
+
+    rho = min_k dist(u_k, conv{u_j, j != k}), u_k = m_k/|m_k|.  For the point x nearest
+    to u_k and h = (u_k - x)/|u_k - x|, the distance is |u_k - x| = min_j (u_k - u_j).h;
+    at any other x of the hull the first is too large, and for any other unit h the
+    second too small.  K/(K-1) at a simplex ETF, the greatest there is; 1 at a
+    cross-polytope (K = 2d).
+
+    Args:
+        rows: moments (their centred class means) or [K, d].
+        present: [K], the classes that count.
+        center: subtracts the mean row first.
+        tolerance: stops once `distance` - `bound` is at most this, or what rounding
+            allows where rho is small.
+        max_steps: gradient steps for a block of classes, after which it stops anyway;
+            `distance` - `bound` says how far from the optimum that can be.
+
+    Returns:
+        `distance`, which has a gradient, and `bound`; both NaN with fewer than two
+        classes present.
+
+    References:
+        Jiang et al., Generalized Neural Collapse for a Large Number of Classes, ICML
+        2024 (their GNC2).  Restarts: O'Donoghue & Candes, Adaptive Restart for
+        Accelerated Gradient Schemes, 2015.
+    """
+    units, present = select_rows(rows, present, center=center, row_normalise=True)
+    points = jax.lax.stop_gradient(units)
+    # Distances do not see a common shift, but the condition of the problem does.
+    mean = jnp.sum(points, axis=0) / jnp.maximum(jnp.sum(present), 1)
+    points = jnp.where(present[:, None], points - mean.astype(points.dtype), 0)
+    number = len(points)
+    size = min(number, max(1, _PAIRS // number))
+    blocks = -(-number // size)
+    small = points if number < points.shape[1] else points.T
+    smoothness = jnp.linalg.eigvalsh(dot(small, small.T))[-1]
+
+    def visit(best, index):
+        distance, bound, _, _ = best
+        found = _block(points, present, index, smoothness, distance, tolerance, steps)
+        nearer = found[0] < distance
+        kept = [jnp.where(nearer, a, b) for a, b in zip(found, best, strict=True)]
+        return (kept[0], jnp.minimum(bound, found[1]), *kept[2:]), None
+
+    steps = -(-max_steps // _STEPS)
+    far = jnp.asarray(jnp.inf, points.dtype)
+    start = far, far, jnp.int32(0), jnp.zeros(number, points.dtype)
+    index = jnp.arange(blocks * size, dtype=jnp.int32).reshape(blocks, size)
+    (_, bound, nearest, weights), _ = jax.lax.scan(visit, start, index)
+    # By the envelope theorem the gradient is the one at fixed weights.
+    distance = norm(units[nearest] - dot(weights, units))
+    defined = jnp.sum(present) > 1
+    return Margin(
+        jnp.where(defined, distance, jnp.nan),
+        jnp.where(defined, jnp.minimum(bound, distance), jnp.nan),
+    )
+
+
+def certified_margin(rows: Rows, present: Present = None) -> Float[Array, ""]:
+    """`one_vs_rest` as one number; NaN where its bounds differ by more than 1e-4."""
+    distance, bound = one_vs_rest(rows, present)
+    return jnp.where(distance - bound <= 1e-4, distance, jnp.nan)
+
+
+def _block(points, present, index, smoothness, best, tolerance, steps):
+    """Least distance among the classes `index` [m], where below `best`.
+
+    Returns the distance, a lower bound for all of the block, the class and its weights
+    [K].
+    """
+    number, eps = len(points), jnp.finfo(points.dtype).eps
+    counts = (index < number) & present[jnp.minimum(index, number - 1)]
+    index = jnp.minimum(index, number - 1)
+    own = points[index]
+    others = present & (jnp.arange(number) != index[:, None])  # [m, K]
+
+    def step(_, state):
+        weights, ahead, speed = state
+        slope = dot(dot(ahead, points) - own, points.T)
+        new = simplex_projection(ahead - safe_divide(slope, smoothness), others)
+        # Where momentum points uphill, it starts anew.
+        uphill = jnp.sum((ahead - new) * (new - weights), axis=1) > 0
+        next_speed = (1 + jnp.sqrt(1 + 4 * speed**2)) / 2
+        momentum = jnp.where(uphill, 0, (speed - 1) / next_speed)
+        next_speed = jnp.where(uphill, 1, next_speed)
+        return new, new + momentum[:, None] * (new - weights), next_speed
+
+    def bounds(weights):
+        gap = own - dot(weights, points)
+        distance = norm(gap, axis=1)
+        along = dot(gap, points.T)
+        rest = jnp.max(jnp.where(others, along, -jnp.inf), axis=1)
+        mine = jnp.take_along_axis(along, index[:, None], axis=1)[:, 0]
+        lower = jnp.maximum(safe_divide(mine - rest, distance), 0)
+        ignored = jnp.asarray(jnp.inf, points.dtype)
+        return jnp.where(counts, distance, ignored), jnp.where(counts, lower, ignored)
+
+    def unproven(carry):
+        round_, _, distance, lower = carry
+        nearest = jnp.minimum(best, jnp.min(distance))
+        # Rounding turns the direction of a short gap, and so lowers the bound.
+        rounding = jnp.minimum(4 * eps / nearest, 1e-3 * nearest)
+        slack = jnp.maximum(rounding, tolerance)
+        return (round_ < steps) & (jnp.min(lower) < nearest - slack)
+
+    def improve(carry):
+        round_, state, _, lower = carry
+        state = jax.lax.fori_loop(0, _STEPS, step, state)
+        distance, new = bounds(state[0])
+        return round_ + 1, state, distance, jnp.maximum(lower, new)
+
+    # The middle of the others: at a simplex this is the solution.
+    start = safe_divide(others.astype(points.dtype), jnp.sum(others, 1)[:, None])
+    state = start, start, jnp.ones(len(index), points.dtype)
+    carry = jnp.int32(0), state, *bounds(start)
+    _, state, distance, lower = jax.lax.while_loop(unproven, improve, carry)
+    row = jnp.argmin(distance)
+    return distance[row], jnp.min(lower), index[row], state[0][row]
+
+
+def simplex_projection(
+    values: Float[Array, "m K"], allowed: Bool[Array, "m K"]
+) -> Float[Array, "m K"]:
+    """Nearest point of the probability simplex on the allowed entries, row by row.
+
+    max(v - t, 0) with the t that makes the sum 1, found without sorting: t is that of
+    the entries above the last t, until none drops out (Michelot 1986).
+    """
+
+    def threshold(active):
+        total = jnp.sum(jnp.where(active, values, 0), axis=1)
+        return safe_divide(total - 1, jnp.sum(active, axis=1).astype(values.dtype))
+
+    def shrink(carry):
+        active, _ = carry
+        kept = active & (values > threshold(active)[:, None])
+        return kept, jnp.any(kept != active)
+
+    active, _ = jax.lax.while_loop(lambda c: c[1], shrink, (allowed, jnp.bool_(True)))
+    return jnp.where(allowed, jnp.maximum(values - threshold(active)[:, None], 0), 0)
