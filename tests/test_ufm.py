@@ -275,6 +275,18 @@ def test_cifar10_tree_spectra():
     np.testing.assert_allclose(geometry(tree.params).singular_values, values, atol=6e-6)
 
 
+@pytest.mark.parametrize(("free_bias", "distance"), [(False, 7e-4), (True, 0)])
+def test_self_duality_needs_a_bias(free_bias, distance):
+    """|W/|W| - Mc/|Mc||^2 on a tree without symmetry; 0 with a free bias only."""
+    options = {"lambda_b": 0.0} if free_bias else {}
+    problem = balanced_problem(1e-4, "soft_labels", beta=4, **options)
+    solution, _ = solved(problem)
+    rows = solution.params["W"], solution.params["H"]
+    w, means = rows[0], rows[1] - rows[1].mean(0)
+    between = np.sum((w / np.linalg.norm(w) - means / np.linalg.norm(means)) ** 2)
+    np.testing.assert_allclose(between, distance, rtol=0.08, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("loss", "option", "c", "value", "zeta", "nc2"),
     [
@@ -437,6 +449,9 @@ def test_class_means_are_exact():
     found, expected = geometry(many.params, labels), geometry(few.params)
     np.testing.assert_allclose(found.gram, expected.gram, atol=1e-6)
     assert found.nc1 < 1e-12
+    features = many.params["H"]
+    first = np.searchsorted(labels, labels)  # of each class
+    np.testing.assert_allclose(features, features[first], atol=1e-7)
 
 
 @pytest.mark.parametrize(

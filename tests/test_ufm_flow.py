@@ -197,7 +197,9 @@ def test_many_flows_are_those_one_by_one(ridge):
 
 
 @pytest.mark.slow
-def test_many_flows_stop_by_themselves(ridge):
+def test_many_flows_stop_by_themselves(ridge, monkeypatch):
+    """Side by side, as on an accelerator."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     stopped = ufm.flow_many(ridge, [0, 1], t_max=1e5, points=9, stop_gap=1e-6)
     assert np.all(stopped.stopped)
     assert np.all(stopped.gap[:, -1] <= 1e-6)

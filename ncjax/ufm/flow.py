@@ -70,15 +70,20 @@ def flow(problem: Problem, start: Any = 0, **options: Any) -> Trajectory:
         ValueError: for bad options or parameters.
         FloatingPointError: where max_steps do not reach the end.
     """
-    found = _start_flow(problem, start, None, options)
-    return trim(found)
+    given = _Options.create(problem, **options)
+    problem, start = to_double((problem, _start(problem, start)))
+    seen = given.reached(*_flow(problem, start, *given.run()))
+    return trim(record(problem, given.labels, *seen))
 
 
 @double
 def flow_many(
     problems: Problem | Sequence[Problem], starts: Any, **options: Any
 ) -> Trajectory:
-    """Flows side by side; B problems that differ in numbers only, or one for all.
+    """Many flows in one call; B problems that differ in numbers only, or one for all.
+
+    On a CPU one after another: side by side all would wait for the slowest at every
+    step, and batched products of small matrices are slow there.
 
     Args:
         problems: as for `solve_many`.
@@ -92,8 +97,14 @@ def flow_many(
     first = problems if one else problems[0]
     if not isinstance(starts, dict):
         starts = stack([small_start(first, int(seed)) for seed in starts])
-    stacked = problems if one else stack(problems)
-    return _start_flow(stacked, starts, None if one else 0, options, first)
+    given = _Options.create(first, **options)
+    together = jax.default_backend() != "cpu"
+    shared, batch = to_double(
+        (problems, (None, starts)) if one else (None, (stack(problems), starts))
+    )
+    seen = given.reached(*_flow_many(shared, batch, *given.run(), together))
+    problem, axis = (shared, None) if one else (batch[0], 0)
+    return record_many(problem, given.labels, *seen, axis=axis)
 
 
 @double
@@ -216,25 +227,18 @@ class _Options(NamedTuple):
             labels = np.arange(problem.num_classes)
         return cls(times, labels, stops, (rtol, atol), solver, max_steps)
 
+    def run(self) -> tuple:
+        """What `_flow` takes, after a problem and a start."""
+        return self.times, self.stops, self.tolerances, self.solver, self.max_steps
 
-def _start_flow(problem, start, axis, options, first=None):
-    """Checks, runs, and looks whether the end was reached."""
-    given = _Options.create(first or problem, **options)
-    start = start if first is not None else _start(problem, start)
-    problem, start = to_double((problem, start))
-    run = functools.partial(
-        _flow, solver=given.solver, max_steps=given.max_steps, axis=axis
-    )
-    args = (given.times, given.stops, given.tolerances)
-    seen, done = run(problem, start, *args, many=first is not None)
-    if not np.all(done):
-        raise FloatingPointError(
-            f"The flow did not reach t = {given.times[-1]:g} in {given.max_steps} "
-            "steps: give a stopping bound, a looser rtol, or more max_steps."
-        )
-    if first is None:
-        return record(problem, given.labels, *seen)
-    return record_many(problem, given.labels, *seen, axis=axis)
+    def reached(self, seen: tuple, done: Any) -> tuple:
+        """What was seen, if the end was reached."""
+        if not np.all(done):
+            raise FloatingPointError(
+                f"The flow did not reach t = {self.times[-1]:g} in {self.max_steps} "
+                "steps: give a stopping bound, a looser rtol, or more max_steps."
+            )
+        return seen
 
 
 def _start(problem: Problem, start: Any) -> Params:
@@ -245,47 +249,53 @@ def _start(problem: Problem, start: Any) -> Params:
     return start
 
 
-@functools.partial(jax.jit, static_argnames=("solver", "max_steps", "axis", "many"))
-def _flow(problem, start, times, stops, tolerances, *, solver, max_steps, axis, many):
-    def single(problem, start):
-        ends = jnp.log1p(times)
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(
-                lambda s, x, args: jax.tree.map(
-                    lambda v: jnp.exp(s) * v, velocity(problem, x)
-                )
-            ),
-            SOLVERS[solver](),
-            ends[0],
-            ends[-1],
-            None,
-            start,
-            saveat=diffrax.SaveAt(
-                subs=[diffrax.SubSaveAt(ts=ends), diffrax.SubSaveAt(t1=True)]
-            ),
-            stepsize_controller=diffrax.PIDController(*tolerances),
-            event=None
-            if stops is None
-            else diffrax.Event(lambda t, y, args, **_: met(problem, y, stops)),
-            max_steps=max_steps,
-            throw=False,
-        )
-        reached = jnp.isfinite(solution.ts[0])
-        seen = jnp.expm1(jnp.where(reached, solution.ts[0], solution.ts[1]))
+def _path(problem, start, times, stops, tolerances, solver, max_steps):
+    ends = jnp.log1p(times)
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(
+            lambda s, x, args: jax.tree.map(
+                lambda v: jnp.exp(s) * v, velocity(problem, x)
+            )
+        ),
+        SOLVERS[solver](),
+        ends[0],
+        ends[-1],
+        None,
+        start,
+        saveat=diffrax.SaveAt(
+            subs=[diffrax.SubSaveAt(ts=ends), diffrax.SubSaveAt(t1=True)]
+        ),
+        stepsize_controller=diffrax.PIDController(*tolerances),
+        event=None
+        if stops is None
+        else diffrax.Event(lambda t, y, args, **_: met(problem, y, stops)),
+        max_steps=max_steps,
+        throw=False,
+    )
+    reached = jnp.isfinite(solution.ts[0])
+    seen = jnp.expm1(jnp.where(reached, solution.ts[0], solution.ts[1]))
 
-        def fill(path, last):
-            mask = reached.reshape((-1,) + (1,) * (path.ndim - 1))
-            return jnp.where(mask, path, last)
+    def fill(path, last):
+        mask = reached.reshape((-1,) + (1,) * (path.ndim - 1))
+        return jnp.where(mask, path, last)
 
-        path = jax.tree.map(fill, *solution.ys)
-        stopped = solution.result == diffrax.RESULTS.event_occurred
-        steps = solution.stats["num_steps"]
-        done = stopped | (solution.result == diffrax.RESULTS.successful)
-        return (seen, path, steps, stopped), done
+    path = jax.tree.map(fill, *solution.ys)
+    stopped = solution.result == diffrax.RESULTS.event_occurred
+    steps = solution.stats["num_steps"]
+    done = stopped | (solution.result == diffrax.RESULTS.successful)
+    return (seen, path, steps, stopped), done
 
-    if not many:
-        return single(problem, start)
-    return jax.vmap(single, in_axes=(axis, 0))(problem, start)
+
+_flow = jax.jit(_path, static_argnums=(5, 6))
+
+
+@functools.partial(jax.jit, static_argnums=(5, 6, 7))
+def _flow_many(shared, batch, times, stops, tolerances, solver, max_steps, together):
+    def single(pair):
+        problem = shared if shared is not None else pair[0]
+        return _path(problem, pair[1], times, stops, tolerances, solver, max_steps)
+
+    return jax.vmap(single)(batch) if together else jax.lax.map(single, batch)
 
 
 @jax.jit
