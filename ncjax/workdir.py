@@ -21,7 +21,7 @@ from tensorboardX import SummaryWriter
 from ncjax.history import Row
 
 # Where the data lie does not change what is computed.
-_MAY_DIFFER = {("data", "dir")}
+_MAY_DIFFER = {("data", "dir"), ("data", "placement"), ("data", "device_mb")}
 
 
 class WorkdirError(ValueError):
