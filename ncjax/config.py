@@ -58,6 +58,8 @@ def default() -> ConfigDict:
     config.data = _options(DATASETS, also=(select,))
     config.data.name = "digits"
     config.data.augment = "none"  # or "crop_flip": random crops and mirror images
+    config.data.placement = "auto"  # by size; or "device", "stream": where images lie
+    config.data.device_mb = 8192  # MiB of images a device may hold; more are streamed
 
     config.model = _options(MODELS)
     config.model.name = "mlp"
@@ -95,7 +97,7 @@ def default() -> ConfigDict:
 # Section: (registry, functions besides the chosen one whose options it holds, fields
 # that belong to the section itself).
 SECTIONS: dict[str, tuple[dict[str, Callable], tuple[Callable, ...], set[str]]] = {
-    "data": (DATASETS, (select,), {"name", "augment"}),
+    "data": (DATASETS, (select,), {"name", "augment", "placement", "device_mb"}),
     "model": (MODELS, (), {"name"}),
     "loss": (LOSSES, (), {"name"}),
     "optimizer": (OPTIMIZERS, (), {"name", "learning_rate", "schedule"}),
@@ -106,6 +108,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
     "num_epochs": (1, 10**7),
     "batch_size": (1, 10**7),
+    "data.device_mb": (0, 10**7),
     "optimizer.learning_rate": (0, math.inf),
     "eval.num_points": (2, 10**6),
     "eval.batch_size": (1, 10**7),
@@ -123,7 +126,7 @@ def validate(config: ConfigDict) -> None:
     """
     _check_fields(config.to_dict(), default().to_dict())
     for field, (low, high) in RANGES.items():
-        value = _get(config, field)
+        value = get(config, field)
         if not low <= value <= high:  # also refuses NaN
             raise ConfigError(
                 f"config.{field} must be between {low} and {high}, got {value}."
@@ -136,6 +139,7 @@ def validate(config: ConfigDict) -> None:
     choose("compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
     choose("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
     choose("data.augment", config.data.augment, AUGMENTATIONS)
+    choose("data.placement", config.data.placement, ("auto", "device", "stream"))
     choose("eval.layers", config.eval.layers, ("last", "all"))
     choose("eval.pool", config.eval.pool, ("mean", "flatten"))
     choose("hierarchy.name", config.hierarchy.name, ("dataset", "none", *BUILTIN))
@@ -353,7 +357,8 @@ def _is_like(value: Any, like: Any) -> bool:
     return isinstance(value, type(like))
 
 
-def _get(config: ConfigDict, field: str) -> Any:
+def get(config: ConfigDict, field: str) -> Any:
+    """The value of a field: `get(config, "data.name")`."""
     for part in field.split("."):
         config = config[part]
     return config

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,29 +23,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from ncjax import collapse
-from ncjax.hierarchy import Hierarchy
 from ncjax.mistakes import Mistakes
-from ncjax.moments import ClassMoments
+from ncjax.stages import AXIS, Classifier, Features, Forward, Stages
 
-Features = dict[str, jax.Array]  # layer -> [n, d of the layer]
-Forward = Callable[[Any, jax.Array], tuple[jax.Array, "Features"]]
-Classifier = Callable[[Mapping], tuple[jax.Array, jax.Array]]
 Array = jax.Array | np.ndarray
 Arrays = tuple[Array, Array]  # images [n, h, w, c], labels [n]
-
-LAST = "features"  # the layer that the classifier sees
-_AXIS = "data"
-
-
-class _Batch(NamedTuple):
-    """What one forward pass leaves of a batch; leading axes are examples."""
-
-    features: Features
-    labels: jax.Array  # [n]
-    weights: jax.Array  # [n] 1, or 0 for padding
-    decisions: jax.Array  # [n]
-    sums: dict[str, jax.Array]  # over the batch, of the loss and of `Mistakes.values`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +37,9 @@ class Evaluate:
     program: Any  # (variables, train, test, room) -> metrics, room; room is donated
     make_room: Callable[[Mapping, Array], Features]
     hold: bool  # keep the room from one call to the next
+    stages: Stages
+    local_size: int  # examples per forward pass of a device
+    buffer: bool
     held: dict[tuple[int, ...], Features] = dataclasses.field(default_factory=dict)
 
     def __call__(
@@ -76,7 +61,7 @@ class Evaluate:
         room = self.make_room(variables, train[0])
         program = self.program.lower(variables, train, test, room).compile()
         held = {train[0].shape: room} if self.hold else {}
-        return Evaluate(program, self.make_room, self.hold, held)
+        return dataclasses.replace(self, program=program, held=held)
 
 
 def make_evaluate(
@@ -119,82 +104,42 @@ def make_evaluate(
     """
     devices = mesh.devices.size
     local_size = -(-batch_size // devices)
-    mistakes = mistakes or Mistakes()
-    tree = mistakes.hierarchy
-
-    # Of the training set, which is large and in the end without mistakes, just these.
-    brief = dataclasses.replace(mistakes, top=(1,), calibration=False, crm=False)
-
-    def run(variables, images, labels, rows, asked: Mistakes) -> _Batch:
-        """One forward pass; rows beyond the data are padding."""
-        weights = (rows < len(labels)).astype(jnp.float32)
-        rows = jnp.minimum(rows, len(labels) - 1)
-        outputs, features = forward(variables, images[rows])
-        outputs, labels = outputs.astype(jnp.float32), labels[rows]
-        ranked = scores(outputs)
-        values = {"loss": loss(outputs, labels)} | asked.values(ranked, labels)
-        sums = {name: weights @ v.astype(jnp.float32) for name, v in values.items()}
-        return _Batch(features, labels, weights, ranked.argmax(1), sums)
+    stages = Stages(
+        forward,
+        classifier,
+        loss,
+        scores,
+        mistakes or Mistakes(),
+        geometry,
+        num_classes,
+        scatter,
+    )
 
     def sweep(variables, data, asked, carry, visit):
         """Scans this device's share of the data; returns carry and stacked outputs."""
         images, labels = data
         batches = -(-len(labels) // (devices * local_size))
-        rows = jax.lax.axis_index(_AXIS) * batches * local_size
+        rows = jax.lax.axis_index(AXIS) * batches * local_size
         rows = rows + jnp.arange(batches * local_size).reshape(batches, local_size)
-        return jax.lax.scan(
-            lambda carry, r: visit(carry, run(variables, images, labels, r, asked)),
-            carry,
-            rows,
-        )
 
-    def second_look(batch: _Batch, around, frames, levels):
-        """Sums over a batch that need the final class means, and its total weight.
+        def step(carry, rows):  # those beyond the data are padding
+            weights = (rows < len(labels)).astype(jnp.float32)
+            rows = jnp.minimum(rows, len(labels) - 1)
+            batch = stages.look(variables, images[rows], labels[rows], weights, asked)
+            return visit(carry, batch)
 
-        `around` are the `collapse.deviations` of each layer [n, r].
-        """
-        values, within = {}, {}
-        for layer, projected in around.items():
-            nearest = collapse.nearest_class(projected, batch.labels, frames[layer])
-            values[f"{layer}/nc4"] = batch.decisions != nearest
-            values[f"{layer}/ncc_accuracy"] = nearest == batch.labels
-            within[f"{layer}/within"] = jnp.matmul(
-                batch.weights, projected**2, precision="highest"
-            )
-        points = collapse.coordinates(around[LAST], batch.labels, frames[LAST])
-        for level in levels:
-            nearest = collapse.nearest_row(points, level.means, level.present)
-            values[f"{level.name}/nc4"] = level.groups[batch.decisions] != nearest
-            along = jnp.matmul(around[LAST], level.directions.T, precision="highest")
-            within[f"{level.name}/within"] = jnp.matmul(
-                batch.weights, along**2, precision="highest"
-            )
-        sums = {name: jnp.sum(v * batch.weights) for name, v in values.items()}
-        return batch.sums | sums | within, batch.weights.sum()
+        return jax.lax.scan(step, carry, rows)
 
     def all_means(scanned):
         """Means over all batches of all devices, from the sums of `second_look`."""
         looked = jax.tree.map(lambda x: x.sum(0), scanned[1])
-        sums, total = jax.lax.psum(looked, _AXIS)
+        sums, total = jax.lax.psum(looked, AXIS)
         return jax.tree.map(lambda x: x / total, sums)
 
     def evaluate(variables, train, test, room):
-        _, widths = jax.eval_shape(forward, variables, train[0][:1])
-        empty = {
-            layer: ClassMoments.empty(
-                num_classes,
-                features.shape[1],
-                scatter="pooled" if scatter and layer == LAST else "none",
-            )
-            for layer, features in widths.items()
-        }
-
         def accumulate(carry, b):
             i, moments, room = carry
-            moments = {
-                layer: m.update(b.features[layer], b.labels, b.weights)
-                for layer, m in moments.items()
-            }
+            moments = stages.take(moments, b)
             room = {
                 layer: jax.lax.dynamic_update_index_in_dim(
                     x, b.features[layer] - moments[layer].pivot[b.labels], i, 0
@@ -204,21 +149,13 @@ def make_evaluate(
             rest = b._replace(features={})
             return (i + 1, moments, room), rest if buffer else None
 
-        start = (0, empty, room)
-        carry, kept = sweep(variables, train, brief, start, accumulate)
+        start = (0, stages.empty(variables, train[0]), room)
+        carry, kept = sweep(variables, train, stages.brief, start, accumulate)
         _, local, room = carry
-        moments = {layer: m.all_reduce(_AXIS) for layer, m in local.items()}
-        frames = {layer: collapse.frame(m) for layer, m in moments.items()}
-        levels = []
-        if tree is not None:
-            levels = collapse.superclass_levels(moments[LAST], tree, frames[LAST])
+        moments, frames, levels = stages.meet(local)
 
         def visit(_, b):
-            around = {
-                layer: collapse.deviations(features, b.labels, frames[layer])
-                for layer, features in b.features.items()
-            }
-            return None, second_look(b, around, frames, levels)
+            return None, stages.second_look(b, frames, levels)
 
         if buffer:
             # All batches in one product, which reads what was kept just once.
@@ -231,43 +168,15 @@ def make_evaluate(
                 for layer, residual in room.items()
             }
             again = jax.lax.scan(
-                lambda _, x: (None, second_look(*x, frames, levels)),
+                lambda _, x: (None, stages.second_look(x[0], frames, levels, x[1])),
                 None,
                 (kept, around),
             )
         else:
-            again = sweep(variables, train, brief, None, visit)
+            again = sweep(variables, train, stages.brief, None, visit)
         on_train = all_means(again)
-        on_test = all_means(sweep(variables, test, mistakes, None, visit))
-        weights, bias = classifier(variables["params"])
-        found = {}
-        for layer, m in moments.items():
-            last = layer == LAST
-            head = (weights, bias) if last else ()
-            within = on_train[f"{layer}/within"]
-            beyond = on_test[f"{layer}/within"]
-            metrics = collapse.measure(m, *head, directional=within)
-            metrics["nc4"] = on_train[f"{layer}/nc4"]
-            if last and tree is not None:
-                found |= _of_tree(tree, levels, m, weights, on_train)
-            if last and geometry is not None:
-                target = jnp.asarray(geometry, jnp.float32)
-                metrics["gram_to_theory"] = collapse.gram_distance(m, target)
-            held_out = {
-                "nc1": collapse.nc1(m, directional=beyond),
-                "nc4": on_test[f"{layer}/nc4"],
-                "ncc_accuracy": on_test[f"{layer}/ncc_accuracy"],
-            }
-            prefix = "" if last else f"layers/{layer}/"
-            found |= {f"{prefix}nc/{k}": v for k, v in metrics.items()}
-            found |= {f"{prefix}test/{k}": v for k, v in held_out.items()}
-            found[f"{prefix}train/ncc_accuracy"] = on_train[f"{layer}/ncc_accuracy"]
-        for split, means in (("train", on_train), ("test", on_test)):
-            found[f"{split}/loss"] = means["loss"]
-            ranked = {k: v for k, v in means.items() if "/" not in k and k != "loss"}
-            for name, value in mistakes.summary(ranked).items():
-                found[f"{split}/{name}"] = value
-        return found, room
+        on_test = all_means(sweep(variables, test, stages.mistakes, None, visit))
+        return stages.finish(variables, moments, levels, on_train, on_test), room
 
     # No gradient passes through this shard_map, and the metrics are replicated by
     # construction, so the replication check is not needed.
@@ -275,8 +184,8 @@ def make_evaluate(
         jax.shard_map(
             evaluate,
             mesh=mesh,
-            in_specs=(P(), P(), P(), P(_AXIS)),
-            out_specs=(P(), P(_AXIS)),
+            in_specs=(P(), P(), P(), P(AXIS)),
+            out_specs=(P(), P(AXIS)),
             check_vma=False,
         ),
         donate_argnums=3,
@@ -290,7 +199,7 @@ def make_evaluate(
             layer: jnp.zeros(
                 (batches, local_size, x.shape[1]),
                 jnp.promote_types(x.dtype, jnp.float32),
-                device=NamedSharding(mesh, P(_AXIS)),
+                device=NamedSharding(mesh, P(AXIS)),
             )
             for layer, x in layers.items()
         }
@@ -298,17 +207,5 @@ def make_evaluate(
     # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all the
     # rest of the measurement; an accelerator has a pool.
     hold = mesh.devices.flat[0].platform == "cpu"
-    return Evaluate(compiled, make_room if buffer else lambda *_: {}, hold)
-
-
-def _of_tree(tree: Hierarchy, levels, moments, classifier, on_train):
-    """Metrics of the last layer that a class tree allows."""
-    found = collapse.tree_metrics(moments, tree)
-    named = {"nc/gram_to_tree": found.pop("gram")}
-    named |= {f"tree/{name}": value for name, value in found.items()}
-    for level in levels:
-        variance = on_train[f"{level.name}/within"]
-        metrics = collapse.level_metrics(level, moments, variance, classifier)
-        metrics["nc4"] = on_train[f"{level.name}/nc4"]
-        named |= {f"tree/{level.name}/{k}": v for k, v in metrics.items()}
-    return named
+    room = make_room if buffer else lambda *_: {}
+    return Evaluate(compiled, room, hold, stages, local_size, buffer)

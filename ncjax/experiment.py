@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import jax
@@ -18,12 +19,19 @@ from ncjax import cluster
 from ncjax import config as configs
 from ncjax.augment import AUGMENTATIONS
 from ncjax.data import DataError, Dataset, channel_statistics, select
-from ncjax.evaluate import LAST, Evaluate, Features, make_evaluate
+from ncjax.evaluate import Array, make_evaluate
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.mistakes import Mistakes
 from ncjax.models import classifier, layer_outputs
 from ncjax.optimizers import SCHEDULES
-from ncjax.step import TrainState, init_state, make_epoch, make_train_step
+from ncjax.stages import LAST, Features
+from ncjax.step import (
+    TrainState,
+    init_state,
+    make_epoch,
+    make_steps,
+    make_train_step,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +40,11 @@ class Experiment:
 
     Attributes:
         init: () -> a new `TrainState`, replicated over the devices.
-        run_epoch: from `make_epoch`.
-        run_evaluate: from `make_evaluate`.
+        run_epoch: from `make_epoch`, or a `StreamedEpoch`.
+        run_evaluate: from `make_evaluate`, or a `StreamedEvaluate`.
         key: of the run; an epoch's key is folded from it.
-        train_set: images and labels, replicated over the devices.
+        train_set: images and labels, replicated over the devices; or on the host, to
+            be streamed.
         test_set: the same.
         features: (state, images [n, h, w, c]) -> features [n, d] that the classifier
             sees, in evaluation mode.
@@ -44,10 +53,10 @@ class Experiment:
 
     init: Callable[[], TrainState]
     run_epoch: Any
-    run_evaluate: Evaluate
+    run_evaluate: Any
     key: jax.Array
-    train_set: tuple[jax.Array, jax.Array]
-    test_set: tuple[jax.Array, jax.Array]
+    train_set: tuple[Array, Array]
+    test_set: tuple[Array, Array]
     features: Callable[[TrainState, jax.Array], jax.Array]
     classifier: Callable[[TrainState], tuple[jax.Array, jax.Array]]
 
@@ -66,13 +75,15 @@ class Experiment:
 
     def compiled(self, state: TrainState) -> Experiment:
         """The same, compiled now instead of at the first call."""
-        epoch = self.run_epoch.lower(state, self._epoch_key(0), *self.train_set)
+        arguments = state, self._epoch_key(0), *self.train_set
+        if isinstance(self.train_set[0], jax.Array):
+            epoch = self.run_epoch.lower(*arguments).compile()
+        else:
+            epoch = self.run_epoch.compiled(*arguments)
         evaluate = self.run_evaluate.compiled(
             _variables(state), self.train_set, self.test_set
         )
-        return dataclasses.replace(
-            self, run_epoch=epoch.compile(), run_evaluate=evaluate
-        )
+        return dataclasses.replace(self, run_epoch=epoch, run_evaluate=evaluate)
 
     def _epoch_key(self, number: int) -> jax.Array:
         return jax.random.fold_in(self.key, number)
@@ -97,8 +108,14 @@ def build(
     _check_batch(config, dataset, len(devices))
     mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
     everywhere = NamedSharding(mesh, P())
+    stream = _streaming(config, dataset)
     train_set, test_set = (
-        (cluster.put(part.images, everywhere), cluster.put(part.labels, everywhere))
+        (part.images, part.labels)
+        if stream is not None
+        else (
+            cluster.put(part.images, everywhere),
+            cluster.put(part.labels, everywhere),
+        )
         for part in (dataset.train, dataset.test)
     )
     mean, std = channel_statistics(dataset.train.images)
@@ -124,9 +141,12 @@ def build(
         out_shardings=everywhere,
     )
     step = make_train_step(model, loss, optimizer, scores=outputs.scores)
-    run_epoch = make_epoch(
-        step, prepare, config.batch_size, mesh, AUGMENTATIONS[config.data.augment]
-    )
+    augment = AUGMENTATIONS[config.data.augment]
+    if stream is None:
+        run_epoch = make_epoch(step, prepare, config.batch_size, mesh, augment)
+    else:
+        steps = make_steps(step, prepare, mesh, augment)
+        run_epoch = stream.StreamedEpoch(steps, config.batch_size, mesh)
 
     def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, "Features"]:
         images, inner = prepare(images), {}
@@ -178,6 +198,8 @@ def build(
         buffer=buffer,
         scatter=config.eval.scatter,
     )
+    if stream is not None:
+        run_evaluate = stream.StreamedEvaluate(run_evaluate, mesh)
     return Experiment(
         init=init,
         run_epoch=run_epoch,
@@ -230,6 +252,33 @@ def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
             f"The class tree of config.hierarchy ({source}) does not fit the data set "
             f"{dataset.name}: {error}"
         ) from error
+
+
+def _streaming(config: ConfigDict, dataset: Dataset) -> ModuleType | None:
+    """`ncjax.stream` if the images are to be streamed; None if the devices hold them.
+
+    Raises:
+        ConfigError: if grain, which reads ahead, is not installed.
+    """
+    images = dataset.train.images.nbytes + dataset.test.images.nbytes
+    chosen, limit = config.data.placement, config.data.device_mb
+    if chosen == "device" or (chosen == "auto" and images <= limit * 2**20):
+        return None
+    if chosen == "auto" and cluster.is_first():
+        print(
+            f"The images take {images / 2**20:.0f} MiB, more than "
+            f"config.data.device_mb = {limit}: they are streamed to the devices.",
+            file=sys.stderr,
+        )
+    try:
+        from ncjax import stream
+    except ImportError as error:
+        raise configs.ConfigError(
+            f"To stream images takes a package that is not installed: {error}. Either "
+            "`pip install 'ncjax[stream]'`, or keep the images on the devices with "
+            "config.data.placement = 'device'."
+        ) from error
+    return stream
 
 
 def _check_batch(config: ConfigDict, dataset: Dataset, devices: int) -> None:

@@ -72,8 +72,8 @@ def main(argv: list[str] | None = None) -> int:
     ) as error:
         return _refuse(error) if cluster.is_first() else 2
     except TrainingError as error:
-        if cluster.is_first():
-            print(f"error: {error}", file=sys.stderr)
+        cluster.abandon(1, f"error: {error}")  # memory may have run out here only
+        print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(

@@ -137,18 +137,54 @@ def make_epoch(
     batches = NamedSharding(mesh, P(None, "data"))
 
     def epoch(state, key, images, labels):
-        steps = len(labels) // batch_size
-        order = jax.random.permutation(key, len(labels))[: steps * batch_size]
-        order = order.reshape(steps, batch_size)
+        order = epoch_order(key, len(labels), batch_size)
         order = jax.lax.with_sharding_constraint(order, batches)
-        # Not 0 or 1: the keys that `permutation` splits off would be the same.
-        images_key = jax.random.fold_in(key, 2)
-
-        def visit(state, rows):
-            keys = jax.vmap(lambda row: jax.random.fold_in(images_key, row))(rows)
-            return step(state, prepare(augment(keys, images[rows])), labels[rows])
-
-        return jax.lax.scan(visit, state, order)
+        visit = _visitor(step, prepare, augment, key)
+        return jax.lax.scan(
+            lambda state, rows: visit(state, images[rows], labels[rows], rows),
+            state,
+            order,
+        )
 
     # What goes in comes out: a program compiled ahead of time takes nothing else.
     return jax.jit(epoch, donate_argnums=0, out_shardings=NamedSharding(mesh, P()))
+
+
+def make_steps(
+    step: Step,
+    prepare: Callable[[jax.Array], jax.Array],
+    mesh: Mesh,
+    augment: Augment = none,
+) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+    """Compiles some steps of an epoch whose batches are read elsewhere.
+
+    Returns `steps(state, key, images [s, n, h, w, c], labels [s, n], rows [s, n]) ->
+    (state, metrics [s])`; `state` is donated, batches are sharded along n, `key` is
+    that of the epoch and `rows` are the images' places in the data set.  The s steps
+    are those of `make_epoch`.  For the other arguments see there.
+    """
+
+    def steps(state, key, *batches):
+        visit = _visitor(step, prepare, augment, key)
+        return jax.lax.scan(lambda state, batch: visit(state, *batch), state, batches)
+
+    return jax.jit(steps, donate_argnums=0, out_shardings=NamedSharding(mesh, P()))
+
+
+def epoch_order(key: jax.Array, n: int, batch_size: int) -> jax.Array:
+    """Rows of the batches of an epoch [n // batch_size, batch_size], shuffled."""
+    steps = n // batch_size
+    order = jax.random.permutation(key, n)[: steps * batch_size]
+    return order.reshape(steps, batch_size)
+
+
+def _visitor(step: Step, prepare: Callable, augment: Augment, key: jax.Array):
+    """The step on raw images, changed as the epoch's key and their rows say."""
+    # Not 0 or 1: the keys that `permutation` splits off would be the same.
+    images_key = jax.random.fold_in(key, 2)
+
+    def visit(state, images, labels, rows):
+        keys = jax.vmap(lambda row: jax.random.fold_in(images_key, row))(rows)
+        return step(state, prepare(augment(keys, images)), labels)
+
+    return visit

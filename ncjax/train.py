@@ -6,8 +6,8 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager
 
 import jax
 import numpy as np
@@ -51,9 +51,46 @@ def train(
 
     Raises:
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
-        TrainingError: if the loss is no longer finite.
+        TrainingError: if the loss is no longer finite, or memory does not suffice.
     """
     configs.validate(config)
+    with _memory(config):
+        return _run(config, workdir, devices, progress)
+
+
+@contextmanager
+def _memory(config: ConfigDict) -> Generator[None]:
+    """Says what to lower when memory runs out, whether in compiling or in a step."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and (
+            "RESOURCE_EXHAUSTED" not in str(error)
+        ):
+            raise
+        # In the order in which to try; only the last changes the run.
+        lower = (
+            ("data.placement", " = 'stream' keeps the images off the devices"),
+            ("eval.buffer_mb", " bounds the features kept on a device"),
+            ("eval.batch_size", " are measured at once"),
+            ("batch_size", " are trained on at once, which changes the run"),
+        )
+        fields = "; ".join(
+            f"config.{name} (now {configs.get(config, name)}){effect}"
+            for name, effect in lower
+        )
+        raise TrainingError(
+            f"Out of memory: {str(error).strip().splitlines()[0]} Lower what takes it: "
+            f"{fields}. More devices share batches and features."
+        ) from error
+
+
+def _run(
+    config: ConfigDict,
+    workdir: str | os.PathLike | None,
+    devices: Sequence[jax.Device] | None,
+    progress: bool,
+) -> History:
     progress = progress and cluster.is_first()
     dataset = cluster.agree(lambda: load_data(config))
     experiment = build(config, dataset, devices)

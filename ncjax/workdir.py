@@ -23,7 +23,7 @@ from ncjax import cluster
 from ncjax.history import Row
 
 # Where the data lie does not change what is computed.
-_MAY_DIFFER = {("data", "dir")}
+_MAY_DIFFER = {("data", "dir"), ("data", "placement"), ("data", "device_mb")}
 
 
 class WorkdirError(ValueError):

@@ -74,6 +74,8 @@ BAD = [
     ("eval.epochs", (3.5,), "must hold integers"),
     ("eval.num_points", 1, "num_points must be between 2"),
     ("eval.layers", "first", "eval.layers 'first'. Available: last, all"),
+    ("data.placement", "disk", "data.placement 'disk'. Available: auto, device, str"),
+    ("data.device_mb", -1, "data.device_mb must be between 0"),
     ("checkpoint.keep", 0, "checkpoint.keep must be between 1"),
 ]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
 from ncjax.collapse.duality import nc3
 from ncjax.collapse.frame import Frame
@@ -22,19 +21,20 @@ from ncjax.collapse.means import between_basis, present_classes
 from ncjax.collapse.tiles import dot, safe_divide
 from ncjax.collapse.variability import nc1
 from ncjax.hierarchy import Hierarchy
-from ncjax.moments import ClassMoments
+from ncjax.moments import ClassMoments, Leaf
 
 
-class Level(NamedTuple):
+@struct.dataclass
+class Level:
     """The superclasses at one depth of the tree, as the data fill them."""
 
-    name: str  # "level" and the depth
-    groups: jax.Array  # [K] superclass of each class
+    name: str = struct.field(pytree_node=False)  # "level" and the depth
+    groups: Leaf  # [K] superclass of each class
     moments: ClassMoments  # of the superclasses
-    basis: tuple[jax.Array, jax.Array]  # `between_basis` of them
-    directions: jax.Array  # [r', r] those of the basis, in the frame of the classes
-    means: jax.Array  # [G, r] of the superclasses in that frame, centred like it
-    present: jax.Array  # [G] superclasses with samples
+    basis: tuple[Leaf, Leaf]  # `between_basis` of them
+    directions: Leaf  # [r', r] those of the basis, in the frame of the classes
+    means: Leaf  # [G, r] of the superclasses in that frame, centred like it
+    present: Leaf  # [G] superclasses with samples
 
 
 def superclass_levels(
