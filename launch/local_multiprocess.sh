@@ -7,6 +7,7 @@
 # On CPUs (the default) each process has DEVICES virtual devices, 1 if not set.  With
 # JAX_PLATFORMS=cuda process i has GPU i.  PYTHON is the interpreter.  When one process
 # fails the others are ended; the same command continues from the last checkpoint.
+# Needs bash 4.3 or newer.
 set -euo pipefail
 
 count=${1:-}

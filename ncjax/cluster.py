@@ -87,8 +87,8 @@ def check_devices() -> None:
         reason = str(error).partition("\n")[0].rstrip(".") or "it finds none"
         raise ClusterError(
             f"JAX cannot use the devices asked for (JAX_PLATFORMS={wanted}): {reason}. "
-            "Unset JAX_PLATFORMS, choose JAX_PLATFORMS=cpu, or install the JAX for "
-            "them (pip install 'jax[cuda13]' or 'jax[tpu]')."
+            "Unset JAX_PLATFORMS, choose JAX_PLATFORMS=cpu, or install JAX for them "
+            "(pip install 'jax[cuda13]' or 'jax[tpu]')."
         ) from error
     if jax.process_count() > 1 and not jax.distributed.is_initialized():
         raise ClusterError(
