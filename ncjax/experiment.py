@@ -62,7 +62,7 @@ class Experiment:
 
     def epoch(
         self, state: TrainState, number: int
-    ) -> tuple[TrainState, dict[str, jax.Array]]:
+    ) -> tuple[TrainState, dict[str, Array]]:
         """One epoch: a new state, {"loss": [steps], "error": [steps]}.
 
         The given state is donated.

@@ -81,7 +81,7 @@ def read(
 
 
 class _Pace:
-    """Waits for the program before last, so that at most two are under way.
+    """Waits for the program before the last, so that at most two are under way.
 
     More would hold more chunks on the devices, and with jax 0.10 more than 32 programs
     that communicate deadlock CPU devices.
@@ -200,16 +200,14 @@ class StreamedEvaluate:
         def meet(moments):
             return stages.meet(_unlead(moments))
 
-        def again(frames, levels, kept):
-            def visit(_, batch):
-                return None, stages.second_look(batch, frames, levels)
+        def with_means(frames, levels):
+            return lambda _, b: (None, stages.second_look(b, frames, levels))
 
-            return total(jax.lax.scan(visit, None, kept))
+        def again(frames, levels, kept):
+            return total(jax.lax.scan(with_means(frames, levels), None, kept))
 
         def second(asked, variables, frames, levels, *batches):
-            def visit(_, batch):
-                return None, stages.second_look(batch, frames, levels)
-
+            visit = with_means(frames, levels)
             return total(looks(variables, asked, visit, None, batches))
 
         def total(scanned):
@@ -281,6 +279,7 @@ class StreamedEvaluate:
         rows = rows.reshape(devices, batches, local).swapaxes(0, 1)
         rows = rows.reshape(batches, devices * local)
         size = chunk_steps(batches, devices * local * images[:1].nbytes)
+        size = -(-batches // -(-batches // size))  # for the least to fill up
         filling = np.full((-batches % size, devices * local), -1, np.int32)
         rows = np.concatenate([rows, filling])
         if most is not None:
