@@ -42,7 +42,7 @@ from tests.benchmarks import harness
 
 SAMPLES = 50  # of each class
 GAP = 1e-8
-SKIP = 10  # of 1,000 problems SciPy solves 100, each like its neighbours
+SKIP = 10
 TIMES = np.append(0, np.geomspace(1e-2, 1e3, 60))
 TOLERANCES = {"rtol": 1e-9, "atol": 1e-12}
 
@@ -193,7 +193,7 @@ def lines(what: str, calls: dict, facts: dict, rounds: int) -> list[dict]:
 
 
 def many_problems(number: int, rounds: int) -> list[dict]:
-    """Ours solves all in each round, SciPy every `SKIP`-th; its time counts so often."""
+    """Ours solves all in each round; SciPy every tenth, and its time counts ten times."""
     problems = [make(10, c) for c in np.geomspace(1e-4, 1e-2, number)]
     stacked, some = stack(problems), range(0, number, SKIP)
 
