@@ -193,7 +193,7 @@ def lines(what: str, calls: dict, facts: dict, rounds: int) -> list[dict]:
 
 
 def many_problems(number: int, rounds: int) -> list[dict]:
-    """Ours solves all in each round; SciPy every tenth, and its time counts ten times."""
+    """Ours solves all in each round, SciPy every tenth: its time counts tenfold."""
     problems = [make(10, c) for c in np.geomspace(1e-4, 1e-2, number)]
     stacked, some = stack(problems), range(0, number, SKIP)
 
