@@ -23,6 +23,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from ncjax import collapse
 from ncjax.mistakes import Mistakes
 from ncjax.stages import AXIS, Classifier, Features, Forward, Stages
 
