@@ -80,7 +80,8 @@ def _memory(config: ConfigDict) -> Generator[None]:
             for name, effect in lower
         )
         raise TrainingError(
-            f"Out of memory: {reason}. Lower what takes it: {fields}. More devices share batches and features."
+            f"Out of memory: {reason}. Lower what takes it: {fields}. More devices "
+            "share batches and features."
         ) from error
 
 
