@@ -68,6 +68,7 @@ def _memory(config: ConfigDict) -> Generator[None]:
             "RESOURCE_EXHAUSTED" not in str(error)
         ):
             raise
+        reason = (str(error).strip() or "on the host").splitlines()[0].rstrip(".")
         # In the order in which to try; only the last changes the run.
         lower = (
             ("data.placement", " = 'stream' keeps the images off the devices"),
@@ -80,8 +81,8 @@ def _memory(config: ConfigDict) -> Generator[None]:
             for name, effect in lower
         )
         raise TrainingError(
-            f"Out of memory: {str(error).strip().splitlines()[0]} Lower what takes it: "
-            f"{fields}. More devices share batches and features."
+            f"Out of memory: {reason}. Lower what takes it: {fields}. More devices "
+            "share batches and features."
         ) from error
 
 
