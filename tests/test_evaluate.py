@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh
 
-from ncjax.evaluate import LAST, make_evaluate
+from ncjax.evaluate import make_evaluate
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses import cross_entropy
 from ncjax.mistakes import Mistakes
+from ncjax.stages import LAST
 
 K, D, INPUTS = 4, 6, 5
 
