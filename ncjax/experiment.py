@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -29,16 +30,20 @@ from ncjax.step import TrainState, init_state, make_epoch, make_train_step
 class Experiment:
     """The pieces of a run and its data.
 
+    With `config.num_seeds` = S > 1 the state, the key and whatever an epoch and a
+    measurement return have a leading axis [S].
+
     Attributes:
-        init: () -> a new `TrainState`, replicated over the devices.
+        init: () -> a new `TrainState`, replicated over the devices, or networks over
+            the mesh axis "seeds".
         run_epoch: from `make_epoch`.
         run_evaluate: from `make_evaluate`.
         key: of the run; an epoch's key is folded from it.
         train_set: images and labels, replicated over the devices.
         test_set: the same.
-        features: (state, images [n, h, w, c]) -> features [n, d] that the classifier
-            sees, in evaluation mode.
-        classifier: state -> W [K, d], b [K].
+        features: (state of one network, images [n, h, w, c]) -> features [n, d] that
+            the classifier sees, in evaluation mode.
+        classifier: state of one network -> W [K, d], b [K].
     """
 
     init: Callable[[], TrainState]
@@ -74,7 +79,12 @@ class Experiment:
         )
 
     def _epoch_key(self, number: int) -> jax.Array:
+        if self.key.ndim:
+            return jax.device_put(_fold_each(self.key, number), self.key.sharding)
         return jax.random.fold_in(self.key, number)
+
+
+_fold_each = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
 
 
 def build(
@@ -93,8 +103,10 @@ def build(
         ConfigError: if the batch does not fit the data or the devices.
     """
     devices = jax.devices() if devices is None else devices
-    _check_batch(config, dataset, len(devices))
-    mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+    many = config.num_seeds > 1
+    mesh = make_mesh(devices, config.num_seeds)
+    _check_batch(config, dataset, mesh)
+    network = NamedSharding(mesh, P("seeds") if many else P())
     everywhere = NamedSharding(mesh, P())
     train_set, test_set = (
         jax.device_put((np.asarray(part.images), np.asarray(part.labels)), everywhere)
@@ -117,14 +129,24 @@ def build(
         len(dataset.train) // config.batch_size,
     )
     optimizer = configs.bind(config, "optimizer")(schedule)
-    key = jax.random.key(config.seed)
-    init = jax.jit(
-        lambda: init_state(model, optimizer, key, dataset.image_shape),
-        out_shardings=everywhere,
-    )
+
+    def new(key: jax.Array) -> TrainState:
+        return init_state(model, optimizer, key, dataset.image_shape)
+
+    key, new_all = jax.random.key(config.seed), new
+    if many:
+        seeds = config.seed + np.arange(config.num_seeds)
+        key = jax.device_put(jax.vmap(jax.random.key)(seeds), network)
+        new_all = jax.vmap(new)
+    init = jax.jit(lambda: new_all(key), out_shardings=network)
     step = make_train_step(model, loss, optimizer, scores=outputs.scores)
     run_epoch = make_epoch(
-        step, prepare, config.batch_size, mesh, AUGMENTATIONS[config.data.augment]
+        step,
+        prepare,
+        config.batch_size,
+        mesh,
+        AUGMENTATIONS[config.data.augment],
+        many=many,
     )
 
     def forward(variables: Any, images: jax.Array) -> tuple[jax.Array, "Features"]:
@@ -149,11 +171,12 @@ def build(
             return readout @ weights, readout @ bias
         return weights, bias
 
-    abstract = jax.eval_shape(init)
+    abstract = jax.eval_shape(new, jax.random.key(0))
     image = jax.ShapeDtypeStruct((1, *dataset.image_shape), train_set[0].dtype)
     _, layers = jax.eval_shape(forward, _variables(abstract), image)
     per_example = sum(x.size * x.dtype.itemsize for x in layers.values())
-    needed = per_example * len(dataset.train) / len(devices) / 2**20
+    copies = config.num_seeds * len(dataset.train)
+    needed = per_example * copies / len(devices) / 2**20
     buffer = needed <= config.eval.buffer_mb
     if not buffer:
         print(
@@ -174,6 +197,7 @@ def build(
         geometry=geometry,
         buffer=buffer,
         scatter=config.eval.scatter,
+        many=many,
     )
     return Experiment(
         init=init,
@@ -185,6 +209,17 @@ def build(
         features=jax.jit(lambda state, x: forward(_variables(state), x)[1][LAST]),
         classifier=lambda state: head(state.params),
     )
+
+
+def make_mesh(devices: Sequence[jax.Device], num_seeds: int) -> Mesh:
+    """Axes "seeds" and "data": as many devices train different seeds as can.
+
+    Seeds need no communication, so they come first; the devices left over for each
+    group of seeds share its batches.
+    """
+    groups = math.gcd(num_seeds, len(devices))
+    grid = np.array(devices).reshape(groups, -1)
+    return Mesh(grid, ("seeds", "data"), axis_types=(AxisType.Auto,) * 2)
 
 
 def _variables(state: TrainState) -> dict[str, Any]:
@@ -229,15 +264,22 @@ def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
         ) from error
 
 
-def _check_batch(config: ConfigDict, dataset: Dataset, devices: int) -> None:
-    n = len(dataset.train)
+def _check_batch(config: ConfigDict, dataset: Dataset, mesh: Mesh) -> None:
+    n, groups, devices = len(dataset.train), mesh.shape["seeds"], mesh.shape["data"]
     if config.batch_size > n:
         raise configs.ConfigError(
             f"config.batch_size = {config.batch_size} is larger than the training set "
             f"of {n} examples. Choose a batch of at most {n}."
         )
     if config.batch_size % devices:
+        others = ""
+        if config.num_seeds > 1:
+            others = (
+                f", or another config.num_seeds: {config.num_seeds} seeds and "
+                f"{groups * devices} devices make {groups} group(s) of {devices} "
+                "devices, each of which shares its batches"
+            )
         raise configs.ConfigError(
             f"config.batch_size = {config.batch_size} cannot be divided evenly over "
-            f"{devices} devices. Choose a multiple of {devices}."
+            f"{devices} devices. Choose a multiple of {devices}{others}."
         )

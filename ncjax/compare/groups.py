@@ -17,7 +17,8 @@ from ncjax.workdir import flat
 
 # Fields that change neither what is learned nor what a metric of the last layer means.
 IGNORED = {
-    *("seed", "data.dir", "checkpoint.every_epochs", "checkpoint.keep"),
+    *("seed", "num_seeds", "data.dir"),
+    *("checkpoint.every_epochs", "checkpoint.keep"),
     *("eval.batch_size", "eval.buffer_mb", "eval.crm", "eval.epochs"),
     *("eval.layers", "eval.num_points", "eval.scatter"),
 }
