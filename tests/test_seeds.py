@@ -23,7 +23,7 @@ from tests.test_train import ONE, rows_of, run, small
 SEEDS = (5, 6, 7)
 
 
-def many(count=len(SEEDS)):
+def many(count=3):
     config = small(4)
     config.seed = SEEDS[0]
     config.num_seeds = count
@@ -119,11 +119,13 @@ def test_compare_reads_the_seeds_and_finds_the_same_means(folder):
 
 
 def test_means_by_hand():
-    rows = [
-        {"epoch": 3, "nc/nc1": 0.01, "layers/a/nc/nc1": 4.0, "test/error": 0.1, "x": 2.0},
-        {"epoch": 3, "nc/nc1": 1.0, "layers/a/nc/nc1": 9.0, "test/error": 0.3,
-         "x": math.nan},
-    ]  # fmt: skip
+    values = {
+        "nc/nc1": (0.01, 1.0),
+        "layers/a/nc/nc1": (4.0, 9.0),
+        "test/error": (0.1, 0.3),
+        "x": (2.0, math.nan),
+    }
+    rows = [{"epoch": 3} | {k: v[i] for k, v in values.items()} for i in (0, 1)]
     found = mean_row(rows)
     assert found["epoch"] == 3
     assert found["nc/nc1"] == pytest.approx(0.1)  # the geometric mean
@@ -134,7 +136,8 @@ def test_means_by_hand():
     assert found["test/error/low"] == pytest.approx(0.2 - t * 0.1)
     assert found["nc/nc1/high"] == pytest.approx(0.1 * 10**t)
     assert found["x"] == 2  # undefined in the other seed
-    assert math.isnan(found["x/low"]) and math.isnan(found["x/high"])
+    assert math.isnan(found["x/low"])
+    assert math.isnan(found["x/high"])
 
 
 def test_the_interval_covers_at_its_level():
@@ -182,10 +185,8 @@ def test_continues_exactly_where_it_stopped(folder, tmp_path, monkeypatch):
 
 
 def test_a_killed_writer_of_events_is_made_good(folder, tmp_path):
-    source = folder / "many/seeds/5"
-    workdir = Workdir(
-        tmp_path / "run", json.loads((source / "config.json").read_text())
-    )
+    config = json.loads((folder / "one5" / "config.json").read_text())
+    workdir = Workdir(tmp_path / "run", config)
     workdir.append(rows_of(folder / "one5")[:1])
     workdir.renew_events()
     (first,) = workdir.path.glob("events*")
@@ -207,9 +208,20 @@ def test_mesh(seeds, devices, shape):
     assert (mesh.shape["seeds"], mesh.shape["data"]) == shape
 
 
-@pytest.mark.parametrize(
-    "count", [4, *(pytest.param(n, marks=pytest.mark.slow) for n in (3, 8))]
-)
+def test_training_on_eight_devices(folder):
+    """Four groups of two devices, a seed each; curves of three are compared."""
+    config = many(4)
+    together = build(config, load_data(config), jax.devices())
+    state = together.init()
+    for number in (1, 2):
+        state, steps = together.epoch(state, number)
+        for place, seed in enumerate(SEEDS):
+            alone = rows_of(folder / f"one{seed}")[number - 1]["running/loss"]
+            assert steps["loss"][place].mean() == pytest.approx(alone, rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [3, 4, 8])
 def test_one_and_eight_devices_give_the_same_curves(folder, count):
     history = ncjax.train(many(count), devices=jax.devices(), progress=False)
     assert len(history.seeds) == count
