@@ -51,6 +51,7 @@ def default() -> ConfigDict:
     """
     config = ConfigDict()
     config.seed = 0  # of initialisation and shuffling
+    config.num_seeds = 1  # networks trained at once: of seed, seed + 1, ...
     config.num_epochs = 350  # passes over the training set
     config.batch_size = 128  # examples per step, over all devices together
     config.compute_dtype = "float32"  # or "bfloat16"; parameters are always float32
@@ -106,6 +107,7 @@ SECTIONS: dict[str, tuple[dict[str, Callable], tuple[Callable, ...], set[str]]] 
 # Field: (smallest, largest) allowed value.
 RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**31 - 1),
+    "num_seeds": (1, 10**4),
     "num_epochs": (1, 10**7),
     "batch_size": (1, 10**7),
     "data.device_mb": (0, 10**7),
@@ -131,6 +133,12 @@ def validate(config: ConfigDict) -> None:
             raise ConfigError(
                 f"config.{field} must be between {low} and {high}, got {value}."
             )
+    last, largest = config.seed + config.num_seeds - 1, RANGES["seed"][1]
+    if last > largest:
+        raise ConfigError(
+            f"config.num_seeds = {config.num_seeds} from config.seed = {config.seed} "
+            f"on ends at seed {last}; the largest is {largest}."
+        )
     if not 0 < config.optimizer.learning_rate < math.inf:
         raise ConfigError(
             "config.optimizer.learning_rate must be positive and finite, got "

@@ -78,6 +78,7 @@ def make_evaluate(
     geometry: np.ndarray | None = None,
     buffer: bool = True,
     scatter: bool = False,
+    many: bool = False,
 ) -> Evaluate:
     """Builds `evaluate(variables, train, test) -> {metric: []}`, compiled.
 
@@ -90,10 +91,10 @@ def make_evaluate(
             of each layer [n, d], of which `LAST` must be one, in evaluation mode.
         classifier: params -> W [K, d], b [K].
         loss: (outputs [n, M], labels [n]) -> [n].
-        mesh: one axis, "data"; variables and data are replicated over it.
+        mesh: with an axis "data"; variables and data are replicated over it.
         num_classes: K.
-        batch_size: examples per forward pass, over all devices; rounded up to a
-            multiple of their number.
+        batch_size: examples per forward pass of a network, over all its devices;
+            rounded up to a multiple of their number.
         scores: outputs [n, M] -> [n, K], of which the largest is the decision.
         mistakes: what to measure of the scores; its class tree, if it has one, is also
             that of the collapse of superclasses.
@@ -102,8 +103,10 @@ def make_evaluate(
             On a CPU the memory for them is held from one call to the next.
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
+        many: of many networks at once: variables and metrics have a leading axis [S],
+            over the mesh axis "seeds".
     """
-    devices = mesh.devices.size
+    devices = mesh.shape[AXIS]
     local_size = -(-batch_size // devices)
     stages = Stages(
         forward,
@@ -179,14 +182,19 @@ def make_evaluate(
         on_test = all_means(sweep(variables, test, stages.mistakes, None, visit))
         return stages.finish(variables, moments, levels, on_train, on_test), room
 
+    network, room_axes = P(), P(AXIS)
+    if many:
+        evaluate = jax.vmap(evaluate, in_axes=(0, None, None, 0))
+        network, room_axes = P("seeds"), P("seeds", AXIS)
+
     # No gradient passes through this shard_map, and the metrics are replicated by
     # construction, so the replication check is not needed.
     compiled = jax.jit(
         jax.shard_map(
             evaluate,
             mesh=mesh,
-            in_specs=(P(), P(), P(), P(AXIS)),
-            out_specs=(P(), P(AXIS)),
+            in_specs=(network, P(), P(), room_axes),
+            out_specs=(network, room_axes),
             check_vma=False,
         ),
         donate_argnums=3,
@@ -194,13 +202,14 @@ def make_evaluate(
 
     def make_room(variables, images) -> Features:
         """Memory for the residuals of all batches [batches, local_size, d]."""
-        _, layers = jax.eval_shape(forward, variables, images[:1])
+        one = jax.vmap(forward, in_axes=(0, None)) if many else forward
+        _, layers = jax.eval_shape(one, variables, images[:1])
         batches = devices * -(-len(images) // (devices * local_size))
         return {
             layer: jnp.zeros(
-                (batches, local_size, x.shape[1]),
+                (*x.shape[:-2], batches, local_size, x.shape[-1]),
                 jnp.promote_types(x.dtype, jnp.float32),
-                device=NamedSharding(mesh, P(AXIS)),
+                device=NamedSharding(mesh, room_axes),
             )
             for layer, x in layers.items()
         }

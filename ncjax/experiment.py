@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
@@ -38,17 +39,21 @@ from ncjax.step import (
 class Experiment:
     """The pieces of a run and its data.
 
+    With `config.num_seeds` = S > 1 the state, the key and whatever an epoch and a
+    measurement return have a leading axis [S].
+
     Attributes:
-        init: () -> a new `TrainState`, replicated over the devices.
+        init: () -> a new `TrainState`, replicated over the devices, or networks over
+            the mesh axis "seeds".
         run_epoch: from `make_epoch`, or a `StreamedEpoch`.
         run_evaluate: from `make_evaluate`, or a `StreamedEvaluate`.
         key: of the run; an epoch's key is folded from it.
         train_set: images and labels, replicated over the devices; or on the host, to
             be streamed.
         test_set: the same.
-        features: (state, images [n, h, w, c]) -> features [n, d] that the classifier
-            sees, in evaluation mode.
-        classifier: state -> W [K, d], b [K].
+        features: (state of one network, images [n, h, w, c]) -> features [n, d] that
+            the classifier sees, in evaluation mode.
+        classifier: state of one network -> W [K, d], b [K].
     """
 
     init: Callable[[], TrainState]
@@ -86,7 +91,12 @@ class Experiment:
         return dataclasses.replace(self, run_epoch=epoch, run_evaluate=evaluate)
 
     def _epoch_key(self, number: int) -> jax.Array:
+        if self.key.ndim:
+            return jax.device_put(_fold_each(self.key, number), self.key.sharding)
         return jax.random.fold_in(self.key, number)
+
+
+_fold_each = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
 
 
 def build(
@@ -105,8 +115,10 @@ def build(
         ConfigError: if the batch does not fit the data or the devices.
     """
     devices = jax.devices() if devices is None else devices
-    _check_batch(config, dataset, len(devices))
-    mesh = Mesh(np.array(devices), ("data",), axis_types=(AxisType.Auto,))
+    many = config.num_seeds > 1
+    mesh = make_mesh(devices, config.num_seeds)
+    _check_batch(config, dataset, mesh)
+    network = NamedSharding(mesh, P("seeds") if many else P())
     everywhere = NamedSharding(mesh, P())
     stream = _streaming(config, dataset)
     train_set, test_set = (
@@ -135,15 +147,22 @@ def build(
         len(dataset.train) // config.batch_size,
     )
     optimizer = configs.bind(config, "optimizer")(schedule)
-    key = jax.random.key(config.seed)
-    init = jax.jit(
-        lambda: init_state(model, optimizer, key, dataset.image_shape),
-        out_shardings=everywhere,
-    )
+
+    def new(key: jax.Array) -> TrainState:
+        return init_state(model, optimizer, key, dataset.image_shape)
+
+    key, new_all = jax.random.key(config.seed), new
+    if many:
+        seeds = config.seed + np.arange(config.num_seeds)
+        key = jax.device_put(jax.vmap(jax.random.key)(seeds), network)
+        new_all = jax.vmap(new)
+    init = jax.jit(lambda: new_all(key), out_shardings=network)
     step = make_train_step(model, loss, optimizer, scores=outputs.scores)
     augment = AUGMENTATIONS[config.data.augment]
     if stream is None:
-        run_epoch = make_epoch(step, prepare, config.batch_size, mesh, augment)
+        run_epoch = make_epoch(
+            step, prepare, config.batch_size, mesh, augment, many=many
+        )
     else:
         steps = make_steps(step, prepare, mesh, augment)
         run_epoch = stream.StreamedEpoch(steps, config.batch_size, mesh)
@@ -170,13 +189,14 @@ def build(
             return readout @ weights, readout @ bias
         return weights, bias
 
-    abstract = jax.eval_shape(init)
+    abstract = jax.eval_shape(new, jax.random.key(0))
     image = jax.ShapeDtypeStruct((1, *dataset.image_shape), train_set[0].dtype)
     _, layers = jax.eval_shape(forward, _variables(abstract), image)
     # Kept are float32 residuals and their coordinates in the span of the class means.
     widths = [x.shape[1] for x in layers.values()]
     per_example = 4 * sum(d + min(dataset.num_classes - 1, d) for d in widths)
-    needed = per_example * len(dataset.train) / len(devices) / 2**20
+    copies = config.num_seeds * len(dataset.train)
+    needed = per_example * copies / len(devices) / 2**20
     buffer = needed <= config.eval.buffer_mb
     if not buffer and cluster.is_first():
         print(
@@ -197,6 +217,7 @@ def build(
         geometry=geometry,
         buffer=buffer,
         scatter=config.eval.scatter,
+        many=many,
     )
     if stream is not None:
         run_evaluate = stream.StreamedEvaluate(run_evaluate, mesh)
@@ -210,6 +231,17 @@ def build(
         features=jax.jit(lambda state, x: forward(_variables(state), x)[1][LAST]),
         classifier=lambda state: head(state.params),
     )
+
+
+def make_mesh(devices: Sequence[jax.Device], num_seeds: int) -> Mesh:
+    """Axes "seeds" and "data": as many devices train different seeds as can.
+
+    Seeds need no communication, so they come first; the devices left over for each
+    group of seeds share its batches.
+    """
+    groups = math.gcd(num_seeds, len(devices))
+    grid = np.array(devices).reshape(groups, -1)
+    return Mesh(grid, ("seeds", "data"), axis_types=(AxisType.Auto,) * 2)
 
 
 def _variables(state: TrainState) -> dict[str, Any]:
@@ -258,12 +290,20 @@ def _streaming(config: ConfigDict, dataset: Dataset) -> ModuleType | None:
     """`ncjax.stream` if the images are to be streamed; None if the devices hold them.
 
     Raises:
-        ConfigError: if grain, which reads ahead, is not installed.
+        ConfigError: if there are many seeds, or grain, which reads ahead, is not
+            installed.
     """
     images = dataset.train.images.nbytes + dataset.test.images.nbytes
     chosen, limit = config.data.placement, config.data.device_mb
     if chosen == "device" or (chosen == "auto" and images <= limit * 2**20):
         return None
+    if config.num_seeds > 1:  # each seed would read all images for itself
+        raise configs.ConfigError(
+            f"config.num_seeds = {config.num_seeds} takes images that lie on the devices, "
+            f"but {images / 2**20:.0f} MiB are to be streamed (config.data.placement = "
+            f"{chosen!r}, config.data.device_mb = {limit}). Train one seed at a time, or "
+            "set config.data.placement = 'device'."
+        )
     if chosen == "auto" and cluster.is_first():
         print(
             f"The images take {images / 2**20:.0f} MiB, more than "
@@ -281,19 +321,31 @@ def _streaming(config: ConfigDict, dataset: Dataset) -> ModuleType | None:
     return stream
 
 
-def _check_batch(config: ConfigDict, dataset: Dataset, devices: int) -> None:
-    n = len(dataset.train)
+def _check_batch(config: ConfigDict, dataset: Dataset, mesh: Mesh) -> None:
+    n, groups, devices = len(dataset.train), mesh.shape["seeds"], mesh.shape["data"]
+    if config.num_seeds > 1 and jax.process_count() > 1:
+        raise configs.ConfigError(
+            f"config.num_seeds = {config.num_seeds} takes a single process, this is one "
+            f"of {jax.process_count()}. Start one process a host, each with its own "
+            "config.seed and --workdir, and JAX_NUM_PROCESSES=1."
+        )
     if config.batch_size > n:
         raise configs.ConfigError(
             f"config.batch_size = {config.batch_size} is larger than the training set "
             f"of {n} examples. Choose a batch of at most {n}."
         )
     if config.batch_size % devices:
-        count = jax.process_count()
+        others, count = "", jax.process_count()
+        if config.num_seeds > 1:
+            others = (
+                f", or another config.num_seeds: {config.num_seeds} seeds and "
+                f"{groups * devices} devices make {groups} group(s) of {devices} "
+                "devices, each of which shares its batches"
+            )
         held = (
             f" ({count} processes with {devices / count:g} each)" if count > 1 else ""
         )
         raise configs.ConfigError(
             f"config.batch_size = {config.batch_size} cannot be divided evenly over "
-            f"{devices} devices{held}. Choose a multiple of {devices}."
+            f"{devices} devices{held}. Choose a multiple of {devices}{others}."
         )

@@ -25,13 +25,18 @@ _TABLE = (
 class History:
     """Metrics of a run; `history["nc/nc1"]` is one column.
 
+    With many seeds it is that of their means, and `history["nc/nc1/low"]` and
+    `history["nc/nc1/high"]` bound the 95 % interval.
+
     Attributes:
         rows: one dict for each measured epoch, in order: `epoch` and the metrics.
         workdir: where the run was written, or None.
+        seeds: with many seeds the history of each, in their order.
     """
 
     rows: list[Row]
     workdir: Path | None = None
+    seeds: list[History] = dataclasses.field(default_factory=list)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The values of one metric over the measured epochs [m]."""
@@ -59,7 +64,16 @@ class History:
             row = next(r for r in self.rows if r["epoch"] == start)
             points.append((f"error 0, epoch {start}", row))
         points.append((f"end, epoch {last['epoch']:.0f}", last))
+        lines = self._of_seeds(points) if self.seeds else self._of_one(points)
+        if start is None:
+            of = " in every seed" if self.seeds else ""
+            lines.append(
+                f"The training error did not reach 0{of}: no terminal phase yet."
+            )
+        return "\n".join(lines)
 
+    def _of_one(self, points: list[tuple[str, Row]]) -> list[str]:
+        """A line for each metric, columns for training and test set."""
         columns = [["", ""] + [label for label, _, _ in _TABLE]]
         for title, row in points:
             for heading, part, keys in (
@@ -74,10 +88,25 @@ class History:
         ]
         pair = widths[1] + widths[2] + 2
         titles = "".join(title.rjust(pair) for title, _ in points)
-        lines.insert(0, " " * widths[0] + titles)
-        if start is None:
-            lines.append("The training error did not reach 0: no terminal phase yet.")
-        return "\n".join(lines)
+        return [" " * widths[0] + titles, *lines]
+
+    def _of_seeds(self, points: list[tuple[str, Row]]) -> list[str]:
+        """A line for each metric and set: mean [interval]."""
+        keys = {
+            f"{part} {label}": key
+            for label, train, test in _TABLE
+            for part, key in (("train", train), ("test", test))
+            if key
+        }
+        columns = [["", *keys]]
+        for title, row in points:
+            columns.append([title, *(_interval(row, key) for key in keys.values())])
+        widths = [max(map(len, column)) for column in columns]
+        lines = [
+            "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
+            for cells in zip(*columns, strict=True)
+        ]
+        return [f"mean of {len(self.seeds)} seeds [95 % interval]", "", *lines]
 
     def __str__(self) -> str:
         """The table."""
@@ -90,3 +119,9 @@ def _cell(row: Row, key: str | None) -> str:
     if value is None:
         return "-"
     return "0" if value == 0 else f"{value:.3g}"
+
+
+def _interval(row: Row, key: str) -> str:
+    """Mean and interval; the mean alone where all seeds agree or one is left."""
+    mean, low, high = (_cell(row, key + suffix) for suffix in ("", "/low", "/high"))
+    return mean if low in (high, "nan") else f"{mean} [{low}, {high}]"

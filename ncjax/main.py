@@ -23,9 +23,12 @@ Train a network into neural collapse and measure it on the way.
   python -m ncjax.main --config.loss.name=mse           any field can be overridden
   python -m ncjax.main --workdir=DIR                    where the run is written
 
+  python -m ncjax.main --config.num_seeds=5             five networks in one program
+
 The workdir gets config.json, metrics.jsonl, TensorBoard events, checkpoints and
 collapse.png.  Without --workdir it is runs/NAME-HASH, where HASH is that of the
-configuration.  The same command again continues a run that was stopped.
+configuration.  The same command again continues a run that was stopped.  With many
+seeds the metrics are means with 95 % intervals, and DIR/seeds/SEED holds each run.
 
 Compiled programs are kept in ~/.cache/ncjax for the next run.  The environment chooses
 another folder (JAX_COMPILATION_CACHE_DIR) or none (JAX_ENABLE_COMPILATION_CACHE=false).

@@ -27,7 +27,8 @@ def collapse(history: History) -> Figure:
 
     Values of 0 cannot stand on a log axis: they are drawn as hollow points on the lower
     edge.  When NC1 comes near the value that rounding of the features alone would give,
-    that floor is drawn too, and values under it are crossed out.
+    that floor is drawn too, and values under it are crossed out.  With many seeds the
+    lines are means, the bands 95 % intervals; the axes enclose what the seeds did.
     """
     figure = Figure(figsize=(11, 6.2), layout="constrained")
     axes = figure.subplots(2, 3, sharex=True).T.ravel()
@@ -39,11 +40,16 @@ def collapse(history: History) -> Figure:
         *((title, f"nc/{key}", f"test/{key}") for key, title in _NC),
     ]
     for axis, (title, train, test) in zip(axes, panels, strict=True):
-        _curve(axis, epochs, history[train], _TRAIN, "train")
+        drawn = [train]
+        _curve(axis, history, train, _TRAIN, "train")
         if test in history.rows[0]:
-            _curve(axis, epochs, history[test], _TEST, "test")
+            drawn.append(test)
+            _curve(axis, history, test, _TEST, "test")
         if train == "nc/nc1" and (history[train] < 100 * floor).any():
+            drawn.append("nc/nc1_floor")
             _mark_floor(axis, epochs, history[train], floor)
+        if history.seeds:
+            _enclose(axis, history, drawn)
         axis.set_title(title, fontsize=10, loc="left")
         axis.grid(True, which="major", color="#e6e6e6", lw=0.6)
         if history.terminal_epoch is not None:
@@ -53,10 +59,15 @@ def collapse(history: History) -> Figure:
     for axis in axes[1::2]:
         axis.set_xlabel("epoch")
     axes[0].legend(frameon=False, fontsize=9)
+    notes = []
+    if history.seeds:
+        notes.append(f"mean of {len(history.seeds)} seeds, band: 95 % interval")
     if history.terminal_epoch is not None:
+        since = f"training error 0 since epoch {history.terminal_epoch}"
+        notes.append(f"shaded: terminal phase, {since}")
+    if notes:
         figure.suptitle(
-            f"shaded: terminal phase, training error 0 since epoch "
-            f"{history.terminal_epoch}",
+            "; ".join(notes),
             fontsize=9,
             color="#7a6a3a",
             x=0.99,
@@ -123,8 +134,14 @@ def _mark_floor(
     axis.plot(epochs[under], nc1[under], "x", color=_FLOOR, ms=8, mew=1.6)
 
 
-def _curve(axis: Axes, x: np.ndarray, y: np.ndarray, color: str, label: str) -> None:
+def _curve(axis: Axes, history: History, key: str, color: str, label: str) -> None:
     """A line on a log axis with its zeros as hollow points on the lower edge."""
+    x, y = history["epoch"], history[key]
+    if history.seeds:
+        low, high = history[f"{key}/low"], history[f"{key}/high"]
+        low = np.maximum(low, np.finfo(float).tiny)  # beyond the edge
+        high = np.where(high > 0, high, np.nan)
+        axis.fill_between(x, low, high, color=color, alpha=0.2, lw=0)
     positive = np.where(y > 0, y, np.nan)
     axis.plot(x, positive, "o-", color=color, ms=2.5, lw=1.4, label=label)
     axis.set_yscale("log")
@@ -140,3 +157,12 @@ def _curve(axis: Axes, x: np.ndarray, y: np.ndarray, color: str, label: str) -> 
             transform=axis.get_xaxis_transform(),
             clip_on=False,
         )
+
+
+def _enclose(axis: Axes, history: History, keys: list[str]) -> None:
+    """Limits of a log axis: what the seeds did; wide intervals may leave them."""
+    values = np.concatenate([one[key] for one in history.seeds for key in keys])
+    values = values[values > 0]
+    if values.size:
+        margin = max((values.max() / values.min()) ** 0.06, 1.01)
+        axis.set_ylim(values.min() / margin, values.max() * margin)

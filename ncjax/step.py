@@ -119,6 +119,8 @@ def make_epoch(
     batch_size: int,
     mesh: Mesh,
     augment: Augment = none,
+    *,
+    many: bool = False,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Compiles a whole epoch over a data set that lies on the devices.
 
@@ -133,6 +135,8 @@ def make_epoch(
         mesh: one axis, "data".
         augment: (keys [n], raw images) -> raw images; the key of an image depends on
             that of the epoch and on its place in the data set, on nothing else.
+        many: train a network for each key: state, keys and metrics have a leading axis
+            [S], over the mesh axis "seeds"; the data are shared.
     """
     batches = NamedSharding(mesh, P(None, "data"))
 
@@ -146,8 +150,12 @@ def make_epoch(
             order,
         )
 
+    if many:
+        axes = (0, 0, None, None)
+        epoch = jax.vmap(epoch, in_axes=axes, spmd_axis_name="seeds")
     # What goes in comes out: a program compiled ahead of time takes nothing else.
-    return jax.jit(epoch, donate_argnums=0, out_shardings=NamedSharding(mesh, P()))
+    out = NamedSharding(mesh, P("seeds") if many else P())
+    return jax.jit(epoch, donate_argnums=0, out_shardings=out)
 
 
 def make_steps(

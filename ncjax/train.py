@@ -6,7 +6,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing, contextmanager
 
 import jax
@@ -17,10 +17,10 @@ from ncjax import cluster, plots
 from ncjax import config as configs
 from ncjax.checkpoints import Checkpoints
 from ncjax.experiment import Experiment, build, load_data
-from ncjax.history import History
+from ncjax.history import History, Row
 from ncjax.progress import Progress
+from ncjax.seeds import Folders, mean_row, seeds_of
 from ncjax.step import TrainState
-from ncjax.workdir import Workdir
 
 
 class TrainingError(RuntimeError):
@@ -47,7 +47,8 @@ def train(
         progress: show a progress line on standard error.
 
     Returns:
-        The metrics of all measured epochs.
+        The metrics of all measured epochs; with many seeds their means and intervals,
+        and those of each seed in `seeds`.
 
     Raises:
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
@@ -69,10 +70,11 @@ def _memory(config: ConfigDict) -> Generator[None]:
         ):
             raise
         reason = (str(error).strip() or "on the host").splitlines()[0].rstrip(".")
-        # In the order in which to try; only the last changes the run.
+        # In the order in which to try; only the last changes a seed's run.
         lower = (
             ("data.placement", " = 'stream' keeps the images off the devices"),
             ("eval.buffer_mb", " bounds the features kept on a device"),
+            ("num_seeds", " are trained at once"),
             ("eval.batch_size", " are measured at once"),
             ("batch_size", " are trained on at once, which changes the run"),
         )
@@ -95,19 +97,18 @@ def _run(
     progress = progress and cluster.is_first()
     dataset = cluster.agree(lambda: load_data(config))
     experiment = build(config, dataset, devices)
-    run = None if workdir is None else Workdir(workdir, configs.resolved(config))
+    run = None if workdir is None else Folders(workdir, config)
     state = experiment.init()
-    checkpoints, start, rows = None, 0, []
+    checkpoints, start = None, 0
+    many = config.num_seeds > 1
+    history = History([], seeds=[History([]) for _ in seeds_of(config) if many])
     if run is not None:
-        checkpoints = Checkpoints(run.checkpoints, config.checkpoint.keep)
+        checkpoints = Checkpoints(run.whole.checkpoints, config.checkpoint.keep)
         latest = checkpoints.latest  # all look, the first decides
         start = cluster.from_first(lambda: latest or 0)
         if start:
             state = checkpoints.load(start, state)
-        rows = run.resume(start)
-    history = History(
-        [row for row in rows if "nc/nc1" in row], None if run is None else run.path
-    )
+        history = run.resume(start)
     try:
         if start < config.num_epochs:
             experiment = _compile(experiment, state, progress)
@@ -117,10 +118,10 @@ def _run(
         if run is not None and checkpoints is not None:
             checkpoints.close()
             run.close()
-    if run is not None and cluster.is_first():
-        plots.save(plots.collapse(history), run.path / "collapse.png")
+    if history.workdir is not None and cluster.is_first():
+        plots.save(plots.collapse(history), history.workdir / "collapse.png")
         if config.eval.layers == "all":
-            plots.save(plots.layers(history), run.path / "layers.png")
+            plots.save(plots.layers(history), history.workdir / "layers.png")
     return history
 
 
@@ -143,7 +144,7 @@ def _loop(
     state: TrainState,
     start: int,
     history: History,
-    run: Workdir | None,
+    run: Folders | None,
     checkpoints: Checkpoints | None,
     bar: Progress,
 ) -> None:
@@ -161,9 +162,10 @@ def _loop(
         if pending is None:
             return
         (epoch, steps, metrics), pending = pending, None
-        losses = np.asarray(steps["loss"])
+        losses = np.atleast_2d(steps["loss"])  # [S, steps]
         if not np.isfinite(losses).all():
-            first = int(np.argmin(np.isfinite(losses)))
+            first, who = np.argwhere(~np.isfinite(losses.T))[0]
+            of = f" of seed {seeds_of(config)[who]}" if history.seeds else ""
             last_good = None if checkpoints is None else checkpoints.latest
             saved = (
                 f"The last good checkpoint is that of epoch {last_good}"
@@ -171,20 +173,19 @@ def _loop(
                 else "There is no checkpoint yet"
             )
             raise TrainingError(
-                f"The loss became {losses[first]} in epoch {epoch}, at step "
-                f"{(epoch - 1) * len(losses) + first + 1}. {saved}. Try a lower "
+                f"The loss{of} became {losses[who, first]} in epoch {epoch}, at step "
+                f"{(epoch - 1) * losses.shape[1] + first + 1}. {saved}. Try a lower "
                 f"config.optimizer.learning_rate (now "
                 f"{config.optimizer.learning_rate})."
             )
-        row = {
-            "epoch": epoch,
-            "running/loss": float(losses.mean()),
-            "running/error": float(np.mean(steps["error"])),
-        } | {name: float(value) for name, value in jax.device_get(metrics).items()}
+        rows = _rows(epoch, losses, np.atleast_2d(steps["error"]), metrics)
+        row = mean_row(rows) if history.seeds else rows[0]
         if metrics:
             history.rows.append(row)
+            for one, of_one in zip(history.seeds, rows, strict=False):
+                one.rows.append(of_one)
         if run is not None:
-            run.write(row)
+            run.write(row, rows)
         shown = {"loss": row["running/loss"], "error": row["running/error"]}
         if history.rows:
             shown["NC1"] = history.rows[-1]["nc/nc1"]
@@ -197,8 +198,35 @@ def _loop(
         pending = (epoch, steps, metrics)
         if epoch == config.num_epochs or epoch % every == 0:
             read()
-            if checkpoints is not None:
+            if run is not None and checkpoints is not None:
+                run.flush()
                 checkpoints.save(epoch, state)
+
+
+def _rows(
+    epoch: int,
+    losses: np.ndarray,
+    errors: np.ndarray,
+    metrics: Mapping[str, jax.Array],
+) -> list[Row]:
+    """What is known of an epoch, for each seed.
+
+    Args:
+        epoch: its number.
+        losses: of the steps [S, steps].
+        errors: likewise.
+        metrics: name -> [S], or [] of a single network; {} where nothing was measured.
+    """
+    measured = {k: np.atleast_1d(v) for k, v in jax.device_get(metrics).items()}
+    return [
+        {
+            "epoch": epoch,
+            "running/loss": float(losses[i].mean()),
+            "running/error": float(errors[i].mean()),
+        }
+        | {name: float(values[i]) for name, values in measured.items()}
+        for i in range(len(losses))
+    ]
 
 
 def measured_epochs(config: ConfigDict) -> list[int]:

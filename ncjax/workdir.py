@@ -5,6 +5,7 @@ metrics.jsonl    a line for each epoch, measured epochs with all metrics
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
 collapse.png     the curves
+seeds/SEED       with many seeds the run of each, without checkpoints
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import math
 import os
 import socket
 import tempfile
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -84,26 +87,52 @@ class Workdir:
             )
 
     def resume(self, epoch: int) -> list[Row]:
-        """Drops what was written after `epoch`; returns the rows up to it."""
+        """Drops what was written after `epoch`; returns the rows up to it.
+
+        From then on `write` can be called.
+        """
         return cluster.from_first(lambda: self._resume(epoch))
 
     def _resume(self, epoch: int) -> list[Row]:
+        rows = self.trim(epoch)
+        self._board = SummaryWriter(str(self.path), purge_step=epoch + 1)
+        return rows
+
+    def trim(self, epoch: int) -> list[Row]:
+        """The rows up to `epoch`; those after it are dropped from metrics.jsonl."""
         lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
         rows = [row for row in map(parse_row, lines) if row and row["epoch"] <= epoch]
-        write_atomically(self._metrics, "".join(map(_dump, rows)))
-        self._board = SummaryWriter(str(self.path), purge_step=epoch + 1)
+        if len(rows) < len(lines):
+            write_atomically(self._metrics, "".join(map(_dump, rows)))
         return rows
 
     def write(self, row: Row) -> None:
         """Appends a row to metrics.jsonl and to TensorBoard."""
         if not cluster.is_first():
             return
-        with self._metrics.open("a") as file:
-            file.write(_dump(row))
         assert self._board is not None, "call resume first"
-        for name, value in row.items():
-            if name != "epoch" and math.isfinite(value):
-                self._board.add_scalar(name, value, int(row["epoch"]))
+        self.append([row])
+        _add(self._board, row)
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Appends rows to metrics.jsonl alone."""
+        with self._metrics.open("a") as file:
+            file.writelines(map(_dump, rows))
+
+    def renew_events(self) -> None:
+        """Makes TensorBoard events of metrics.jsonl, unless they are newer than it."""
+        old = list(self.path.glob("events.out.tfevents.*"))
+        written = self._metrics.stat().st_mtime_ns
+        if any(events.stat().st_mtime_ns > written for events in old):
+            return
+        with tempfile.TemporaryDirectory(dir=self.path) as folder:
+            with closing(SummaryWriter(folder)) as board:
+                for line in self._metrics.read_text().splitlines():
+                    _add(board, parse_row(line) or {})
+            for events in old:
+                events.unlink()
+            for events in Path(folder).iterdir():
+                os.replace(events, self.path / events.name)
 
     def close(self) -> None:
         """Flushes TensorBoard."""
@@ -140,6 +169,12 @@ def write_atomically(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(file.name, path)
+
+
+def _add(board: SummaryWriter, row: Row) -> None:
+    for name, value in row.items():
+        if name != "epoch" and math.isfinite(value):
+            board.add_scalar(name, value, int(row["epoch"]))
 
 
 def _dump(row: Row) -> str:

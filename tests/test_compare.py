@@ -15,11 +15,11 @@ from ncjax import plots
 from ncjax.compare import CompareError, compare
 from ncjax.compare.__main__ import main
 from ncjax.compare.groups import IGNORED, name
-from ncjax.compare.metrics import METRICS, describe
 from ncjax.compare.report import cell, plus_minus
 from ncjax.compare.runs import complete
-from ncjax.compare.statistics import holm, paired, smallest_p, t_interval
 from ncjax.config import default, resolved
+from ncjax.metrics import METRICS, describe
+from ncjax.statistics import holm, paired, smallest_p, t_interval
 from ncjax.workdir import flat
 
 ROOT = Path(__file__).parents[1]

@@ -196,6 +196,13 @@ def test_by_size(capsys):
     assert isinstance(build(config, dataset, ONE).train_set[0], jax.Array)
 
 
+def test_many_seeds_are_not_streamed():
+    config = small()
+    config.num_seeds = 2
+    with pytest.raises(ConfigError, match=r"num_seeds = 2 takes images that lie on"):
+        build(config, load_data(config), ONE)
+
+
 def test_without_grain(monkeypatch):
     monkeypatch.setitem(sys.modules, "grain", None)
     monkeypatch.delitem(sys.modules, "ncjax.stream")

@@ -10,9 +10,9 @@ from pathlib import Path
 from ncjax.compare.core import Comparison, compare
 from ncjax.compare.report import body
 from ncjax.compare.runs import CompareError
-from ncjax.compare.statistics import TESTS
 from ncjax.measure.report import write_whole
 from ncjax.plots import save
+from ncjax.statistics import TESTS
 
 _MOST = 40  # tests printed; more are in the file
 _OUT = "folder of comparison.md, .json and .png: comparison"

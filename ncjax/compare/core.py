@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ncjax.compare import figure, report, statistics, theory_figure, theory_report
+from ncjax import statistics
+from ncjax.compare import figure, report, theory_figure, theory_report
 from ncjax.compare.groups import Group, group
-from ncjax.compare.metrics import METRICS, Metric, describe
 from ncjax.compare.runs import CompareError, Run, find, read
 from ncjax.compare.theory import GroupTheory, add_theory
+from ncjax.metrics import METRICS, Metric, describe
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +124,7 @@ def compare(
     Args:
         runs: folders of runs, folders of such folders, or glob patterns.
         metrics: names as in metrics.jsonl; by default those of
-            `ncjax.compare.metrics.METRICS` that the runs have.
+            `ncjax.metrics.METRICS` that the runs have.
         baseline: name of a group, or its beginning: test the others against this one
             only, instead of all pairs.
         level: of confidence of the intervals.

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ncjax.compare.metrics import Metric
-from ncjax.compare.statistics import t_interval
+from ncjax.metrics import Metric
+from ncjax.statistics import t_interval
 
 if TYPE_CHECKING:
     from ncjax.compare.core import Comparison

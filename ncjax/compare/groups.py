@@ -17,7 +17,7 @@ from ncjax.workdir import flat
 
 # Fields that change neither what is learned nor what a metric of the last layer means.
 IGNORED = {
-    *("seed", "data.dir", "data.placement", "data.device_mb"),
+    *("seed", "num_seeds", "data.dir", "data.placement", "data.device_mb"),
     *("checkpoint.every_epochs", "checkpoint.keep"),
     *("eval.batch_size", "eval.buffer_mb", "eval.crm", "eval.epochs"),
     *("eval.layers", "eval.num_points", "eval.scatter"),

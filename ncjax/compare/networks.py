@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from ml_collections import ConfigDict
 
 from ncjax.checkpoints import Checkpoints
 from ncjax.collapse import centred_means
-from ncjax.compare.runs import CompareError, Run
+from ncjax.compare.runs import CompareError, Run, read
 from ncjax.config import ConfigError, default, validate
 from ncjax.data import DataError, Dataset
 from ncjax.experiment import build, load_data, load_hierarchy
@@ -85,8 +86,9 @@ def read_networks(
     like = experiment.init()
     images, labels = np.asarray(dataset.train.images), np.asarray(dataset.train.labels)
     update = jax.jit(lambda moments, features, y: moments.update(features, y))
+    known: dict[Path, tuple[int, Any]] = {}
     for run in runs:
-        epoch, state = _load(run, like)
+        epoch, state = _load(run, like, known)
         classifier, bias = map(np.asarray, experiment.classifier(state))
         moments = ClassMoments.empty(
             dataset.num_classes, classifier.shape[1], scatter="none"
@@ -106,8 +108,31 @@ def read_networks(
         )
 
 
-def _load(run: Run, like: Any) -> tuple[int, Any]:
-    """Number and content of the newest checkpoint."""
+def _load(run: Run, like: Any, known: dict[Path, tuple[int, Any]]) -> tuple[int, Any]:
+    """Number and content of the newest checkpoint.
+
+    Networks that were trained at once lie in one checkpoint, which `known` keeps.
+    """
+    folder = run.path.parent.parent
+    if run.path.parent.name != "seeds" or not (folder / "config.json").is_file():
+        return _newest(run, like)
+    whole = read(folder)
+    if folder not in known:
+        known[folder] = _newest(whole, _stacked(whole, like))
+    epoch, states = known[folder]
+    return epoch, jax.tree.map(lambda x: x[run.seed - whole.seed], states)
+
+
+def _stacked(run: Run, like: Any) -> Any:
+    """The networks of all seeds, as shapes."""
+    count = run.config["num_seeds"]
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=x.sharding),
+        like,
+    )
+
+
+def _newest(run: Run, like: Any) -> tuple[int, Any]:
     folder = run.path / "checkpoints"
     if not folder.is_dir():
         raise CompareError(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncjax.compare.metrics import Metric
-from ncjax.compare.statistics import ROUNDING, Interval, Paired, smallest_p
+from ncjax.metrics import Metric
+from ncjax.statistics import ROUNDING, Interval, Paired, smallest_p
 
 if TYPE_CHECKING:
     from ncjax.compare.core import Comparison, PairTest

@@ -48,6 +48,8 @@ class Run:
 def find(arguments: Sequence[str | os.PathLike]) -> list[Path]:
     """Folders of runs: each argument is one, a folder of them, or a glob pattern.
 
+    A run of many seeds stands for the runs of its seeds.
+
     Raises:
         CompareError: naming the argument that is none of these.
     """
@@ -116,9 +118,11 @@ def complete(config: dict[str, Any]) -> dict[str, Any]:
 
 def _folders(path: Path) -> list[Path]:
     if _is_run(path):
-        return [path]
+        seeds = path / "seeds"
+        return _folders(seeds) if seeds.is_dir() else [path]
     matches = path.iterdir() if path.is_dir() else map(Path, glob.glob(str(path)))
-    return sorted(filter(_is_run, matches), key=_natural)
+    runs = sorted(filter(_is_run, matches), key=_natural)
+    return [folder for run in runs for folder in _folders(run)]
 
 
 def _is_run(path: Path) -> bool:

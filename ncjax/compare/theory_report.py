@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ncjax.compare.metrics import Metric
 from ncjax.compare.report import cell, markdown_table
-from ncjax.compare.statistics import t_interval
 from ncjax.compare.theory import GroupTheory, RunTheory
+from ncjax.metrics import Metric
+from ncjax.statistics import t_interval
 
 _PART = "Theory"
 

@@ -65,6 +65,7 @@ METRICS: dict[str, Metric] = {
         # On demand.
         Metric("train/loss", "train loss", OTHER, True, log=True, shown=False),
         Metric("test/loss", "test loss", OTHER, True, shown=False),
+        Metric("running/loss", "running loss", OTHER, True, log=True, shown=False),
         Metric("test/nc4", "test NC4", OTHER, True, percent=True, shown=False),
         Metric("nc/cdnv", "CDNV", OTHER, True, log=True, shown=False),
         Metric("nc/trace_ratio", "trace ratio", OTHER, True, log=True, shown=False),
@@ -75,5 +76,10 @@ METRICS: dict[str, Metric] = {
 
 
 def describe(key: str) -> Metric:
-    """The metric of that name; one that the table does not have is taken as it is."""
-    return METRICS.get(key, Metric(key, key, OTHER, shown=False))
+    """The metric of that name; one that the table does not have is taken as it is.
+
+    NC1 and its like span decades in every layer and for superclasses too.
+    """
+    like = METRICS.get(f"nc/{key.rpartition('/')[2]}")
+    log = like is not None and like.log
+    return METRICS.get(key, Metric(key, key, OTHER, log=log, shown=False))
