@@ -114,8 +114,13 @@ def build(
     Raises:
         ConfigError: if the batch does not fit the data or the devices.
     """
-    devices = jax.devices() if devices is None else devices
     many = config.num_seeds > 1
+    if devices is None:
+        devices = jax.devices()
+        if many and devices[0].platform == "cpu":
+            # Virtual devices share the cores, so one is as fast; and with two, jax 0.10
+            # was seen to wait forever in a measurement of 16 seeds.
+            devices = devices[:1]
     mesh = make_mesh(devices, config.num_seeds)
     _check_batch(config, dataset, mesh)
     network = NamedSharding(mesh, P("seeds") if many else P())
@@ -299,10 +304,10 @@ def _streaming(config: ConfigDict, dataset: Dataset) -> ModuleType | None:
         return None
     if config.num_seeds > 1:  # each seed would read all images for itself
         raise configs.ConfigError(
-            f"config.num_seeds = {config.num_seeds} takes images that lie on the devices, "
-            f"but {images / 2**20:.0f} MiB are to be streamed (config.data.placement = "
-            f"{chosen!r}, config.data.device_mb = {limit}). Train one seed at a time, or "
-            "set config.data.placement = 'device'."
+            f"config.num_seeds = {config.num_seeds} takes images that lie on the "
+            f"devices, but {images / 2**20:.0f} MiB are to be streamed "
+            f"(config.data.placement = {chosen!r}, config.data.device_mb = {limit}). "
+            "Train one seed at a time, or set config.data.placement = 'device'."
         )
     if chosen == "auto" and cluster.is_first():
         print(
@@ -325,9 +330,9 @@ def _check_batch(config: ConfigDict, dataset: Dataset, mesh: Mesh) -> None:
     n, groups, devices = len(dataset.train), mesh.shape["seeds"], mesh.shape["data"]
     if config.num_seeds > 1 and jax.process_count() > 1:
         raise configs.ConfigError(
-            f"config.num_seeds = {config.num_seeds} takes a single process, this is one "
-            f"of {jax.process_count()}. Start one process a host, each with its own "
-            "config.seed and --workdir, and JAX_NUM_PROCESSES=1."
+            f"config.num_seeds = {config.num_seeds} takes a single process, this is "
+            f"one of {jax.process_count()}. Start one process a host, each with its "
+            "own config.seed and --workdir, and JAX_NUM_PROCESSES=1."
         )
     if config.batch_size > n:
         raise configs.ConfigError(
