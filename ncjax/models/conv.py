@@ -5,7 +5,8 @@ takes several times as long for the gradient by the kernel.  Here that gradient 
 of matrix products, one for each entry of the kernel.  3x3 kernels with stride 1 do not
 multiply that often in the first place: Winograd's F(2x2, 3x3) gets 4 outputs from 16
 products instead of 36, and so do both its gradients.  Sums come in another order than
-in `jax.lax.conv_general_dilated`, so that results differ by float32 rounding.
+in `jax.lax.conv_general_dilated`, so that results differ by float32 rounding.  Forward
+mode (`jax.jvp`, `jax.hessian`) is for "xla" only: these gradients are written by hand.
 
 References:
     Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016.
@@ -27,8 +28,8 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 PIECE = 2**22  # bytes of patches that are worked on at a time, so as to stay in cache
 LEAST = 32  # channels in and out from which fewer products pay for the transforms
 
-# The 16 products of a tile are (IN x IN') * (KERNEL w KERNEL' / 4^...): a tile x of 4x4
-# inputs gives OUT [...] OUT', 2x2 outputs.  All entries are 0, 1 or -1.
+# A tile x of 4x4 inputs gives 2x2 outputs OUT [IN x IN' * V] OUT' by the 16 products
+# with V = KERNEL w KERNEL' * SCALES.  All entries but those of SCALES are 0, 1 or -1.
 IN = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]])
 KERNEL = np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 1]])
 SCALES = np.kron([1, 0.5, 0.5, 1], [1, 0.5, 0.5, 1]).astype(np.float32)[:, None, None]
@@ -52,11 +53,12 @@ def matmul_conv(
     strides, (h, w) = tuple(strides), kernel.shape[:2]
     if isinstance(padding, str):
         padding = jax.lax.padtype_to_pads(x.shape[1:3], (h, w), strides, padding)
-    padding = tuple(map(tuple, padding))
-    plain = strides == (1, 1) and padding == ((1, 1), (1, 1))
+    (top, bottom), (left, right) = padding
+    pads = (top, bottom), (left, right)
+    plain = strides == (1, 1) and pads == ((1, 1), (1, 1))
     if plain and (h, w) == (3, 3) and min(kernel.shape[2:]) >= LEAST:
         return winograd(x, kernel)
-    return direct(x, kernel, strides, padding)
+    return direct(x, kernel, strides, pads)
 
 
 def best_conv(*args: Any, **options: Any) -> jax.Array:
@@ -176,8 +178,11 @@ def _combine(matrix: np.ndarray, arrays: list[jax.Array]) -> list[jax.Array]:
     """Sums and differences of arrays, one for each row of a matrix of 0, 1 and -1."""
     sums = []
     for row in matrix:
-        total = sum(a for sign, a in zip(row, arrays) if sign > 0)
-        sums.append(total - sum(a for sign, a in zip(row, arrays) if sign < 0))
+        total = jnp.zeros(())
+        for sign, array in zip(row, arrays):
+            if sign:
+                total = total + array if sign > 0 else total - array
+        sums.append(total)
     return sums
 
 

@@ -298,9 +298,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default=",".join(PARTS))
     args = parser.parse_args()
+    parts = args.only.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(
+            f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}"
+        )
     if torch is None:
         print("PyTorch is not installed: its ratios are left out.", file=sys.stderr)
-    rows = [line for part in args.only.split(",") for line in PARTS[part](args.rounds)]
+    rows = [line for part in parts for line in PARTS[part](args.rounds)]
     if rows:
         harness.report("training", rows)
 
