@@ -145,6 +145,8 @@ def test_bfloat16_follows_float32():
         for _ in range(3):
             state, metrics = step(state, images, labels)
         assert metrics["loss"].dtype == jnp.float32
+        for leaf in jax.tree.leaves((state.params, state.batch_stats)):
+            assert leaf.dtype == jnp.float32
         results.append(float(metrics["loss"]))
     assert results[0] == pytest.approx(results[1], rel=0.05)
     assert results[0] != results[1]

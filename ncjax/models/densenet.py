@@ -26,11 +26,12 @@ class DenseLayer(nn.Module):
     growth: int
     dtype: Dtype
     axis_name: str | None
+    method: str
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[n, h, w, c] -> [n, h, w, c + growth]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name)
+        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
         y = nn.relu(norm(name="norm1")(x))
         y = conv(4 * self.growth, (1, 1), name="conv1")(y)
         y = nn.relu(norm(name="norm2")(y))
@@ -55,11 +56,12 @@ class DenseNet(nn.Module):
     stem: str = "cifar"
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
+    method: str = "auto"  # of convolution
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
         """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name)
+        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
 
         def transition(x: jax.Array, stage: int, channels: int) -> jax.Array:
             x = nn.relu(norm(name=f"transition{stage}_norm")(x))
@@ -72,9 +74,9 @@ class DenseNet(nn.Module):
         for i, count in enumerate(self.layers, 1):
             for j in range(1, count + 1):
                 name = f"stage{i}_layer{j}"
-                x = DenseLayer(self.growth, self.dtype, self.axis_name, name=name)(
-                    x, train
-                )
+                x = DenseLayer(
+                    self.growth, self.dtype, self.axis_name, self.method, name=name
+                )(x, train)
             if i < len(self.layers):
                 self.sow("layers", f"out_stage{i}", x)
                 x = transition(x, i, x.shape[3] // 2)
@@ -96,6 +98,7 @@ def densenet121(
     width: float = 1.0,
     feature_dim: int = 0,
     stem: str = "cifar",
+    conv: str = "auto",
     dtype: Dtype = jnp.float32,
     axis_name: str | None = None,
 ) -> nn.Module:
@@ -107,6 +110,7 @@ def densenet121(
         feature_dim: width d of the features, by one more transition; 0 for
             1024 * `width`.
         stem: "cifar" (3x3 convolution, no pooling) or "imagenet".
+        conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
         dtype: of computation; parameters are float32.
         axis_name: of `pmap` or `shard_map`; under `jit` leave it out.
 
@@ -116,7 +120,7 @@ def densenet121(
     References:
         Huang et al., Densely Connected Convolutional Networks, CVPR 2017.
     """
-    check_options(feature_dim, stem)
+    check_options(feature_dim, conv, stem)
     return DenseNet(
         outputs,
         (6, 12, 24, 16),
@@ -125,4 +129,5 @@ def densenet121(
         stem,
         dtype,
         axis_name,
+        conv,
     )

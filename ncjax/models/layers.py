@@ -10,19 +10,28 @@ import jax
 from flax import linen as nn
 from flax.typing import Dtype
 
+from ncjax.models.conv import CONVOLUTIONS
+
 STEMS = ("cifar", "imagenet")
 
 
 def conv_and_norm(
-    train: bool, dtype: Dtype, axis_name: str | None
+    train: bool, dtype: Dtype, axis_name: str | None, method: str
 ) -> tuple[Callable[..., nn.Module], Callable[..., nn.Module]]:
     """Convolution and batch norm, initialised and averaged the same way everywhere.
 
     He's normal initialisation over outgoing connections; no bias, since a batch norm
-    follows; running statistics keep 0.9 of what they were.
+    follows; running statistics keep 0.9 of what they were.  `method` says how to
+    convolve, see `CONVOLUTIONS`.
     """
     he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-    conv = partial(nn.Conv, use_bias=False, kernel_init=he_normal, dtype=dtype)
+    conv = partial(
+        nn.Conv,
+        use_bias=False,
+        kernel_init=he_normal,
+        dtype=dtype,
+        conv_general_dilated=CONVOLUTIONS[method],
+    )
     norm = partial(
         nn.BatchNorm,
         use_running_average=not train,
@@ -61,7 +70,7 @@ def scaled(channels: int, width: float) -> int:
     return out
 
 
-def check_options(feature_dim: int, stem: str = "cifar") -> None:
+def check_options(feature_dim: int, conv: str, stem: str = "cifar") -> None:
     """Raises `ValueError` for options that no network takes."""
     if feature_dim < 0:
         raise ValueError(
@@ -71,4 +80,8 @@ def check_options(feature_dim: int, stem: str = "cifar") -> None:
     if stem not in STEMS:
         raise ValueError(
             f"Unknown config.model.stem {stem!r}. Available: {', '.join(STEMS)}."
+        )
+    if conv not in CONVOLUTIONS:
+        raise ValueError(
+            f"Unknown config.model.conv {conv!r}. Available: {', '.join(CONVOLUTIONS)}."
         )

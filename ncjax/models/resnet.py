@@ -30,11 +30,12 @@ class BasicBlock(nn.Module):
     stride: int
     dtype: Dtype
     axis_name: str | None
+    method: str
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[n, h, w, c] -> [n, h/stride, w/stride, out_channels]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name)
+        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
         strides = (self.stride, self.stride)
         y = conv(self.channels, (3, 3), strides, padding=1, name="conv1")(x)
         y = nn.relu(norm(name="norm1")(y))
@@ -57,12 +58,13 @@ class Bottleneck(nn.Module):
     stride: int
     dtype: Dtype
     axis_name: str | None
+    method: str
     groups: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         """[n, h, w, c] -> [n, h/stride, w/stride, out_channels]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name)
+        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
         strides = (self.stride, self.stride)
         y = conv(self.channels, (1, 1), name="conv1")(x)
         y = nn.relu(norm(name="norm1")(y))
@@ -99,11 +101,12 @@ class ResNet(nn.Module):
     stem: str = "cifar"
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
+    method: str = "auto"  # of convolution
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
         """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name)
+        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
         x = stem_conv(conv, self.width, self.stem)(images.astype(self.dtype))
         x = stem_pool(nn.relu(norm(name="stem_norm")(x)), self.stem)
         self.sow("layers", "out_stem", x)
@@ -116,6 +119,7 @@ class ResNet(nn.Module):
                     "stride": 2 if i > 0 and j == 0 else 1,
                     "dtype": self.dtype,
                     "axis_name": self.axis_name,
+                    "method": self.method,
                     "name": f"stage{i + 1}_block{j + 1}",
                 }
                 if self.bottleneck:
@@ -136,6 +140,7 @@ def resnet18(
     width: float = 1.0,
     feature_dim: int = 0,
     stem: str = "cifar",
+    conv: str = "auto",
     dtype: Dtype = jnp.float32,
     axis_name: str | None = None,
 ) -> nn.Module:
@@ -147,13 +152,16 @@ def resnet18(
         feature_dim: width d of the features, by narrowing the last convolution; 0 for
             512 * `width`.
         stem: "cifar" (3x3 convolution, no pooling) or "imagenet".
+        conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
         dtype: of computation; parameters are float32.
         axis_name: of `pmap` or `shard_map`; under `jit` leave it out.
 
     Raises:
         ValueError: if an option is out of its range.
     """
-    return _resnet(outputs, (2, 2, 2, 2), width, feature_dim, stem, dtype, axis_name)
+    return _resnet(
+        outputs, (2, 2, 2, 2), width, feature_dim, stem, conv, dtype, axis_name
+    )
 
 
 def resnet34(
@@ -162,11 +170,14 @@ def resnet34(
     width: float = 1.0,
     feature_dim: int = 0,
     stem: str = "cifar",
+    conv: str = "auto",
     dtype: Dtype = jnp.float32,
     axis_name: str | None = None,
 ) -> nn.Module:
     """ResNet-34; everything else as in `resnet18`."""
-    return _resnet(outputs, (3, 4, 6, 3), width, feature_dim, stem, dtype, axis_name)
+    return _resnet(
+        outputs, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
+    )
 
 
 def resnet50(
@@ -175,11 +186,14 @@ def resnet50(
     width: float = 1.0,
     feature_dim: int = 0,
     stem: str = "cifar",
+    conv: str = "auto",
     dtype: Dtype = jnp.float32,
     axis_name: str | None = None,
 ) -> nn.Module:
     """ResNet-50 with bottlenecks: 2048 * `width` features; else as in `resnet18`."""
-    model = _resnet(outputs, (3, 4, 6, 3), width, feature_dim, stem, dtype, axis_name)
+    model = _resnet(
+        outputs, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
+    )
     return model.clone(bottleneck=model.width)
 
 
@@ -189,6 +203,7 @@ def resnext50(
     width: float = 1.0,
     feature_dim: int = 0,
     stem: str = "cifar",
+    conv: str = "auto",
     dtype: Dtype = jnp.float32,
     axis_name: str | None = None,
 ) -> nn.Module:
@@ -196,13 +211,17 @@ def resnext50(
 
     A group has 4 channels in the first stage, 32 in the last, whatever the width.
     """
-    model = _resnet(outputs, (3, 4, 6, 3), width, feature_dim, stem, dtype, axis_name)
+    model = _resnet(
+        outputs, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
+    )
     groups = scaled(32, width)
     return model.clone(bottleneck=4 * groups, groups=groups)
 
 
-def _resnet(outputs, blocks, width, feature_dim, stem, dtype, axis_name) -> ResNet:
-    check_options(feature_dim, stem)
+def _resnet(
+    outputs, blocks, width, feature_dim, stem, conv, dtype, axis_name
+) -> ResNet:
+    check_options(feature_dim, conv, stem)
     return ResNet(
         outputs,
         blocks,
@@ -211,4 +230,5 @@ def _resnet(outputs, blocks, width, feature_dim, stem, dtype, axis_name) -> ResN
         stem=stem,
         dtype=dtype,
         axis_name=axis_name,
+        method=conv,
     )

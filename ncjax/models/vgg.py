@@ -24,11 +24,12 @@ class VGG(nn.Module):
     feature_dim: int = 0
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
+    method: str = "auto"  # of convolution
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
         """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name)
+        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
         x = images.astype(self.dtype)
         number, last = 0, sum(len(stage) for stage in self.stages)
         for stage in self.stages:
@@ -53,6 +54,7 @@ def vgg13(
     *,
     width: float = 1.0,
     feature_dim: int = 0,
+    conv: str = "auto",
     dtype: Dtype = jnp.float32,
     axis_name: str | None = None,
 ) -> nn.Module:
@@ -63,6 +65,7 @@ def vgg13(
         width: multiplies all channels.
         feature_dim: width d of the features, by narrowing the last convolution; 0 for
             512 * `width`.
+        conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
         dtype: of computation; parameters are float32.
         axis_name: of `pmap` or `shard_map`; under `jit` leave it out.
 
@@ -73,6 +76,6 @@ def vgg13(
         Simonyan & Zisserman, Very Deep Convolutional Networks for Large-Scale Image
         Recognition, ICLR 2015.
     """
-    check_options(feature_dim)
+    check_options(feature_dim, conv)
     stages = tuple((scaled(c, width),) * 2 for c in (64, 128, 256, 512, 512))
-    return VGG(outputs, stages, feature_dim, dtype, axis_name)
+    return VGG(outputs, stages, feature_dim, dtype, axis_name, conv)

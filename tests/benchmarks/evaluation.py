@@ -34,11 +34,8 @@ def random_images(train: int, test: int, shape: tuple[int, ...]) -> Dataset:
     return Dataset("random", split(train), split(test), names)
 
 
-def main() -> None:
-    """Times the two passes in turns."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
-    args = parser.parse_args()
+def compare(rounds: int) -> list[dict]:
+    """Times the two passes in turns, for each network and path."""
     rows = []
     mnist = random_images(60_000, 10_000, (28, 28, 1))
     cifar = random_images(2_000, 1_000, (32, 32, 3))
@@ -77,7 +74,7 @@ def main() -> None:
                 "bare": lambda v=variables, s=sets, b=bare: [b(v, *part) for part in s],
                 "measured": lambda e=experiment, s=state: e.evaluate(s),
             },
-            args.rounds,
+            rounds,
         )
         rows.append(
             {
@@ -87,7 +84,14 @@ def main() -> None:
                 "measured / bare": harness.ratio(seconds, "measured", "bare"),
             }
         )
-    harness.report("evaluation", rows)
+    return rows
+
+
+def main() -> None:
+    """Prints and writes the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    harness.report("evaluation", compare(parser.parse_args().rounds))
 
 
 if __name__ == "__main__":

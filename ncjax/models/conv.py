@@ -1,0 +1,241 @@
+"""Convolutions for CPUs, where XLA's own are slow to differentiate.
+
+XLA's CPU backend computes a convolution about as fast as its matrix products allow, but
+takes several times as long for the gradient by the kernel.  Here that gradient is a sum
+of matrix products, one for each entry of the kernel.  3x3 kernels with stride 1 do not
+multiply that often in the first place: Winograd's F(2x2, 3x3) gets 4 outputs from 16
+products instead of 36, and so do both its gradients.  Sums come in another order than
+in `jax.lax.conv_general_dilated`, so that results differ by float32 rounding.  Forward
+mode (`jax.jvp`, `jax.hessian`) is for "xla" only: these gradients are written by hand.
+
+References:
+    Lavin & Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_apart = jax.lax.optimization_barrier  # XLA would compute sums of sums again and again
+LAYOUT = ("NHWC", "HWIO", "NHWC")
+PIECE = 2**22  # bytes of patches that are worked on at a time, so as to stay in cache
+LEAST = 32  # channels in and out from which fewer products pay for the transforms
+
+# A tile x of 4x4 inputs gives 2x2 outputs OUT [IN x IN' * V] OUT' by the 16 products
+# with V = KERNEL w KERNEL' * SCALES.  All entries but those of SCALES are 0, 1 or -1.
+IN = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, -1, 0, 1]])
+KERNEL = np.array([[1, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 1]])
+SCALES = np.kron([1, 0.5, 0.5, 1], [1, 0.5, 0.5, 1]).astype(np.float32)[:, None, None]
+OUT = np.array([[1, 1, 1, 0], [0, 1, -1, 1]])
+
+
+def matmul_conv(
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    **options: Any,
+) -> jax.Array:
+    """`jax.lax.conv_general_dilated` by matrix products, where that is faster on a CPU.
+
+    Groups, dilated kernels and other types than float32 are left to XLA.
+    """
+    groups, dilation = options["feature_group_count"], options["rhs_dilation"]
+    if groups != 1 or set(dilation) != {1} or x.dtype != jnp.float32:
+        return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
+    strides, (h, w) = tuple(strides), kernel.shape[:2]
+    if isinstance(padding, str):
+        padding = jax.lax.padtype_to_pads(x.shape[1:3], (h, w), strides, padding)
+    (top, bottom), (left, right) = padding
+    pads = (top, bottom), (left, right)
+    plain = strides == (1, 1) and pads == ((1, 1), (1, 1))
+    if plain and (h, w) == (3, 3) and min(kernel.shape[2:]) >= LEAST:
+        return winograd(x, kernel)
+    return direct(x, kernel, strides, pads)
+
+
+def best_conv(*args: Any, **options: Any) -> jax.Array:
+    """`matmul_conv` on CPUs, XLA's on accelerators, where it is tuned for them."""
+    cpu = jax.default_backend() == "cpu"
+    return CONVOLUTIONS["matmul" if cpu else "xla"](*args, **options)
+
+
+CONVOLUTIONS: dict[str, Callable[..., jax.Array]] = {
+    "auto": best_conv,
+    "xla": jax.lax.conv_general_dilated,
+    "matmul": matmul_conv,
+}
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def direct(
+    x: jax.Array,
+    kernel: jax.Array,
+    strides: tuple[int, int],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+) -> jax.Array:
+    """XLA's convolution [n, h, w, d] of x [n, h, w, c] by a kernel [kh, kw, c, d]."""
+    return _xla(x, kernel, strides, padding)
+
+
+def _xla(x, kernel, strides, padding):
+    return jax.lax.conv_general_dilated(
+        x, kernel, strides, padding, dimension_numbers=LAYOUT
+    )
+
+
+def _direct_forward(x, kernel, strides, padding):
+    return direct(x, kernel, strides, padding), (x, kernel)
+
+
+def _direct_backward(strides, padding, saved, g):
+    x, kernel = saved
+    (dx,) = jax.vjp(lambda x: _xla(x, kernel, strides, padding), x)[1](g)
+
+    def products(x, g):
+        x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
+        (h, w), (s, t) = g.shape[1:3], strides
+        return [
+            _rows(g).T @ _rows(x[:, i : i + s * h : s, j : j + t * w : t][:, :h, :w])
+            for i in range(kernel.shape[0])
+            for j in range(kernel.shape[1])
+        ]
+
+    size = math.prod(kernel.shape[:3]) * math.prod(g.shape[1:3])
+    sums = jnp.stack(_sum(products, (x, g), size))
+    return dx, sums.swapaxes(1, 2).reshape(kernel.shape)
+
+
+direct.defvjp(_direct_forward, _direct_backward)
+
+
+@jax.custom_vjp
+def winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Convolution [n, h, w, d] of x [n, h, w, c] by a kernel [3, 3, c, d].
+
+    With stride 1 and padding 1.
+    """
+    _, h, w, c = x.shape
+    rows = jnp.stack(_combine(KERNEL, [*kernel]))
+    weights = jnp.stack(_combine(KERNEL, [*rows.swapaxes(0, 1)]))
+    weights = weights.reshape(16, c, -1) * SCALES
+
+    def outputs(x):
+        tiles = _tiles(x)
+        products = jnp.matmul(_flat(tiles), weights).reshape(*tiles.shape[:-1], -1)
+        y = _apart(jnp.stack(_combine(OUT, [*products])))  # columns
+        y = jnp.stack(_combine(OUT, [*y.swapaxes(0, 1)]), 1)  # rows
+        _, _, k, a, b, d = y.shape
+        return y.transpose(2, 3, 1, 4, 0, 5).reshape(k, 2 * a, 2 * b, d)[:, :h, :w]
+
+    return _map(outputs, x, 4 * (h + 1) * (w + 1) * c)
+
+
+def _winograd_forward(x, kernel):
+    return winograd(x, kernel), (x, kernel)
+
+
+def _winograd_backward(saved, g):
+    x, kernel = saved
+    _, h, w, c = x.shape
+    dx = winograd(g, kernel[::-1, ::-1].swapaxes(2, 3))
+
+    def products(x, g):
+        g = jnp.pad(g, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)))
+        g = _apart(jnp.stack(_combine(OUT.T, [g[:, 0::2], g[:, 1::2]])))
+        g = jnp.stack(_combine(OUT.T, [g[:, :, :, 0::2], g[:, :, :, 1::2]]))
+        return [jnp.einsum("ktd,ktc->kcd", _flat(g), _flat(_tiles(x)))]
+
+    (sums,) = _sum(products, (x, g), 4 * (h + 1) * (w + 1) * c)
+    sums = (sums * SCALES).reshape(4, 4, c, -1)
+    columns = jnp.stack(_combine(KERNEL.T, [*sums]), 1)
+    return dx, jnp.stack(_combine(KERNEL.T, [*columns]))
+
+
+winograd.defvjp(_winograd_forward, _winograd_backward)
+
+
+def _tiles(x: jax.Array) -> jax.Array:
+    """The overlapping 4x4 tiles of x [n, h, w, c], transformed: [4, 4, n, a, b, c].
+
+    First the column within a tile, then the row.
+    """
+    h, w = (2 * -(-size // 2) for size in x.shape[1:3])
+    x = jnp.pad(x, ((0, 0), (1, 1 + h - x.shape[1]), (1, 1 + w - x.shape[2]), (0, 0)))
+    x = jnp.stack(_combine(IN, [x[:, i : i + h - 1 : 2] for i in range(4)]))
+    x = _apart(x)
+    return jnp.stack(_combine(IN, [x[:, :, :, j : j + w - 1 : 2] for j in range(4)]))
+
+
+def _combine(matrix: np.ndarray, arrays: list[jax.Array]) -> list[jax.Array]:
+    """Sums and differences of arrays, one for each row of a matrix of 0, 1 and -1."""
+    sums = []
+    for row in matrix:
+        total = jnp.zeros(())
+        for sign, array in zip(row, arrays):
+            if sign:
+                total = total + array if sign > 0 else total - array
+        sums.append(total)
+    return sums
+
+
+def _flat(x):
+    return x.reshape(16, -1, x.shape[-1])
+
+
+def _rows(x):
+    return x.reshape(-1, x.shape[-1])
+
+
+def _pieces(x: jax.Array, entries: int) -> int:
+    """Into how many equal pieces of a batch the work is cut; `entries` per example."""
+    n = len(x)
+    most = max(1, PIECE // (entries * x.dtype.itemsize))
+    return min(n // k for k in range(1, min(n, most) + 1) if n % k == 0)
+
+
+def _cut(x, pieces):
+    """[n, ...] -> [n / pieces, pieces, ...].
+
+    A piece takes every `pieces`-th example: a batch that is sharded over devices is
+    worked on by all of them at a time.
+    """
+    return x.reshape(-1, pieces, *x.shape[1:])
+
+
+def _map(f: Callable, x: jax.Array, entries: int) -> jax.Array:
+    """f(x), piece by piece."""
+    pieces = _pieces(x, entries)
+    if pieces == 1:
+        return f(x)
+    x = _cut(x, pieces)
+    piece = partial(jax.lax.dynamic_index_in_dim, axis=1, keepdims=False)
+
+    def body(i, out):
+        return jax.lax.dynamic_update_index_in_dim(out, f(piece(x, i)), i, 1)
+
+    like = jax.eval_shape(f, x[:, 0])
+    out = jnp.zeros((len(x), pieces, *like.shape[1:]), like.dtype)
+    out = jax.lax.fori_loop(0, pieces, body, out)
+    return out.reshape(-1, *out.shape[2:])
+
+
+def _sum(f: Callable, arrays: tuple, entries: int) -> list[jax.Array]:
+    """f(*arrays), a list of sums over the batch, piece by piece."""
+    pieces = _pieces(arrays[0], entries)
+    if pieces == 1:
+        return f(*arrays)
+    arrays = tuple(_cut(a, pieces) for a in arrays)
+    piece = partial(jax.lax.dynamic_index_in_dim, axis=1, keepdims=False)
+
+    def body(i, totals):
+        return [t + a for t, a in zip(totals, f(*(piece(a, i) for a in arrays)))]
+
+    return jax.lax.fori_loop(1, pieces, body, f(*(piece(a, 0) for a in arrays)))
