@@ -232,6 +232,7 @@ def test_one_and_eight_devices_give_the_same_curves(folder, count):
                 assert row[name] == pytest.approx(other[name], rel=2e-4), name
 
 
+@pytest.mark.slow
 def test_resnet_with_batch_norm_over_the_batch_of_its_own_network():
     """Two networks on four devices, as one network on one device."""
     config = default()
