@@ -88,7 +88,11 @@ def few(monkeypatch):
     quick = jax.jit(
         functools.partial(collapse.measure, only=only), static_argnames="convention"
     )
-    monkeypatch.setattr(sys.modules["ncjax.measure.core"], "_measure", quick)
+
+    def measured(*args, only, **kwargs):
+        return quick(*args, **kwargs)
+
+    monkeypatch.setattr(sys.modules["ncjax.measure.core"], "_measure", measured)
 
 
 def save_npz(path, **changes):

@@ -103,8 +103,8 @@ def results(config, devices, epochs=2):
     ("devices", "augment", "buffer_mb", "more"),
     [
         pytest.param(1, "none", 0, True, marks=pytest.mark.slow),
-        (1, "crop_flip", 0, False),
-        (8, "crop_flip", 4096, False),
+        (8, "crop_flip", 0, False),
+        pytest.param(1, "crop_flip", 4096, False, marks=pytest.mark.slow),
         pytest.param(8, "none", 4096, True, marks=pytest.mark.slow),
     ],
 )
@@ -137,6 +137,7 @@ def test_one_and_eight_devices_give_the_same_curves():
         np.testing.assert_allclose(one[name], eight[name], rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_a_run_cut_short_continues_on_either_path(tmp_path, monkeypatch):
     """Also with the images placed elsewhere than before."""
     config = small(augment="crop_flip")

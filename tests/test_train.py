@@ -285,6 +285,7 @@ def test_measured_epochs_are_log_spaced():
     assert measured_epochs(config) == [3, 7, 350]
 
 
+@pytest.mark.slow
 def test_resnet_on_a_few_images_reaches_zero_error():
     config = default()
     config.data.name = "synthetic"
