@@ -275,16 +275,22 @@ def test_cifar10_tree_spectra():
     np.testing.assert_allclose(geometry(tree.params).singular_values, values, atol=6e-6)
 
 
-@pytest.mark.parametrize(("free_bias", "distance"), [(False, 7e-4), (True, 0)])
-def test_self_duality_needs_a_bias(free_bias, distance):
-    """|W/|W| - Mc/|Mc||^2 on a tree without symmetry; 0 with a free bias only."""
+@pytest.mark.parametrize(
+    ("free_bias", "c", "distance"),
+    [(False, 1e-4, 7.16e-4), (True, 1e-2, 4.92e-5), (True, 1e-4, 4.45e-8)],
+)
+def test_self_duality_needs_a_bias(free_bias, c, distance):
+    """|W/|W| - Mc/|Mc||^2 on a tree without symmetry.
+
+    With a free bias it goes to 0 as c does, but is not 0 for any c; without, it stays.
+    """
     options = {"lambda_b": 0.0} if free_bias else {}
-    problem = balanced_problem(1e-4, "soft_labels", beta=4, **options)
+    problem = balanced_problem(c, "soft_labels", beta=4, **options)
     solution, _ = solved(problem)
     rows = solution.params["W"], solution.params["H"]
     w, means = rows[0], rows[1] - rows[1].mean(0)
     between = np.sum((w / np.linalg.norm(w) - means / np.linalg.norm(means)) ** 2)
-    np.testing.assert_allclose(between, distance, rtol=0.08, atol=1e-7)
+    np.testing.assert_allclose(between, distance, rtol=2e-3)
 
 
 @pytest.mark.parametrize(
