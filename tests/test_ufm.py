@@ -353,6 +353,16 @@ def test_depth_weights_are_solved_but_not_certified(alpha, value, zeta):
     assert verdict == "not certifiable: loss is not convex"
 
 
+@pytest.mark.parametrize(("alpha", "nc2"), [(0.5, 0.174052), (1.0, 0.399578)])
+def test_depth_weights_on_the_tree_of_cifar10(alpha, nc2):
+    """As README says: all of 50 starts end in one optimum, which is hierarchical."""
+    problem = balanced_problem(1e-3, "hxe", alpha=alpha, weighting="depth")
+    many = solve_many(problem, range(50))
+    np.testing.assert_allclose(many.objective, many.objective[0], rtol=0, atol=1e-13)
+    first = {name: value[0] for name, value in many.params.items()}
+    np.testing.assert_allclose(geometry(first).nc2, nc2, atol=2e-6)
+
+
 def test_minority_collapse():
     """Five small classes merge where n_B <= N^2 lW lH."""
     sizes = [500] * 5 + [100] * 5
