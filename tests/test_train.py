@@ -113,6 +113,7 @@ def test_one_and_eight_devices_give_the_same_curves():
         np.testing.assert_allclose(one[name], eight[name], rtol=2e-4)
 
 
+@pytest.mark.slow
 def test_compiled_ahead_and_at_the_first_call_are_the_same_program():
     config = small(2)
     dataset = load_data(config)
@@ -132,6 +133,7 @@ def test_compiled_ahead_and_at_the_first_call_are_the_same_program():
     assert metrics == metrics_ahead
 
 
+@pytest.mark.slow
 def test_streamed_and_buffered_measurement_agree():
     config = small(2)
     config.eval.layers = "all"
