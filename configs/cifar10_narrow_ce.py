@@ -1,8 +1,9 @@
 """A tenth of CIFAR-10, ResNet-18 of 1/4 width, cross-entropy: on a CPU.
 
 `cifar10_ce` needs an accelerator.  This one, 500 images a class and 16 to 128 channels,
-shows the same on two cores.  Ten times the usual weight decay and a cosine make up for
-a twentieth of the steps.
+fits two cores, where it should take an hour or two.  It has a thirtieth of the steps;
+ten times the usual weight decay and a cosine are meant to make up for them.  Its outcome
+has not been measured yet.
 
     python -m ncjax.main --config=configs/cifar10_narrow_ce.py
 """

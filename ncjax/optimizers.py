@@ -50,7 +50,6 @@ def adamw(
         Loshchilov & Hutter, Decoupled Weight Decay Regularization, ICLR 2019.
     """
     _check(weight_decay=weight_decay)
-    _check(weight_decay=weight_decay)
     return optax.adamw(learning_rate, weight_decay=weight_decay)
 
 

@@ -132,7 +132,8 @@ def make_epoch(
         step: from `make_train_step`.
         prepare: raw images -> network input, for example normalisation.
         batch_size: over all devices; must be divisible by their number.
-        mesh: one axis, "data".
+        mesh: batches are sharded over its axis "data"; with `many`, networks over
+            "seeds".
         augment: (keys [n], raw images) -> raw images; the key of an image depends on
             that of the epoch and on its place in the data set, on nothing else.
         many: train a network for each key: state, keys and metrics have a leading axis

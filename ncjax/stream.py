@@ -116,7 +116,7 @@ class StreamedEpoch:
     Attributes:
         steps: from `ncjax.step.make_steps`.
         batch_size: over all devices.
-        mesh: one axis, "data".
+        mesh: batches are sharded over its axis "data".
     """
 
     steps: Any  # jitted, or {size: compiled}
