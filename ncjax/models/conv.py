@@ -97,7 +97,7 @@ def _direct_forward(x, kernel, strides, padding):
 
 def _direct_backward(strides, padding, saved, g):
     x, kernel = saved
-    (dx,) = jax.vjp(lambda x: _xla(x, kernel, strides, padding), x)[1](g)
+    dx = _input_gradient(g, kernel, x.shape, strides, padding)
 
     def products(x, g):
         x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
@@ -114,6 +114,27 @@ def _direct_backward(strides, padding, saved, g):
 
 
 direct.defvjp(_direct_forward, _direct_backward)
+
+
+def _input_gradient(g, kernel, shape, strides, padding):
+    """A convolution in `LAYOUT`: XLA is slow at any other inside a loop on a CPU.
+
+    It brings them into this layout before it compiles, but not within `while`
+    (https://github.com/jax-ml/jax/issues/12868).
+    """
+    pads = []
+    for axis, (low, _) in enumerate(padding):
+        before = kernel.shape[axis] - 1 - low
+        spread = (g.shape[1 + axis] - 1) * strides[axis] + 1
+        pads.append((before, shape[1 + axis] - spread + low))
+    return jax.lax.conv_general_dilated(
+        g,
+        kernel[::-1, ::-1].swapaxes(2, 3),
+        (1, 1),
+        pads,
+        lhs_dilation=strides,
+        dimension_numbers=LAYOUT,
+    )
 
 
 @jax.custom_vjp
