@@ -218,7 +218,11 @@ def build(
         num_classes=dataset.num_classes,
         batch_size=config.eval.batch_size,
         scores=outputs.scores,
-        mistakes=Mistakes(hierarchy, crm=config.eval.crm and hierarchy is not None),
+        mistakes=Mistakes(
+            hierarchy,
+            crm=config.eval.crm and hierarchy is not None,
+            confusion=config.eval.confusion,
+        ),
         geometry=geometry,
         buffer=buffer,
         scatter=config.eval.scatter,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-Row = dict[str, int | float]  # "epoch" and the metrics measured after it
+# "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
+Row = dict[str, Any]
 
 # Metric -> how people read it.  Means are always the training set's, so NC2 and NC3
 # have no test value.

@@ -49,12 +49,14 @@ class Mistakes:
         top: the ks; those from K on are left out.
         calibration: also `ece`.
         crm: also the metrics after conditional risk minimisation.
+        confusion: also count which class is taken for which; see `confusion`.
     """
 
     hierarchy: Hierarchy | None = None
     top: tuple[int, ...] = (1, 5)
     calibration: bool = True
     crm: bool = False
+    confusion: bool = False
 
     def values(
         self, scores: Float[Array, "n K"], labels: Int[Array, "n"]
@@ -120,11 +122,14 @@ class Mistakes:
 
 
 def confusion(
-    decisions: Int[Array, "n"], labels: Int[Array, "n"], num_classes: int
-) -> Int[Array, "K K"]:
-    """How often class k (row) was taken for class j (column)."""
+    decisions: Int[Array, "n"],
+    labels: Int[Array, "n"],
+    num_classes: int,
+    weights: Float[Array, "n"] | None = None,
+) -> jax.Array:
+    """How often class k (row) was taken for class j (column) [K, K]."""
     cells = labels * num_classes + decisions
-    counts = jnp.bincount(cells, length=num_classes**2)
+    counts = jnp.bincount(cells, weights, length=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from ncjax.hierarchy import Hierarchy
 from ncjax.history import History
+from ncjax.mistakes import confusion_by_level
 
 _TRAIN, _TEST, _FLOOR = "#1f5fa8", "#d1662b", "#8a8a8a"
 _NC = (
@@ -113,6 +117,52 @@ def layers(history: History) -> Figure:
         if log:
             axis.set_yscale("log")
     axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def confusion(
+    history: History, class_names: Sequence[str], hierarchy: Hierarchy | None = None
+) -> Figure:
+    """Which class was taken for which at the last measured epoch, in percent of a row.
+
+    One panel for each level of the tree, from its first superclasses to the classes.
+    Needs a run with `config.eval.confusion = True`.
+
+    Raises:
+        KeyError: if the confusion was not measured.
+    """
+    table = history["test/confusion"][-1]
+    panels = [("classes", table, class_names)]
+    if hierarchy is not None:
+        panels = [
+            (f"level {depth}", *confusion_by_level(table, hierarchy, depth))
+            for depth in hierarchy.levels[:-1]
+        ] + panels
+    figure = Figure(figsize=(4.2 * len(panels) + 0.6, 4.4), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(panels)))
+    for axis, (title, counts, names) in zip(axes, panels, strict=True):
+        share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-30)
+        # Mistakes are few: half of the shades lie below 6 %.
+        norm = PowerNorm(0.25, vmin=0, vmax=100)
+        image = axis.imshow(share, cmap="Blues", norm=norm)
+        axis.set_title(title, fontsize=10, loc="left")
+        axis.set_xlabel("decision")
+        if len(names) <= 30:
+            places = range(len(names))
+            axis.set_xticks(places, names, rotation=90, fontsize=8)
+            axis.set_yticks(places, names, fontsize=8)
+        if len(names) <= 12:
+            for (i, j), value in np.ndenumerate(share):
+                color = "white" if value > 15 else "black"
+                text = f"{value:.2g}" if value < 99.95 else "100"
+                axis.text(j, i, text, ha="center", va="center", color=color, size=6.5)
+    axes[0].set_ylabel("true class")
+    bar = figure.colorbar(image, ax=axes[-1], shrink=0.8)
+    bar.set_label("% of the class, test set")
+    bar.set_ticks([0, 1, 10, 50, 100])
+    epoch = f"epoch {history['epoch'][-1]:.0f}"
+    seeds = f", mean of {len(history.seeds)} seeds" if history.seeds else ""
+    figure.suptitle(epoch + seeds, fontsize=9, x=0.99, ha="right", color="#7a6a3a")
     return figure
 
 

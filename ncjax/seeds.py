@@ -39,16 +39,18 @@ def mean_row(rows: Sequence[Row]) -> Row:
     They bound Student's interval for the mean at confidence `LEVEL`; both are taken on
     the logarithm for metrics that span decades, like NC1, as in `ncjax.compare`.  Seeds
     in which a metric is undefined are left out of it; with fewer than two left there is
-    no interval (NaN).
+    no interval (NaN).  Tables (the confusion of classes) have a mean alone.
 
     Args:
         rows: of the same epoch, one for each seed.
     """
-    names = [name for name in rows[0] if name != "epoch"]
+    tables = [name for name, value in rows[0].items() if isinstance(value, list)]
+    names = [name for name in rows[0] if name not in ("epoch", *tables)]
     values = np.array([[row[name] for name in names] for row in rows])  # [S, metrics]
     log = np.array([describe(name).log for name in names])
     plain, geometric = (t_interval(values, LEVEL, on_log) for on_log in (False, True))
     found: Row = {"epoch": rows[0]["epoch"]}
+    found |= {t: np.mean([row[t] for row in rows], axis=0).tolist() for t in tables}
     for suffix, field in (("", "centre"), ("/low", "low"), ("/high", "high")):
         chosen = np.where(log, getattr(geometric, field), getattr(plain, field))
         found |= {n + suffix: float(v) for n, v in zip(names, chosen, strict=True)}

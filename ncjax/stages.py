@@ -18,7 +18,7 @@ import numpy as np
 
 from ncjax import collapse
 from ncjax.hierarchy import Hierarchy
-from ncjax.mistakes import Mistakes
+from ncjax.mistakes import Mistakes, confusion
 from ncjax.moments import ClassMoments
 
 Features = dict[str, jax.Array]  # layer -> [n, d of the layer]
@@ -55,8 +55,9 @@ class Stages:
     @property
     def brief(self) -> Mistakes:
         """Of the training set, which is large and in the end without mistakes."""
-        less = {"top": (1,), "calibration": False, "crm": False}
-        return dataclasses.replace(self.mistakes, **less)
+        return dataclasses.replace(
+            self.mistakes, top=(1,), calibration=False, crm=False, confusion=False
+        )
 
     def empty(self, variables: Mapping, images: jax.Array) -> dict[str, ClassMoments]:
         """Moments of no features, for each layer of a network that takes `images`."""
@@ -77,7 +78,11 @@ class Stages:
         ranked = self.scores(outputs)
         values = {"loss": self.loss(outputs, labels)} | asked.values(ranked, labels)
         sums = {name: weights @ v.astype(jnp.float32) for name, v in values.items()}
-        return Batch(features, labels, weights, ranked.argmax(1), sums)
+        decisions = ranked.argmax(1)
+        if asked.confusion:
+            table = confusion(decisions, labels, self.num_classes, weights)
+            sums["confusion"] = table
+        return Batch(features, labels, weights, decisions, sums)
 
     def take(self, moments: dict[str, ClassMoments], batch: Batch):
         """The moments with one more batch."""

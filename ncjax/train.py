@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 from ncjax import cluster, plots
 from ncjax import config as configs
 from ncjax.checkpoints import Checkpoints
-from ncjax.experiment import Experiment, build, load_data
+from ncjax.experiment import Experiment, build, load_data, load_hierarchy
 from ncjax.history import History, Row
 from ncjax.progress import Progress
 from ncjax.seeds import Folders, mean_row, seeds_of
@@ -122,6 +122,10 @@ def _run(
         plots.save(plots.collapse(history), history.workdir / "collapse.png")
         if config.eval.layers == "all":
             plots.save(plots.layers(history), history.workdir / "layers.png")
+        if config.eval.confusion:
+            tree = load_hierarchy(config, dataset)
+            drawn = plots.confusion(history, dataset.class_names, tree)
+            plots.save(drawn, history.workdir / "confusion.png")
     return history
 
 
@@ -178,7 +182,8 @@ def _loop(
                 f"config.optimizer.learning_rate (now "
                 f"{config.optimizer.learning_rate})."
             )
-        rows = _rows(epoch, losses, np.atleast_2d(steps["error"]), metrics)
+        errors = np.atleast_2d(steps["error"])
+        rows = _rows(epoch, losses, errors, metrics, bool(history.seeds))
         row = mean_row(rows) if history.seeds else rows[0]
         if metrics:
             history.rows.append(row)
@@ -208,6 +213,7 @@ def _rows(
     losses: np.ndarray,
     errors: np.ndarray,
     metrics: Mapping[str, jax.Array],
+    many: bool,
 ) -> list[Row]:
     """What is known of an epoch, for each seed.
 
@@ -215,16 +221,20 @@ def _rows(
         epoch: its number.
         losses: of the steps [S, steps].
         errors: likewise.
-        metrics: name -> [S], or [] of a single network; {} where nothing was measured.
+        metrics: name -> [S, ...], or [...] of a single network; {} where nothing was
+            measured.
+        many: metrics are of many networks.
     """
-    measured = {k: np.atleast_1d(v) for k, v in jax.device_get(metrics).items()}
+    measured = jax.device_get(metrics)
+    if not many:
+        measured = {name: value[None] for name, value in measured.items()}
     return [
         {
             "epoch": epoch,
             "running/loss": float(losses[i].mean()),
             "running/error": float(errors[i].mean()),
         }
-        | {name: float(values[i]) for name, values in measured.items()}
+        | {name: values[i].tolist() for name, values in measured.items()}
         for i in range(len(losses))
     ]
 

@@ -4,7 +4,7 @@ config.json      the configuration, written once
 metrics.jsonl    a line for each epoch, measured epochs with all metrics
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
-collapse.png     the curves
+collapse.png     the curves; layers.png and confusion.png if they are asked for
 seeds/SEED       with many seeds the run of each, without checkpoints
 """
 
@@ -173,13 +173,16 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _add(board: SummaryWriter, row: Row) -> None:
     for name, value in row.items():
-        if name != "epoch" and math.isfinite(value):
+        if name != "epoch" and not isinstance(value, list) and math.isfinite(value):
             board.add_scalar(name, value, int(row["epoch"]))
 
 
 def _dump(row: Row) -> str:
     """One line of strict JSON: numbers that are not finite become null."""
-    finite = {k: v if math.isfinite(v) else None for k, v in row.items()}
+    finite = {
+        k: v if isinstance(v, list) or math.isfinite(v) else None
+        for k, v in row.items()
+    }
     return json.dumps(finite) + "\n"
 
 

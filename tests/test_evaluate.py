@@ -141,7 +141,7 @@ def test_superclasses_are_those_of_pooled_labels(devices, buffer):
         devices,
         batch_size=40,
         buffer=buffer,
-        mistakes=Mistakes(tree, crm=True),
+        mistakes=Mistakes(tree, crm=True, confusion=True),
         geometry=geometry,
     )(variables, train, test)
     logits, layers = forward(variables, jnp.asarray(train[0]))
@@ -172,3 +172,7 @@ def test_superclasses_are_those_of_pooled_labels(devices, buffer):
     )
     assert {"test/crm_error", "test/ece", "train/mistake_severity"} <= set(found)
     assert "train/ece" not in found
+    table = np.zeros((K, K))
+    np.add.at(table, (test[1], logits.argmax(1)), 1 / len(wrong))
+    np.testing.assert_allclose(found["test/confusion"], table, rtol=1e-6)
+    assert "train/confusion" not in found

@@ -14,6 +14,7 @@ from ncjax.data import Dataset, Split
 from ncjax.experiment import build, load_data, load_hierarchy
 from ncjax.hierarchy import BUILTIN, write
 from ncjax.losses import LOSSES, OUTPUTS
+from ncjax.mistakes import confusion_by_level
 from tests.test_config import load
 
 ONE = jax.devices()[:1]
@@ -103,6 +104,22 @@ def test_cross_entropy_needs_no_tree():
     config.hierarchy.name = "none"
     row = run(config).rows[-1]
     assert not [name for name in row if "tree" in name or "ahd" in name]
+
+
+def test_confusion(tmp_path):
+    config = small("cross_entropy", epochs=1)
+    config.eval.confusion, config.num_seeds = True, 2
+    history = run(config, tmp_path / "run")
+    last, table = history.rows[-1], history["test/confusion"][-1]
+    np.testing.assert_allclose(table.sum(1), 0.1, rtol=1e-5)  # 10 images a class
+    assert 1 - np.trace(table) == pytest.approx(last["test/error"], rel=1e-5)
+    groups, _ = confusion_by_level(table, BUILTIN["digits"](), 1)
+    assert 1 - np.trace(groups) == pytest.approx(last["test/level1_error"], rel=1e-5)
+    of_seeds = [one["test/confusion"][-1] for one in history.seeds]
+    assert (of_seeds[0] != of_seeds[1]).any()
+    np.testing.assert_allclose(table, np.mean(of_seeds, axis=0), rtol=1e-6)
+    assert (tmp_path / "run" / "confusion.png").exists()
+    assert run(config, tmp_path / "run").rows == history.rows  # read again
 
 
 @pytest.mark.parametrize(

@@ -165,9 +165,15 @@ def compare(
     )
 
 
+def _is_number(value: object) -> bool:
+    return not isinstance(value, list)
+
+
 def _metrics(runs: Sequence[Run], chosen: Sequence[str] | None) -> list[Metric]:
     """The metrics to compare, in the order of the table, or as they were chosen."""
-    available = {key for run in runs for row in run.rows for key in row} - {"epoch"}
+    rows = [row for run in runs for row in run.rows]
+    available = {key for row in rows for key, v in row.items() if _is_number(v)}
+    available.discard("epoch")
     if chosen is None:
         kept = [m for m in METRICS.values() if m.shown and m.key in available]
         if not kept:

@@ -19,7 +19,7 @@ from ncjax.workdir import flat
 IGNORED = {
     *("seed", "num_seeds", "data.dir", "data.placement", "data.device_mb"),
     *("checkpoint.every_epochs", "checkpoint.keep"),
-    *("eval.batch_size", "eval.buffer_mb", "eval.crm", "eval.epochs"),
+    *("eval.batch_size", "eval.buffer_mb", "eval.confusion", "eval.crm", "eval.epochs"),
     *("eval.layers", "eval.num_points", "eval.scatter"),
 }
 
