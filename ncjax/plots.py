@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
@@ -138,13 +139,13 @@ def confusion(
             (f"level {depth}", *confusion_by_level(table, hierarchy, depth))
             for depth in hierarchy.levels[:-1]
         ] + panels
+    # Mistakes are few: half of the shades lie below 6 %.
+    norm = PowerNorm(0.25, vmin=0, vmax=100)
     figure = Figure(figsize=(4.2 * len(panels) + 0.6, 4.4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(panels)))
     for axis, (title, counts, names) in zip(axes, panels, strict=True):
         share = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-30)
-        # Mistakes are few: half of the shades lie below 6 %.
-        norm = PowerNorm(0.25, vmin=0, vmax=100)
-        image = axis.imshow(share, cmap="Blues", norm=norm)
+        axis.imshow(share, cmap="Blues", norm=norm)
         axis.set_title(title, fontsize=10, loc="left")
         axis.set_xlabel("decision")
         if len(names) <= 30:
@@ -157,7 +158,8 @@ def confusion(
                 text = f"{value:.2g}" if value < 99.95 else "100"
                 axis.text(j, i, text, ha="center", va="center", color=color, size=6.5)
     axes[0].set_ylabel("true class")
-    bar = figure.colorbar(image, ax=axes[-1], shrink=0.8)
+    shades = ScalarMappable(norm, "Blues")
+    bar = figure.colorbar(shades, ax=axes[-1], shrink=0.8)
     bar.set_label("% of the class, test set")
     bar.set_ticks([0, 1, 10, 50, 100])
     epoch = f"epoch {history['epoch'][-1]:.0f}"
