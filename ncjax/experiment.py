@@ -112,7 +112,8 @@ def build(
         devices: by default all.
 
     Raises:
-        ConfigError: if the batch does not fit the data or the devices.
+        ConfigError: if the batch does not fit the data or the devices, or they do not
+            compute in bfloat16 as asked.
     """
     many = config.num_seeds > 1
     if devices is None:
@@ -121,6 +122,7 @@ def build(
             # Virtual devices share the cores, so one is as fast; and with two, jax 0.10
             # was seen to wait forever in a measurement of 16 seeds.
             devices = devices[:1]
+    _check_bfloat16(config, devices[0])
     mesh = make_mesh(devices, config.num_seeds)
     _check_batch(config, dataset, mesh)
     network = NamedSharding(mesh, P("seeds") if many else P())
@@ -328,6 +330,37 @@ def _streaming(config: ConfigDict, dataset: Dataset) -> ModuleType | None:
             "config.data.placement = 'device'."
         ) from error
     return stream
+
+
+def _check_bfloat16(config: ConfigDict, device: jax.Device) -> None:
+    """Refuses devices that do not have it, and says which have it without its speed."""
+    if config.compute_dtype != "bfloat16":
+        return
+    try:
+        _multiply(jnp.bfloat16, device)
+    except jax.errors.JaxRuntimeError as error:
+        reason = (str(error).strip() or "no reason given").splitlines()[0].rstrip(".")
+        raise configs.ConfigError(
+            f"config.compute_dtype = 'bfloat16' is not available on {device}: "
+            f"{reason}. Choose 'float32'."
+        ) from error
+    capability = getattr(device, "compute_capability", "8.0")  # of NVIDIA's GPUs
+    if not _fast_bfloat16(device.platform, capability) and cluster.is_first():
+        print(
+            f"config.compute_dtype = 'bfloat16' saves memory on {device}, but most "
+            "likely no time: it is meant for TPUs, and GPUs of compute capability 8.0 "
+            "or more.",
+            file=sys.stderr,
+        )
+
+
+def _fast_bfloat16(platform: str, capability: str) -> bool:
+    return platform != "cpu" and float(capability) >= 8
+
+
+def _multiply(dtype: Any, device: jax.Device) -> None:
+    ones = jax.device_put(np.ones((2, 2), dtype), device)
+    jax.block_until_ready(ones @ ones)
 
 
 def _check_batch(config: ConfigDict, dataset: Dataset, mesh: Mesh) -> None:

@@ -78,13 +78,16 @@ def test_other_kernels(monkeypatch, kernel, strides, padding, piece):
     assert_same_as_xla(*arrays((4, 9, 8, 3), (*kernel, 3, 5)), strides, padding)
 
 
-@pytest.mark.parametrize(
-    "options", [{"feature_group_count": 2}, {"rhs_dilation": (2, 2)}]
-)
-def test_groups_and_dilations_are_left_to_xla(options):
-    channels = 64 // options.get("feature_group_count", 1)
-    x, kernel = arrays((2, 6, 6, 64), (3, 3, channels, 32))
-    assert_same_as_xla(x, kernel, (1, 1), PAD, **options)
+@pytest.mark.parametrize("groups", [2, 16])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
+def test_groups(groups, strides):
+    x, kernel = arrays((2, 6, 5, 64), (3, 3, 64 // groups, 32))
+    assert_same_as_xla(x, kernel, strides, PAD, feature_group_count=groups)
+
+
+def test_dilations_are_left_to_xla():
+    x, kernel = arrays((2, 6, 6, 64), (3, 3, 64, 32))
+    assert_same_as_xla(x, kernel, (1, 1), PAD, rhs_dilation=(2, 2))
 
 
 def test_other_types_are_left_to_xla():
@@ -95,7 +98,7 @@ def test_other_types_are_left_to_xla():
 def test_a_kernel_for_each_network():
     """Seeds under `vmap`."""
     x, kernels = arrays((2, 5, 5, 32), (3, 3, 3, 32, 32))
-    for function in (conv.winograd, lambda x, k: conv.direct(x, k, (2, 2), PAD)):
+    for function in (conv.winograd, lambda x, k: conv.direct(x, k, (2, 2), PAD, 1)):
         grad = jax.value_and_grad(lambda k, f=function: jnp.sum(f(x, k) ** 2))
         one = jax.jit(grad)
         value, gradient = jax.jit(jax.vmap(grad))(kernels)

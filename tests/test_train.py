@@ -14,6 +14,7 @@ import pytest
 
 import ncjax
 from ncjax import ConfigError, DataError, TrainingError, WorkdirError
+from ncjax import experiment as experiments
 from ncjax.config import default
 from ncjax.experiment import build, load_data
 from ncjax.train import measured_epochs
@@ -261,6 +262,25 @@ def test_batch_must_divide_over_the_devices():
     config.batch_size = 60
     with pytest.raises(ConfigError, match="60 cannot be divided evenly over 8 devices"):
         ncjax.train(config, devices=jax.devices(), progress=False)
+
+
+def test_bfloat16_that_is_slow_or_not_there(monkeypatch, capsys):
+    config = small()
+    config.compute_dtype = "bfloat16"
+    dataset = load_data(config)
+    build(config, dataset, ONE)
+    assert "most likely no time" in capsys.readouterr().err
+    assert experiments._fast_bfloat16("gpu", "8.0")
+    assert not experiments._fast_bfloat16("gpu", "7.5")
+
+    def refused(*_):
+        raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: no bf16 here.\nMore.")
+
+    monkeypatch.setattr(experiments, "_multiply", refused)
+    with pytest.raises(
+        ConfigError, match=r"UNIMPLEMENTED: no bf16 here\. Choose 'float"
+    ):
+        build(config, dataset, ONE)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):

@@ -45,20 +45,20 @@ def matmul_conv(
 ) -> jax.Array:
     """`jax.lax.conv_general_dilated` by matrix products, where that is faster on a CPU.
 
-    Groups, dilated kernels and other types than float32 are left to XLA.
+    Dilated kernels and other types than float32 are left to XLA.
     """
     groups, dilation = options["feature_group_count"], options["rhs_dilation"]
-    if groups != 1 or set(dilation) != {1} or x.dtype != jnp.float32:
+    if set(dilation) != {1} or x.dtype != jnp.float32:
         return jax.lax.conv_general_dilated(x, kernel, strides, padding, **options)
     strides, (h, w) = tuple(strides), kernel.shape[:2]
     if isinstance(padding, str):
         padding = jax.lax.padtype_to_pads(x.shape[1:3], (h, w), strides, padding)
     (top, bottom), (left, right) = padding
     pads = (top, bottom), (left, right)
-    plain = strides == (1, 1) and pads == ((1, 1), (1, 1))
+    plain = strides == (1, 1) and pads == ((1, 1), (1, 1)) and groups == 1
     if plain and (h, w) == (3, 3) and min(kernel.shape[2:]) >= LEAST:
         return winograd(x, kernel)
-    return direct(x, kernel, strides, pads)
+    return direct(x, kernel, strides, pads, groups)
 
 
 def best_conv(*args: Any, **options: Any) -> jax.Array:
@@ -74,67 +74,70 @@ CONVOLUTIONS: dict[str, Callable[..., jax.Array]] = {
 }
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+@partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4))
 def direct(
     x: jax.Array,
     kernel: jax.Array,
     strides: tuple[int, int],
     padding: tuple[tuple[int, int], tuple[int, int]],
+    groups: int,
 ) -> jax.Array:
-    """XLA's convolution [n, h, w, d] of x [n, h, w, c] by a kernel [kh, kw, c, d]."""
-    return _xla(x, kernel, strides, padding)
+    """XLA's convolution [n, h, w, d] of x [n, h, w, c] by a kernel [kh, kw, c / G, d].
+
+    Each of the G groups of c / G channels gives d / G of the outputs.
+    """
+    return _xla(x, kernel, strides, padding, groups)
 
 
-def _xla(x, kernel, strides, padding):
+def _xla(x, kernel, strides, padding, groups, spread=(1, 1)):
+    # XLA is slow at any other layout inside a loop on a CPU: it brings convolutions
+    # into this one before it compiles, but not within `while`
+    # (https://github.com/jax-ml/jax/issues/12868).
     return jax.lax.conv_general_dilated(
-        x, kernel, strides, padding, dimension_numbers=LAYOUT
+        x,
+        kernel,
+        strides,
+        padding,
+        lhs_dilation=spread,
+        dimension_numbers=LAYOUT,
+        feature_group_count=groups,
     )
 
 
-def _direct_forward(x, kernel, strides, padding):
-    return direct(x, kernel, strides, padding), (x, kernel)
+def _direct_forward(x, kernel, strides, padding, groups):
+    return direct(x, kernel, strides, padding, groups), (x, kernel)
 
 
-def _direct_backward(strides, padding, saved, g):
+def _direct_backward(strides, padding, groups, saved, g):
     x, kernel = saved
-    dx = _input_gradient(g, kernel, x.shape, strides, padding)
+    kh, kw, c, d = kernel.shape
+    turned = kernel[::-1, ::-1].reshape(kh, kw, c, groups, d // groups)
+    turned = turned.swapaxes(2, 4).reshape(kh, kw, d // groups, groups * c)
+    pads = []
+    for size, out, k, s, (low, _) in zip(
+        x.shape[1:3], g.shape[1:3], (kh, kw), strides, padding
+    ):
+        reached = (out - 1) * s + 1  # from the first place of the kernel to the last
+        pads.append((k - 1 - low, size - reached + low))
+    dx = _xla(g, turned, (1, 1), pads, groups, spread=strides)
 
     def products(x, g):
         x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
         (h, w), (s, t) = g.shape[1:3], strides
-        return [
-            _rows(g).T @ _rows(x[:, i : i + s * h : s, j : j + t * w : t][:, :h, :w])
-            for i in range(kernel.shape[0])
-            for j in range(kernel.shape[1])
-        ]
+        g = g.reshape(-1, groups, d // groups)
 
-    size = math.prod(kernel.shape[:3]) * math.prod(g.shape[1:3])
+        def product(i, j):
+            seen = x[:, i : i + s * h : s, j : j + t * w : t][:, :h, :w]
+            return jnp.einsum("rgc,rgd->cgd", seen.reshape(-1, groups, c), g)
+
+        return [product(i, j) for i in range(kh) for j in range(kw)]
+
+    size = kh * kw * c * groups * math.prod(g.shape[1:3])
     sums = jnp.stack(_sum(products, (x, g), size))
-    return dx, sums.swapaxes(1, 2).reshape(kernel.shape)
+    return dx, sums.reshape(kernel.shape)
 
 
 direct.defvjp(_direct_forward, _direct_backward)
-
-
-def _input_gradient(g, kernel, shape, strides, padding):
-    """A convolution in `LAYOUT`: XLA is slow at any other inside a loop on a CPU.
-
-    It brings them into this layout before it compiles, but not within `while`
-    (https://github.com/jax-ml/jax/issues/12868).
-    """
-    pads = []
-    for axis, (low, _) in enumerate(padding):
-        before = kernel.shape[axis] - 1 - low
-        spread = (g.shape[1 + axis] - 1) * strides[axis] + 1
-        pads.append((before, shape[1 + axis] - spread + low))
-    return jax.lax.conv_general_dilated(
-        g,
-        kernel[::-1, ::-1].swapaxes(2, 3),
-        (1, 1),
-        pads,
-        lhs_dilation=strides,
-        dimension_numbers=LAYOUT,
-    )
 
 
 @jax.custom_vjp
@@ -209,10 +212,6 @@ def _combine(matrix: np.ndarray, arrays: list[jax.Array]) -> list[jax.Array]:
 
 def _flat(x):
     return x.reshape(16, -1, x.shape[-1])
-
-
-def _rows(x):
-    return x.reshape(-1, x.shape[-1])
 
 
 def _pieces(x: jax.Array, entries: int) -> int:
