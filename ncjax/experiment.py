@@ -116,12 +116,12 @@ def build(
             compute in bfloat16 as asked.
     """
     many = config.num_seeds > 1
-    if devices is None:
-        devices = jax.devices()
-        if many and devices[0].platform == "cpu":
-            # Virtual devices share the cores, so one is as fast; and with two, jax 0.10
-            # was seen to wait forever in a measurement of 16 seeds.
-            devices = devices[:1]
+    given, devices = devices is not None, devices or jax.devices()
+    on_cpu = devices[0].platform == "cpu"
+    if many and on_cpu and not given:
+        # Virtual devices share the cores, so one is as fast; and with two, jax 0.10 was
+        # seen to wait forever in a measurement of 16 seeds.
+        devices = devices[:1]
     _check_bfloat16(config, devices[0])
     mesh = make_mesh(devices, config.num_seeds)
     _check_batch(config, dataset, mesh)
@@ -163,7 +163,10 @@ def build(
         seeds = config.seed + np.arange(config.num_seeds)
         key = jax.device_put(jax.vmap(jax.random.key)(seeds), network)
         new_all = jax.vmap(new)
-    init = jax.jit(lambda: new_all(key), out_shardings=network)
+    # Random numbers take LLVM half a second an array at its usual level; they are drawn
+    # once, and are the same.
+    quick = {"xla_backend_optimization_level": 1} if on_cpu else {}
+    init = jax.jit(lambda: new_all(key), out_shardings=network, compiler_options=quick)
     step = make_train_step(model, loss, optimizer, scores=outputs.scores)
     augment = AUGMENTATIONS[config.data.augment]
     if stream is None:
