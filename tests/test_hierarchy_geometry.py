@@ -499,6 +499,24 @@ def test_hxe_siblings_contrast_is_that_of_cross_entropy(tree, alpha):
 
 
 @pytest.mark.parametrize("weighting", ["height", "depth"])
+def test_hxe_levels_leave_the_origin_where_their_weight_says(tree, weighting):
+    """At Z = 0 level h pulls with w_h/K, so that it alone is unstable iff K c < w_h."""
+    levels, k = tree_levels(tree), tree.num_classes
+    _, slope = hxe(np.zeros((k, k)), tree, 0.7, weighting)
+    entries = [slope[levels.table == h].mean() for h in range(len(levels.sizes))]
+    np.testing.assert_allclose(np.array(entries)[levels.table], slope, atol=1e-15)
+    pulls = -to_eigenvalues(np.array(entries), levels.sizes)[1:]
+    np.testing.assert_allclose(pulls, hxe_weights(levels, 0.7, weighting) / k)
+
+
+def test_hxe_tends_to_the_simplex_like_one_over_the_log():
+    cs = np.array([1e-8, 1e-12, 1e-16])
+    nc2 = np.array([hxe_optimum(BINARY, 0.5, c).nc2 for c in cs])
+    assert np.all(np.diff(nc2) < 0)
+    np.testing.assert_allclose(nc2 * np.log(1 / cs), 1.06, rtol=0.02)
+
+
+@pytest.mark.parametrize("weighting", ["height", "depth"])
 def test_hxe_as_c_vanishes(tree, weighting):
     errors = [
         np.abs(

@@ -56,14 +56,20 @@ def test_published_numbers_of_parameters(name, cifar, imagenet):
 
 def test_resnet18_with_as_many_features_as_classes_saves_what_was_published():
     """20.70 % with the 7x7 stem: Zhu et al., NeurIPS 2021, on a fixed classifier."""
-    for stem, full, narrow in (
-        ("imagenet", 11_181_642, 8_867_542),
-        ("cifar", 11_173_962, 8_859_862),
+    for stem, full, narrow, saved in (
+        ("imagenet", 11_181_642, 8_867_542, 20.70),
+        ("cifar", 11_173_962, 8_859_862, 20.71),
     ):
+        assert round(100 * (1 - narrow / full), 2) == saved
         shape = (32, 32, 3)
         assert count(shapes(resnet18(10, stem=stem), shape)["params"]) == full
         model = resnet18(10, stem=stem, feature_dim=10)
         assert count(shapes(model, shape)["params"]) == narrow
+
+
+def test_share_of_the_classifier_of_resnet50():
+    params = shapes(MODELS["resnet50"](1000, stem="imagenet"), (32, 32, 3))["params"]
+    assert round(100 * count(params["classifier"]) / count(params), 1) == 8.0
 
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
