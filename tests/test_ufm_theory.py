@@ -491,6 +491,26 @@ class TestRegression:
         got = regression.regression_optimum(covariance, 1e-2, 0.1).objective
         np.testing.assert_allclose(got, math.sqrt(1e-3) * roots.sum() - 3 * 1e-3 / 2)
 
+    def test_features_of_the_optimum_lie_in_the_classifier(self, problem):
+        targets, covariance = problem
+        gram = regression.regression_optimum(covariance, 1e-2, 0.1).classifier_gram
+        values, vectors = np.linalg.eigh(gram)
+        frame = np.linalg.qr(np.random.default_rng(0).normal(size=(7, 3)))[0]
+        w = (vectors * np.sqrt(values)) @ frame.T
+        h = regression.regression_features(w, targets, 1e-2, 0.1)
+        assert regression.nrc1(h, 3) == pytest.approx(0, abs=1e-25)
+        assert regression.nrc2(h, w) == pytest.approx(0, abs=1e-25)
+        # Of a random direction in 7 dimensions 4/7 lies outside of 3 of them.
+        rng = np.random.default_rng(1)
+        noise = rng.normal(size=(20_000, 7))
+        assert regression.nrc2(noise, w) == pytest.approx(4 / 7, abs=0.01)
+        # A common mean across the classifier hides the collapse of what is centred.
+        away = 100 * np.linalg.qr(np.c_[w.T, rng.normal(size=7)])[0][:, -1]
+        assert regression.nrc1(h + away, 3) > 0.99
+        assert regression.nrc2(h + away, w) > 0.99
+        with pytest.raises(ValueError, match="no direction"):
+            regression.nrc1(np.zeros((2, 3)), 1)
+
     def test_best_gamma(self, problem):
         _, covariance = problem
         gram = regression.regression_optimum(covariance, 1e-2, 0.1).classifier_gram

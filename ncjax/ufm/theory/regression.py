@@ -90,6 +90,40 @@ def regression_features(
     return np.sqrt(lambda_w / lambda_h) * whitened @ classifier
 
 
+def nrc1(features: np.ndarray, dim: int) -> float:
+    """(1/M) sum_i |h~_i - proj(h~_i | first n principal directions)|^2, h~ = h/|h|.
+
+    The directions are those of the centred features, but h~ is not centred: with a
+    large common mean NRC1 is large, even if the centred features have collapsed.
+
+    Args:
+        features: H [M, d], no row 0.
+        dim: n, of the targets; at most d.
+    """
+    centred = features - np.mean(features, axis=0)
+    axes = np.linalg.eigh(centred.T @ centred)[1][:, -dim:]
+    return _outside(features, axes)
+
+
+def nrc2(features: np.ndarray, classifier: np.ndarray) -> float:
+    """(1/M) sum_i |h~_i - proj(h~_i | rows of W)|^2, h~ = h/|h|.
+
+    Args:
+        features: H [M, d], no row 0.
+        classifier: W [n, d] of rank n.
+    """
+    return _outside(features, np.linalg.qr(classifier.T)[0])
+
+
+def _outside(features: np.ndarray, axes: np.ndarray) -> float:
+    """Mean squared distance of the directions of h to an orthonormal basis [d, n]."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    if not np.all(lengths > 0):
+        raise ValueError("A feature that is 0 has no direction.")
+    unit = features / lengths
+    return float(np.mean(np.sum((unit - unit @ axes @ axes.T) ** 2, axis=1)))
+
+
 def nrc3(classifier_gram: np.ndarray, covariance: np.ndarray, gamma: float) -> float:
     """| W W'/|W W'| - (S - sqrt(gamma) I)/|S - sqrt(gamma) I| |^2, for n >= 2.
 
