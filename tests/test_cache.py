@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from ncjax.cache import default_folder, keep_compiled_programs
+from ncjax.main import main
 
 FOLDER = "jax_compilation_cache_dir"
 LIMIT = "jax_persistent_cache_min_compile_time_secs"
@@ -67,21 +68,22 @@ def test_where_it_lies(monkeypatch):
         assert default_folder() == Path.home() / ".cache" / "ncjax" / "programs"
 
 
-def test_the_command_line_keeps_an_epoch_and_a_measurement(tmp_path):
+def test_the_command_line_keeps_an_epoch_and_a_measurement(tmp_path, capsys):
     names = {n.upper() for n in (FOLDER, LIMIT, SWITCH)}
     env = {name: value for name, value in os.environ.items() if name not in names}
     command = [
-        sys.executable, "-m", "ncjax.main", "--config.num_epochs=1",
+        "ncjax.main", "--config.num_epochs=1", "--config.hierarchy.name=none",
         "--config.model.widths=(8,)", "--config.data.examples_per_class=20",
         f"--workdir={tmp_path / 'run'}",
     ]  # fmt: skip
     env |= {"XDG_CACHE_HOME": str(tmp_path / "xdg"), "JAX_PLATFORMS": "cpu"}
+    program = [sys.executable, "-m", *command]
     result = subprocess.run(
-        command, env=env, capture_output=True, text=True, check=True
+        program, env=env, capture_output=True, text=True, check=True
     )
     kept = [p.name for p in (tmp_path / "xdg" / "ncjax" / "programs").iterdir()]
     for name in ("jit_epoch", "jit_evaluate"):
         assert any(file.startswith(name) for file in kept), kept
     assert result.stderr.startswith("Compiled in ")  # before the first epoch
-    again = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-    assert "Compiled" not in again.stderr  # a finished run has nothing to compile
+    assert main(command) == 0  # a finished run has nothing to compile
+    assert "Compiled" not in capsys.readouterr().err

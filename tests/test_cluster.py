@@ -48,6 +48,7 @@ def get_config(preset="mlp"):
     config.model.name = preset
     if preset == "mlp":
         config.model.widths = (32, 32)
+        config.hierarchy.name = "none"
     config.num_epochs = 3
     config.batch_size = 32
     config.eval.epochs = (1, 2, 3)

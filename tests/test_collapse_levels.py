@@ -1,16 +1,29 @@
 """Superclasses: pooled labels, closed forms, means that follow a tree."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ncjax.moments
 from ncjax import collapse
 from ncjax.hierarchy import BUILTIN, Hierarchy
 from ncjax.hierarchy.geometry import soft_label_limit
-from ncjax.moments import ClassMoments, class_moments
+from ncjax.moments import ClassMoments
 
 CIFAR = BUILTIN["cifar10"]()
+# Compiled whole: eager primitives take seconds.
+class_moments = jax.jit(
+    ncjax.moments.class_moments, static_argnames=("num_classes", "scatter")
+)
+group_moments = jax.jit(collapse.group_moments, static_argnums=2)
+nc1 = jax.jit(collapse.nc1)
+
+
+def tree_metrics(moments, tree):
+    return jax.jit(functools.partial(collapse.tree_metrics, hierarchy=tree))(moments)
 
 
 def draw(k=10, d=24, n=300, common=100.0, seed=0):
@@ -27,7 +40,7 @@ def draw(k=10, d=24, n=300, common=100.0, seed=0):
 def test_groups_are_the_moments_of_pooled_labels(depth):
     features, labels = draw()
     groups, names = CIFAR.superclasses(depth)
-    got = collapse.group_moments(
+    got = group_moments(
         class_moments(features, labels, 10), jnp.asarray(groups), len(names)
     )
     want = class_moments(features, jnp.asarray(groups)[labels], len(names))
@@ -35,7 +48,7 @@ def test_groups_are_the_moments_of_pooled_labels(depth):
     np.testing.assert_allclose(got.means, want.means, rtol=1e-6)
     np.testing.assert_allclose(got.spread, want.spread, rtol=1e-5)
     np.testing.assert_allclose(got.scatter, want.scatter, rtol=1e-4, atol=1e-3)
-    assert collapse.nc1(got) == pytest.approx(float(collapse.nc1(want)), rel=1e-4)
+    assert nc1(got) == pytest.approx(float(nc1(want)), rel=1e-4)
 
 
 def test_an_empty_class_and_an_empty_group():
@@ -43,11 +56,11 @@ def test_an_empty_class_and_an_empty_group():
     kept = np.asarray(labels) != 3
     moments = class_moments(features[kept], labels[kept], 10)
     groups = jnp.asarray(CIFAR.superclasses(2)[0])
-    got = collapse.group_moments(moments, groups, 6)
+    got = group_moments(moments, groups, 6)
     want = class_moments(features[kept], groups[labels[kept]], 6)
     np.testing.assert_allclose(got.means, want.means, rtol=1e-6)
     alone = jnp.asarray([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
-    same = collapse.group_moments(moments, alone, 10)
+    same = group_moments(moments, alone, 10)
     np.testing.assert_allclose(same.count, moments.count)
     np.testing.assert_allclose(same.means[4], moments.means[4], rtol=1e-6)
     assert same.count[3] == 0
@@ -57,11 +70,12 @@ def test_variance_of_groups_along_directions():
     features, labels = draw()
     groups = jnp.asarray(CIFAR.superclasses(1)[0])
     moments = class_moments(features, labels, 10, scatter="none")
-    grouped = collapse.group_moments(moments, groups, 2)
-    directions = collapse.between_basis(grouped)[1]
-    within = collapse.directional_variance(features, labels, moments, directions)
+    grouped = group_moments(moments, groups, 2)
+    directions = jax.jit(collapse.between_basis)(grouped)[1]
+    variance = jax.jit(collapse.directional_variance)
+    within = variance(features, labels, moments, directions)
     got = within + collapse.group_variance(moments, grouped, groups, directions)
-    want = collapse.directional_variance(features, groups[labels], grouped, directions)
+    want = variance(features, groups[labels], grouped, directions)
     np.testing.assert_allclose(got, want, rtol=1e-4)
 
 
@@ -84,7 +98,7 @@ def test_means_that_follow_the_tree(name):
     gram = soft_label_limit(tree.distances(), free_bias=True)
     values, vectors = np.linalg.eigh(gram)
     means = vectors * np.sqrt(np.maximum(values, 0))
-    got = collapse.tree_metrics(moments_of_means(means), tree)
+    got = tree_metrics(moments_of_means(means), tree)
     np.testing.assert_allclose(got["gram"], 0, atol=1e-5)
     # Squared distances are proportional to tree distances, so distances nearly are.
     pairs = np.triu_indices(tree.num_classes, 1)
@@ -94,7 +108,7 @@ def test_means_that_follow_the_tree(name):
 
 
 def test_a_simplex_knows_no_tree():
-    got = collapse.tree_metrics(moments_of_means(np.eye(10)), CIFAR)
+    got = tree_metrics(moments_of_means(np.eye(10)), CIFAR)
     for name in ("sibling_cosine", "cosine_h1", "cosine_h2", "cosine_h3"):
         np.testing.assert_allclose(got[name], -1 / 9, rtol=1e-5)
     np.testing.assert_allclose(got["gram"], 0.713462, atol=1e-5)  # its NC2, as known
@@ -117,7 +131,7 @@ def test_cosines_by_height_literally():
 def test_no_pair_of_a_height_is_left_out():
     # The only node of height 1 has a single child: no pair is that near.
     tree = Hierarchy(["root", "chain", "a", "b", "c"], [-1, 0, 1, 0, 0])
-    got = collapse.tree_metrics(moments_of_means(np.eye(3)), tree)
+    got = tree_metrics(moments_of_means(np.eye(3)), tree)
     assert "cosine_h1" not in got
     np.testing.assert_allclose(got["sibling_cosine"], got["cosine_h2"])
 
@@ -127,7 +141,8 @@ def test_perfect_superclasses():
     means = np.array([[1.0, 0], [1, 0], [-1, 0], [-1, 0]])
     tree = Hierarchy(["root", "x", "y", *"abcd"], [-1, 0, 0, 1, 1, 2, 2])
     moments = moments_of_means(means)
-    (level,) = collapse.superclass_levels(moments, tree, collapse.frame(moments))
+    frame = jax.jit(collapse.frame)(moments)
+    (level,) = collapse.superclass_levels(moments, tree, frame)
     assert level.name == "level1"
     assert isinstance(level.moments, ClassMoments)
     within = jnp.zeros(len(level.basis[0]))
@@ -143,10 +158,8 @@ def test_permuted_classes_change_nothing():
     order = np.random.default_rng(1).permutation(10)
     names = [CIFAR.class_names[i] for i in order]
     moved = jnp.asarray(np.argsort(order), jnp.int32)[labels]
-    before = collapse.tree_metrics(class_moments(features, labels, 10), CIFAR)
-    after = collapse.tree_metrics(
-        class_moments(features, moved, 10), CIFAR.restrict(names)
-    )
+    before = tree_metrics(class_moments(features, labels, 10), CIFAR)
+    after = tree_metrics(class_moments(features, moved, 10), CIFAR.restrict(names))
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
         before,

@@ -559,6 +559,7 @@ def test_many_tests_are_not_all_printed(tmp_path, capsys):
         (["runs", "--metrics=x"], "Unknown metric 'x'. Available: "),
         (["runs", "--level=2"], "between 0 and 1, got 2.0"),
         (["runs", "--out=runs/ce0/config.json"], "cannot be written: File exists."),
+        (["runs", "--baseline=x"], "Unknown baseline 'x'"),
     ],
 )
 def test_errors_are_one_paragraph(runs, monkeypatch, capsys, arguments, message):
@@ -572,25 +573,27 @@ def test_errors_are_one_paragraph(runs, monkeypatch, capsys, arguments, message)
     assert [path.name for path in runs.parent.iterdir()] == ["runs"]
 
 
-def test_as_a_program(runs, tmp_path):
+def test_a_warning_is_one_paragraph(runs, monkeypatch, capsys):
+    monkeypatch.chdir(runs.parent)
     write(runs / "late", [row(50)], loss={"name": "mse"})
+    assert main(["runs"]) == 0
+    captured = capsys.readouterr()
+    assert "Written to comparison" in captured.out
+    assert captured.err.startswith("warning: The runs end at different epochs")
+    assert captured.err.count("\n") == 1
 
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "ncjax.compare", *arguments],
-            cwd=tmp_path,
-            env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
 
-    good = run("runs")
-    assert good.returncode == 0
-    assert "Written to comparison" in good.stdout
-    assert good.stderr.startswith("warning: The runs end at different epochs")
-    assert good.stderr.count("\n") == 1
-    bad = run("runs", "--baseline=x")
+def test_as_a_program(runs):
+    bad = subprocess.run(
+        [sys.executable, "-m", "ncjax.compare", "runs", "--baseline=x"],
+        cwd=runs.parent,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert bad.returncode == 2
+    assert bad.stdout == ""
+    assert bad.stderr.count("\n") == 1
     assert "Traceback" not in bad.stderr
     assert bad.stderr.startswith("error: Unknown baseline 'x'")

@@ -72,14 +72,15 @@ def test_each_is_per_example_and_differentiable(name):
     outputs = rng.normal(size=(20, size))
     labels = jnp.asarray(rng.integers(0, 5, 20), jnp.int32)
     rows = jnp.asarray(outputs, jnp.float32)
-    values = loss(rows, labels)
+    compiled = jax.jit(loss)
+    values = compiled(rows, labels)
     assert values.shape == (20,)
     assert values.dtype == jnp.float32
-    alone = [loss(rows[i : i + 1], labels[i : i + 1])[0] for i in range(3)]
+    alone = [compiled(rows[i : i + 1], labels[i : i + 1])[0] for i in range(3)]
     np.testing.assert_allclose(values[:3], alone, rtol=1e-6)
     with jax.enable_x64(True):
         check_grads(
-            lambda z: loss(jnp.asarray(z), labels).sum(),
+            jax.jit(lambda z: loss(jnp.asarray(z), labels).sum()),
             (jnp.asarray(outputs),),
             order=2,
         )

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 from ncjax import main as cli
+from ncjax.experiment import Experiment
 
 ROOT = Path(__file__).parent.parent
 FAST = [
-    "--config.num_epochs=2",
+    "--config.num_epochs=1",
     "--config.model.widths=(16, 8)",
     "--config.data.examples_per_class=30",
     "--config.batch_size=64",
+    "--config.hierarchy.name=none",
 ]
 
 
@@ -31,7 +33,7 @@ def test_overrides_and_workdir(tmp_path, capsys):
     assert out.rstrip().endswith(f"Written to {folder}")
     config = json.loads((folder / "config.json").read_text())
     assert config["loss"] == {"name": "mse"}
-    assert config["num_epochs"] == 2
+    assert config["num_epochs"] == 1
 
 
 def test_default_workdir_is_named_by_the_config(tmp_path, monkeypatch, capsys):
@@ -112,7 +114,9 @@ def test_bad_input(tmp_path, monkeypatch, capsys, arguments, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_program_that_diverges_exits_with_1(tmp_path, capsys):
+def test_a_program_that_diverges_exits_with_1(tmp_path, monkeypatch, capsys):
+    # No measurement is compiled: the run does not come that far.
+    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
     diverge = [
         "--config.optimizer.learning_rate=1e6",
         "--config.model.batch_norm=False",

@@ -124,12 +124,29 @@ def test_every_kind_of_block_trains(name):
         assert (change < 1e-5) == idle, name
 
 
+SMALLER = {
+    "mlp": mlp(3, widths=(16, 8)),
+    **{name: MODELS[name](3, width=1 / 16) for name in CONVOLUTIONAL},
+    **SMALL,
+}
+
+
 @pytest.mark.parametrize(
-    ("name", "train"), [*((name, False) for name in MODELS), ("mlp", True)]
+    ("name", "train"),
+    [
+        ("mlp", True),
+        ("mlp", False),
+        ("resnet18", False),
+        *((name, False) for name in SMALL),
+        *(
+            pytest.param(name, False, marks=pytest.mark.slow)  # compiled for seconds
+            for name in CONVOLUTIONAL
+            if name != "resnet18"
+        ),
+    ],
 )
 def test_logits_are_the_classifier_of_the_features(name, train):
-    options = {"widths": (16, 8)} if name == "mlp" else {"width": 1 / 16}
-    model = MODELS[name](3, **options)
+    model = SMALLER[name]
     apply = jax.jit(model.apply, static_argnames=("train", "mutable"))
     images = jax.random.normal(jax.random.key(0), (4, 8, 8, 2))
     rng = np.random.default_rng(0)  # quicker than compiling `init`
@@ -167,11 +184,19 @@ def test_layer_outputs():
     model = ResNet(3, blocks=(1, 1), width=4)
     images = jax.random.normal(jax.random.key(0), (2, 8, 8, 1))
     variables = jax.jit(model.init, static_argnums=2)(jax.random.key(1), images, False)
-    logits, features, blocks = layer_outputs(model, variables, images)
+
+    @jax.jit
+    def outputs(variables, images):
+        return (
+            layer_outputs(model, variables, images),
+            layer_outputs(model, variables, images, "flatten"),
+            model.apply(variables, images, False)[0],
+        )
+
+    (logits, features, blocks), (*_, flat), plain = outputs(variables, images)
     assert [*blocks] == ["01_stem", "02_stage1_block1", "03_stage2_block1"]
     np.testing.assert_array_equal(features, blocks["03_stage2_block1"])
-    np.testing.assert_array_equal(logits, model.apply(variables, images, False)[0])
-    flat = layer_outputs(model, variables, images, "flatten")[2]
+    np.testing.assert_array_equal(logits, plain)
     assert flat["01_stem"].shape == (2, 8 * 8 * 4)
     np.testing.assert_allclose(
         flat["01_stem"].reshape(2, 64, 4).mean(1), blocks["01_stem"], atol=1e-6

@@ -28,7 +28,7 @@ def optimizer():
 
 def constant_state(model):
     """Parameters that need no random numbers: cosines of a running index."""
-    state = init_state(model, optimizer(), jax.random.key(0), SHAPE)
+    state = jax.jit(lambda: init_state(model, optimizer(), jax.random.key(0), SHAPE))()
     leaves, tree = jax.tree.flatten(state.params)
     leaves = [
         0.3 * jnp.cos(jnp.arange(x.size) + i).reshape(x.shape)

@@ -36,6 +36,7 @@ def small(placement="stream", **data):
     config.eval.batch_size = 40
     config.data.placement = placement
     config.data.update(data)
+    config.hierarchy.name = "none"  # compiles in half the time
     return config
 
 
@@ -113,6 +114,7 @@ def test_streamed_as_on_the_device(devices, augment, buffer_mb, more):
     config.eval.buffer_mb = buffer_mb
     config.eval.layers = "all" if more else "last"
     config.eval.scatter = config.eval.crm = more
+    config.hierarchy.name = "dataset" if more else "none"
     state, steps, metrics = results(config, devices)
     config.data.placement = "stream"
     streamed, streamed_steps, streamed_metrics = results(config, devices)
@@ -171,7 +173,6 @@ def test_only_the_images_of_a_chunk_are_read_at_once():
     test = Split(np.asarray(images)[:40], labels[:40])
     dataset = Dataset("recorded", Split(images, labels), test, tuple("abcd"))
     config = small()
-    config.hierarchy.name = "none"
     experiment = build(config, dataset, ONE)
     state = experiment.init()
     images.reads.clear()  # the statistics of the channels have been taken by then
@@ -224,6 +225,7 @@ def exhausted(*_):
 
 @pytest.mark.parametrize("stage", ["compiled", "epoch", "evaluate"])
 def test_out_of_memory_says_what_to_lower(monkeypatch, stage):
+    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
     monkeypatch.setattr(Experiment, stage, exhausted)
     with pytest.raises(TrainingError, match=r"allocate 9 bytes\. Lower") as caught:
         ncjax.train(small("device"), devices=ONE, progress=False)
@@ -244,6 +246,7 @@ def test_other_errors_of_xla_pass(monkeypatch):
     def fail(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
+    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
     monkeypatch.setattr(Experiment, "epoch", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         ncjax.train(small("device"), devices=ONE, progress=False)

@@ -16,7 +16,8 @@ import ncjax
 from ncjax import ConfigError, DataError, TrainingError, WorkdirError
 from ncjax import experiment as experiments
 from ncjax.config import default
-from ncjax.experiment import build, load_data
+from ncjax.experiment import Experiment, build, load_data
+from ncjax.main import parse
 from ncjax.train import measured_epochs
 from ncjax.workdir import Workdir
 
@@ -31,6 +32,7 @@ def small(epochs=4):
     config.data.test_examples_per_class = 10
     config.batch_size = 64
     config.checkpoint.every_epochs = 2
+    config.hierarchy.name = "none"  # compiles in half the time
     return config
 
 
@@ -48,6 +50,7 @@ def test_digits_collapse():
 
     config = load(Path(__file__).parent.parent / "configs" / "digits.py")
     config.eval.num_points = 6
+    config.hierarchy.name = "none"
     history = run(config)
     first, last = history.rows[0], history.rows[-1]
     assert last["train/error"] == 0
@@ -62,56 +65,58 @@ def test_digits_collapse():
     assert 0 < last["nc/nc1_floor"] < last["nc/nc1"]
 
 
-def test_what_a_run_leaves(tmp_path):
-    history = run(small(), tmp_path / "run")
-    assert history.workdir == tmp_path / "run"
-    names = {p.name.split(".")[0] for p in (tmp_path / "run").iterdir()}
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of four epochs, each measured, that the others are compared with."""
+    return run(small(), tmp_path_factory.mktemp("whole") / "run")
+
+
+def test_what_a_run_leaves(whole):
+    history, folder = whole, whole.workdir
+    assert folder.name == "run"
+    names = {p.name.split(".")[0] for p in folder.iterdir()}
     assert names == {"config", "metrics", "events", "checkpoints", "collapse"}
-    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text())
     assert config["model"] == {"name": "mlp", "widths": [16, 8], "batch_norm": True}
-    rows = rows_of(tmp_path / "run")
+    rows = rows_of(folder)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
     assert {k: v for k, v in rows[-1].items()} == pytest.approx(history.rows[-1])
-    assert (tmp_path / "run" / "collapse.png").read_bytes()[:4] == b"\x89PNG"
-    kept = sorted(int(p.name) for p in (tmp_path / "run" / "checkpoints").iterdir())
+    assert (folder / "collapse.png").read_bytes()[:4] == b"\x89PNG"
+    kept = sorted(int(p.name) for p in (folder / "checkpoints").iterdir())
     assert kept == [2, 4]
     assert history["nc/nc1"].shape == (len(measured_epochs(small())),)
     with pytest.raises(KeyError, match=r"Unknown metric 'nc1'\. Available: epoch"):
         history["nc1"]
 
 
-def test_nothing_is_written_without_a_workdir(tmp_path, monkeypatch):
+def test_repeats_and_writes_nothing_without_a_workdir(whole, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    history = run(small(2))
+    history = run(small())
     assert history.workdir is None
     assert list(tmp_path.iterdir()) == []
+    assert history.rows == whole.rows
 
 
-def test_seeds_differ_and_repeat():
-    config = small(2)
-    a, b = run(config).rows[-1], run(config).rows[-1]
-    assert a == b
+def test_seeds_differ(whole):
+    config = small()
     config.seed = 1
-    assert run(config).rows[-1]["train/loss"] != a["train/loss"]
+    assert run(config).rows[-1]["train/loss"] != whole.rows[-1]["train/loss"]
 
 
-def test_measuring_does_not_change_training():
-    config = small(5)
-    config.eval.epochs = (5,)
-    rare = run(config).rows[-1]
-    config.eval.epochs = (1, 2, 3, 4, 5)
-    often = run(config).rows
-    assert len(often) == 5
-    assert often[-1] == rare
+def test_measuring_does_not_change_training(whole):
+    config = small()
+    config.eval.epochs = (4,)
+    rare = run(config)
+    assert len(rare["nc/nc1"]) == 1
+    assert len(whole["nc/nc1"]) == 4
+    assert rare.rows[-1] == whole.rows[-1]
 
 
-def test_one_and_eight_devices_give_the_same_curves():
-    config = small(3)
-    config.eval.epochs = (1, 2, 3)
-    one = run(config)
-    eight = ncjax.train(config, devices=jax.devices(), progress=False)
+def test_one_and_eight_devices_give_the_same_curves(whole):
+    eight = ncjax.train(small(), devices=jax.devices(), progress=False)
     for name in ("train/loss", "nc/nc1", "nc/nc2", "nc/nc3", "test/nc1", "test/loss"):
-        np.testing.assert_allclose(one[name], eight[name], rtol=2e-4)
+        assert len(whole[name]) == 4
+        np.testing.assert_allclose(whole[name], eight[name], rtol=2e-4)
 
 
 @pytest.mark.slow
@@ -155,14 +160,13 @@ def test_layers_are_plotted(tmp_path):
     assert (tmp_path / "run" / "layers.png").exists()
 
 
-def test_continues_exactly_where_it_stopped(tmp_path, monkeypatch):
-    config = small(7)
-    whole = run(config, tmp_path / "whole")
-    # Stop in epoch 5 of 7, after the checkpoint of epoch 4.
+def test_continues_exactly_where_it_stopped(whole, tmp_path, monkeypatch):
+    config = small()
+    # Stop in epoch 3 of 4, after the checkpoint of epoch 2.
     write = Workdir.write
 
     def interrupted(self, row):
-        if row["epoch"] == 5:
+        if row["epoch"] == 3:
             raise KeyboardInterrupt
         write(self, row)
 
@@ -172,31 +176,29 @@ def test_continues_exactly_where_it_stopped(tmp_path, monkeypatch):
             run(config, tmp_path / "cut")
     # What a kill can leave behind: rows after the checkpoint, half a line.
     with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"epoch": 5, "running/loss": 1.0}) + '\n{"epoch": 6, "ru')
+        file.write(json.dumps({"epoch": 3, "running/loss": 1.0}) + '\n{"epoch": 4, "ru')
     resumed = run(config, tmp_path / "cut")
     assert resumed.rows == whole.rows
-    assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
+    assert rows_of(tmp_path / "cut") == rows_of(whole.workdir)
 
 
-def test_a_finished_run_is_only_read_again(tmp_path):
-    first = run(small(2), tmp_path / "run")
-    before = (tmp_path / "run" / "metrics.jsonl").read_text()
-    again = run(small(2), tmp_path / "run")
-    assert again.rows == first.rows
-    assert (tmp_path / "run" / "metrics.jsonl").read_text() == before
+def test_a_finished_run_is_only_read_again(whole):
+    before = (whole.workdir / "metrics.jsonl").read_text()
+    again = run(small(), whole.workdir)
+    assert again.rows == whole.rows
+    assert (whole.workdir / "metrics.jsonl").read_text() == before
 
 
 def test_kill_and_continue(tmp_path):
     """SIGKILL, then the same command again: the numbers of a run never killed."""
-    command = [
-        sys.executable, "-m", "ncjax.main", "--config.num_epochs=60",
-        "--config.checkpoint.every_epochs=5", "--config.model.widths=(32, 16)",
+    arguments = [
+        "--config.num_epochs=60", "--config.checkpoint.every_epochs=5",
+        "--config.model.widths=(32, 16)", "--config.hierarchy.name=none",
     ]  # fmt: skip
-    env = os.environ | {"JAX_PLATFORMS": "cpu"}
     cut, whole = tmp_path / "cut", tmp_path / "whole"
-    with subprocess.Popen(
-        [*command, f"--workdir={cut}"], env=env, stderr=subprocess.DEVNULL
-    ) as process:
+    command = [sys.executable, "-m", "ncjax.main", *arguments, f"--workdir={cut}"]
+    env = os.environ | {"JAX_PLATFORMS": "cpu"}
+    with subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while not list(cut.glob("checkpoints/10")):
             assert process.poll() is None, "ended before it could be killed"
@@ -206,19 +208,18 @@ def test_kill_and_continue(tmp_path):
     assert process.returncode == -signal.SIGKILL
     epochs = len((cut / "metrics.jsonl").read_text().splitlines())
     assert epochs < 60
-    for folder in (cut, whole):
-        subprocess.run([*command, f"--workdir={folder}"], env=env, check=True)
+    subprocess.run(command, env=env, check=True)
+    run(parse(["ncjax.main", *arguments])[0], whole)
     assert rows_of(cut) == rows_of(whole)
 
 
-def test_another_config_on_a_used_workdir(tmp_path):
-    run(small(2), tmp_path / "run")
-    config = small(2)
+def test_another_config_on_a_used_workdir(whole):
+    config = small()
     config.seed = 3
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()}
+    before = {p: p.stat().st_mtime_ns for p in whole.workdir.iterdir()}
     with pytest.raises(WorkdirError, match=r"differ in seed \(0 there, 3 now\)"):
-        run(config, tmp_path / "run")
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "run").iterdir()} == before
+        run(config, whole.workdir)
+    assert {p: p.stat().st_mtime_ns for p in whole.workdir.iterdir()} == before
 
 
 def test_foreign_and_unwritable_workdirs(tmp_path):
@@ -283,7 +284,9 @@ def test_bfloat16_that_is_slow_or_not_there(monkeypatch, capsys):
         build(config, dataset, ONE)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
+    # No measurement is compiled: the run does not come that far.
+    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
     config = small(8)
     config.loss.name = "mse"
     config.model.batch_norm = False
