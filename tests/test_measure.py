@@ -273,7 +273,13 @@ def test_logits_replace_the_classifier(plain):
         measure(FEATURES, LABELS, logits=logits[:-1])
 
 
-@pytest.mark.parametrize("preset", list(PRESETS))
+@pytest.mark.parametrize(
+    "preset",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "wu2024" else ())
+        for name in PRESETS
+    ],
+)
 def test_presets(preset, plain):
     result = measure(FEATURES, LABELS, classifier=W, bias=B, preset=preset)
     convention = PRESETS[preset]

@@ -163,7 +163,7 @@ def test_flow_against_scipy(ridge):
     reference = integrate.solve_ivp(
         velocity, (0, 200), x0, "LSODA", [200], rtol=1e-10, atol=1e-12
     )
-    path = ufm.flow(ridge, start, times=[0, 200])
+    path = ufm.flow(ridge, start, times=[0, 10, 200])
     got = np.concatenate([path.params["W"][-1].ravel(), path.params["H"][-1].ravel()])
     np.testing.assert_allclose(got, reference.y[:, -1], atol=1e-6)
 
