@@ -6,8 +6,8 @@ import tempfile
 import jax
 
 jax.config.update("jax_num_cpu_devices", 8)
-# Tests compile for longer than they compute, and LLVM's first level is enough for them.
-_LEVEL = "--xla_backend_optimization_level=1"
+# Tests compile for longer than they compute: they do without LLVM's optimisation.
+_LEVEL = "--xla_backend_optimization_level=0"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_LEVEL}".strip()
 
 # What one test has compiled the next one finds, also in processes that it starts and in

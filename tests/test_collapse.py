@@ -615,6 +615,7 @@ def test_tiles_equal_one_block(d, x64, monkeypatch):
         np.testing.assert_allclose(got[name], want[name], rtol=1e-9, err_msg=name)
 
 
+@pytest.mark.slow
 def test_vmap_is_a_loop():
     names = "nc1 nc1_floor cdnv vci nc2_means max_angle_w uniformity_riesz nc3_etf "
     names = [*names.split(), "misalignment"]
@@ -640,6 +641,7 @@ def test_vmap_is_a_loop():
             )
 
 
+@pytest.mark.slow
 def test_gradients_match_differences(x64):
     features, labels, classifier, bias = clusters(4, 5, 3, balanced=True)
     labels = jnp.asarray(labels)

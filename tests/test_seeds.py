@@ -124,6 +124,7 @@ def test_means_by_hand():
         "layers/a/nc/nc1": (4.0, 9.0),
         "test/error": (0.1, 0.3),
         "x": (2.0, math.nan),
+        "test/confusion": ([[1.0, 0.0]], [[0.0, 3.0]]),
     }
     rows = [{"epoch": 3} | {k: v[i] for k, v in values.items()} for i in (0, 1)]
     found = mean_row(rows)
@@ -136,6 +137,8 @@ def test_means_by_hand():
     assert found["test/error/low"] == pytest.approx(0.2 - t * 0.1)
     assert found["nc/nc1/high"] == pytest.approx(0.1 * 10**t)
     assert found["x"] == 2  # undefined in the other seed
+    assert found["test/confusion"] == [[0.5, 1.5]]
+    assert "test/confusion/low" not in found
     assert math.isnan(found["x/low"])
     assert math.isnan(found["x/high"])
 
