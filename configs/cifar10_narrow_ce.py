@@ -2,8 +2,9 @@
 
 `cifar10_ce` needs an accelerator.  This one, 500 images a class and 16 to 128 channels,
 fits two cores, where it should take an hour or two.  It has a thirtieth of the steps;
-ten times the usual weight decay and a cosine are meant to make up for them.  Its
-outcome has not been measured yet.
+ten times the usual weight decay and a cosine are meant to make up for them.  It was
+seen to reach a running training error of 0 in epoch 51; its end has not been measured
+yet.
 
     python -m ncjax.main --config=configs/cifar10_narrow_ce.py
 """
