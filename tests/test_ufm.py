@@ -669,11 +669,11 @@ def test_class_means_are_exact():
     ("d", "value", "excess"),
     thin(
         [
-            pytest.param(1, 1.471784, 0.099, marks=pytest.mark.slow),
+            (1, 1.471784, 0.099),
             (2, 0.241706, 0.00947),
-            pytest.param(3, 0.106843, 0.00219, marks=pytest.mark.slow),
-            pytest.param(5, 0.076798, 2.5e-4, marks=pytest.mark.slow),
-            pytest.param(9, 0.071129, 0, marks=pytest.mark.slow),
+            (3, 0.106843, 0.00219),
+            (5, 0.076798, 2.5e-4),
+            (9, 0.071129, 0),
         ],
         keep={1},
     ),
