@@ -88,7 +88,7 @@ def default() -> ConfigDict:
     config.eval.pool = "mean"  # or "flatten": how a feature map becomes a vector
     config.eval.scatter = False  # keep the d x d scatter too, for VCI
     config.eval.crm = False  # also decide by least expected distance in the tree
-    config.eval.confusion = False  # also write which class is taken for which
+    config.eval.confusion = False  # also write [K, K]: who is taken for whom
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_epochs = 0  # epochs between checkpoints; 0: ten in a run

@@ -80,8 +80,7 @@ class Stages:
         sums = {name: weights @ v.astype(jnp.float32) for name, v in values.items()}
         decisions = ranked.argmax(1)
         if asked.confusion:
-            table = confusion(decisions, labels, self.num_classes, weights)
-            sums["confusion"] = table
+            sums["confusion"] = confusion(decisions, labels, self.num_classes, weights)
         return Batch(features, labels, weights, decisions, sums)
 
     def take(self, moments: dict[str, ClassMoments], batch: Batch):

@@ -839,12 +839,8 @@ def test_deep_linear():
     assert certify(problem, params).verdict.startswith("not certifiable: more than one")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("depth", "num_classes", "frame"),
-    [(3, 10, 0.079183), (4, 3, None), (4, 4, None), (4, 6, None)],
-)
-def test_deep_relu_ends_in_orthogonal_frames(depth, num_classes, frame):
+def solve_deep_relu(depth, num_classes):
+    """The published setting, n = 1, from four starts."""
     problem = Deep.create(
         depth=depth,
         num_classes=num_classes,
@@ -852,7 +848,16 @@ def test_deep_relu_ends_in_orthogonal_frames(depth, num_classes, frame):
         lambda_w=0.004,
         lambda_h=0.004,
     )
-    found = solve_many(problem, range(4))
+    return solve_many(problem, range(4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("depth", "num_classes", "frame"),
+    [(3, 10, 0.079183), (4, 3, None), (4, 4, None), (4, 6, None)],
+)
+def test_deep_relu_ends_in_orthogonal_frames(depth, num_classes, frame):
+    found = solve_deep_relu(depth, num_classes)
     cost = deep.dnc_cost(num_classes, 1, [0.004] * depth, 0.004)
     np.testing.assert_allclose(found.objective, cost, atol=1e-6)
     assert frame is None or cost == pytest.approx(frame, abs=5e-7)
@@ -865,14 +870,7 @@ def test_deep_relu_ends_in_orthogonal_frames(depth, num_classes, frame):
 )
 def test_deep_relu_finds_ranks_below_the_frames(depth, num_classes, frame, bound):
     """As low as gradient descent was seen to come, which is below SRG for L = 4."""
-    problem = Deep.create(
-        depth=depth,
-        num_classes=num_classes,
-        feature_dim=30,
-        lambda_w=0.004,
-        lambda_h=0.004,
-    )
-    found = solve_many(problem, range(4))
+    found = solve_deep_relu(depth, num_classes)
     best = int(np.argmin(found.objective))
     assert found.objective[best] < bound < frame
     np.testing.assert_allclose(found.objective.max(), frame, atol=1e-6)

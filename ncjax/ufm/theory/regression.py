@@ -99,6 +99,9 @@ def nrc1(features: np.ndarray, dim: int) -> float:
     Args:
         features: H [M, d], no row 0.
         dim: n, of the targets; at most d.
+
+    Raises:
+        ValueError: if a feature is 0.
     """
     centred = features - np.mean(features, axis=0)
     axes = np.linalg.eigh(centred.T @ centred)[1][:, -dim:]
@@ -111,6 +114,9 @@ def nrc2(features: np.ndarray, classifier: np.ndarray) -> float:
     Args:
         features: H [M, d], no row 0.
         classifier: W [n, d] of rank n.
+
+    Raises:
+        ValueError: if a feature is 0.
     """
     return _outside(features, np.linalg.qr(classifier.T)[0])
 
