@@ -20,8 +20,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tensorboardX import SummaryWriter
-
 from ncjax import cluster
 from ncjax.history import Row
 
@@ -49,7 +47,7 @@ class Workdir:
         self.path = Path(path).expanduser().absolute()
         self.checkpoints = self.path / "checkpoints"
         self._metrics = self.path / "metrics.jsonl"
-        self._board: SummaryWriter | None = None
+        self._board: Any = None
         cluster.from_first(lambda: self._claim(config))
         cluster.agree(self._look)
 
@@ -95,7 +93,7 @@ class Workdir:
 
     def _resume(self, epoch: int) -> list[Row]:
         rows = self.trim(epoch)
-        self._board = SummaryWriter(str(self.path), purge_step=epoch + 1)
+        self._board = _events(self.path, purge_step=epoch + 1)
         return rows
 
     def trim(self, epoch: int) -> list[Row]:
@@ -126,7 +124,7 @@ class Workdir:
         if any(events.stat().st_mtime_ns > written for events in old):
             return
         with tempfile.TemporaryDirectory(dir=self.path) as folder:
-            with closing(SummaryWriter(folder)) as board:
+            with closing(_events(folder)) as board:
                 for line in self._metrics.read_text().splitlines():
                     _add(board, parse_row(line) or {})
             for events in old:
@@ -171,7 +169,15 @@ def write_atomically(path: Path, text: str) -> None:
     os.replace(file.name, path)
 
 
-def _add(board: SummaryWriter, row: Row) -> None:
+def _events(folder: str | os.PathLike, **options: Any) -> Any:
+    """A writer of TensorBoard events."""
+    # Late: tensorboardX imports PyTorch where that is installed, which takes a second.
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(os.fspath(folder), **options)
+
+
+def _add(board: Any, row: Row) -> None:
     for name, value in row.items():
         if name != "epoch" and not isinstance(value, list) and math.isfinite(value):
             board.add_scalar(name, value, int(row["epoch"]))

@@ -10,6 +10,10 @@ jax.config.update("jax_num_cpu_devices", 8)
 _LEVEL = "--xla_backend_optimization_level=0"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_LEVEL}".strip()
 
+# Every core has a process of its own: threads of BLAS would wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # What one test has compiled the next one finds, also in processes that it starts and in
 # the others of pytest-xdist, which inherit the folder from the first; it lives as long
 # as the session, so no result depends on an earlier one.

@@ -18,6 +18,7 @@ FAST = [
     "--config.data.examples_per_class=30",
     "--config.batch_size=64",
     "--config.hierarchy.name=none",
+    "--config.loss.name=mse",
 ]
 
 
@@ -27,7 +28,7 @@ def run(*args):
 
 def test_overrides_and_workdir(tmp_path, capsys):
     folder = tmp_path / "run"
-    assert run(*FAST, "--config.loss.name=mse", f"--workdir={folder}") == 0
+    assert run(*FAST, f"--workdir={folder}") == 0
     out = capsys.readouterr().out
     assert "NC1" in out
     assert out.rstrip().endswith(f"Written to {folder}")
@@ -124,7 +125,6 @@ def test_a_program_that_diverges_exits_with_1(tmp_path, monkeypatch, capsys):
     arguments = [
         *FAST,
         *diverge,
-        "--config.loss.name=mse",
         f"--workdir={tmp_path / 'r'}",
     ]
     assert run(*arguments) == 1

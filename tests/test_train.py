@@ -194,6 +194,7 @@ def test_kill_and_continue(tmp_path):
     arguments = [
         "--config.num_epochs=60", "--config.checkpoint.every_epochs=5",
         "--config.model.widths=(32, 16)", "--config.hierarchy.name=none",
+        "--config.data.examples_per_class=60", "--config.eval.num_points=6",
     ]  # fmt: skip
     cut, whole = tmp_path / "cut", tmp_path / "whole"
     command = [sys.executable, "-m", "ncjax.main", *arguments, f"--workdir={cut}"]

@@ -55,7 +55,7 @@ def assert_measured(last, loss):
 @pytest.mark.parametrize(
     ("loss", "split_features"),
     [
-        ("multi_level", True),
+        pytest.param("multi_level", True, marks=pytest.mark.slow),
         pytest.param("multi_level", False, marks=pytest.mark.slow),
         *thin([(name, False) for name in TREE_LOSSES if name not in LONGER], keep={0}),
     ],

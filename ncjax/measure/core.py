@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from ncjax import collapse
 from ncjax.measure import checks, passes
@@ -334,6 +333,9 @@ def _outliers(moments, ood: Data, principal, known) -> dict[str, float]:
     )
     values = {"nc5": float(jax.jit(collapse.nc5)(moments, outliers))}
     if kept and known is not None:
+        # Late: scikit-learn takes a second to import.
+        from sklearn.metrics import roc_auc_score
+
         scores = np.concatenate(kept)
         truth = np.repeat([1, 0], [len(known), len(scores)])
         values["neco_in"] = float(known.mean())
