@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -22,13 +23,17 @@ def interleave(
 ) -> dict[str, list[float]]:
     """Seconds of each call; the functions take turns, so that drift hits all alike.
 
-    Each is called once before, uncounted, to compile and warm up.
+    The order is drawn anew in each round, as the caches and threads that one leaves are
+    what the next one finds.  Each is called once before, uncounted, to compile and warm
+    up.
     """
     for function in functions.values():
         jax.block_until_ready(function())
     seconds: dict[str, list[float]] = {name: [] for name in functions}
+    order, shuffle = list(functions.items()), random.Random(0).shuffle
     for _ in tqdm(range(repeats), unit="round"):
-        for name, function in functions.items():
+        shuffle(order)
+        for name, function in order:
             began = time.perf_counter()
             jax.block_until_ready(function())
             seconds[name].append(time.perf_counter() - began)
