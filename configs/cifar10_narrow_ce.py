@@ -1,10 +1,10 @@
 """A tenth of CIFAR-10, ResNet-18 of 1/4 width, cross-entropy: on a CPU.
 
 `cifar10_ce` needs an accelerator.  This one, 500 images a class and 16 to 128 channels,
-fits two cores, where it should take an hour or two.  It has a thirtieth of the steps;
-ten times the usual weight decay and a cosine are meant to make up for them.  It was
-seen to reach a running training error of 0 in epoch 51; its end has not been measured
-yet.
+fits two cores, where it takes half an hour.  It has a thirtieth of the steps; ten times
+the usual weight decay and a cosine make up for them: the training error is 0 at epoch
+62, and by the end NC1 falls from 29 to 0.0013, NC2 from 1.1 to 0.11, NC3 from 1.1 to
+0.07, NC4 from 0.68 to 0.
 
     python -m ncjax.main --config=configs/cifar10_narrow_ce.py
 """

@@ -65,7 +65,8 @@ NETWORKS = {
         (128, 1),
         (1024, 20),
     ),
-    "resnet18": ("resnet18", {}, (32, 32, 3), (32, 1), (1024, 10)),
+    "resnet18": ("resnet18", {}, (32, 32, 3), (128, 1), (1024, 10)),
+    "resnet18, small batch": ("resnet18", {}, (32, 32, 3), (32, 1), (128, 20)),
 }
 
 
@@ -119,7 +120,7 @@ class Training:
         return float(lowered.cost_analysis()["flops"])
 
     def torch_run(self) -> Callable[[], object]:
-        """The same steps in PyTorch, once both networks gave the same logits."""
+        """The same steps and metrics in PyTorch, once both gave the same logits."""
         device = "cpu" if CPU else "cuda"
         state = jax.jit(self.init)(key=jax.random.key(0))
         variables = {"params": state.params, "batch_stats": state.batch_stats}
@@ -145,7 +146,9 @@ class Training:
 
         def loss(x, y):
             with torch.autocast(device, torch.bfloat16, enabled=not CPU):
-                return torch.nn.functional.cross_entropy(logits(x, True), y)
+                z = logits(x, True)
+                wrong = (z.detach().argmax(1) != y).float().mean()
+                return torch.nn.functional.cross_entropy(z, y), wrong
 
         if CPU:
             images = images.contiguous()
@@ -154,12 +157,16 @@ class Training:
             images = [x.contiguous(memory_format=torch.channels_last) for x in images]
 
         def run():
+            metrics = []
             for x, y in zip(images, labels):
                 optimizer.zero_grad(set_to_none=True)
-                loss(x, y).backward()
+                value, wrong = loss(x, y)
+                value.backward()
                 optimizer.step()
+                metrics.append((value.detach(), wrong))
             if not CPU:
                 torch.cuda.synchronize()
+            return metrics
 
         return run
 
@@ -242,7 +249,8 @@ def evaluations(rounds: int) -> list[dict]:
 def seeds(rounds: int) -> list[dict]:
     """Steps of many networks in one program against as many steps of one."""
     rows = []
-    for name in [name for name in NETWORKS if name != "resnet18"]:
+    narrow = [name for name in NETWORKS if name.startswith("mlp") or "width" in name]
+    for name in narrow:
         training = Training(name)
         runs = {count: training.run(count) for count in (1, 4, 16)}
         if CPU and not name.startswith("mlp"):
