@@ -83,7 +83,6 @@ def test_each_is_per_example_and_differentiable(name):
             jax.jit(lambda z: loss(jnp.asarray(z), labels).sum()),
             (jnp.asarray(outputs),),
             order=2,
-            modes=("rev",),  # as they are trained
         )
 
 

@@ -86,7 +86,12 @@ def _load(name: str, dir: str) -> Dataset:
         raise DataError(
             f"{name} is not prepared in {folder}: {error}. {advice}"
         ) from error
-    except (OSError, NotImplementedError) as error:  # no permission; not array_record
+    except NotImplementedError as error:  # of tfds, in a list of possible causes
+        raise DataError(
+            f"{name} in {folder} is prepared in a format that cannot be read row by "
+            f"row. {advice}"
+        ) from error
+    except OSError as error:  # no permission, for example
         raise DataError(f"Cannot read {name} in {folder}: {error}. {advice}") from error
     return Dataset(name=name, train=train, test=test, class_names=class_names)
 

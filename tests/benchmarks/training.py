@@ -249,8 +249,8 @@ def evaluations(rounds: int) -> list[dict]:
 def seeds(rounds: int) -> list[dict]:
     """Steps of many networks in one program against as many steps of one."""
     rows = []
-    narrow = [name for name in NETWORKS if name.startswith("mlp") or "width" in name]
-    for name in narrow:
+    small = [name for name in NETWORKS if name.startswith("mlp") or "width" in name]
+    for name in small:
         training = Training(name)
         runs = {count: training.run(count) for count in (1, 4, 16)}
         if CPU and not name.startswith("mlp"):
