@@ -24,6 +24,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ncjax import collapse
+from ncjax.many import Many
 from ncjax.mistakes import Mistakes
 from ncjax.stages import AXIS, Classifier, Features, Forward, Stages
 
@@ -78,7 +79,7 @@ def make_evaluate(
     geometry: np.ndarray | None = None,
     buffer: bool = True,
     scatter: bool = False,
-    many: bool = False,
+    many: Many | None = None,
 ) -> Evaluate:
     """Builds `evaluate(variables, train, test) -> {metric: []}`, compiled.
 
@@ -103,8 +104,8 @@ def make_evaluate(
             On a CPU the memory for them is held from one call to the next.
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
-        many: of many networks at once: variables and metrics have a leading axis [S],
-            over the mesh axis "seeds".
+        many: of `ncjax.many`, to measure many networks: variables and metrics have a
+            leading axis [S], variables over the mesh axis "seeds".
     """
     devices = mesh.shape[AXIS]
     local_size = -(-batch_size // devices)
@@ -184,7 +185,7 @@ def make_evaluate(
 
     network, room_axes = P(), P(AXIS)
     if many:
-        evaluate = jax.vmap(evaluate, in_axes=(0, None, None, 0))
+        evaluate = many(evaluate, (0, None, None, 0))
         network, room_axes = P("seeds"), P("seeds", AXIS)
 
     # No gradient passes through this shard_map, and the metrics are replicated by
@@ -198,11 +199,12 @@ def make_evaluate(
             check_vma=False,
         ),
         donate_argnums=3,
+        out_shardings=(NamedSharding(mesh, P()), NamedSharding(mesh, room_axes)),
     )
 
     def make_room(variables, images) -> Features:
         """Memory for the residuals of all batches [batches, local_size, d]."""
-        one = jax.vmap(forward, in_axes=(0, None)) if many else forward
+        one = many(forward, (0, None)) if many else forward
         _, layers = jax.eval_shape(one, variables, images[:1])
         batches = devices * -(-len(images) // (devices * local_size))
         return {

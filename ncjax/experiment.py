@@ -6,6 +6,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +23,7 @@ from ncjax.augment import AUGMENTATIONS
 from ncjax.data import DataError, Dataset, channel_statistics, select
 from ncjax.evaluate import Array, make_evaluate
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
+from ncjax.many import Many, at_once, in_turn
 from ncjax.mistakes import Mistakes
 from ncjax.models import classifier, layer_outputs
 from ncjax.optimizers import SCHEDULES
@@ -40,7 +42,7 @@ class Experiment:
     """The pieces of a run and its data.
 
     With `config.num_seeds` = S > 1 the state, the key and whatever an epoch and a
-    measurement return have a leading axis [S].
+    measurement return have a leading axis [S]; metrics are replicated over the devices.
 
     Attributes:
         init: () -> a new `TrainState`, replicated over the devices, or networks over
@@ -92,11 +94,11 @@ class Experiment:
 
     def _epoch_key(self, number: int) -> jax.Array:
         if self.key.ndim:
-            return jax.device_put(_fold_each(self.key, number), self.key.sharding)
+            return jax.jit(_fold_each, out_shardings=self.key.sharding)(self.key, number)
         return jax.random.fold_in(self.key, number)
 
 
-_fold_each = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
+_fold_each = jax.vmap(jax.random.fold_in, in_axes=(0, None))
 
 
 def build(
@@ -115,17 +117,17 @@ def build(
         ConfigError: if the batch does not fit the data or the devices, or they do not
             compute in bfloat16 as asked.
     """
-    many = config.num_seeds > 1
+    several = config.num_seeds > 1
     given, devices = devices is not None, devices or jax.devices()
     on_cpu = devices[0].platform == "cpu"
-    if many and on_cpu and not given:
-        # Virtual devices share the cores, so one is as fast; and with two, jax 0.10 was
-        # seen to wait forever in a measurement of 16 seeds.
-        devices = devices[:1]
+    if several and on_cpu and not given:
+        # Virtual devices share the cores, so one a process is as fast; and with two, jax
+        # 0.10 was seen to wait forever in a measurement of 16 seeds.
+        devices = [*{d.process_index: d for d in reversed(devices)}.values()][::-1]
     _check_bfloat16(config, devices[0])
     mesh = make_mesh(devices, config.num_seeds)
     _check_batch(config, dataset, mesh)
-    network = NamedSharding(mesh, P("seeds") if many else P())
+    network = NamedSharding(mesh, P("seeds") if several else P())
     everywhere = NamedSharding(mesh, P())
     stream = _streaming(config, dataset)
     train_set, test_set = (
@@ -158,15 +160,17 @@ def build(
     def new(key: jax.Array) -> TrainState:
         return init_state(model, optimizer, key, dataset.image_shape)
 
+    abstract = jax.eval_shape(new, jax.random.key(0))
+    many = _many(mesh, abstract) if several else None
     key, new_all = jax.random.key(config.seed), new
-    if many:
+    if several:
         seeds = config.seed + np.arange(config.num_seeds)
-        key = jax.device_put(jax.vmap(jax.random.key)(seeds), network)
+        key = jax.jit(jax.vmap(jax.random.key), out_shardings=network)(seeds)
         new_all = jax.vmap(new)
     # Random numbers take LLVM half a second an array at its usual level; they are drawn
     # once, and are the same.
     quick = {"xla_backend_optimization_level": 1} if on_cpu else {}
-    init = jax.jit(lambda: new_all(key), out_shardings=network, compiler_options=quick)
+    init = jax.jit(new_all, out_shardings=network, compiler_options=quick)
     step = make_train_step(model, loss, optimizer, scores=outputs.scores)
     augment = AUGMENTATIONS[config.data.augment]
     if stream is None:
@@ -199,7 +203,6 @@ def build(
             return readout @ weights, readout @ bias
         return weights, bias
 
-    abstract = jax.eval_shape(new, jax.random.key(0))
     image = jax.ShapeDtypeStruct((1, *dataset.image_shape), train_set[0].dtype)
     _, layers = jax.eval_shape(forward, _variables(abstract), image)
     # Kept are float32 residuals and their coordinates in the span of the class means.
@@ -236,7 +239,7 @@ def build(
     if stream is not None:
         run_evaluate = stream.StreamedEvaluate(run_evaluate, mesh)
     return Experiment(
-        init=init,
+        init=partial(init, key),
         run_epoch=run_epoch,
         run_evaluate=run_evaluate,
         key=key,
@@ -256,6 +259,13 @@ def make_mesh(devices: Sequence[jax.Device], num_seeds: int) -> Mesh:
     groups = math.gcd(num_seeds, len(devices))
     grid = np.array(devices).reshape(groups, -1)
     return Mesh(grid, ("seeds", "data"), axis_types=(AxisType.Auto,) * 2)
+
+
+def _many(mesh: Mesh, state: TrainState) -> Many:
+    """How many networks like that of `state` are trained and measured."""
+    convolves = any(x.ndim == 4 for x in jax.tree.leaves(state.params))
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    return in_turn if convolves and on_cpu and mesh.shape["seeds"] == 1 else at_once
 
 
 def _variables(state: TrainState) -> dict[str, Any]:
@@ -368,12 +378,6 @@ def _multiply(dtype: Any, device: jax.Device) -> None:
 
 def _check_batch(config: ConfigDict, dataset: Dataset, mesh: Mesh) -> None:
     n, groups, devices = len(dataset.train), mesh.shape["seeds"], mesh.shape["data"]
-    if config.num_seeds > 1 and jax.process_count() > 1:
-        raise configs.ConfigError(
-            f"config.num_seeds = {config.num_seeds} takes a single process, this is "
-            f"one of {jax.process_count()}. Start one process a host, each with its "
-            "own config.seed and --workdir, and JAX_NUM_PROCESSES=1."
-        )
     if config.batch_size > n:
         raise configs.ConfigError(
             f"config.batch_size = {config.batch_size} is larger than the training set "

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
+from ncjax import cluster
 from ncjax.config import resolved
 from ncjax.history import History, Row
 from ncjax.metrics import describe
@@ -81,14 +82,15 @@ class Folders:
     def resume(self, epoch: int) -> History:
         """Drops what was written after `epoch`; returns what was measured up to it."""
         whole = History(_measured(self.whole.resume(epoch)), self.whole.path)
-        for one in self.each:
-            whole.seeds.append(History(_measured(one.trim(epoch)), one.path))
+        rows = cluster.from_first(lambda: [one.trim(epoch) for one in self.each])
+        for one, own in zip(self.each, rows, strict=True):
+            whole.seeds.append(History(_measured(own), one.path))
         return whole
 
     def write(self, row: Row, of_seeds: Sequence[Row]) -> None:
         """Writes a row now; those of the seeds with the next `flush`."""
         self.whole.write(row)
-        if self.each:
+        if self.each and cluster.is_first():
             self._waiting.append(of_seeds)
 
     def flush(self) -> None:
@@ -96,16 +98,18 @@ class Folders:
 
         One seed after the other: thousands of files cannot be open at once.
         """
-        for i, one in enumerate(self.each):
-            one.append([of_seeds[i] for of_seeds in self._waiting])
-        self._waiting.clear()
+        if cluster.is_first():
+            for i, one in enumerate(self.each):
+                one.append([of_seeds[i] for of_seeds in self._waiting])
+            self._waiting.clear()
 
     def close(self) -> None:
         """Writes what is left, and TensorBoard events of the seeds."""
         self.whole.close()
         self.flush()
-        for one in self.each:
-            one.renew_events()
+        if cluster.is_first():
+            for one in self.each:
+                one.renew_events()
 
 
 def _measured(rows: Sequence[Row]) -> list[Row]:

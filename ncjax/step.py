@@ -21,6 +21,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
 from ncjax.augment import Augment, none
+from ncjax.many import Many
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 Step = Callable[..., tuple["TrainState", dict[str, jax.Array]]]
@@ -120,7 +121,7 @@ def make_epoch(
     mesh: Mesh,
     augment: Augment = none,
     *,
-    many: bool = False,
+    many: Many | None = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Compiles a whole epoch over a data set that lies on the devices.
 
@@ -136,8 +137,9 @@ def make_epoch(
             "seeds".
         augment: (keys [n], raw images) -> raw images; the key of an image depends on
             that of the epoch and on its place in the data set, on nothing else.
-        many: train a network for each key: state, keys and metrics have a leading axis
-            [S], over the mesh axis "seeds"; the data are shared.
+        many: of `ncjax.many`, to train a network for each key: state, keys and metrics
+            have a leading axis [S], states over the mesh axis "seeds"; the data are
+            shared.
     """
     batches = NamedSharding(mesh, P(None, "data"))
 
@@ -152,10 +154,9 @@ def make_epoch(
         )
 
     if many:
-        axes = (0, 0, None, None)
-        epoch = jax.vmap(epoch, in_axes=axes, spmd_axis_name="seeds")
+        epoch = many(epoch, (0, 0, None, None))
     # What goes in comes out: a program compiled ahead of time takes nothing else.
-    out = NamedSharding(mesh, P("seeds") if many else P())
+    out = NamedSharding(mesh, P("seeds") if many else P()), NamedSharding(mesh, P())
     return jax.jit(epoch, donate_argnums=0, out_shardings=out)
 
 

@@ -315,6 +315,39 @@ def test_one_device_eight_and_two_processes(tmp_path, config, model):
         assert_same_curves(rows_of(two), whole)
 
 
+@pytest.mark.parametrize(
+    "count", [2, pytest.param(3, marks=pytest.mark.slow)], ids="{} seeds".format
+)
+def test_many_seeds_in_two_processes(tmp_path, config, count):
+    """Two train a seed in each process; three have their batches in both.
+
+    The same curves as on one device, where the run goes on after epoch 1.
+    """
+    two, one = tmp_path / "two", tmp_path / "one"
+    arguments = (f"--config={config}", f"--config.num_seeds={count}")
+    script = LAUNCH / "local_multiprocess.sh"
+    result = run(script, "2", *arguments, f"--workdir={two}", DEVICES="2")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count(f"mean of {count} seeds") == 1
+
+    settings = runpy.run_path(str(config))["get_config"]()
+    settings.num_seeds = count
+    ncjax.train(settings, one, devices=jax.devices()[:1], progress=False)
+    seeds = [f"seeds/{seed}" for seed in range(count)]
+    for seed in seeds:
+        assert_same_curves(rows_of(two / seed), rows_of(one / seed))
+        assert len(list((two / seed).glob("events.*"))) == 1
+    whole = rows_of(two)
+    assert [row["epoch"] for row in whole] == [1, 2, 3]
+    assert whole[-1]["nc/nc1"] == pytest.approx(rows_of(one)[-1]["nc/nc1"], rel=1e-5)
+
+    keep_checkpoints(two, 1)
+    ncjax.train(settings, two, devices=jax.devices()[:1], progress=False)
+    assert rows_of(two)[0] == whole[0]
+    for seed in seeds:
+        assert_same_curves(rows_of(two / seed), rows_of(one / seed))
+
+
 def test_devices_that_are_not_there():
     result = run(sys.executable, "-m", "ncjax.main", JAX_PLATFORMS="cuda")
     assert result.returncode == 2

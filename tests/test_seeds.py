@@ -16,6 +16,8 @@ from ncjax.compare.runs import find, read
 from ncjax.config import default, validate
 from ncjax.experiment import Experiment, build, load_data, make_mesh
 from ncjax.history import History
+from ncjax.models import MODELS
+from ncjax.models.resnet import ResNet
 from ncjax.seeds import mean_row
 from ncjax.workdir import Workdir
 from tests.test_train import ONE, rows_of, run, small
@@ -233,6 +235,23 @@ def test_one_and_eight_devices_give_the_same_curves(folder, count):
         for row, other in zip(found.rows, single, strict=True):
             for name in ("train/loss", "nc/nc1", "nc/nc2", "nc/nc3", "test/nc1"):
                 assert row[name] == pytest.approx(other[name], rel=2e-4), name
+
+
+def test_convolutions_on_a_cpu_train_in_turn(tmp_path, monkeypatch):
+    """Two networks on one device: bit for bit that of the single run."""
+
+    def tiny(outputs, *, dtype=np.float32):
+        return ResNet(outputs, blocks=(1,), width=4, dtype=dtype)
+
+    monkeypatch.setitem(MODELS, "resnet18", tiny)
+    config = small(2)
+    config.model.name, config.model.widths = "resnet18", default().model.widths
+    config.eval.epochs = (2,)
+    config.num_seeds = 2
+    run(config, tmp_path / "many")
+    config.seed, config.num_seeds = 1, 1
+    run(config, tmp_path / "one")
+    assert rows_of(tmp_path / "many/seeds/1") == rows_of(tmp_path / "one")
 
 
 @pytest.mark.slow

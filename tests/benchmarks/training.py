@@ -8,7 +8,8 @@
   counts for its own convolutions, however the step computes them.
 - epoch: a scanned epoch over data on the device against a loop over host batches.
 - evaluation: with and without measurement, as in `tests.benchmarks.evaluation`.
-- seeds: steps of 4 and 16 networks at once against one.
+- seeds: steps of 4 and 16 networks in one program against one: at once, and in turn for
+  convolutions on a CPU, as a run does.
 - digits: 16 runs as one program, from start to end, against 16 runs.
 
 Everything that is compared runs in turns; ratios are medians over rounds.  float32 on a
@@ -32,6 +33,7 @@ from jax.sharding import AxisType, Mesh
 import ncjax
 from ncjax.config import default
 from ncjax.losses import cross_entropy
+from ncjax.many import at_once, in_turn
 from ncjax.models import MODELS
 from ncjax.step import init_state, make_epoch, make_train_step
 from tests.benchmarks import evaluation, harness
@@ -62,11 +64,11 @@ NETWORKS = {
         "resnet18",
         {"width": 0.25},
         (32, 32, 3),
-        (128, 1),
+        (128, 4),
         (1024, 20),
     ),
-    "resnet18": ("resnet18", {}, (32, 32, 3), (128, 1), (1024, 10)),
-    "resnet18, small batch": ("resnet18", {}, (32, 32, 3), (32, 1), (128, 20)),
+    "resnet18": ("resnet18", {}, (32, 32, 3), (128, 2), (1024, 10)),
+    "resnet18, small batch": ("resnet18", {}, (32, 32, 3), (32, 4), (128, 20)),
 }
 
 
@@ -86,6 +88,7 @@ class Training:
     """A network, its batches [steps, n, ...] and its step."""
 
     def __init__(self, name: str):
+        self.name = name
         model, options, shape, on_cpu, on_accelerator = NETWORKS[name]
         self.batch, self.steps = on_cpu if CPU else on_accelerator
         self.twin = model.removesuffix("18")
@@ -101,13 +104,18 @@ class Training:
 
     def run(self, seeds: int = 0) -> Callable[[], object]:
         """All steps, from the same state each time; of one network or of many."""
-        step, state = self.step, jax.jit(self.init)(key=jax.random.key(0))
+        state = jax.jit(self.init)(key=jax.random.key(0))
+
+        def run(state, batches):
+            return jax.lax.scan(lambda s, b: self.step(s, *b), state, batches)
+
         if seeds:
             keys = jax.random.split(jax.random.key(0), seeds)
             state = jax.jit(jax.vmap(lambda key: self.init(key=key)))(keys)
-            step = jax.vmap(step, in_axes=(0, None, None))
+            convolves = not self.name.startswith("mlp")
+            run = (in_turn if CPU and convolves else at_once)(run, (0, None))
         batches = jnp.asarray(self.images), jnp.asarray(self.labels)
-        run = jax.jit(lambda s, b: jax.lax.scan(lambda s, b: step(s, *b), s, b))
+        run = jax.jit(run)
         return lambda: run(state, batches)
 
     def flops(self) -> float:
