@@ -94,7 +94,8 @@ class Experiment:
 
     def _epoch_key(self, number: int) -> jax.Array:
         if self.key.ndim:
-            return jax.jit(_fold_each, out_shardings=self.key.sharding)(self.key, number)
+            fold_each = jax.jit(_fold_each, out_shardings=self.key.sharding)
+            return fold_each(self.key, number)
         return jax.random.fold_in(self.key, number)
 
 
@@ -121,8 +122,8 @@ def build(
     given, devices = devices is not None, devices or jax.devices()
     on_cpu = devices[0].platform == "cpu"
     if several and on_cpu and not given:
-        # Virtual devices share the cores, so one a process is as fast; and with two, jax
-        # 0.10 was seen to wait forever in a measurement of 16 seeds.
+        # Virtual devices share the cores, so one in each process is as fast; and with
+        # two, jax 0.10 was seen to wait forever in a measurement of 16 seeds.
         devices = [*{d.process_index: d for d in reversed(devices)}.values()][::-1]
     _check_bfloat16(config, devices[0])
     mesh = make_mesh(devices, config.num_seeds)

@@ -29,13 +29,11 @@ def in_turn(f: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..
     """
 
     def each(*args: Any) -> Any:
-        own = [arg for arg, axis in zip(args, in_axes, strict=True) if axis is not None]
+        paired = enumerate(zip(args, in_axes, strict=True))
+        own = {i: arg for i, (arg, axis) in paired if axis is not None}
 
         def one(own):
-            rest = iter(own)
-            return f(
-                *(arg if axis is None else next(rest) for arg, axis in zip(args, in_axes))
-            )
+            return f(*(own.get(i, arg) for i, arg in enumerate(args)))
 
         return jax.lax.map(one, own)
 

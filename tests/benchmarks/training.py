@@ -60,6 +60,14 @@ NETWORKS = {
         (128, 100),
         (128, 100),
     ),
+    "mlp 784-512-512-10, small batch": ("mlp", {}, (28, 28, 1), (32, 50), (128, 50)),
+    "mlp 64-128-128-64-10, small batch": (
+        "mlp",
+        {"widths": (128, 128, 64)},
+        (8, 8, 1),
+        (32, 100),
+        (32, 100),
+    ),
     "resnet18, width 1/4": (
         "resnet18",
         {"width": 0.25},
@@ -70,6 +78,7 @@ NETWORKS = {
     "resnet18": ("resnet18", {}, (32, 32, 3), (128, 2), (1024, 10)),
     "resnet18, small batch": ("resnet18", {}, (32, 32, 3), (32, 4), (128, 20)),
 }
+COMMON = [name for name in NETWORKS if "small batch" not in name]
 
 
 def row(what, network, ratio, images=None, share=None, over="PyTorch"):
@@ -209,7 +218,7 @@ def epochs(rounds: int) -> list[dict]:
     """A scanned epoch against a loop over the same step and batches of the host."""
     rows = []
     mesh = Mesh(np.array(jax.devices()[:1]), ("data",), axis_types=(AxisType.Auto,))
-    for name in [name for name in NETWORKS if name.startswith("mlp")]:
+    for name in [name for name in COMMON if name.startswith("mlp")]:
         training = Training(name)
         images, labels = (
             a.reshape(-1, *a.shape[2:]) for a in (training.images, training.labels)
@@ -257,7 +266,7 @@ def evaluations(rounds: int) -> list[dict]:
 def seeds(rounds: int) -> list[dict]:
     """Steps of many networks in one program against as many steps of one."""
     rows = []
-    small = [name for name in NETWORKS if name.startswith("mlp") or "width" in name]
+    small = [name for name in COMMON if name.startswith("mlp") or "width" in name]
     for name in small:
         training = Training(name)
         runs = {count: training.run(count) for count in (1, 4, 16)}
