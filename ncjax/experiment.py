@@ -162,7 +162,7 @@ def build(
         return init_state(model, optimizer, key, dataset.image_shape)
 
     abstract = jax.eval_shape(new, jax.random.key(0))
-    many = _many(mesh, abstract) if several else None
+    many = _many(abstract) if several else None
     key, new_all = jax.random.key(config.seed), new
     if several:
         seeds = config.seed + np.arange(config.num_seeds)
@@ -262,11 +262,10 @@ def make_mesh(devices: Sequence[jax.Device], num_seeds: int) -> Mesh:
     return Mesh(grid, ("seeds", "data"), axis_types=(AxisType.Auto,) * 2)
 
 
-def _many(mesh: Mesh, state: TrainState) -> Many:
+def _many(state: TrainState) -> Many:
     """How many networks like that of `state` are trained and measured."""
     convolves = any(x.ndim == 4 for x in jax.tree.leaves(state.params))
-    on_cpu = mesh.devices.flat[0].platform == "cpu"
-    return in_turn if convolves and on_cpu and mesh.shape["seeds"] == 1 else at_once
+    return in_turn if convolves else at_once
 
 
 def _variables(state: TrainState) -> dict[str, Any]:

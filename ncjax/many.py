@@ -11,21 +11,23 @@ Many = Callable[[Callable[..., Any], Sequence[int | None]], Callable[..., Any]]
 
 
 def at_once(f: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..., Any]:
-    """`jax.vmap`; on a mesh the networks may lie over its axis "seeds".
+    """`jax.vmap`.
 
     Args:
         f: of arrays or trees, some for each network, some shared by all.
         in_axes: for each argument 0, if its arrays have a leading axis over the
             networks, as all results have, or None, if it is shared.
     """
-    return jax.vmap(f, tuple(in_axes), spmd_axis_name="seeds")
+    return jax.vmap(f, tuple(in_axes))
 
 
 def in_turn(f: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..., Any]:
-    """The same one network after another, on whatever devices hold all of them.
+    """The same, one network after another.
 
-    For convolutions on a CPU: those of many networks at once are one in groups, which
-    takes XLA's CPU backend more than twice as long.
+    For networks with convolutions, which of many networks at once become one in groups:
+    twice as slow on a CPU (`tests.benchmarks.training`), and on GPUs
+    (https://github.com/jax-ml/jax/issues/26568); nor do the activations of all have to
+    fit in memory.
     """
 
     def each(*args: Any) -> Any:

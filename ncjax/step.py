@@ -154,7 +154,16 @@ def make_epoch(
         )
 
     if many:
-        epoch = many(epoch, (0, 0, None, None))
+        # Left to itself XLA gathers the kernels of all networks on every device.
+        own, shared = P("seeds"), P()
+        epoch = jax.shard_map(
+            many(epoch, (0, 0, None, None)),
+            mesh=mesh,
+            in_specs=(own, own, shared, shared),
+            out_specs=own,
+            axis_names={"seeds"},
+            check_vma=False,
+        )
     # What goes in comes out: a program compiled ahead of time takes nothing else.
     out = NamedSharding(mesh, P("seeds") if many else P()), NamedSharding(mesh, P())
     return jax.jit(epoch, donate_argnums=0, out_shardings=out)

@@ -15,7 +15,7 @@ def test_each_network_has_its_own_results(many):
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(4, 3))
-    state = {"w": rng.normal(size=(5, 3, 2)), "b": rng.normal(size=(5, 7))}
+    state = {"w": rng.normal(size=(6, 3, 2)), "b": rng.normal(size=(6, 7))}
     found = jax.jit(many(f, (None, None, 0, None)))(1.0, x, state, None)
     np.testing.assert_allclose(found["a"], x @ state["w"] + 1, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found["b"], state["b"].sum(1), rtol=1e-5, atol=1e-6)

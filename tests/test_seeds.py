@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import jax
 import numpy as np
@@ -237,16 +238,38 @@ def test_one_and_eight_devices_give_the_same_curves(folder, count):
                 assert row[name] == pytest.approx(other[name], rel=2e-4), name
 
 
-def test_convolutions_on_a_cpu_train_in_turn(tmp_path, monkeypatch):
-    """Two networks on one device: bit for bit that of the single run."""
+@pytest.fixture
+def tiny(monkeypatch):
+    """A run of a ResNet that compiles in seconds."""
 
-    def tiny(outputs, *, dtype=np.float32):
+    def resnet(outputs, *, dtype=np.float32):
         return ResNet(outputs, blocks=(1,), width=4, dtype=dtype)
 
-    monkeypatch.setitem(MODELS, "resnet18", tiny)
+    monkeypatch.setitem(MODELS, "resnet18", resnet)
     config = small(2)
     config.model.name, config.model.widths = "resnet18", default().model.widths
     config.eval.epochs = (2,)
+    return config
+
+
+@pytest.mark.parametrize("model", ["mlp", "resnet"])
+def test_groups_of_devices_do_not_wait_for_each_other(tiny, model):
+    """Four networks on two devices; only the metrics of an epoch are exchanged."""
+    config = tiny if model == "resnet" else many()
+    config.num_seeds = 4
+    together = build(config, load_data(config), jax.devices()[:2])
+    state = together.init()
+    arguments = state, together._epoch_key(1), *together.train_set
+    text = together.run_epoch.lower(*arguments).compile().as_text()
+    steps = config.data.examples_per_class * 10 // config.batch_size
+    found = re.findall(r"= (.*?)\{.* (all-\w+|collective-\w+|reduce-scatter)\(", text)
+    assert found == [(f"f32[4,{steps}]", "all-gather")] * 2
+    assert "group_count" not in text
+
+
+def test_convolutions_train_in_turn(tmp_path, tiny):
+    """Two networks on one device: bit for bit that of the single run."""
+    config = tiny
     config.num_seeds = 2
     run(config, tmp_path / "many")
     config.seed, config.num_seeds = 1, 1
@@ -255,8 +278,11 @@ def test_convolutions_on_a_cpu_train_in_turn(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_resnet_with_batch_norm_over_the_batch_of_its_own_network():
-    """Two networks on four devices, as one network on one device."""
+@pytest.mark.parametrize(
+    ("count", "devices"), [(2, 4), (4, 2)], ids=["own batch", "two take turns"]
+)
+def test_resnet_with_batch_norm_over_its_own_batch(count, devices):
+    """As one network on one device."""
     config = default()
     config.data.name = "synthetic"
     config.data.dim = 64
@@ -269,11 +295,11 @@ def test_resnet_with_batch_norm_over_the_batch_of_its_own_network():
     config.num_epochs = 1
     config.batch_size = 32
     dataset = load_data(config)
-    config.num_seeds = 2
-    both = build(config, dataset, jax.devices()[:4])
-    state, steps = both.epoch(both.init(), 1)
+    config.num_seeds = count
+    together = build(config, dataset, jax.devices()[:devices])
+    state, steps = together.epoch(together.init(), 1)
     config.num_seeds = 1
-    for place in range(2):
+    for place in (0, count - 1):
         config.seed = place
         single = build(config, dataset, ONE)
         own, own_steps = single.epoch(single.init(), 1)

@@ -8,8 +8,8 @@
   counts for its own convolutions, however the step computes them.
 - epoch: a scanned epoch over data on the device against a loop over host batches.
 - evaluation: with and without measurement, as in `tests.benchmarks.evaluation`.
-- seeds: steps of 4 and 16 networks in one program against one: at once, and in turn for
-  convolutions on a CPU, as a run does.
+- seeds: steps of 4 and 16 networks in one program against one: at once, or in turn if
+  they have convolutions, as in a run.
 - digits: 16 runs as one program, from start to end, against 16 runs.
 
 Everything that is compared runs in turns; ratios are medians over rounds.  float32 on a
@@ -122,7 +122,7 @@ class Training:
             keys = jax.random.split(jax.random.key(0), seeds)
             state = jax.jit(jax.vmap(lambda key: self.init(key=key)))(keys)
             convolves = not self.name.startswith("mlp")
-            run = (in_turn if CPU and convolves else at_once)(run, (0, None))
+            run = (in_turn if convolves else at_once)(run, (0, None))
         batches = jnp.asarray(self.images), jnp.asarray(self.labels)
         run = jax.jit(run)
         return lambda: run(state, batches)
