@@ -9,6 +9,7 @@ With `axis_name` the same step runs on per-device batches, inside `jax.pmap`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import jax
@@ -153,7 +154,9 @@ def make_epoch(
             order,
         )
 
-    if many:
+    if not many:
+        epoch = _on(mesh, epoch)
+    else:
         # Left to itself XLA gathers the kernels of all networks on every device.
         own, shared = P("seeds"), P()
         epoch = jax.shard_map(
@@ -187,7 +190,8 @@ def make_steps(
         visit = _visitor(step, prepare, augment, key)
         return jax.lax.scan(lambda state, batch: visit(state, *batch), state, batches)
 
-    return jax.jit(steps, donate_argnums=0, out_shardings=NamedSharding(mesh, P()))
+    everywhere = NamedSharding(mesh, P())
+    return jax.jit(_on(mesh, steps), donate_argnums=0, out_shardings=everywhere)
 
 
 def epoch_order(key: jax.Array, n: int, batch_size: int) -> jax.Array:
@@ -195,6 +199,17 @@ def epoch_order(key: jax.Array, n: int, batch_size: int) -> jax.Array:
     steps = n // batch_size
     order = jax.random.permutation(key, n)[: steps * batch_size]
     return order.reshape(steps, batch_size)
+
+
+def _on(mesh: Mesh, f: Callable) -> Callable:
+    """f, knowing of the mesh while it is traced."""
+
+    @wraps(f)
+    def traced(*args):
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return f(*args)
+
+    return traced
 
 
 def _visitor(step: Step, prepare: Callable, augment: Augment, key: jax.Array):

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from ncjax.models import conv, resnet18
 from ncjax.models.resnet import ResNet
@@ -133,3 +135,24 @@ def test_the_choice_of_a_model():
     np.testing.assert_array_equal(out["auto"], out[default])
     with pytest.raises(ValueError, match=r"conv 'fft'. Available: auto, xla, matmul"):
         resnet18(3, conv="fft")
+
+
+@pytest.mark.parametrize(
+    ("method", "groups", "piece"),
+    [("xla", 2, 1), ("matmul", 1, 1), ("matmul", 1, 2**22), ("matmul", 2, 1)],
+)
+def test_a_batch_on_four_devices(monkeypatch, method, groups, piece):
+    """Outputs and gradients are those of one device, each with its examples."""
+    monkeypatch.setattr(conv, "PIECE", piece)
+    x, kernel = arrays((8, 5, 6, 4), (3, 3, 4 // groups, 6))
+    options = {"feature_group_count": groups}
+    function = conv.CONVOLUTIONS[method]
+    expected = outputs_and_gradients(function, x, kernel, (1, 1), PAD, **options)
+    mesh = Mesh(jax.devices()[:4], ("data",), axis_types=(AxisType.Auto,))
+    x = jax.device_put(x, NamedSharding(mesh, P("data")))
+    kernel = jax.device_put(kernel, NamedSharding(mesh, P()))
+    with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+        got = outputs_and_gradients(function, x, kernel, (1, 1), PAD, **options)
+    for a, b in zip(got, expected):
+        np.testing.assert_allclose(a, b, rtol=0, atol=5e-6 * float(abs(b).max()))
+    assert got[1].sharding.spec == P("data")

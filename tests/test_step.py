@@ -1,5 +1,7 @@
 """The training step: frozen numbers, any number of devices, `pmap`, bfloat16."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ncjax.losses import cross_entropy, mse
-from ncjax.models import mlp
+from ncjax.models import conv, mlp
+from ncjax.models.resnet import ResNet
 from ncjax.optimizers import sgd
 from ncjax.step import init_state, make_epoch, make_train_step
 
@@ -119,6 +122,25 @@ def test_epochs_on_one_and_on_eight_devices(batch_norm):
     for a, b in zip(history, history8):
         np.testing.assert_allclose(a["loss"], b["loss"], rtol=1e-5)
         np.testing.assert_array_equal(a["error"], b["error"])
+
+
+@pytest.mark.parametrize("method", ["xla", "matmul"])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_devices_exchange_sums_only(monkeypatch, method, groups):
+    """No device is given the images or the activations of another."""
+    monkeypatch.setattr(conv, "PIECE", 1)  # an example at a time
+    model = ResNet(3, (1,), width=4, bottleneck=8, groups=groups, method=method)
+    mesh = mesh_of(8)
+    step = make_train_step(model, cross_entropy, optimizer())
+    epoch = make_epoch(step, lambda x: x / 2, 16, mesh)
+    everywhere = NamedSharding(mesh, P())
+    key = jax.random.key(0)
+    state = jax.jit(lambda: init_state(model, optimizer(), key, (8, 8, 3)))()
+    arrays = jnp.zeros((70, 8, 8, 3)), jnp.zeros(70, jnp.int32)
+    arguments = jax.device_put((state, key, *arrays), everywhere)
+    text = epoch.lower(*arguments).compile().as_text()
+    found = set(re.findall(r" (all-\w+|collective-\w+|reduce-scatter)\(", text))
+    assert found == {"all-reduce"}
 
 
 def test_an_epoch_is_its_steps_in_the_order_of_the_key():

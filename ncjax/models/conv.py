@@ -22,6 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import PartitionSpec as P
 
 _apart = jax.lax.optimization_barrier  # XLA would compute sums of sums again and again
 LAYOUT = ("NHWC", "HWIO", "NHWC")
@@ -36,6 +37,32 @@ SCALES = np.kron([1, 0.5, 0.5, 1], [1, 0.5, 0.5, 1]).astype(np.float32)[:, None,
 OUT = np.array([[1, 1, 1, 0], [0, 1, -1, 1]])
 
 
+def by_device(conv: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    """`conv`, with each device taking the examples of a batch that lie on it.
+
+    In a step over several devices XLA finds that out by itself, except for convolutions
+    in groups, for which it gathers the batch on every device
+    (https://github.com/openxla/xla/issues/47945), and for batches worked on in pieces.
+    Sharded is the first axis of x, over the axis "data" of the mesh that is in use.
+    """
+
+    def convolve(x, kernel, *window, **options):
+        mesh = jax.sharding.get_abstract_mesh()
+        if "data" not in mesh.auto_axes or mesh.shape["data"] == 1:
+            return conv(x, kernel, *window, **options)
+        local = jax.shard_map(
+            lambda x, kernel: conv(x, kernel, *window, **options),
+            in_specs=(P("data"), P()),
+            out_specs=P("data"),
+            axis_names={"data"},
+            check_vma=False,
+        )
+        return local(x, kernel)
+
+    return convolve
+
+
+@by_device
 def matmul_conv(
     x: jax.Array,
     kernel: jax.Array,
@@ -61,6 +88,13 @@ def matmul_conv(
     return direct(x, kernel, strides, pads, groups)
 
 
+def xla_conv(x: jax.Array, kernel: jax.Array, *args: Any, **options: Any) -> jax.Array:
+    """`jax.lax.conv_general_dilated`."""
+    conv = jax.lax.conv_general_dilated
+    groups = options["feature_group_count"]
+    return (by_device(conv) if groups > 1 else conv)(x, kernel, *args, **options)
+
+
 def best_conv(*args: Any, **options: Any) -> jax.Array:
     """`matmul_conv` on CPUs, XLA's on accelerators, where it is tuned for them."""
     cpu = jax.default_backend() == "cpu"
@@ -69,7 +103,7 @@ def best_conv(*args: Any, **options: Any) -> jax.Array:
 
 CONVOLUTIONS: dict[str, Callable[..., jax.Array]] = {
     "auto": best_conv,
-    "xla": jax.lax.conv_general_dilated,
+    "xla": xla_conv,
     "matmul": matmul_conv,
 }
 
