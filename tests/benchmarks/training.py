@@ -8,8 +8,8 @@
   counts for its own convolutions, however the step computes them.
 - epoch: a scanned epoch over data on the device against a loop over host batches.
 - evaluation: with and without measurement, as in `tests.benchmarks.evaluation`.
-- seeds: steps of 4 and 16 networks in one program against one: at once, or in turn if
-  they have convolutions, as in a run.
+- seeds: steps of 4 and 16 networks in one program against one: at once, those with
+  convolutions also in turn, as in a run.
 - digits: 16 runs as one program, from start to end, against 16 runs.
 
 Everything that is compared runs in turns; ratios are medians over rounds.  float32 on a
@@ -33,7 +33,7 @@ from jax.sharding import AxisType, Mesh
 import ncjax
 from ncjax.config import default
 from ncjax.losses import cross_entropy
-from ncjax.many import at_once, in_turn
+from ncjax.many import Many, at_once, in_turn
 from ncjax.models import MODELS
 from ncjax.step import init_state, make_epoch, make_train_step
 from tests.benchmarks import evaluation, harness
@@ -97,7 +97,6 @@ class Training:
     """A network, its batches [steps, n, ...] and its step."""
 
     def __init__(self, name: str):
-        self.name = name
         model, options, shape, on_cpu, on_accelerator = NETWORKS[name]
         self.batch, self.steps = on_cpu if CPU else on_accelerator
         self.twin = model.removesuffix("18")
@@ -111,7 +110,7 @@ class Training:
         self.step = make_train_step(self.model, cross_entropy, self.optimizer)
         self.init = partial(init_state, self.model, self.optimizer, image_shape=shape)
 
-    def run(self, seeds: int = 0) -> Callable[[], object]:
+    def run(self, seeds: int = 0, many: Many = at_once) -> Callable[[], object]:
         """All steps, from the same state each time; of one network or of many."""
         state = jax.jit(self.init)(key=jax.random.key(0))
 
@@ -121,8 +120,7 @@ class Training:
         if seeds:
             keys = jax.random.split(jax.random.key(0), seeds)
             state = jax.jit(jax.vmap(lambda key: self.init(key=key)))(keys)
-            convolves = not self.name.startswith("mlp")
-            run = (in_turn if convolves else at_once)(run, (0, None))
+            run = many(run, (0, None))
         batches = jnp.asarray(self.images), jnp.asarray(self.labels)
         run = jax.jit(run)
         return lambda: run(state, batches)
@@ -266,21 +264,22 @@ def evaluations(rounds: int) -> list[dict]:
 def seeds(rounds: int) -> list[dict]:
     """Steps of many networks in one program against as many steps of one."""
     rows = []
-    small = [name for name in COMMON if name.startswith("mlp") or "width" in name]
-    for name in small:
+    for name in [name for name in COMMON if name != "resnet18"]:  # a minute a step
         training = Training(name)
-        runs = {count: training.run(count) for count in (1, 4, 16)}
-        if CPU and not name.startswith("mlp"):
-            del runs[16]  # a minute a step
+        convolves, counts, runs = not name.startswith("mlp"), {}, {"1": training.run()}
+        for many in (at_once, in_turn) if convolves else (at_once,):
+            for count in (4,) if CPU and convolves else (4, 16):
+                what = f"{count} seeds {many.__name__.replace('_', ' ')}"
+                counts[what], runs[what] = count, training.run(count, many)
         seconds = harness.interleave(runs, rounds)
-        for count in [count for count in runs if count > 1]:
+        for what, count in counts.items():
             images = count * training.batch * training.steps
             rows.append(
                 row(
-                    f"{count} seeds",
+                    what,
                     name,
-                    count * harness.ratio(seconds, 1, count),
-                    float(images / np.median(seconds[count])),
+                    count * harness.ratio(seconds, "1", what),
+                    float(images / np.median(seconds[what])),
                     over=f"{count} times one",
                 )
             )
