@@ -25,7 +25,7 @@ def in_turn(f: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..
     """The same, one network after another.
 
     For networks with convolutions, which of many networks at once become one in groups:
-    twice as slow on a CPU (`tests.benchmarks.training`), and on GPUs
+    three times as slow on a CPU (`tests.benchmarks.training`), and slower on GPUs
     (https://github.com/jax-ml/jax/issues/26568); nor do the activations of all have to
     fit in memory.
     """
