@@ -51,7 +51,7 @@ def default() -> ConfigDict:
     """
     config = ConfigDict()
     config.seed = 0  # of initialisation and shuffling
-    config.num_seeds = 1  # networks trained at once: of seed, seed + 1, ...
+    config.num_seeds = 1  # networks in one program: of seed, seed + 1, ...
     config.num_epochs = 350  # passes over the training set
     config.batch_size = 128  # examples per step, over all devices together
     config.compute_dtype = "float32"  # or "bfloat16"; parameters are always float32

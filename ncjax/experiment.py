@@ -124,7 +124,7 @@ def build(
     if several and on_cpu and not given:
         # Virtual devices share the cores, so one in each process is as fast; and with
         # two, jax 0.10 was seen to wait forever in a measurement of 16 seeds.
-        devices = [*{d.process_index: d for d in reversed(devices)}.values()][::-1]
+        devices = [jax.local_devices(i)[0] for i in range(jax.process_count())]
     _check_bfloat16(config, devices[0])
     mesh = make_mesh(devices, config.num_seeds)
     _check_batch(config, dataset, mesh)
@@ -263,7 +263,7 @@ def make_mesh(devices: Sequence[jax.Device], num_seeds: int) -> Mesh:
 
 
 def _many(state: TrainState) -> Many:
-    """How many networks like that of `state` are trained and measured."""
+    """Whether several networks like that of `state` go at once or in turn."""
     convolves = any(x.ndim == 4 for x in jax.tree.leaves(state.params))
     return in_turn if convolves else at_once
 

@@ -90,7 +90,7 @@ class Folders:
     def write(self, row: Row, of_seeds: Sequence[Row]) -> None:
         """Writes a row now; those of the seeds with the next `flush`."""
         self.whole.write(row)
-        if self.each and cluster.is_first():
+        if self.each:
             self._waiting.append(of_seeds)
 
     def flush(self) -> None:
@@ -98,18 +98,16 @@ class Folders:
 
         One seed after the other: thousands of files cannot be open at once.
         """
-        if cluster.is_first():
-            for i, one in enumerate(self.each):
-                one.append([of_seeds[i] for of_seeds in self._waiting])
-            self._waiting.clear()
+        for i, one in enumerate(self.each):
+            one.append([of_seeds[i] for of_seeds in self._waiting])
+        self._waiting.clear()
 
     def close(self) -> None:
         """Writes what is left, and TensorBoard events of the seeds."""
         self.whole.close()
         self.flush()
-        if cluster.is_first():
-            for one in self.each:
-                one.renew_events()
+        for one in self.each:
+            one.renew_events()
 
 
 def _measured(rows: Sequence[Row]) -> list[Row]:

@@ -154,9 +154,7 @@ def make_epoch(
             order,
         )
 
-    if not many:
-        epoch = _on(mesh, epoch)
-    else:
+    if many:
         # Left to itself XLA gathers the kernels of all networks on every device.
         own, shared = P("seeds"), P()
         epoch = jax.shard_map(
@@ -167,6 +165,8 @@ def make_epoch(
             axis_names={"seeds"},
             check_vma=False,
         )
+    else:
+        epoch = _on(mesh, epoch)
     # What goes in comes out: a program compiled ahead of time takes nothing else.
     out = NamedSharding(mesh, P("seeds") if many else P()), NamedSharding(mesh, P())
     return jax.jit(epoch, donate_argnums=0, out_shardings=out)

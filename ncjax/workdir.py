@@ -114,11 +114,15 @@ class Workdir:
 
     def append(self, rows: Sequence[Row]) -> None:
         """Appends rows to metrics.jsonl alone."""
+        if not cluster.is_first():
+            return
         with self._metrics.open("a") as file:
             file.writelines(map(_dump, rows))
 
     def renew_events(self) -> None:
         """Makes TensorBoard events of metrics.jsonl, unless they are newer than it."""
+        if not cluster.is_first():
+            return
         old = list(self.path.glob("events.out.tfevents.*"))
         written = self._metrics.stat().st_mtime_ns
         if any(events.stat().st_mtime_ns > written for events in old):

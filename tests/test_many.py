@@ -26,10 +26,9 @@ def test_in_turn_runs_the_program_of_one_network():
 
     def f(x, kernel):
         layout = ("NHWC", "HWIO", "NHWC")
-        y = jax.lax.conv_general_dilated(
+        return jax.lax.conv_general_dilated(
             x, kernel, (1, 1), "SAME", dimension_numbers=layout
         )
-        return jax.lax.map(lambda row: row.sum(), y)
 
     x, kernels = jnp.ones((2, 4, 4, 3)), jnp.ones((6, 3, 3, 3, 5))
     texts = {

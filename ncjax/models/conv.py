@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import jax
@@ -43,9 +43,11 @@ def by_device(conv: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
     In a step over several devices XLA finds that out by itself, except for convolutions
     in groups, for which it gathers the batch on every device
     (https://github.com/openxla/xla/issues/47945), and for batches worked on in pieces.
-    Sharded is the first axis of x, over the axis "data" of the mesh that is in use.
+    The batch is the first axis of x [n, h, w, c], sharded over the axis "data" of the
+    mesh that is in use.
     """
 
+    @wraps(conv)
     def convolve(x, kernel, *window, **options):
         mesh = jax.sharding.get_abstract_mesh()
         if "data" not in mesh.auto_axes or mesh.shape["data"] == 1:
@@ -89,7 +91,7 @@ def matmul_conv(
 
 
 def xla_conv(x: jax.Array, kernel: jax.Array, *args: Any, **options: Any) -> jax.Array:
-    """`jax.lax.conv_general_dilated`."""
+    """`jax.lax.conv_general_dilated`; in groups `by_device`."""
     conv = jax.lax.conv_general_dilated
     groups = options["feature_group_count"]
     return (by_device(conv) if groups > 1 else conv)(x, kernel, *args, **options)
