@@ -46,7 +46,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ncjax
-from ncjax.compare import compare
+from ncjax.comparison import compare
 from ncjax.config import default
 from ncjax.hierarchy import BUILTIN, balanced, draw
 from ncjax.hierarchy.geometry import soft_label_optimum

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         cluster,
         train,
     )
-    from ncjax.cache import keep_compiled_programs
+    from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
 
     try:

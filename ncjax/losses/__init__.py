@@ -2,8 +2,9 @@
 
 A loss maps the network's outputs, most often logits [n, K], and integer labels [n] to
 one value for each example [n]; it never reduces, so masking and averaging live in one
-place (`ncjax.step`).  Options are keyword arguments; `config.loss` offers every option
-of every loss here by itself.  A loss with a keyword `hierarchy` gets the class tree.
+place (`ncjax.training.step`).  Options are keyword arguments; `config.loss` offers
+every option of every loss here by itself.  A loss with a keyword `hierarchy` gets the
+class tree.
 
 To add one: write the function, add a line to `LOSSES`, add a test.  If its outputs are
 not one logit for each class, a line in `OUTPUTS` says what they are; if theory predicts

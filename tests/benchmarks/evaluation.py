@@ -17,8 +17,8 @@ import numpy as np
 
 from ncjax.config import bind, default
 from ncjax.data import Dataset, Split
-from ncjax.experiment import build
 from ncjax.losses import cross_entropy
+from ncjax.training.experiment import build
 from tests.benchmarks import harness
 
 

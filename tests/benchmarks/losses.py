@@ -20,7 +20,7 @@ from ncjax.config import bind_loss, default
 from ncjax.hierarchy import BUILTIN, balanced
 from ncjax.losses import LOSSES
 from ncjax.models import MODELS
-from ncjax.step import init_state, make_train_step
+from ncjax.training.step import init_state, make_train_step
 from tests.benchmarks import harness
 
 STEPS = 20  # in one compiled scan, so that dispatch does not count

@@ -31,17 +31,17 @@ import optax
 from jax.sharding import AxisType, Mesh
 
 import ncjax
+from ncjax.cluster.members import Many, at_once, in_turn
 from ncjax.config import default
 from ncjax.losses import cross_entropy
-from ncjax.many import Many, at_once, in_turn
 from ncjax.models import MODELS
-from ncjax.step import init_state, make_epoch, make_train_step
+from ncjax.training.step import init_state, make_epoch, make_train_step
 from tests.benchmarks import evaluation, harness
 
 try:
     import torch
 
-    from tests import torch_twins
+    from tests.models import torch_twins
 except ImportError:
     torch = None
 

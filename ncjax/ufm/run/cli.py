@@ -10,11 +10,11 @@ from typing import Any
 
 from ncjax import main as trainer
 from ncjax.config import ConfigError
+from ncjax.runs.workdir import WorkdirError, claim
 from ncjax.ufm.run.experiments import EXPERIMENTS
 from ncjax.ufm.run.report import strict
 from ncjax.ufm.run.settings import default, validate
 from ncjax.ufm.run.sweep import parse_sweep, sweep
-from ncjax.workdir import WorkdirError, claim
 
 HELP = """\
 Solve, certify and flow unconstrained-features models; compare them with theory.

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from ncjax.plots import save
+from ncjax.runs.plots import save
+from ncjax.runs.workdir import write_atomically
 from ncjax.ufm import Trajectory
-from ncjax.workdir import write_atomically
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,10 @@
+"""Runs side by side: a table over seeds, paired tests between groups, curves.
+
+comparison = compare(["runs/ce", "runs/soft"])  # folders of runs, one run for each seed
+python -m ncjax.compare runs/ce runs/soft --out=comparison
+"""
+
+from ncjax.comparison.core import Comparison, compare
+from ncjax.comparison.runs import CompareError
+
+__all__ = ["CompareError", "Comparison", "compare"]

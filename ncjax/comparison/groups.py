@@ -1,0 +1,155 @@
+"""Groups: runs that differ in nothing but the seed, named by what sets them apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ncjax.comparison.runs import CompareError, Run
+from ncjax.config import default
+from ncjax.runs.workdir import flat
+
+# Fields that change neither what is learned nor what a metric of the last layer means.
+IGNORED = {
+    *("seed", "num_seeds", "data.dir", "data.placement", "data.device_mb"),
+    *("checkpoint.every_epochs", "checkpoint.keep"),
+    *("eval.batch_size", "eval.buffer_mb", "eval.confusion", "eval.crm", "eval.epochs"),
+    *("eval.layers", "eval.num_points", "eval.scatter"),
+}
+
+# Sections in the order in which a name mentions them.
+_ORDER = ("data", "hierarchy", "model", "loss", "optimizer", "eval")
+_OFF = (0, "", "none", None, ())
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Runs of one configuration, by seed."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of its runs, ascending."""
+        return tuple(run.seed for run in self.runs)
+
+    def final(self, key: str) -> np.ndarray:
+        """A metric at the last measured epoch of each run [n]; NaN where undefined."""
+        return np.array([run.rows[-1].get(key, math.nan) for run in self.runs])
+
+    def curves(self, key: str) -> tuple[np.ndarray, np.ndarray]:
+        """A metric at the epochs that all runs measured: epochs [m], values [n, m]."""
+        columns = [
+            {int(row["epoch"]): row[key] for row in run.rows if key in row}
+            for run in self.runs
+        ]
+        epochs = sorted(set.intersection(*map(set, columns)))
+        values = [[column[epoch] for epoch in epochs] for column in columns]
+        return np.array(epochs, int), np.array(values, float)
+
+
+def group(runs: Sequence[Run]) -> list[Group]:
+    """Groups in the order of their first runs.
+
+    Raises:
+        CompareError: if two runs of a group have the same seed.
+    """
+    members: dict[tuple, list[Run]] = {}
+    for run in runs:
+        members.setdefault(_identity(run.config), []).append(run)
+    defaults = {field: _freeze(v) for field, v in flat(default().to_dict()).items()}
+    names = name([dict(identity) for identity in members], defaults)
+    groups = []
+    for title, of_group in zip(names, members.values(), strict=True):
+        ordered = sorted(of_group, key=lambda run: run.seed)
+        for one, other in itertools.pairwise(ordered):
+            if one.seed == other.seed:
+                raise CompareError(
+                    f"{one.path} and {other.path} are the same run twice: both are "
+                    f"{title} with seed {one.seed}. Leave one out."
+                )
+        groups.append(Group(title, tuple(ordered)))
+    return groups
+
+
+def name(
+    configs: Sequence[dict[str, Any]], defaults: Mapping[str, Any] | None = None
+) -> list[str]:
+    """A name for each configuration, of the fields in which they differ.
+
+    `cross_entropy`, `soft_labels beta=4`, `hxe alpha=0.5 weighting=depth`: the names
+    of losses, models, ... stand for themselves, other fields are written with theirs.
+    An option of which others know nothing is left out where it is off, or a word or a
+    switch at its default.
+    """
+    if len(configs) == 1:
+        return [str(configs[0].get("loss.name", "all runs"))]
+    fields = sorted({f for config in configs for f in config}, key=_place)
+    differ = [f for f in fields if len({c.get(f, _Absent) for c in configs}) > 1]
+    telling = [f for f in differ if not _is_mute(f, configs, defaults or {})]
+    names = _write(configs, telling)
+    return names if len(set(names)) == len(names) else _write(configs, differ)
+
+
+class _Absent:
+    """Stands for the value of a field that a configuration does not have."""
+
+
+def _identity(config: dict[str, Any]) -> tuple:
+    """What two runs of a group share, hashable."""
+    kept = ((f, _freeze(v)) for f, v in sorted(config.items()) if f not in IGNORED)
+    return tuple(kept)
+
+
+def _freeze(value: Any) -> Any:
+    return tuple(map(_freeze, value)) if isinstance(value, list) else value
+
+
+def _place(field: str) -> tuple[int, bool, str]:
+    """Sections in their order; in each the name first, then options by the alphabet."""
+    section, dot, option = field.partition(".")
+    place = _ORDER.index(section) if dot and section in _ORDER else len(_ORDER)
+    return place, option != "name", field
+
+
+def _is_mute(
+    field: str, configs: Sequence[dict[str, Any]], defaults: Mapping[str, Any]
+) -> bool:
+    """One value that need not be told wherever the field exists, and not everywhere."""
+    values = {config.get(field, _Absent) for config in configs}
+    if len(values) != 2 or _Absent not in values:
+        return False
+    (value,) = values - {_Absent}
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value in _OFF or (not number and value == defaults.get(field, _Absent))
+
+
+def _write(configs: Sequence[dict[str, Any]], fields: Sequence[str]) -> list[str]:
+    last = Counter(field.rpartition(".")[2] for field in fields)
+
+    def part(field: str, value: Any) -> str:
+        section, _, option = field.rpartition(".")
+        if option == "name" and section:
+            return str(value)
+        ambiguous = last[option] > 1 or option == "seed"
+        return f"{field if ambiguous else option}={_text(value)}"
+
+    return [
+        " ".join(part(f, config[f]) for f in fields if f in config) or "default"
+        for config in configs
+    ]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(map(_text, value)) or "()"
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    return str(value)

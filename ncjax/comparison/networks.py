@@ -1,0 +1,159 @@
+"""Trained networks, read back from the folders of their runs; nothing is written."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ncjax.collapse import centred_means
+from ncjax.comparison.runs import CompareError, Run, read
+from ncjax.config import ConfigError, default, validate
+from ncjax.data import DataError, Dataset
+from ncjax.hierarchy import Hierarchy
+from ncjax.moments import ClassMoments
+from ncjax.runs.checkpoints import Checkpoints
+from ncjax.training.experiment import build, load_data, load_hierarchy
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """The last layer of a trained network, on its training set; float64.
+
+    Attributes:
+        epoch: of the checkpoint.
+        counts: samples of each class [K].
+        centred_means: of the features, minus their mean [K, d].
+        classifier: W [K, d].
+        logits: of the class means, bias included [K, K].
+    """
+
+    epoch: int
+    counts: np.ndarray
+    centred_means: np.ndarray
+    classifier: np.ndarray
+    logits: np.ndarray
+
+
+def to_config(fields: dict[str, Any]) -> ConfigDict:
+    """The configuration of a run from its flat fields, {"loss.name": "mse", ...}.
+
+    Raises:
+        ConfigError: for fields or values that this version does not know.
+    """
+    config = default()
+    for field, value in fields.items():
+        section, _, option = field.rpartition(".")
+        target: ConfigDict = config.get(section, config) or config
+        if option not in target:
+            raise ConfigError(f"Unknown field config.{field}.")
+        target[option] = tuple(value) if isinstance(value, list) else value
+    validate(config)
+    return config
+
+
+def data_of(run: Run) -> tuple[ConfigDict, Dataset, Hierarchy | None]:
+    """The configuration of a run, its data set and its class tree.
+
+    Raises:
+        CompareError: if they cannot be had here.
+    """
+    try:
+        config = to_config(run.config)
+        dataset = load_data(config)
+        return config, dataset, load_hierarchy(config, dataset)
+    except (ConfigError, DataError) as error:
+        raise CompareError(
+            f"The run {run.path} cannot be measured again: {error}"
+        ) from error
+
+
+def read_networks(
+    runs: Sequence[Run], config: ConfigDict, dataset: Dataset
+) -> Iterator[Network]:
+    """The networks of runs that differ in nothing but the seed, at their last epochs.
+
+    Raises:
+        CompareError: naming the run that has no checkpoint, or one that does not fit.
+    """
+    experiment = build(config, dataset, jax.devices()[:1])
+    like = experiment.init()
+    images, labels = np.asarray(dataset.train.images), np.asarray(dataset.train.labels)
+    update = jax.jit(lambda moments, features, y: moments.update(features, y))
+    known: dict[Path, tuple[int, Any]] = {}
+    for run in runs:
+        epoch, state = _load(run, like, known)
+        classifier, bias = map(np.asarray, experiment.classifier(state))
+        moments = ClassMoments.empty(
+            dataset.num_classes, classifier.shape[1], scatter="none"
+        )
+        for start in range(0, len(labels), config.eval.batch_size):
+            rows = slice(start, start + config.eval.batch_size)
+            features = experiment.features(state, jnp.asarray(images[rows]))
+            moments = update(moments, features, jnp.asarray(labels[rows]))
+        classifier, bias = classifier.astype(np.float64), bias.astype(np.float64)
+        means = np.asarray(moments.means, np.float64)
+        yield Network(
+            epoch=epoch,
+            counts=np.asarray(moments.count, np.float64),
+            centred_means=np.asarray(centred_means(moments), np.float64),
+            classifier=classifier,
+            logits=means @ classifier.T + bias,
+        )
+
+
+def _load(run: Run, like: Any, known: dict[Path, tuple[int, Any]]) -> tuple[int, Any]:
+    """Number and content of the newest checkpoint.
+
+    Networks that were trained at once lie in one checkpoint, which `known` keeps.
+    """
+    folder = run.path.parent.parent
+    if run.path.parent.name != "seeds" or not (folder / "config.json").is_file():
+        return _newest(run, like)
+    whole = read(folder)
+    if folder not in known:
+        known[folder] = _newest(whole, _stacked(whole, like))
+    epoch, states = known[folder]
+    return epoch, jax.tree.map(lambda x: x[run.seed - whole.seed], states)
+
+
+def _stacked(run: Run, like: Any) -> Any:
+    """The networks of all seeds, as shapes."""
+    count = run.config["num_seeds"]
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=x.sharding),
+        like,
+    )
+
+
+def _newest(run: Run, like: Any) -> tuple[int, Any]:
+    folder = run.path / "checkpoints"
+    if not folder.is_dir():
+        raise CompareError(
+            f"The run {run.path} has no checkpoints, so its network cannot be measured "
+            "again. Leave it out, or compare without theory."
+        )
+    checkpoints = Checkpoints(folder, keep=1, read_only=True)
+    try:
+        latest = checkpoints.latest
+        if latest is None:
+            raise CompareError(
+                f"The run {run.path} has no whole checkpoint yet. Let it run on, or "
+                "leave it out."
+            )
+        return latest, checkpoints.load(latest, like)
+    except CompareError:
+        raise
+    except Exception as error:  # whatever Orbax makes of foreign bytes
+        text = " ".join(str(error).split())[:300] or type(error).__name__
+        raise CompareError(
+            f"The checkpoint of the run {run.path} cannot be read: {text}"
+        ) from error
+    finally:
+        checkpoints.close()

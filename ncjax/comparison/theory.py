@@ -1,0 +1,196 @@
+"""Theory beside trained networks: the UFM optimum nearest to each.
+
+Every run whose loss `ncjax.ufm` knows is read back from its last checkpoint.  The Gram
+matrix of its class means is compared with that of the unconstrained-features optimum
+for its loss, tree and class sizes, with a free bias; the one free constant c is fitted
+by `ncjax.ufm.match`, once to that Gram matrix and once to the loss.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ncjax.comparison.groups import Group
+from ncjax.comparison.networks import Network, data_of, read_networks
+from ncjax.comparison.runs import CompareError, Run
+from ncjax.config import needs_hierarchy, options_of
+from ncjax.data import Dataset
+from ncjax.hierarchy import Hierarchy, from_nested
+from ncjax.hierarchy.geometry import soft_label_limit
+from ncjax.hierarchy.optimum import gram_cosines, gram_nc2, simplex_gram
+from ncjax.losses import LOSSES
+from ncjax.ufm.match import (
+    Match,
+    OptimumPath,
+    class_loss,
+    gram_distance,
+    match_gram,
+    match_loss,
+    optimum_path,
+    unit_gram,
+)
+from ncjax.ufm.tables import FITS
+
+
+@dataclasses.dataclass(frozen=True)
+class RunTheory:
+    """One run and its predictions; K classes.
+
+    Attributes:
+        seed: of the run.
+        epoch: of the checkpoint.
+        gram: found, of the centred class means, of norm 1 [K, K].
+        classifier_gram: found, of the centred classifier, likewise.
+        loss: found, of the class means.
+        fitted: prediction with c fitted to `gram`.
+        from_loss: prediction with c fitted to `loss`.
+        values: numbers by name, see `theory_report.COLUMNS`; of the classifier too.
+        cosines: {height: (found, predicted)}, means over the pairs of classes whose
+            lowest common ancestor has that height.
+    """
+
+    seed: int
+    epoch: int
+    gram: np.ndarray
+    classifier_gram: np.ndarray
+    loss: float
+    fitted: Match
+    from_loss: Match
+    values: dict[str, float]
+    cosines: dict[int, tuple[float, float]]
+
+    @property
+    def prediction(self) -> np.ndarray:
+        """The predicted Gram matrix [K, K], of norm 1."""
+        return _prediction(self.fitted, self.from_loss).optimum.gram
+
+
+@dataclasses.dataclass(frozen=True)
+class GroupTheory:
+    """The runs of one group.
+
+    Attributes:
+        name: of the group.
+        hierarchy: its class tree; one without inner nodes where it has none.
+        runs: by seed.
+    """
+
+    name: str
+    hierarchy: Hierarchy
+    runs: tuple[RunTheory, ...]
+
+
+def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
+    """Theory for every group that has one, and warnings about the others.
+
+    Raises:
+        CompareError: if no group has a theory, or a network cannot be read back.
+    """
+    known = [g for g in groups if _loss(g.runs[0]) in FITS]
+    if not known:
+        losses = ", ".join(sorted({_loss(g.runs[0]) for g in groups}))
+        raise CompareError(
+            f"No theory for these runs: their loss is {losses}. The optima of "
+            f"{', '.join(FITS)} are known. Compare without theory."
+        )
+    warnings = [
+        f"No theory is known for {g.name}: it is left out of the tables of theory."
+        for g in groups
+        if g not in known
+    ]
+    return [_group(g) for g in known], warnings
+
+
+def _group(group: Group) -> GroupTheory:
+    config, dataset, tree = data_of(group.runs[0])
+    options = {k: config.loss[k] for k in options_of(LOSSES[config.loss.name])}
+    if needs_hierarchy(config):
+        options["hierarchy"] = tree
+    hierarchy = _flat(dataset) if tree is None else tree
+    found, path = [], None
+    networks = read_networks(group.runs, config, dataset)
+    for run, network in zip(group.runs, networks, strict=True):
+        if path is None:
+            path = _path(config.loss.name, options, network)
+        found.append(_run(run, network, path, hierarchy))
+    return GroupTheory(group.name, hierarchy, tuple(found))
+
+
+def _path(loss: str, options: dict[str, Any], network: Network) -> OptimumPath:
+    return optimum_path(
+        loss,
+        num_classes=len(network.counts),
+        feature_dim=min(network.classifier.shape),
+        sizes=network.counts,
+        **options,
+    )
+
+
+def _run(run: Run, net: Network, path: OptimumPath, tree: Hierarchy) -> RunTheory:
+    try:
+        gram = unit_gram(net.centred_means @ net.centred_means.T)
+        classifier = unit_gram(net.classifier @ net.classifier.T)
+    except ValueError as error:
+        raise CompareError(
+            f"The network of {run.path} has no geometry: {error}"
+        ) from error
+    loss = float(class_loss(path.fit, net.logits, net.counts))
+    fitted, from_loss = match_gram(path, gram), match_loss(path, loss)
+    chosen = _prediction(fitted, from_loss).optimum
+    limit = soft_label_limit(tree.distances(), free_bias=True)
+    values = {
+        "c": fitted.c,
+        "c_from_loss": from_loss.c,
+        "nc2": gram_nc2(gram),
+        "nc2_predicted": round(chosen.nc2, 9),  # the solver's precision
+        "to_prediction": gram_distance(gram, chosen.gram),
+        "to_prediction_from_loss": gram_distance(gram, from_loss.optimum.gram),
+        "to_simplex": gram_distance(gram, simplex_gram(len(gram))),
+        "to_tree": gram_distance(gram, limit),
+        "classifier_nc2": gram_nc2(classifier),
+        "classifier_to_prediction": gram_distance(classifier, chosen.classifier_gram),
+        "classifier_to_prediction_from_loss": gram_distance(
+            classifier, from_loss.optimum.classifier_gram
+        ),
+    }
+    ours, theirs = by_height(gram, tree), by_height(chosen.gram, tree)
+    return RunTheory(
+        seed=run.seed,
+        epoch=net.epoch,
+        gram=gram,
+        classifier_gram=classifier,
+        loss=loss,
+        fitted=fitted,
+        from_loss=from_loss,
+        values=values,
+        cosines={h: (ours[h], theirs[h]) for h in ours},
+    )
+
+
+def by_height(gram: np.ndarray, tree: Hierarchy) -> dict[int, float]:
+    """Mean cosine of the pairs of classes that meet at each height."""
+    cosines, heights = gram_cosines(gram), tree.lca_heights()
+    return {
+        int(h): float(cosines[heights == h].mean()) for h in np.unique(heights) if h
+    }
+
+
+def _prediction(fitted: Match, from_loss: Match) -> Match:
+    """The optimum with the fitted c; where the geometry fits any c, that of the loss.
+
+    So it is for cross-entropy and MSE with balanced classes: always the simplex.
+    """
+    return from_loss if fitted.state == "free" else fitted
+
+
+def _loss(run: Run) -> str:
+    return str(run.config["loss.name"])
+
+
+def _flat(dataset: Dataset) -> Hierarchy:
+    """All classes under one root."""
+    return from_nested({"all classes": list(dataset.class_names)}, dataset.class_names)

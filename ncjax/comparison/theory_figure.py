@@ -1,0 +1,96 @@
+"""Gram matrices of trained networks above those of theory."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ncjax.comparison.theory import GroupTheory
+from ncjax.comparison.theory_report import spectrum
+from ncjax.hierarchy import Hierarchy
+from ncjax.hierarchy.optimum import gram_cosines
+
+_FOUND, _PREDICTED = "#0072B2", "#D55E00"
+_COLUMNS = 5
+_NAMED = 20  # classes at most whose names are written
+
+
+def figure(groups: Sequence[GroupTheory]) -> Figure:
+    """A column for each group: cosines found, cosines predicted, spectra.
+
+    Means over seeds, classes in the order of the tree.  Colours are cosines of centred
+    class means, on one scale that ends at the largest between different classes.
+    """
+    columns = min(len(groups), _COLUMNS)
+    bands = math.ceil(len(groups) / columns)
+    drawn = Figure(
+        figsize=(max(2.3 * columns + 1.6, 4.5), 6.5 * bands), layout="constrained"
+    )
+    grid = drawn.subplots(3 * bands, columns, squeeze=False)
+    axes = grid.reshape(bands, 3, columns).swapaxes(1, 2).reshape(-1, 3)
+    limit = max(_largest_cosine(run.gram) for group in groups for run in group.runs)
+    image = None
+    for place, (group, (found, predicted, spectra)) in enumerate(
+        zip(groups, axes, strict=False)
+    ):
+        measured = np.mean([run.gram for run in group.runs], axis=0)
+        expected = np.mean([run.prediction for run in group.runs], axis=0)
+        order = leaf_order(group.hierarchy)
+        names = [group.hierarchy.class_names[k] for k in order]
+        names = names if place % columns == 0 else []
+        image = _heat(found, measured, order, names, limit)
+        _heat(predicted, expected, order, names, limit)
+        found.set_title(f"{textwrap.fill(group.name, 24)}\nfound", fontsize=9)
+        predicted.set_title("predicted", fontsize=9)
+        _spectra(spectra, group)
+        if place % columns == 0:
+            spectra.set_ylabel("eigenvalue of the Gram", fontsize=9)
+            spectra.legend(frameon=False, fontsize=8)
+    for axis in axes[len(groups) :].ravel():
+        axis.set_axis_off()
+    if image is not None:
+        label = "cosine of centred class means"
+        drawn.colorbar(image, ax=grid, label=label, shrink=0.4, aspect=40, extend="max")
+    return drawn
+
+
+def leaf_order(tree: Hierarchy) -> np.ndarray:
+    """Classes so that those of one node stand together [K]."""
+    return np.lexsort(tree.lineage[::-1])
+
+
+def _heat(axis: Axes, gram: np.ndarray, order: np.ndarray, names: list, limit: float):
+    cosines = gram_cosines(gram)[np.ix_(order, order)]
+    image = axis.imshow(cosines, cmap="RdBu_r", vmin=-limit, vmax=limit)
+    axis.set_xticks([])
+    axis.set_yticks([])
+    if 0 < len(names) <= _NAMED:
+        axis.set_yticks(range(len(names)), names, fontsize=7)
+        axis.tick_params(length=0)
+    return image
+
+
+def _largest_cosine(gram: np.ndarray) -> float:
+    """Between different classes, in size."""
+    cosines = np.abs(gram_cosines(gram))
+    return float(cosines[~np.eye(len(cosines), dtype=bool)].max())
+
+
+def _spectra(axis: Axes, group: GroupTheory) -> None:
+    number = len(group.runs[0].gram) - 1
+    rank = np.arange(1, number + 1)
+    for run in group.runs:
+        axis.plot(rank, spectrum(run.gram)[:number], "o", color=_FOUND, ms=3, alpha=0.5)
+    expected = np.mean([spectrum(run.prediction) for run in group.runs], axis=0)
+    axis.plot([], [], "o", color=_FOUND, ms=3, label="found")
+    axis.plot(rank, expected[:number], "-", color=_PREDICTED, lw=1.2, label="predicted")
+    axis.set_ylim(0, 1)
+    axis.tick_params(labelsize=8)
+    axis.grid(True, color="#e6e6e6", lw=0.6)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.set_xlabel("rank", fontsize=8)

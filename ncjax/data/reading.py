@@ -1,0 +1,89 @@
+"""Batches of data sets that the devices cannot hold, read as they are needed.
+
+grain's threads gather some batches at a time (a chunk) from arrays in memory or in a
+memory map, and one compiled program takes all steps of a chunk.  While it runs, the
+next chunk is copied to the devices.  A process reads its own devices' rows alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import grain
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+Array = jax.Array | np.ndarray
+Chunk = tuple[jax.Array, jax.Array, jax.Array]  # images, labels, rows [s, n, ...]
+
+CHUNK_STEPS = 32  # at most so many batches at a time,
+CHUNK_BYTES = 1 << 26  # of at most so many bytes, but at least one batch
+_THREADS = 4  # that read; each has one chunk in the making or ready
+
+
+def chunk_steps(steps: int, batch_bytes: int) -> int:
+    """Batches in a chunk; where possible all chunks have as many.
+
+    Args:
+        steps: all batches.
+        batch_bytes: of the images of one.
+    """
+    most = max(1, min(CHUNK_STEPS, steps, CHUNK_BYTES // batch_bytes))
+    # Chunks of two sizes need two compiled programs.
+    even = max(s for s in range(1, most + 1) if steps % s == 0)
+    return even if 2 * even >= most else most
+
+
+def read(
+    images: Array, labels: Array, rows: np.ndarray, size: int, mesh: Mesh
+) -> Iterator[Chunk]:
+    """Chunks of a data set, on the devices, read ahead of their use.
+
+    Args:
+        images: [n, h, w, c], possibly a memory map; only what is asked for is read.
+        labels: [n].
+        rows: of each batch [steps, batch]; -1 is padding, for which any image stands.
+        size: batches in a chunk; the last may have fewer.
+        mesh: batches are sharded over its axis "data".
+
+    Yields:
+        Images [size, batch, h, w, c], labels and rows [size, batch].
+    """
+    sharding = NamedSharding(mesh, P(None, "data"))
+    shards = sharding.addressable_devices_indices_map(rows.shape).values()
+    columns = [shard[1].indices(rows.shape[1]) for shard in shards if shard]
+    own = slice(min(c[0] for c in columns), max(c[1] for c in columns))
+
+    def gather(chunk: np.ndarray) -> tuple[np.ndarray, ...]:
+        mine = chunk[:, own]
+        present = np.maximum(mine, 0)
+        return np.asarray(images[present]), np.asarray(labels[present]), mine
+
+    def place(local: np.ndarray) -> jax.Array:
+        shape = (len(local), rows.shape[1], *local.shape[2:])
+        return jax.make_array_from_process_local_data(sharding, local, shape)
+
+    chunks = [rows[i : i + size] for i in range(0, len(rows), size)]
+    options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_THREADS)
+    for local in grain.MapDataset.source(chunks).map(gather).to_iter_dataset(options):
+        pixels, classes, places = map(place, local)
+        yield pixels, classes, places
+
+
+class Pace:
+    """Waits for the program before the last, so that at most two are under way.
+
+    More would hold more chunks on the devices, and with jax 0.10 more than 32 programs
+    that communicate deadlock CPU devices.
+    """
+
+    def __init__(self):
+        self._last: Any = None
+
+    def __call__(self, output: Any) -> None:
+        """Takes what a program just dispatched will give."""
+        jax.block_until_ready(self._last)
+        self._last = output

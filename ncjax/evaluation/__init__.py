@@ -1,0 +1,1 @@
+"""Measuring a network over whole data sets."""

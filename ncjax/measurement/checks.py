@@ -1,0 +1,211 @@
+"""Is this classifier the one of these features?  And what a reader must be told."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import linear_sum_assignment
+
+from ncjax.measurement.sources import MeasureError, MeasureTypeError, to_numpy
+from ncjax.moments import ClassMoments
+
+# Beyond this many classes the best assignment of rows to classes is not sought.
+_MATCHED = 2000
+
+
+def check_classifier(
+    classifier: Any, bias: Any
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """W [K, d] and b [K] as floats on the host.
+
+    Raises:
+        MeasureError: for shapes that are none, or values that are not finite.
+    """
+    if classifier is None:
+        if bias is not None:
+            raise MeasureError(
+                "There is a bias, but no classifier [K, d] to go with it."
+            )
+        return None, None
+    classifier = _real(classifier, "classifier")
+    if classifier.ndim != 2:
+        raise MeasureError(
+            f"The classifier has shape {classifier.shape}; W [K, d] is needed, one row "
+            "for each class."
+        )
+    if bias is None:
+        return classifier, None
+    bias = _real(bias, "bias")
+    if bias.shape != classifier.shape[:1]:
+        hint = ""
+        if bias.shape == classifier.shape[1:]:
+            hint = " Is the classifier [d, K], as a Flax kernel is? Transpose it."
+        raise MeasureError(
+            f"The bias has shape {bias.shape}, the classifier {classifier.shape}; "
+            f"[K] and [K, d] are needed.{hint}"
+        )
+    return classifier, bias
+
+
+def _real(array: Any, name: str) -> np.ndarray:
+    array = to_numpy(array)
+    try:
+        array = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)
+    except (TypeError, ValueError) as error:
+        raise MeasureTypeError(
+            f"The {name} is {array.dtype}; real numbers are needed."
+        ) from error
+    if wrong := int((~np.isfinite(array)).sum()):
+        raise MeasureError(f"The {name} holds {wrong:,} entries of NaN or infinity.")
+    return array
+
+
+def check_width(
+    classifier: np.ndarray | None, feature_dim: int, num_classes: int | None
+) -> None:
+    """Refuses a classifier of other features, or transposed.
+
+    Raises:
+        MeasureError: with both shapes.
+    """
+    if classifier is None:
+        return
+    rows, columns = classifier.shape
+    if columns == feature_dim and num_classes in (None, rows):
+        return
+    if rows == feature_dim and num_classes in (None, columns):
+        raise MeasureError(
+            f"The classifier has shape [{rows}, {columns}] = [d, K], as Flax and Keras "
+            f"kernels have; [K, d] = [{columns}, {rows}] is needed: transpose it."
+        )
+    wanted = "K" if num_classes is None else num_classes
+    raise MeasureError(
+        f"The classifier has shape [{rows}, {columns}], but with these features "
+        f"[{wanted}, {feature_dim}] is needed: [K, d], the weights of the layer that "
+        "takes these features."
+    )
+
+
+def permutation(
+    means: Float[np.ndarray, "K d"],
+    present: np.ndarray,
+    classifier: Float[np.ndarray, "K d"],
+    bias: Float[np.ndarray, "K"] | None,
+) -> dict[int, int]:
+    """Classes whose row of the classifier seems to be another: {class: its row}.
+
+    The best assignment of rows to classes by the cosines of W and the centred means
+    Mc; reported only where the network, as given, decides less than half of the class
+    means of the moved classes rightly, and reordered, most.
+
+    Args:
+        means: mu_k [K, d].
+        present: [K], the classes that count.
+        classifier: W [K, d].
+        bias: b [K].
+    """
+    here = np.flatnonzero(present)
+    if not 2 <= len(here) <= _MATCHED or means.shape != classifier.shape:
+        return {}
+    means, rows = means[here].astype(np.float64), classifier[here].astype(np.float64)
+    centred = means - means.mean(axis=0)
+    cosines = _unit(centred) @ _unit(rows - rows.mean(axis=0)).T
+    _, best = linear_sum_assignment(cosines, maximize=True)
+    moved = np.flatnonzero(best != np.arange(len(here)))
+    if moved.size == 0:
+        return {}
+    logits = means @ rows.T
+    if bias is not None:
+        logits = logits + bias[here]
+    decided = logits.argmax(axis=1)
+    before = np.mean(decided[moved] == moved)
+    after = np.mean(decided[moved] == best[moved])
+    gain = cosines[moved, best[moved]].mean() - cosines[moved, moved].mean()
+    if (
+        before < 0.5 <= after
+        and gain > 0.3
+        and cosines[moved, best[moved]].mean() > 0.5
+    ):
+        return {int(here[k]): int(here[best[k]]) for k in moved}
+    return {}
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows / np.where(norms > 0, norms, 1)
+
+
+def warnings_of(
+    moments: ClassMoments,
+    values: dict[str, float],
+    classifier: np.ndarray | None,
+    bias: np.ndarray | None,
+    *,
+    below_floor: bool | None,
+    dtype: str,
+) -> list[str]:
+    """What a reader of the numbers must know of these features and classifier."""
+    count = np.asarray(moments.count)
+    present = count > 0
+    classes, width = int(present.sum()), moments.feature_dim
+    found = []
+    if empty := np.flatnonzero(~present).tolist():
+        text = (
+            f"{len(empty):,} of {len(count):,} classes have no features and are left "
+            f"out: {some(empty)}."
+        )
+        if empty == [0]:
+            text += " If your labels begin at 1, subtract 1."
+        found.append(text)
+    if lonely := int((count == 1).sum()):
+        found.append(
+            f"{lonely:,} classes have a single feature, so no spread: NC1 is too small."
+        )
+    if count.sum() <= classes:
+        found.append("There are no more features than classes: NC1 has no meaning.")
+    rank = values.get("rank", math.nan)
+    if rank == 0 or math.isnan(values.get("trace_ratio", 0.0)):
+        found.append(
+            "All class means are equal: metrics that compare them are undefined. Are "
+            "these features constant, or the units dead?"
+        )
+    elif rank < min(classes - 1, width):
+        found.append(
+            f"The centred class means span {rank:.0f} dimensions of "
+            f"{min(classes - 1, width)}: some classes are not told apart, and NC1 does "
+            "not see the directions that are missing."
+        )
+    if width < classes - 1:
+        found.append(
+            f"{classes} classes have no simplex in {width} dimensions: NC2 cannot be "
+            "0; uniformity is the measure to use."
+        )
+    accuracy = values.get("ncc_accuracy", 1.0)
+    if accuracy < 0.9 and values.get("nc1", 1.0) < 0.1:
+        found.append(
+            f"NC1 is small, but the nearest class mean is right in {accuracy:.1%} "
+            "only: that is no collapse to a simplex."
+        )
+    if below_floor:
+        found.append(
+            f"NC1 is below the precision of the features ({dtype}): all it says is "
+            "that it is no larger than the floor."
+        )
+    if classifier is not None:
+        moved = permutation(np.asarray(moments.means), present, classifier, bias)
+        if moved:
+            pairs = [f"class {k} is row {r}" for k, r in moved.items()]
+            found.append(
+                f"The rows of the classifier seem to be in another order than the "
+                f"classes: {some(pairs)}. NC3 and NC4 are of the order given."
+            )
+    return found
+
+
+def some(items: list) -> str:
+    """The first few, and how many more."""
+    more = f" and {len(items) - 8:,} more" if len(items) > 8 else ""
+    return ", ".join(map(str, items[:8])) + more

@@ -1,0 +1,277 @@
+"""The picture of a measurement: spectrum, angles and spread."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
+
+from ncjax.measurement.report import Measurement
+from ncjax.moments import ClassMoments
+
+_BLUE, _ORANGE, _GREY, _STEM = "#1f5fa8", "#d1662b", "#8a8a8a", "#dbe4ef"
+_NAMED = 30  # classes that get their names
+_NUMBERS = 10  # classes whose cosines are written out
+_MATRIX = 200  # classes shown as a matrix, beyond: a histogram
+_SAMPLED = 2000  # classes of which the histogram takes all pairs
+_LONGEST = 16  # characters of a name
+
+
+def figure(result: Measurement | ClassMoments) -> Figure:
+    """Spectrum of the class means, their cosines, and the spread of each class.
+
+    Left: singular values of the centred class means over their root mean square; all
+    1 at a simplex.  Middle: cosines of the centred means; white where they are
+    -1/(K-1), as at a simplex.  Right: standard deviation of each class over the root
+    mean square distance of class means; 0 at collapse.
+
+    Args:
+        result: of `measure`, or moments.
+    """
+    measured = isinstance(result, Measurement)
+    moments = result.moments if measured else result
+    count = np.asarray(moments.count, np.float64)
+    here = np.flatnonzero(count > 0)
+    # Differences to one pivot first: the means may have a large common part.
+    pivot = np.asarray(moments.pivot, np.float64)[here]
+    means = pivot - pivot[:1] + np.asarray(moments.offset, np.float64)[here]
+    centred = means - means.mean(axis=0)
+    deviation = np.sqrt(np.asarray(moments.spread, np.float64)[here] / count[here])
+    names = [str(k) for k in here]
+    if measured and result.class_names is not None:
+        names = [_short(result.class_names[k]) for k in here]
+
+    drawn = Figure(figsize=(14, 4.6), layout=ConstrainedLayoutEngine(wspace=0.05))
+    axes = drawn.subplots(1, 3, width_ratios=(1, 1.12, 1))
+    _spectrum(axes[0], centred)
+    _cosines(drawn, axes[1], centred, names)
+    _spread(axes[2], centred, deviation, names, _rounding(moments, here))
+    drawn.suptitle(_title(result, moments), fontsize=11, x=0.01, ha="left")
+    return drawn
+
+
+def render(drawn: Figure, suffix: str) -> bytes:
+    """The figure as the bytes of a .png, .pdf or .svg file."""
+    buffer = io.BytesIO()
+    drawn.savefig(buffer, format=suffix.removeprefix("."), dpi=140)
+    return buffer.getvalue()
+
+
+def _title(result: Measurement | ClassMoments, moments: ClassMoments) -> str:
+    present = np.asarray(moments.count) > 0
+    sizes = (
+        f"{np.asarray(moments.count, np.float64).sum():,.0f} features of width "
+        f"{moments.feature_dim:,}, {present.sum():,} classes"
+    )
+    if not isinstance(result, Measurement):
+        return sizes
+    numbers = [
+        f"{label} {result.values[key]:.3g}"
+        for key, label in (
+            *(("nc1", "NC1"), ("nc2", "NC2"), ("nc3", "NC3"), ("nc4", "NC4")),
+            *(("accuracy", "accuracy"), ("ncc_accuracy", "nearest-mean accuracy")),
+        )
+        if key in result.values
+    ]
+    source = str(result.measured["source"])
+    source = source if len(source) <= 60 else "..." + source[-57:]
+    return f"{source}:  {sizes}\n{',  '.join(numbers)}"
+
+
+def _spectrum(axis: Axes, centred: np.ndarray) -> None:
+    classes, width = centred.shape
+    rank = min(classes - 1, width)
+    values = np.linalg.svd(_tall(centred), compute_uv=False)[:rank]
+    scale = math.sqrt(np.mean(values**2)) or 1.0
+    values = values / scale
+    index = np.arange(1, rank + 1)
+    style = "-" if rank > 60 else "o-"
+    axis.axhline(1, color=_GREY, lw=1.2, ls="--", label="simplex")
+    axis.plot(index, values, style, color=_BLUE, ms=4, lw=1.4, label="class means")
+    if values[-1] >= 0.03 * values[0]:  # also where all are 0
+        axis.set_ylim(0, max(1.25, 1.15 * values[0]))
+    else:
+        axis.set_yscale("log")
+        axis.set_ylim(max(values[-1], 1e-7 * values[0]) / 2, 2 * values[0])
+    axis.set_xlim(0.5, rank + 0.5) if rank <= 60 else axis.set_xlim(1, rank)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axis.set_xlabel("direction")
+    axis.legend(frameon=False, fontsize=9, loc="lower left")
+    _decorate(axis, "Spectrum of the centred class means", "singular value / r.m.s.")
+
+
+def _tall(rows: np.ndarray) -> np.ndarray:
+    """A matrix of the same singular values, with no more rows than columns."""
+    if rows.shape[0] <= rows.shape[1]:
+        return rows
+    return np.asarray(np.linalg.qr(rows, mode="r"))
+
+
+def _cosines(drawn: Figure, axis: Axes, centred: np.ndarray, names: list[str]) -> None:
+    classes = len(centred)
+    ideal = -1 / (classes - 1)
+    norms = np.linalg.norm(centred, axis=1, keepdims=True)
+    unit = centred / np.where(norms > 0, norms, 1)
+    if classes > _MATRIX:
+        _histogram(axis, unit, ideal)
+        return
+    cosines = unit @ unit.T
+    off = ~np.eye(classes, dtype=bool)
+    span = float(np.clip(np.abs(cosines[off] - ideal).max(initial=0), 0.05, 2))
+    low, high = max(-1.0, ideal - span), min(1.0, ideal + span)
+    image = axis.imshow(
+        np.where(off, cosines, np.nan),
+        cmap="RdBu_r",
+        norm=TwoSlopeNorm(ideal, min(low, ideal - 1e-3), max(high, ideal + 1e-3)),
+        interpolation="nearest",
+    )
+    axis.set_facecolor("#d9d9d9")
+    bar = drawn.colorbar(image, ax=axis, shrink=0.9, pad=0.02)
+    bar.set_label(f"cosine (white: simplex, {ideal:.3g})", fontsize=9)
+    bar.ax.tick_params(labelsize=8)
+    bar.outline.set_visible(False)
+    axis.set_title("Cosines of the centred class means", fontsize=10, loc="left")
+    axis.tick_params(length=0, labelsize=8)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    if classes > _NAMED:
+        axis.tick_params(length=2)
+        return
+    long = max(map(len, names)) > 3
+    size = 8 if classes <= 20 else 7
+    axis.set_xticks(range(classes), names, rotation=90 if long else 0, fontsize=size)
+    axis.set_yticks(range(classes), names, fontsize=size)
+    if classes <= _NUMBERS:
+        for i, j in np.argwhere(off):
+            red, green, blue, _ = image.cmap(image.norm(cosines[i, j]))
+            dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
+            text = axis.text(
+                j,
+                i,
+                f"{cosines[i, j]:.2f}".replace("0.", ".").replace("-", "\u2212"),
+                ha="center",
+                va="center",
+                fontsize=11 if classes <= 5 else 7,
+                color="white" if dark else "#333333",
+            )
+            text.set_in_layout(False)
+
+
+def _histogram(axis: Axes, unit: np.ndarray, ideal: float) -> None:
+    classes = len(unit)
+    kept = unit
+    if classes > _SAMPLED:
+        kept = unit[np.linspace(0, classes - 1, _SAMPLED).astype(int)]
+    cosines = (kept @ kept.T)[np.triu_indices(len(kept), 1)]
+    axis.hist(cosines, bins=80, color=_BLUE, density=True)
+    axis.axvline(ideal, color=_GREY, ls="--", lw=1.2, label=f"simplex, {ideal:.2g}")
+    # Where all cosines agree, a narrow axis would make mountains of rounding.
+    reach = max(0.02, 1.05 * np.abs(cosines - ideal).max())
+    axis.set_xlim(max(-1.02, ideal - reach), min(1.02, ideal + reach))
+    axis.yaxis.set_major_locator(NullLocator())
+    axis.legend(frameon=False, fontsize=9, loc="upper right")
+    axis.set_xlabel("cosine")
+    part = "" if classes <= _SAMPLED else f", pairs of {_SAMPLED:,} classes"
+    _decorate(axis, f"Cosines of the centred class means{part}", "density")
+
+
+def _spread(
+    axis: Axes,
+    centred: np.ndarray,
+    deviation: np.ndarray,
+    names: list[str],
+    rounding: float,
+) -> None:
+    classes = len(centred)
+    # Mean square distance of pairs of means, from their norms: they are centred.
+    distance = math.sqrt(2 / (classes - 1) * np.sum(centred**2)) or math.nan
+    ratio, floor = deviation / distance, rounding / distance
+    named = classes <= _NAMED
+    order = np.arange(classes) if named else np.argsort(-ratio)
+    ratio = ratio[order]
+    place = np.arange(classes) + (0 if named else 1)
+    positive = ratio > 0
+    if not np.isfinite(ratio).all() or not positive.any():
+        text = "undefined: all class means are equal"
+        if np.isfinite(ratio).all():
+            text = "0 in every class: the features have collapsed exactly"
+        axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks([])
+    else:
+        low, high = ratio[positive].min(), ratio.max()
+        # Far below, the rounding floor would squeeze everything else into a line.
+        near = low / 1e3 < floor
+        bottom = 0.4 * min(low, floor if near else low)
+        axis.set_yscale("log")
+        axis.yaxis.set_minor_formatter(NullFormatter())
+        axis.set_ylim(min(bottom, high / 15), 2.5 * high)
+        if named:
+            axis.vlines(
+                place[positive], bottom / 100, ratio[positive], color=_STEM, lw=3
+            )
+            axis.plot(place[positive], ratio[positive], "o", color=_BLUE, ms=6)
+        else:
+            axis.plot(place[positive], ratio[positive], color=_BLUE, lw=1.8)
+        if not positive.all():
+            # 0 cannot stand on a log axis: hollow points on its lower edge.
+            zeros = place[~positive]
+            edge = axis.get_xaxis_transform()
+            axis.plot(
+                *(zeros, np.zeros(len(zeros)), "o"),
+                color=_BLUE,
+                mfc="white",
+                ms=5,
+                transform=edge,
+                clip_on=False,
+            )
+        if near:
+            axis.axhline(floor, color=_ORANGE, ls=":", lw=1.4)
+        note = axis.annotate(
+            "rounding of the features" if near else f"rounding: {floor:.0e}",
+            (0.99, floor if near else 0),
+            xycoords=("axes fraction", "data" if near else "axes fraction"),
+            xytext=(0, 4),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color=_ORANGE,
+        )
+        note.set_in_layout(False)
+    if named:
+        long = max(map(len, names)) > 3
+        axis.set_xticks(place, names, rotation=90 if long else 0, fontsize=8)
+        axis.set_xlim(-0.6, classes - 0.4)
+        axis.set_xlabel("" if long else "class")
+    else:
+        axis.set_xlim(1, classes)
+        axis.set_xlabel("classes, widest first")
+    _decorate(axis, "Spread within each class", "std / distance of class means")
+
+
+def _rounding(moments: ClassMoments, here: np.ndarray) -> float:
+    """Standard deviation that rounding of the stored features gives a class."""
+    means = np.asarray(moments.means, np.float64)[here]
+    mantissa, exponent = np.frexp(means)
+    spacing = np.where(mantissa != 0, np.ldexp(1.0, exponent - 1), 0)
+    spacing = spacing * float(moments.resolution)
+    return math.sqrt(float(np.mean(np.sum(spacing**2, axis=1))) / 12)
+
+
+def _decorate(axis: Axes, title: str, label: str) -> None:
+    axis.set_title(title, fontsize=10, loc="left")
+    axis.set_ylabel(label, fontsize=9)
+    axis.tick_params(labelsize=8)
+    axis.grid(True, axis="y", which="major", color="#e6e6e6", lw=0.6)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "\u2026"

@@ -1,0 +1,289 @@
+"""Arrays in files, as `Stored`: .npy, .npz, .safetensors, .pt; see `tables` for text.
+
+Rows are read from the file when they are asked for, so that features may be larger
+than memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from ncjax.measurement.sources import MeasureError, MeasureTypeError, Stored, to_numpy
+from ncjax.measurement.tables import read_csv, read_parquet
+
+Arrays = dict[str, Stored]
+
+# What each array may be called, best first; also as the end of a dotted name.
+NAMES = {
+    "features": ("features", "embeddings", "feature", "embedding", "h", "x"),
+    "labels": ("labels", "y", "targets", "label", "target"),
+    "classifier": (
+        *("classifier", "weight", "w"),
+        *("fc.weight", "classifier.weight", "head.weight", "linear.weight"),
+    ),
+    "bias": ("bias", "b"),
+}
+
+_SAFETENSORS = {
+    "F64": np.float64,
+    "F32": np.float32,
+    "F16": np.float16,
+    "BF16": ml_dtypes.bfloat16,
+    "I64": np.int64,
+    "I32": np.int32,
+    "I16": np.int16,
+    "I8": np.int8,
+    "U8": np.uint8,
+    "BOOL": np.bool_,
+}
+
+
+def open_arrays(path: str | os.PathLike) -> Arrays:
+    """The arrays of a file by name; a file of one nameless array has the name "".
+
+    Raises:
+        MeasureError: if it does not exist, is empty, cut off, or of no known format.
+    """
+    path = Path(path)
+    reader = READERS.get(path.suffix.lower())
+    if reader is None:
+        raise MeasureError(
+            f"{path} has the ending {path.suffix!r}. Available: {', '.join(READERS)}."
+        )
+    try:
+        if path.stat().st_size == 0:
+            raise MeasureError(f"{path} is empty (0 bytes).")
+        arrays = reader(path)
+    except MeasureError:
+        raise
+    except FileNotFoundError as error:
+        raise MeasureError(f"There is no file {path}.") from error
+    except Exception as error:  # whatever a parser makes of foreign bytes
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise MeasureError(
+            f"Cannot read {path} as {path.suffix.lower()}: {text[:300]}"
+        ) from error
+    if not arrays:
+        raise MeasureError(f"{path} is empty: it holds no arrays.")
+    return arrays
+
+
+def find(
+    arrays: Mapping[str, Stored],
+    what: str,
+    path: str | os.PathLike,
+    key: str | None = None,
+    *,
+    only: bool = True,
+) -> Stored | None:
+    """The array of a file that is the features, labels, classifier or bias.
+
+    Args:
+        arrays: of `open_arrays`.
+        what: a key of `NAMES`.
+        path: of the file, for messages.
+        key: its name, if told; then it must be there.
+        only: take an array of another name if it is the only candidate.
+
+    Returns:
+        None if nothing qualifies and no key was told.
+
+    Raises:
+        MeasureError: for a key that is not there, or several candidates.
+    """
+    if key is not None:
+        if key not in arrays:
+            raise MeasureError(
+                f"{path} has no array {key!r}. Available: {', '.join(arrays)}."
+            )
+        return arrays[key]
+    lower = {name.lower(): name for name in arrays}
+    for wanted in NAMES[what]:
+        if wanted in lower:
+            return arrays[lower[wanted]]
+        inner = [name for end, name in lower.items() if end.endswith(f".{wanted}")]
+        if len(inner) == 1 and (what != "classifier" or _is_matrix(arrays[inner[0]])):
+            return arrays[inner[0]]
+    if what == "classifier":
+        inner = [
+            name
+            for name, array in arrays.items()
+            if name.endswith(".weight") and _is_matrix(array)
+        ]
+        if len(inner) == 1:
+            return arrays[inner[0]]
+        if inner and only:
+            raise MeasureError(
+                f"{path} has {len(inner)} weight matrices; say which is the last layer "
+                f"with --classifier-key: {', '.join(inner[-8:])}."
+            )
+    return next(iter(arrays.values())) if only and len(arrays) == 1 else None
+
+
+def _is_matrix(array: Stored) -> bool:
+    return array.shape is not None and len(array.shape) == 2
+
+
+def _npy(path: Path) -> Arrays:
+    with open(path, "rb") as file:
+        shape, fortran, dtype = _npy_header(file)
+        offset = file.tell()
+    return {"": _mapped(path, str(path), dtype, shape, offset, fortran)}
+
+
+def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    shape, fortran, dtype = read(file)
+    if dtype.hasobject:
+        raise MeasureTypeError(
+            f"{file.name} holds Python objects, which are not read from files; save "
+            "one array of numbers."
+        )
+    if dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None:
+        dtype = np.dtype(ml_dtypes.bfloat16)  # as np.save writes it
+    return shape, fortran, dtype
+
+
+def _mapped(path, name, dtype, shape, offset, fortran=False) -> Stored:
+    """An array at a place in a file; each chunk is its own memory map."""
+    dtype = np.dtype(dtype)
+    needed = offset + math.prod(shape) * dtype.itemsize
+    if (there := path.stat().st_size) < needed:
+        raise MeasureError(f"{path} is cut off: it has {there:,} bytes of {needed:,}.")
+    row = math.prod(shape[1:]) * dtype.itemsize
+
+    def chunks(size: int) -> Iterator[np.ndarray]:
+        if not shape or math.prod(shape) == 0 or fortran:
+            order = "F" if fortran else "C"
+            whole = (
+                np.memmap(path, dtype, "r", offset, shape, order)
+                if math.prod(shape)
+                else np.empty(shape, dtype)
+            )
+            whole = whole.reshape(-1) if not shape else whole
+            for start in range(0, len(whole), size):
+                yield np.ascontiguousarray(whole[start : start + size])
+            return
+        for start in range(0, shape[0], size):
+            part = (min(size, shape[0] - start), *shape[1:])
+            # A map of the whole file would count every page it touched as ours.
+            mapped = np.memmap(path, dtype, "r", offset + start * row, part)
+            yield np.asarray(mapped)
+
+    return Stored(name, chunks, tuple(shape))
+
+
+def _npz(path: Path) -> Arrays:
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            if not member.endswith(".npy"):
+                continue
+            with archive.open(member) as file:
+                shape, fortran, dtype = _npy_header(file)
+            key = member.removesuffix(".npy")
+            read = functools.partial(_unzip, path, member, shape, fortran, dtype)
+            arrays[key] = Stored(f"{path}[{key}]", read, tuple(shape))
+    return arrays
+
+
+def _unzip(path, member, shape, fortran, dtype, size: int) -> Iterator[np.ndarray]:
+    """Chunks of a member of an .npz, compressed or not, without reading it whole."""
+    with zipfile.ZipFile(path) as archive, archive.open(member) as file:
+        _npy_header(file)
+        if fortran or not shape:
+            whole = np.frombuffer(file.read(), dtype)
+            whole = whole.reshape(shape or (1,), order="F" if fortran else "C")
+            for start in range(0, len(whole), size):
+                yield whole[start : start + size]
+            return
+        row = math.prod(shape[1:]) * dtype.itemsize
+        for start in range(0, shape[0], size):
+            rows = min(size, shape[0] - start)
+            yield np.frombuffer(file.read(rows * row), dtype).reshape(rows, *shape[1:])
+
+
+def _safetensors(path: Path) -> Arrays:
+    """The format is a length, a JSON header and the bytes; no library is needed."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= min(path.stat().st_size - 8, 10**8):
+            raise MeasureError(f"{path} is no .safetensors file, or is cut off.")
+        header = json.loads(file.read(length))
+    header.pop("__metadata__", None)
+    arrays = {}
+    for key, entry in header.items():
+        if entry["dtype"] in _SAFETENSORS:  # others are no features
+            dtype, begin = _SAFETENSORS[entry["dtype"]], entry["data_offsets"][0]
+            arrays[key] = _mapped(
+                path, f"{path}[{key}]", dtype, entry["shape"], 8 + length + begin
+            )
+    return arrays
+
+
+def _torch(path: Path) -> Arrays:
+    try:
+        import torch  # pyrefly: ignore[missing-import]
+    except ImportError as error:
+        raise MeasureError(
+            f"{path} needs PyTorch to be read, which is not installed: `pip install "
+            "torch`, or save the arrays as .npy, .npz or .safetensors."
+        ) from error
+    options = {"map_location": "cpu", "weights_only": True}
+    try:
+        loaded = torch.load(path, mmap=True, **options)
+    except RuntimeError:  # files of the old format cannot be mapped
+        loaded = torch.load(path, **options)
+    if isinstance(loaded, torch.Tensor):
+        loaded = {"": loaded}
+    if not isinstance(loaded, Mapping):
+        raise MeasureError(
+            f"{path} holds a {type(loaded).__name__}; a tensor or a dictionary of "
+            "tensors is needed."
+        )
+    return {key: _tensor(path, key, value) for key, value in _flat(loaded)}
+
+
+def _flat(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif hasattr(value, "detach"):
+            yield f"{prefix}{key}", value
+
+
+def _tensor(path, key, tensor) -> Stored:
+    def chunks(size: int) -> Iterator[np.ndarray]:
+        rows = tensor if tensor.ndim else tensor.reshape(1)
+        for start in range(0, len(rows), size):
+            yield to_numpy(rows[start : start + size])
+
+    return Stored(f"{path}[{key}]" if key else str(path), chunks, tuple(tensor.shape))
+
+
+READERS: dict[str, Callable[[Path], Arrays]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".safetensors": _safetensors,
+    ".pt": _torch,
+    ".pth": _torch,
+    ".parquet": read_parquet,
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".txt": read_csv,
+}

@@ -1,0 +1,44 @@
+"""Functions of one network for many: at once and in turn, on any arguments."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ncjax.cluster.members import at_once, in_turn
+
+
+@pytest.mark.parametrize("many", [at_once, in_turn])
+def test_each_network_has_its_own_results(many):
+    def f(shift, x, state, unused):
+        return {"a": x @ state["w"] + shift, "b": state["b"].sum()}
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(4, 3))
+    state = {"w": rng.normal(size=(6, 3, 2)), "b": rng.normal(size=(6, 7))}
+    found = jax.jit(many(f, (None, None, 0, None)))(1.0, x, state, None)
+    np.testing.assert_allclose(found["a"], x @ state["w"] + 1, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found["b"], state["b"].sum(1), rtol=1e-5, atol=1e-6)
+
+
+def test_in_turn_runs_the_program_of_one_network():
+    """A convolution keeps its kernel; at once it gets one for each network."""
+
+    def f(x, kernel):
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(
+            x, kernel, (1, 1), "SAME", dimension_numbers=layout
+        )
+
+    x, kernels = jnp.ones((2, 4, 4, 3)), jnp.ones((6, 3, 3, 3, 5))
+    texts = {
+        many: jax.jit(many(f, (None, 0))).lower(x, kernels).as_text()
+        for many in (at_once, in_turn)
+    }
+    assert "tensor<3x3x3x5xf32>) -> tensor<2x4x4x5xf32>" in texts[in_turn]
+    assert "tensor<3x3x3x5xf32>) -> tensor<2x4x4x5xf32>" not in texts[at_once]
+
+
+def test_in_turn_needs_an_axis_for_each_argument():
+    with pytest.raises(ValueError, match="zip"):
+        in_turn(lambda x, y: x, (0,))(jnp.ones(2), jnp.ones(2))
