@@ -1,0 +1,104 @@
+"""Gram matrices of class vectors: centred, normalised, compared; NumPy, float64.
+
+Row and column k of a [K, K] matrix G belong to class k.  The features of a data set
+have their own functions in `ncjax.collapse`, which work on the means themselves.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def as_square(table: np.ndarray) -> np.ndarray:
+    """The table in float64 [K, K].
+
+    Raises:
+        ValueError: unless it is [K, K], with K at least 2.
+    """
+    table = np.asarray(table, np.float64)
+    if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) < 2:
+        raise ValueError(f"Expected a [K, K] matrix with K >= 2, got {table.shape}.")
+    return table
+
+
+def simplex_gram(num_classes: int) -> np.ndarray:
+    """P = I - 11'/K, the Gram matrix of a simplex ETF, up to its scale [K, K].
+
+    Raises:
+        ValueError: for fewer than 2 classes.
+    """
+    if num_classes < 2:
+        raise ValueError(f"A simplex needs at least 2 classes, got {num_classes}.")
+    return np.eye(num_classes) - 1 / num_classes
+
+
+def centred_gram(gram: np.ndarray) -> np.ndarray:
+    """P G P, the Gram matrix of the vectors minus their mean [K, K].
+
+    Args:
+        gram: G [K, K], of any scale.
+
+    Raises:
+        ValueError: unless it is [K, K], with K at least 2.
+    """
+    gram = as_square(gram)
+    rows = gram - gram.mean(axis=0)
+    return rows - rows.mean(axis=1, keepdims=True)
+
+
+def unit_gram(gram: np.ndarray) -> np.ndarray:
+    """P G P divided by its Frobenius norm [K, K].
+
+    Args:
+        gram: G [K, K], of any scale.
+
+    Raises:
+        ValueError: unless it is [K, K], finite, and not 0 once centred.
+    """
+    centred = centred_gram(gram)
+    size = np.linalg.norm(centred)
+    if not 0 < size < np.inf:
+        raise ValueError("The Gram matrix must be finite and not 0 once it is centred.")
+    return centred / size
+
+
+def gram_distance(gram: np.ndarray, other: np.ndarray) -> float:
+    """|| G/|G|_F - G'/|G'|_F ||_F of the centred matrices; in [0, sqrt(2)].
+
+    Args:
+        gram: G [K, K], of any scale, centred or not.
+        other: G' [K, K], of any scale, centred or not.
+
+    Raises:
+        ValueError: as `unit_gram`.
+    """
+    return float(np.linalg.norm(unit_gram(gram) - unit_gram(other)))
+
+
+def gram_nc2(gram: np.ndarray) -> float:
+    """NC2 of vectors with this Gram matrix: their `gram_distance` from a simplex."""
+    return gram_distance(gram, simplex_gram(len(gram)))
+
+
+def gram_cosines(gram: np.ndarray) -> np.ndarray:
+    """Cosines between the vectors minus their mean [K, K].
+
+    Args:
+        gram: G [K, K] of the vectors, centred or not.
+    """
+    gram = centred_gram(gram)
+    norms = np.sqrt(np.diag(gram))
+    return gram / np.outer(norms, norms)
+
+
+def mean_gram(logits: np.ndarray) -> np.ndarray:
+    """Gram matrix of the class means that belong to logits Z, up to scale: (Z Z')^{1/2}.
+
+    At a balanced optimum Z = H W' with H H' = sqrt(lW/(n lH)) (Z Z')^{1/2}.  The means
+    are not centred.
+
+    Args:
+        logits: Z [K, K], row k of class k.  The transpose gives the classifier.
+    """
+    left, values, _ = np.linalg.svd(as_square(logits))
+    return (left * values) @ left.T

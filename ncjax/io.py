@@ -1,0 +1,73 @@
+"""Files: written whole or not at all, and JSON that every reader understands."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
+    """Writes a file whole or not at all, also when the power fails on the way.
+
+    The content goes to a temporary file beside it, which then takes its name.  The file
+    may be read by whom the umask of the user allows; on failure nothing is left.
+
+    Args:
+        path: the file; its folder must exist.
+        content: text, written as UTF-8, or bytes.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    path = Path(path)
+    content = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: str | os.PathLike, value: Any) -> None:
+    """Writes a value as indented strict JSON, whole or not at all; see `plain`."""
+    write_whole(path, to_json(value, indent=2) + "\n")
+
+
+def write_lines(path: str | os.PathLike, rows: Iterable[Any]) -> None:
+    """Writes each row as one line of strict JSON, whole or not at all."""
+    write_whole(path, "".join(to_json(row) + "\n" for row in rows))
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """A value as strict JSON; see `plain`."""
+    return json.dumps(plain(value), indent=indent, allow_nan=False)
+
+
+def plain(value: Any) -> Any:
+    """A nested structure of what strict JSON has.
+
+    Arrays and tuples become lists, NumPy scalars Python's.  Numbers that are not finite
+    become None: JSON has neither NaN nor infinity.
+    """
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

@@ -1,0 +1,144 @@
+"""How figures look: colours, axes, curves on log axes, files.  One place for all."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+from ncjax.io import write_whole
+
+# After Wong, Points of View: Color Blindness, Nature Methods 2011: told apart by
+# colour-blind readers.
+BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d1662b", "#2a8f5b", "#8a8a8a"
+GRID, SHADE, NOTE = "#e6e6e6", "#f3ecd8", "#7a6a3a"
+# Ten groups: Wong 2011, then Tol 2021; dashes tell apart what colour cannot.
+COLORS = (
+    *("#0072B2", "#D55E00", "#009E73", "#000000", "#CC79A7"),
+    *("#56B4E9", "#E69F00", "#882255", "#999933", "#332288"),
+)
+DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
+FORMATS = (".png", ".pdf", ".svg")
+_DPI = 140
+
+
+def decorate(
+    axis: Axes,
+    title: str,
+    *,
+    x: str = "",
+    y: str = "",
+    grid: str | None = "both",
+    legend: bool = False,
+) -> None:
+    """Title on the left, labels of the axes, a light grid, no box.
+
+    Args:
+        axis: of matplotlib.
+        title: of the panel.
+        x: label of the x axis; "" leaves it as it is.
+        y: label of the y axis; "" leaves it as it is.
+        grid: lines across "x", "y" or "both" axes; None draws none.
+        legend: whether to name the curves that have a label.
+    """
+    axis.set_title(title, fontsize=10, loc="left")
+    if x:
+        axis.set_xlabel(x, fontsize=9)
+    if y:
+        axis.set_ylabel(y, fontsize=9)
+    axis.tick_params(labelsize=8, which="both")
+    if grid == "x" or grid == "y" or grid == "both":
+        axis.grid(True, axis=grid, which="major", color=GRID, lw=0.6)
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right"]].set_visible(False)
+    if legend and axis.get_legend_handles_labels()[0]:
+        axis.legend(frameon=False, fontsize=8)
+
+
+def log_axis(axis: Axes, values: np.ndarray, *, margin: float = 0.06) -> None:
+    """A log y axis that encloses the positive values, with numbers people can read.
+
+    Powers of ten where the values span two decades or more; else plain numbers.
+
+    Args:
+        axis: of matplotlib.
+        values: all that is drawn, any shape; 0 and NaN do not count.
+        margin: empty space above and below, as a share of the decades in between.
+    """
+    axis.set_yscale("log")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values) & (values > 0)]
+    if not values.size:
+        return
+    ratio = values.max() / values.min()
+    factor = max(ratio**margin, 1.01)
+    axis.set_ylim(values.min() / factor, values.max() * factor)
+    if ratio < 100:
+        locator = MaxNLocator(5) if ratio < 4 else LogLocator(subs=(1, 2, 5))
+        axis.yaxis.set_major_locator(locator)
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+
+
+def log_curve(
+    axis: Axes, x: np.ndarray, y: np.ndarray, *, color: str, **options: object
+) -> None:
+    """A curve for a log y axis: zeros are hollow points on its lower edge.
+
+    Args:
+        axis: of matplotlib.
+        x: places [n].
+        y: values [n], at least 0; NaN leaves a gap.
+        color: of the curve and its hollow points.
+        options: of `Axes.plot`.
+    """
+    axis.plot(x, np.where(y > 0, y, np.nan), color=color, **options)  # type: ignore[arg-type]
+    hollow_points(axis, x[y == 0], color=color)
+
+
+def hollow_points(axis: Axes, x: np.ndarray, *, color: str) -> None:
+    """Hollow points on the lower edge: values of 0, which a log axis cannot show."""
+    axis.plot(
+        *(x, np.zeros(len(x)), "o"),
+        color=color,
+        mfc="white",
+        ms=4,
+        transform=axis.get_xaxis_transform(),
+        clip_on=False,
+    )
+
+
+def band(
+    axis: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, *, color: str
+) -> None:
+    """The interval around a curve; on a log axis what is 0 or less lies off the edge."""
+    if axis.get_yscale() == "log":
+        low = np.maximum(low, np.finfo(float).tiny)
+        high = np.where(high > 0, high, np.nan)
+    axis.fill_between(x, low, high, color=color, alpha=0.18, lw=0)
+
+
+def render(figure: Figure, suffix: str) -> bytes:
+    """The figure as the bytes of a file that ends in one of `FORMATS`."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=suffix.removeprefix("."), dpi=_DPI)
+    return buffer.getvalue()
+
+
+def save(figure: Figure, path: str | os.PathLike) -> None:
+    """Writes the figure, whole or not at all, in the format of the file's ending.
+
+    Raises:
+        ValueError: for an ending that is not one of `FORMATS`.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(
+            f"{path} has the ending {suffix!r}. Available: {', '.join(FORMATS)}."
+        )
+    write_whole(path, render(figure, suffix))
