@@ -37,7 +37,7 @@ elif importlib.util.find_spec("ncjax") is None:
 import numpy as np
 
 from ncjax import hierarchy, ufm
-from ncjax.hierarchy.geometry import soft_label_optimum
+from ncjax.hierarchy.soft_labels import soft_label_optimum
 from ncjax.ufm.run import default, figures, sweep
 from ncjax.ufm.run.sweep import parse_sweep
 

@@ -1,7 +1,7 @@
 """Gaussian classes on a binary tree with 8 leaves, MLP, soft labels.
 
 The data follow the tree, which is balanced: theory has the optimum in closed form
-(`ncjax.hierarchy.geometry`).
+(`ncjax.hierarchy.soft_labels`).
 
     python -m ncjax.main --config=configs/synthetic_tree_soft.py
 """

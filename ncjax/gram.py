@@ -92,7 +92,7 @@ def gram_cosines(gram: np.ndarray) -> np.ndarray:
 
 
 def mean_gram(logits: np.ndarray) -> np.ndarray:
-    """Gram matrix of the class means that belong to logits Z, up to scale: (Z Z')^{1/2}.
+    """Gram matrix of the class means behind logits Z, up to scale: (Z Z')^{1/2}.
 
     At a balanced optimum Z = H W' with H H' = sqrt(lW/(n lH)) (Z Z')^{1/2}.  The means
     are not centred.

@@ -27,14 +27,6 @@ from ncjax.collapse.frame import (
     residual_deviations,
     with_pivot,
 )
-from ncjax.collapse.geometry import (
-    angle_statistics,
-    equiangularity,
-    equinorm,
-    gram_distance,
-    max_angle,
-    nc2,
-)
 from ncjax.collapse.levels import (
     cophenetic_correlation,
     cosines_by_height,
@@ -53,7 +45,15 @@ from ncjax.collapse.means import (
 from ncjax.collapse.measure import METRICS, ON_REQUEST, measure
 from ncjax.collapse.outliers import nc5, neco, principal_directions
 from ncjax.collapse.separation import cdnv, cdnv_matrix, snr, snr_matrix
-from ncjax.collapse.tree import level_metrics, superclass_levels, tree_metrics
+from ncjax.collapse.simplex import (
+    angle_statistics,
+    equiangularity,
+    equinorm,
+    gram_distance,
+    max_angle,
+    nc2,
+)
+from ncjax.collapse.superclasses import level_metrics, superclass_levels, tree_metrics
 from ncjax.collapse.uniformity import log_kernel, riesz_kernel
 from ncjax.collapse.variability import (
     directional_variance,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ncjax.collapse.geometry import simplex_distance
 from ncjax.collapse.means import (
     Weighting,
     centred_means,
@@ -18,6 +17,7 @@ from ncjax.collapse.means import (
     present_classes,
     select_rows,
 )
+from ncjax.collapse.simplex import simplex_distance
 from ncjax.collapse.tiles import dot, norm, safe_divide
 from ncjax.moments import ClassMoments
 

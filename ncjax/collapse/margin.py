@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ncjax.collapse.geometry import Present
 from ncjax.collapse.means import Rows, select_rows
+from ncjax.collapse.simplex import Present
 from ncjax.collapse.tiles import dot, norm, safe_divide
 
 # Weights of at most so many pairs of classes are held at a time.

@@ -17,10 +17,10 @@ from jaxtyping import Array, Float
 from ncjax.collapse import (
     alignment,
     duality,
-    geometry,
     margin,
     means,
     separation,
+    simplex,
     uniformity,
     variability,
 )
@@ -92,12 +92,12 @@ class Inputs:
     @functools.cached_property
     def mean_angles(self) -> dict[str, jax.Array]:
         """Angles between centred means."""
-        return geometry.angle_statistics(*self.means)
+        return simplex.angle_statistics(*self.means)
 
     @functools.cached_property
     def row_angles(self) -> dict[str, jax.Array]:
         """Angles between rows of the classifier."""
-        return geometry.angle_statistics(*self.rows)
+        return simplex.angle_statistics(*self.rows)
 
     @functools.cached_property
     def log_kernel(self) -> tuple[jax.Array, jax.Array]:
@@ -150,11 +150,11 @@ METRICS: dict[str, Metric] = {
     ),
     "nc2_means": (
         "moments",
-        lambda x: geometry.nc2(*x.means, row_normalise=x.convention.row_normalise),
+        lambda x: simplex.nc2(*x.means, row_normalise=x.convention.row_normalise),
     ),
     "equinorm": (
         "moments",
-        lambda x: geometry.equinorm(*x.means, ddof=x.convention.ddof),
+        lambda x: simplex.equinorm(*x.means, ddof=x.convention.ddof),
     ),
     "equiangularity": ("moments", lambda x: x.mean_angles["equiangularity"]),
     "max_angle": ("moments", lambda x: x.mean_angles["max_angle"]),
@@ -163,11 +163,11 @@ METRICS: dict[str, Metric] = {
     "uniformity_riesz": ("moments", lambda x: uniformity.riesz_kernel(*x.means)),
     "nc2_w": (
         "classifier",
-        lambda x: geometry.nc2(*x.rows, row_normalise=x.convention.row_normalise),
+        lambda x: simplex.nc2(*x.rows, row_normalise=x.convention.row_normalise),
     ),
     "equinorm_w": (
         "classifier",
-        lambda x: geometry.equinorm(*x.rows, ddof=x.convention.ddof),
+        lambda x: simplex.equinorm(*x.rows, ddof=x.convention.ddof),
     ),
     "equiangularity_w": ("classifier", lambda x: x.row_angles["equiangularity"]),
     "max_angle_w": ("classifier", lambda x: x.row_angles["max_angle"]),

@@ -9,8 +9,8 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ncjax.collapse.geometry import Present
 from ncjax.collapse.means import Rows, select_rows
+from ncjax.collapse.simplex import Present
 from ncjax.collapse.tiles import log_sum_exp_pairs, square_distances, sum_pairs
 
 

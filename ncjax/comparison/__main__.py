@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from ncjax.comparison.core import Comparison, compare
-from ncjax.comparison.report import body
 from ncjax.comparison.runs import CompareError
-from ncjax.measurement.report import write_whole
+from ncjax.comparison.tables import body
+from ncjax.measurement.result import write_whole
 from ncjax.runs.plots import save
 from ncjax.statistics import TESTS
 

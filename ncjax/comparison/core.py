@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ncjax import statistics
-from ncjax.comparison import figure, report, theory_figure, theory_report
+from ncjax.comparison import figure, tables, theory_figure, theory_tables
 from ncjax.comparison.groups import Group, group
 from ncjax.comparison.runs import CompareError, Run, find, read
 from ncjax.comparison.theory import GroupTheory, add_theory
@@ -72,15 +72,15 @@ class Comparison:
 
     def table(self) -> str:
         """The final values, as Markdown."""
-        return report.table(self)
+        return tables.table(self)
 
     def tests(self) -> str:
         """The paired tests, as Markdown."""
-        return report.paired_tests(self)
+        return tables.paired_tests(self)
 
     def theory_table(self) -> str:
         """Theory beside the networks, as Markdown; "" without theory."""
-        return theory_report.tables(self.theory, self.level) if self.theory else ""
+        return theory_tables.tables(self.theory, self.level) if self.theory else ""
 
     def figure(self) -> Figure:
         """Curves over epochs: mean and interval over seeds."""
@@ -98,14 +98,14 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; numbers that are not finite are None."""
-        found = report.to_dict(self)
+        found = tables.to_dict(self)
         if self.theory:
-            found["theory"] = report.finite(theory_report.to_dict(self.theory))
+            found["theory"] = tables.finite(theory_tables.to_dict(self.theory))
         return found
 
     def __str__(self) -> str:
         """The tables, as Markdown."""
-        return report.markdown(self)
+        return tables.markdown(self)
 
     _repr_markdown_ = __str__
 

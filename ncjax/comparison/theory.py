@@ -20,8 +20,8 @@ from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import needs_hierarchy, options_of
 from ncjax.data import Dataset
 from ncjax.hierarchy import Hierarchy, from_nested
-from ncjax.hierarchy.geometry import soft_label_limit
-from ncjax.hierarchy.optimum import gram_cosines, gram_nc2, simplex_gram
+from ncjax.hierarchy.soft_labels import soft_label_limit
+from ncjax.hierarchy.tree_optimum import gram_cosines, gram_nc2, simplex_gram
 from ncjax.losses import LOSSES
 from ncjax.ufm.match import (
     Match,
@@ -48,7 +48,7 @@ class RunTheory:
         loss: found, of the class means.
         fitted: prediction with c fitted to `gram`.
         from_loss: prediction with c fitted to `loss`.
-        values: numbers by name, see `theory_report.COLUMNS`; of the classifier too.
+        values: numbers by name, see `theory_tables.COLUMNS`; of the classifier too.
         cosines: {height: (found, predicted)}, means over the pairs of classes whose
             lowest common ancestor has that height.
     """

@@ -24,10 +24,10 @@ from ncjax.losses.embeddings import (
     label_embedding,
 )
 from ncjax.losses.flat import cross_entropy, mse
-from ncjax.losses.geometry import GEOMETRY
 from ncjax.losses.heads import cascade, cascade_outputs, level_outputs, multi_level
+from ncjax.losses.hierarchical import hxe, soft_labels
 from ncjax.losses.outputs import Outputs, class_logits
-from ncjax.losses.tree import hxe, soft_labels
+from ncjax.losses.predicted import GEOMETRY
 
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cross_entropy": cross_entropy,

@@ -6,7 +6,7 @@ python -m ncjax.measure features.npy --labels labels.npy --classifier head.npz
 
 from ncjax.measurement.core import measure
 from ncjax.measurement.figure import figure
-from ncjax.measurement.report import Measurement
+from ncjax.measurement.result import Measurement
 from ncjax.measurement.sources import MeasureError, MeasureTypeError
 
 __all__ = ["MeasureError", "MeasureTypeError", "Measurement", "figure", "measure"]

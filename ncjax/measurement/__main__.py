@@ -12,7 +12,7 @@ from ncjax.collapse import PRESETS
 from ncjax.measurement.core import measure
 from ncjax.measurement.figure import figure, render
 from ncjax.measurement.readers import READERS, Arrays, find, open_arrays
-from ncjax.measurement.report import write_whole
+from ncjax.measurement.result import write_whole
 from ncjax.measurement.sources import POOLS, MeasureError, Stored
 
 _FIGURES = (".png", ".pdf", ".svg")

@@ -13,7 +13,7 @@ import numpy as np
 from ncjax import collapse
 from ncjax.measurement import checks, passes
 from ncjax.measurement.data import Data, same_width
-from ncjax.measurement.report import SENTENCES, Measurement
+from ncjax.measurement.result import SENTENCES, Measurement
 from ncjax.measurement.sources import (
     POOLS,
     MeasureError,

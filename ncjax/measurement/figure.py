@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from ncjax.measurement.report import Measurement
+from ncjax.measurement.result import Measurement
 from ncjax.moments import ClassMoments
 
 _BLUE, _ORANGE, _GREY, _STEM = "#1f5fa8", "#d1662b", "#8a8a8a", "#dbe4ef"

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from ncjax.losses import LOSSES
-from ncjax.losses.tree import hxe_coefficients, soft_targets
+from ncjax.losses.hierarchical import hxe_coefficients, soft_targets
 from ncjax.ufm.fits import Entropic, Fit, Plain, Quadratic
 
 

@@ -10,7 +10,7 @@ import pytest
 import ncjax.moments
 from ncjax import collapse
 from ncjax.hierarchy import BUILTIN, Hierarchy
-from ncjax.hierarchy.geometry import soft_label_limit
+from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.moments import ClassMoments
 
 CIFAR = BUILTIN["cifar10"]()

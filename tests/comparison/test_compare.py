@@ -14,8 +14,8 @@ from scipy import stats
 from ncjax.comparison import CompareError, compare
 from ncjax.comparison.__main__ import main
 from ncjax.comparison.groups import IGNORED, name
-from ncjax.comparison.report import cell, plus_minus
 from ncjax.comparison.runs import complete
+from ncjax.comparison.tables import cell, plus_minus
 from ncjax.config import default, resolved
 from ncjax.metrics import METRICS, describe
 from ncjax.runs import plots

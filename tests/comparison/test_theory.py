@@ -15,10 +15,10 @@ from ncjax.comparison.networks import data_of, read_networks, to_config
 from ncjax.comparison.runs import read
 from ncjax.comparison.theory import by_height
 from ncjax.comparison.theory_figure import leaf_order
-from ncjax.comparison.theory_report import spectrum
+from ncjax.comparison.theory_tables import spectrum
 from ncjax.config import ConfigError, default, resolved
 from ncjax.hierarchy import BUILTIN, balanced
-from ncjax.hierarchy.optimum import gram_nc2
+from ncjax.hierarchy.tree_optimum import gram_nc2
 from ncjax.runs.workdir import flat
 
 pytestmark = pytest.mark.slow  # the fit itself is in test_ufm_match.py

@@ -17,18 +17,18 @@ from ncjax.hierarchy.algebra import (
     to_entries,
     tree_levels,
 )
-from ncjax.hierarchy.geometry import (
-    soft_label_limit,
-    soft_label_matrix,
-    soft_label_optimum,
-)
-from ncjax.hierarchy.hxe_geometry import (
+from ncjax.hierarchy.hxe import (
     hxe_optimum,
     hxe_recursion,
     hxe_small_c,
     hxe_weights,
 )
-from ncjax.hierarchy.optimum import gram_cosines, gram_nc2, mean_gram, simplex_gram
+from ncjax.hierarchy.soft_labels import (
+    soft_label_limit,
+    soft_label_matrix,
+    soft_label_optimum,
+)
+from ncjax.hierarchy.tree_optimum import gram_cosines, gram_nc2, mean_gram, simplex_gram
 
 
 def balanced(*arities: int) -> Hierarchy:

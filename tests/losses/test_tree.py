@@ -24,7 +24,7 @@ from ncjax.losses.embeddings import (
     label_vectors,
     sibling_root,
 )
-from ncjax.losses.tree import hxe_coefficients
+from ncjax.losses.hierarchical import hxe_coefficients
 from ncjax.models import Classifier
 
 CIFAR = BUILTIN["cifar10"]()

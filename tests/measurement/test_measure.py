@@ -22,7 +22,7 @@ from ncjax.collapse import METRICS, ON_REQUEST, PRESETS
 from ncjax.measurement import MeasureError, Measurement, figure, measure
 from ncjax.measurement.__main__ import main
 from ncjax.measurement.figure import render
-from ncjax.measurement.report import SENTENCES
+from ncjax.measurement.result import SENTENCES
 from ncjax.moments import class_moments
 from ncjax.ufm.theory.softmax_codes import one_vs_rest_distance
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from ncjax.hierarchy import BUILTIN, balanced
-from ncjax.hierarchy.geometry import soft_label_optimum
-from ncjax.hierarchy.hxe_geometry import hxe_optimum
-from ncjax.hierarchy.optimum import gram_nc2, simplex_gram
+from ncjax.hierarchy.hxe import hxe_optimum
+from ncjax.hierarchy.soft_labels import soft_label_optimum
+from ncjax.hierarchy.tree_optimum import gram_nc2, simplex_gram
 from ncjax.ufm.match import (
     class_loss,
     gram_distance,

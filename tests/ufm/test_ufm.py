@@ -13,7 +13,7 @@ from scipy import special
 from ncjax import losses
 from ncjax.hierarchy import balanced
 from ncjax.hierarchy.builtin import cifar10
-from ncjax.hierarchy.geometry import soft_label_limit
+from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.ufm import (
     Deep,
     LayerPeeled,

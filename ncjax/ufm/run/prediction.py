@@ -8,8 +8,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax.hierarchy import Hierarchy
-from ncjax.hierarchy.geometry import soft_label_limit, soft_label_optimum
-from ncjax.hierarchy.hxe_geometry import hxe_optimum
+from ncjax.hierarchy.hxe import hxe_optimum
+from ncjax.hierarchy.soft_labels import soft_label_limit, soft_label_optimum
 from ncjax.ufm.run.settings import balanced_tree, decays, tree_of
 from ncjax.ufm.theory.cross_entropy import cross_entropy_optimum
 from ncjax.ufm.theory.squared_error import squared_error_optimum

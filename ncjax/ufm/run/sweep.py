@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from ncjax import ufm
 from ncjax.config import ConfigError
-from ncjax.hierarchy.geometry import soft_label_matrix
+from ncjax.hierarchy.soft_labels import soft_label_matrix
 from ncjax.ufm.run import figures
 from ncjax.ufm.run.phases import solved_many
 from ncjax.ufm.run.prediction import predict

@@ -5,7 +5,7 @@ The model has K classes with n_k samples, N in all, and free features:
     f(W, H, b) = (1/N) sum_i loss(W h_i + b) + (lW/2)|W|^2 + (lH/2)|H|^2 + (lb/2)|b|^2,
 
 W [K, d], H [N, d].  Balanced classes leave one constant, c = sqrt(n lW lH).  With soft
-labels and hierarchical losses on balanced trees, see `ncjax.hierarchy.geometry`.
+labels and hierarchical losses on balanced trees, see `ncjax.hierarchy.soft_labels`.
 
     cross_entropy   cross-entropy, label smoothing; normalised; fixed simplex classifier
     squared_error   MSE: the bias transition, imbalanced classes

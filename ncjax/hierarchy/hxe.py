@@ -22,9 +22,9 @@ from ncjax.hierarchy.algebra import (
     to_eigenvalues,
     tree_levels,
 )
-from ncjax.hierarchy.geometry import check_c
-from ncjax.hierarchy.optimum import TreeOptimum
+from ncjax.hierarchy.soft_labels import check_c
 from ncjax.hierarchy.tree import Hierarchy
+from ncjax.hierarchy.tree_optimum import TreeOptimum
 
 
 def hxe_weights(levels: TreeLevels, alpha: float, weighting: str) -> np.ndarray:

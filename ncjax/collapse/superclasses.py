@@ -9,7 +9,6 @@ from flax import struct
 
 from ncjax.collapse.duality import nc3
 from ncjax.collapse.frame import Frame
-from ncjax.collapse.geometry import gram_distance, nc2
 from ncjax.collapse.levels import (
     cophenetic_correlation,
     cosines_by_height,
@@ -18,6 +17,7 @@ from ncjax.collapse.levels import (
     group_variance,
 )
 from ncjax.collapse.means import between_basis, present_classes
+from ncjax.collapse.simplex import gram_distance, nc2
 from ncjax.collapse.tiles import dot, safe_divide
 from ncjax.collapse.variability import nc1
 from ncjax.hierarchy import Hierarchy

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax.hierarchy import Hierarchy
-from ncjax.hierarchy.geometry import soft_label_matrix
+from ncjax.hierarchy.soft_labels import soft_label_matrix
 
 Weighting = Literal["height", "depth"]
 

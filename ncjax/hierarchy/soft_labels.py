@@ -8,7 +8,7 @@ features collapse to their class means, and all depends on Z, the logits of the 
 means, and on c = sqrt(n lW lH): min over Z of (1/K) sum_k loss_k(Z) + c |Z|_*.  For a
 balanced tree the optimum is known in closed form; its class means have the Gram matrix
 sqrt(lW/(n lH)) Z and the classifier sqrt(n lH/lW) Z, so both are Z up to scale.
-`hxe_geometry` has the same for the hierarchical cross-entropy.
+`ncjax.hierarchy.hxe` has the same for the hierarchical cross-entropy.
 
 Row k of a [K, K] matrix here belongs to a sample of class k, as in `logits` [n, K].
 Everything is float64 NumPy.  The results were derived for this project and checked
@@ -22,8 +22,8 @@ import numpy as np
 from scipy import special
 
 from ncjax.hierarchy.algebra import to_eigenvalues, to_entries, tree_levels
-from ncjax.hierarchy.optimum import TreeOptimum, as_square
 from ncjax.hierarchy.tree import Hierarchy
+from ncjax.hierarchy.tree_optimum import TreeOptimum, as_square
 
 
 def soft_label_matrix(distances: np.ndarray, beta: float) -> np.ndarray:

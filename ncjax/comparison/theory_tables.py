@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ncjax.comparison.report import cell, markdown_table
+from ncjax.comparison.tables import cell, markdown_table
 from ncjax.comparison.theory import GroupTheory, RunTheory
 from ncjax.metrics import Metric
 from ncjax.statistics import t_interval

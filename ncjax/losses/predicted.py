@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from ncjax.hierarchy import Hierarchy
-from ncjax.hierarchy.geometry import soft_label_limit
-from ncjax.hierarchy.optimum import simplex_gram
+from ncjax.hierarchy.soft_labels import soft_label_limit
+from ncjax.hierarchy.tree_optimum import simplex_gram
 from ncjax.losses.embeddings import frame_gram
 
 
