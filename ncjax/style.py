@@ -116,7 +116,7 @@ def hollow_points(axis: Axes, x: np.ndarray, *, color: str) -> None:
 def band(
     axis: Axes, x: np.ndarray, low: np.ndarray, high: np.ndarray, *, color: str
 ) -> None:
-    """The interval around a curve; values of 0 or less lie off the edge of a log axis."""
+    """The interval around a curve; on a log axis values of 0 lie off the edge."""
     if axis.get_yscale() == "log":
         low = np.maximum(low, np.finfo(float).tiny)
         high = np.where(high > 0, high, np.nan)
