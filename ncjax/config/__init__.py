@@ -20,7 +20,7 @@ import functools
 import inspect
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -34,12 +34,9 @@ from ncjax.hierarchy import BUILTIN, Hierarchy
 from ncjax.losses import GEOMETRY, LOSSES, OUTPUTS, Outputs, class_logits
 from ncjax.models import MODELS
 from ncjax.optimizers import OPTIMIZERS, SCHEDULES
+from ncjax.options import ConfigError, all_options, choose, options_of
 
 COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be run; the message says how to mend it."""
 
 
 def default() -> ConfigDict:
@@ -264,16 +261,6 @@ def _signature(*functions: Callable) -> str:
     return ", ".join(f"{k} = {v!r}" for k, v in options.items()) or "-"
 
 
-def options_of(function: Callable) -> dict[str, Any]:
-    """Keyword-only parameters with a plain default value: name -> default."""
-    plain = (bool, int, float, str, tuple)
-    return {
-        p.name: p.default
-        for p in inspect.signature(function).parameters.values()
-        if p.kind is p.KEYWORD_ONLY and isinstance(p.default, plain)
-    }
-
-
 def resolved(config: ConfigDict) -> dict[str, Any]:
     """The configuration as a plain nested dict, without the options not in use."""
     out = config.to_dict()
@@ -283,27 +270,9 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
     return out
 
 
-def choose(field: str, value: str, allowed: Iterable[str]) -> None:
-    """Raises `ConfigError` unless `value` is one of `allowed`."""
-    if value not in allowed:
-        raise ConfigError(
-            f"Unknown config.{field} {value!r}. Available: {', '.join(allowed)}."
-        )
-
-
 def _options(registry: Mapping[str, Callable], also: tuple = ()) -> ConfigDict:
     """A section with every option of every function, each with its default."""
-    section = ConfigDict()
-    for function in (*registry.values(), *also):
-        for name, value in options_of(function).items():
-            if name in section and section[name] != value:
-                raise ValueError(
-                    f"Option {name!r} of {function} defaults to {value!r}, but in "
-                    f"another function of its registry to {section[name]!r}: an option "
-                    "of one name must mean one thing."
-                )
-            section[name] = value
-    return section
+    return ConfigDict(all_options((*registry.values(), *also)))
 
 
 def _used(config: ConfigDict, section: str) -> set[str]:

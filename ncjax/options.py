@@ -1,0 +1,76 @@
+"""Options of the functions in a registry, read off their signatures.
+
+A registry is a dict of functions by name, such as `ncjax.losses.LOSSES`.  The options
+of a function are its keyword-only parameters with a plain default value: a bool, an
+int, a float, a string or a tuple.  What the program itself fills in (`hierarchy`,
+`dtype`, ...) has no default, or one of another kind, and is therefore no option.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+PLAIN = (bool, int, float, str, tuple)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message says how to mend it."""
+
+
+def options_of(function: Callable) -> dict[str, Any]:
+    """The options of a function: name -> default value."""
+    return {
+        p.name: p.default
+        for p in inspect.signature(function).parameters.values()
+        if p.kind is p.KEYWORD_ONLY and isinstance(p.default, PLAIN)
+    }
+
+
+def takes(function: Callable, name: str) -> bool:
+    """Whether a function has a parameter of this name, such as `hierarchy`."""
+    return name in inspect.signature(function).parameters
+
+
+def all_options(functions: Iterable[Callable]) -> dict[str, Any]:
+    """The options of several functions together: name -> default value.
+
+    Raises:
+        ValueError: if two of the functions give one option different defaults.
+    """
+    found: dict[str, Any] = {}
+    for function in functions:
+        for name, value in options_of(function).items():
+            if name in found and found[name] != value:
+                raise ValueError(
+                    f"Option {name!r} of {function} defaults to {value!r}, but in "
+                    f"another function of its registry to {found[name]!r}: an option "
+                    "of one name must mean one thing."
+                )
+            found[name] = value
+    return found
+
+
+def fill(function: Callable, values: Mapping[str, Any], **given: Any) -> Callable:
+    """A function with its options, and whatever else it takes, filled in.
+
+    Args:
+        function: the function, of a registry.
+        values: value of each of its options, by name; values of options that the
+            function does not have are left out.
+        **given: further arguments, such as `hierarchy`; those that the function does
+            not take are left out.
+    """
+    filled = {name: values[name] for name in options_of(function)}
+    filled |= {name: value for name, value in given.items() if takes(function, name)}
+    return functools.partial(function, **filled)
+
+
+def choose(field: str, value: str, allowed: Iterable[str]) -> None:
+    """Raises `ConfigError` unless the value of config.`field` is one of `allowed`."""
+    if value not in allowed:
+        raise ConfigError(
+            f"Unknown config.{field} {value!r}. Available: {', '.join(allowed)}."
+        )

@@ -1,0 +1,42 @@
+"""Options are read off signatures: only what a user may set, each with one meaning."""
+
+import pytest
+
+from ncjax.options import ConfigError, all_options, choose, fill, options_of, takes
+
+
+def scaled(x, *, factor: float = 2.0, hierarchy=None, dtype=float, sign: int = 1):
+    return x * factor * sign, hierarchy
+
+
+def shifted(x, *, shift: float = 1.0, factor: float = 2.0):
+    return factor * x + shift
+
+
+def test_options_are_keywords_with_plain_defaults():
+    assert options_of(scaled) == {"factor": 2.0, "sign": 1}
+    assert takes(scaled, "hierarchy")
+    assert not takes(shifted, "hierarchy")
+
+
+def test_functions_of_a_registry_share_their_options():
+    both = {"factor": 2.0, "sign": 1, "shift": 1.0}
+    assert all_options((scaled, shifted)) == both
+
+    def other(x, *, factor: float = 3.0):
+        return factor * x
+
+    with pytest.raises(ValueError, match=r"defaults to 3\.0.*must mean one thing"):
+        all_options((scaled, other))
+
+
+def test_fill_gives_each_function_what_it_takes():
+    values = {"factor": 3.0, "sign": -1, "shift": 5.0}
+    assert fill(scaled, values, hierarchy="tree")(1.0) == (-3.0, "tree")
+    assert fill(shifted, values, hierarchy="tree")(1.0) == 8.0
+
+
+def test_choose_names_the_field_and_what_is_allowed():
+    choose("loss.name", "mse", ("mse", "hxe"))
+    with pytest.raises(ConfigError, match=r"config\.loss\.name 'mes'. Available: mse"):
+        choose("loss.name", "mes", ("mse", "hxe"))
