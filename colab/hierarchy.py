@@ -283,7 +283,7 @@ for group in comparison.groups:
 # - The same with seeds, intervals and tests, on real images: train
 #   `configs/fashion_mlp_ce.py`, `fashion_mlp_soft.py` and `fashion_mlp_hxe.py` with
 #   `python -m ncjax.main --config=... --workdir=runs/...`, then
-#   `python -m ncjax.compare runs --theory`.
+#   `ncjax compare runs --theory`.
 # - Your tree: `config.hierarchy.file`; your loss: one function in `ncjax/losses`.
 # - Trees without symmetry have no closed form: `ncjax.ufm.solve` finds their optimum,
 #   and `ncjax.ufm.certify` proves it.

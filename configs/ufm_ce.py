@@ -4,7 +4,7 @@ Ten classes of 5 samples, c = sqrt(n lW lH) = 1e-3: f = .0711291755, logits s P 
 s = log(1/c - K + 1) = 6.8987145.  Gradient flow of all 50 features reaches it.
 Half a minute on 2 cores.
 
-    python -m ncjax.ufm --config=configs/ufm_ce.py
+    ncjax ufm --config=configs/ufm_ce.py
 """
 
 from ml_collections import ConfigDict

@@ -4,7 +4,7 @@ MSE, ten classes, width 30, all decays .004: orthogonal frames cost .09917987, t
 strongly regular graph .08947089; search finds less than the frames, at a rank below 10
 before the last ReLU and 10 after it.  A minute on 2 cores.
 
-    python -m ncjax.ufm --config=configs/ufm_deep_lowrank.py
+    ncjax ufm --config=configs/ufm_deep_lowrank.py
 """
 
 from ml_collections import ConfigDict

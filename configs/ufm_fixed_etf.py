@@ -3,7 +3,7 @@
 Ten classes: t = 6.587322, 4.771150, 2.910005 at lH N = 1e-3, 1e-2, 0.1.
 Seconds on 2 cores.
 
-    python -m ncjax.ufm --config=configs/ufm_fixed_etf.py
+    ncjax ufm --config=configs/ufm_fixed_etf.py
 """
 
 from ml_collections import ConfigDict

@@ -4,7 +4,7 @@ Cross-entropy without decay, 8 classes: gradient flow of the matrices agrees wit
 scalar equations up to t = 1e6; from another basis the singular vectors turn.
 Half a minute on 2 cores.
 
-    python -m ncjax.ufm --config=configs/ufm_flow_hadamard.py
+    ncjax ufm --config=configs/ufm_flow_hadamard.py
 """
 
 from ml_collections import ConfigDict

@@ -3,7 +3,7 @@
 alpha = .5, c = 1e-2, height weights: f = .44465945, rank 8 (animals against vehicles
 has singular value 0), NC2 .3429, NC3 .3432.  Half a minute on 2 cores.
 
-    python -m ncjax.ufm --config=configs/ufm_hxe_cifar10.py
+    ncjax ufm --config=configs/ufm_hxe_cifar10.py
 """
 
 from ml_collections import ConfigDict

@@ -4,7 +4,7 @@ Five classes of 500 and five of 100: the threshold is mu = sqrt(lW lH) = .003333
 contrast of two small classes is .6682 at mu = .0030, .0820 at .0033, 0 at .0034.
 Seconds on 2 cores.
 
-    python -m ncjax.ufm --config=configs/ufm_minority_collapse.py
+    ncjax ufm --config=configs/ufm_minority_collapse.py
 """
 
 from ml_collections import ConfigDict

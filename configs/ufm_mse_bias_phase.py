@@ -3,7 +3,7 @@
 Ten classes, c = 0.01: the transition is at 1/9.  41 decays of the bias, solved at once.
 Seconds on 2 cores.
 
-    python -m ncjax.ufm --config=configs/ufm_mse_bias_phase.py
+    ncjax ufm --config=configs/ufm_mse_bias_phase.py
 """
 
 from ml_collections import ConfigDict

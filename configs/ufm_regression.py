@@ -3,7 +3,7 @@
 Three targets with the spectrum 4, 1, 1/4, lW lH = 0.01: W W' = sqrt(lH/lW) (Sigma^(1/2)
 - sqrt(lW lH) I), and NRC3 is 0 at gamma = lW lH.  Seconds on 2 cores.
 
-    python -m ncjax.ufm --config=configs/ufm_regression.py
+    ncjax ufm --config=configs/ufm_regression.py
 """
 
 from ml_collections import ConfigDict

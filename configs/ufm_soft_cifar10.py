@@ -4,7 +4,7 @@ beta = 4, c = 1e-3: f = 1.33413226, rank 9, NC2 .7018, NC3 .7078, no simplex ETF
 tree is not balanced: there is no closed form, so the Gram matrix is compared with that
 of the convex problem in the logits.  Half a minute on 2 cores.
 
-    python -m ncjax.ufm --config=configs/ufm_soft_cifar10.py
+    ncjax ufm --config=configs/ufm_soft_cifar10.py
 """
 
 from ml_collections import ConfigDict

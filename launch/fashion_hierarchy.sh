@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What do hierarchical losses do to collapse?  Ten losses, five seeds each, on 10,000
 # images of Fashion-MNIST; about 20 minutes on 2 cores.  Run in a clone, with the data
-# prepared (python -m ncjax.data.prepare fashion_mnist); extra arguments go to each run.
+# prepared (ncjax prepare fashion_mnist); extra arguments go to each run.
 #
 #     launch/fashion_hierarchy.sh [--config=... overrides]
 set -euo pipefail
@@ -25,4 +25,4 @@ for seed in 0 1 2 3 4; do
         done
     done
 done
-python -m ncjax.compare runs/fashion --baseline=cross_entropy --theory --out=runs/fashion_compared
+python -m ncjax compare runs/fashion --baseline=cross_entropy --theory --out=runs/fashion_compared

@@ -1,1 +1,19 @@
-"""The command line."""
+"""The command line: `ncjax COMMAND`, or `python -m ncjax COMMAND`.
+
+A command is a module of this package with a function
+
+    main(argv: Sequence[str], prog: str = "ncjax COMMAND") -> int
+
+that takes the arguments after the command's name, and returns the exit status: 0, or 2
+with one paragraph on stderr if the arguments cannot be used.  To add one, write the
+module and its line below.
+"""
+
+# Name of the command, which is also that of its module -> what it does.
+COMMANDS: dict[str, str] = {
+    "train": "train a network into neural collapse and measure it on the way",
+    "measure": "measure the collapse of features from any framework",
+    "compare": "put runs side by side: means over seeds, paired tests, curves, theory",
+    "ufm": "solve unconstrained-features models and check them against theory",
+    "prepare": "download data sets and prepare them, without TensorFlow",
+}

@@ -1,7 +1,7 @@
 """Runs side by side: a table over seeds, paired tests between groups, curves.
 
 comparison = compare(["runs/ce", "runs/soft"])  # folders of runs, one run for each seed
-python -m ncjax.compare runs/ce runs/soft --out=comparison
+ncjax compare runs/ce runs/soft --out=comparison
 """
 
 from ncjax.comparison.core import Comparison, compare

@@ -1,13 +1,12 @@
 """Prepares datasets for `ncjax.data.tfds`, without TensorFlow.
 
-    python -m ncjax.data.prepare mnist cifar10 [--data-dir DIR] [--originals DIR]
+    ncjax prepare mnist cifar10 [--data-dir=DIR] [--originals=DIR]
 
 Runs the builders of tensorflow-datasets themselves, so that names, versions, example
 order and metadata are theirs. The few TensorFlow functions that these builders call,
 to open files and to encode PNGs, are replaced by plain Python meanwhile.
 """
 
-import argparse
 import contextlib
 import io
 import pathlib
@@ -21,7 +20,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from ncjax.data.dataset import DataError
-from ncjax.data.tfds import NAMES, data_dir
+from ncjax.data.tfds import data_dir
 
 
 def prepare(names: Sequence[str], *, dir: str = "", originals: str = ""):
@@ -116,28 +115,3 @@ def _encode_png(encoder: Any, image: UInt8[np.ndarray, "h w c"]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def main(argv: Sequence[str] | None = None):
-    parser = argparse.ArgumentParser(
-        prog="python -m ncjax.data.prepare",
-        description="Downloads datasets and prepares them for ncjax and tfds.",
-    )
-    parser.add_argument("names", nargs="+", choices=NAMES)
-    parser.add_argument(
-        "--data-dir",
-        default="",
-        help="folder to write to (default: TFDS_DATA_DIR or ~/tensorflow_datasets)",
-    )
-    parser.add_argument(
-        "--originals", default="", help="folder with the original archives"
-    )
-    args = parser.parse_args(argv)
-    try:
-        prepare(args.names, dir=args.data_dir, originals=args.originals)
-    except (DataError, OSError) as error:
-        parser.exit(1, f"{error}\n")
-
-
-if __name__ == "__main__":
-    main()

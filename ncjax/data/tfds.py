@@ -1,6 +1,6 @@
 """MNIST, Fashion-MNIST and CIFAR through TensorFlow Datasets, without TensorFlow.
 
-Reads folders that `python -m ncjax.data.prepare`, or tfds itself, has prepared in the
+Reads folders that `ncjax prepare`, or tfds itself, has prepared in the
 array_record format. Images are decoded once and cached beside the prepared files as
 `<name>/<version>/ncjax-cache/train_images.npy` and so on, which later calls open as
 read-only memory maps. Where that folder cannot be written, each call decodes anew
@@ -64,7 +64,7 @@ def data_dir(dir: str = "") -> pathlib.Path:
 def _load(name: str, dir: str) -> Dataset:
     folder = data_dir(dir)
     advice = (
-        f"Either `pip install 'ncjax[tfds]'` and `python -m ncjax.data.prepare {name}`,"
+        f"Either `pip install 'ncjax[tfds]'` and `ncjax prepare {name}`,"
         " or point `config.data.dir` or the environment variable TFDS_DATA_DIR to a "
         f"folder in which tfds has prepared {name} as array_record."
     )

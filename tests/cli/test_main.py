@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ncjax import main as cli
+from ncjax.cli import train
 from ncjax.training.experiment import Experiment
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +53,7 @@ def test_default_workdir_is_named_by_the_config(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["digits", "digits.py", "configs/digits.py"])
 def test_shipped_configs_are_found_from_anywhere(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    config, stem, workdir = cli.parse(["x", f"--config={name}:smoke", "--workdir=w"])
+    config, stem, workdir = train.parse([f"--config={name}:smoke", "--workdir=w"])
     assert config.num_epochs == 20
     assert (stem, workdir) == ("digits", "w")
 
@@ -66,7 +67,7 @@ def test_a_config_of_ones_own(tmp_path):
         "    config.seed = 5\n"
         "    return config\n"
     )
-    config, stem, _ = cli.parse(["x", f"--config={path}"])
+    config, stem, _ = train.parse([f"--config={path}"])
     assert (config.seed, stem) == (5, "mine")
 
 

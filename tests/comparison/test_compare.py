@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ncjax.cli.compare import main
 from ncjax.comparison import CompareError, compare
-from ncjax.comparison.__main__ import main
 from ncjax.comparison.groups import IGNORED, name
 from ncjax.comparison.runs import complete
 from ncjax.comparison.tables import cell, plus_minus
@@ -585,7 +585,7 @@ def test_a_warning_is_one_paragraph(runs, monkeypatch, capsys):
 
 def test_as_a_program(runs):
     bad = subprocess.run(
-        [sys.executable, "-m", "ncjax.comparison", "runs", "--baseline=x"],
+        [sys.executable, "-m", "ncjax", "compare", "runs", "--baseline=x"],
         cwd=runs.parent,
         env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)},
         capture_output=True,

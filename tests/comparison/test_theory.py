@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import ncjax
+from ncjax.cli.compare import main
 from ncjax.comparison import CompareError, compare
-from ncjax.comparison.__main__ import main
 from ncjax.comparison.networks import data_of, read_networks, to_config
 from ncjax.comparison.runs import read
 from ncjax.comparison.theory import by_height

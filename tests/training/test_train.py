@@ -14,8 +14,8 @@ import pytest
 
 import ncjax
 from ncjax import ConfigError, DataError, TrainingError, WorkdirError
+from ncjax.cli.train import parse
 from ncjax.config import default
-from ncjax.main import parse
 from ncjax.runs.workdir import Workdir
 from ncjax.training import experiment as experiments
 from ncjax.training.experiment import Experiment, build, load_data
@@ -210,7 +210,7 @@ def test_kill_and_continue(tmp_path):
     epochs = len((cut / "metrics.jsonl").read_text().splitlines())
     assert epochs < 60
     subprocess.run(command, env=env, check=True)
-    run(parse(["ncjax.main", *arguments])[0], whole)
+    run(parse(arguments)[0], whole)
     assert rows_of(cut) == rows_of(whole)
 
 

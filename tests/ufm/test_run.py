@@ -1,4 +1,4 @@
-"""`python -m ncjax.ufm`: every config, sweeps, verdicts, bad input."""
+"""`ncjax ufm`: every config, sweeps, verdicts, bad input."""
 
 import json
 import math
@@ -6,18 +6,19 @@ import math
 import numpy as np
 import pytest
 
-from ncjax import main as trainer
-from ncjax.ufm.run import EXPERIMENTS, cli, default, validate
+from ncjax.cli import train, ufm
+from ncjax.cli.configs import shipped_configs
+from ncjax.ufm.run import EXPERIMENTS, default, validate
 from ncjax.ufm.run.report import Statement, at_least, at_most, equal, strict
 from ncjax.ufm.run.sweep import parse_sweep
 from tests.config.test_config import load
 
-CONFIGS = trainer.shipped_configs("ufm_")
+CONFIGS = shipped_configs("ufm_")
 FAST = ("fixed_etf", "minority_collapse")
 
 
 def run(*args):
-    return cli.main(["ncjax.ufm", *args])
+    return ufm.main(args)
 
 
 @pytest.mark.parametrize("preset", ["", "smoke"])
@@ -26,7 +27,7 @@ def test_shipped_configs(path, preset):
     config = load(path, preset)
     validate(config, tuple(EXPERIMENTS))
     assert config.is_locked
-    assert f"python -m ncjax.ufm --config=configs/{path.name}" in path.read_text()
+    assert f"ncjax ufm --config=configs/{path.name}" in path.read_text()
 
 
 def test_every_experiment_has_a_config():
@@ -117,7 +118,7 @@ def test_sweep_axes():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--config=digits"], "Run it with python -m ncjax.main"),
+        (["--config=digits"], "Run it with `ncjax train`"),
         (["--config=ufm_nope"], "No config file 'ufm_nope'"),
         (["--config=ufm_ce:fast"], "Unknown preset 'fast'. Available: smoke"),
         (["--config.model.cc=1"], "Available: alpha, beta, c, feature_dim"),
@@ -175,9 +176,9 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
 
 
 def test_training_refuses_these_configs(capsys):
-    assert trainer.main(["ncjax.main", "--config=configs/ufm_ce.py"]) == 2
+    assert train.main(["--config=configs/ufm_ce.py"]) == 2
     err = capsys.readouterr().err
-    assert "python -m ncjax.ufm" in err
+    assert "`ncjax ufm`" in err
     assert err.count("\n") == 1
 
 

@@ -1,4 +1,4 @@
-"""Experiments on unconstrained-features models: `python -m ncjax.ufm`."""
+"""Experiments on unconstrained-features models: `ncjax ufm`."""
 
 from ncjax.ufm.run.experiments import EXPERIMENTS
 from ncjax.ufm.run.report import Report, Statement

@@ -74,7 +74,7 @@ def validate(config: ConfigDict, experiments: tuple[str, ...]) -> None:
     if "experiment" not in config:
         raise ConfigError(
             "This config describes the training of a network, not an experiment on "
-            "an unconstrained-features model. Run it with python -m ncjax.main."
+            "an unconstrained-features model. Run it with `ncjax train`."
         )
     choose("experiment", config.experiment, experiments)
     model, flow = config.model, config.flow

@@ -1,0 +1,129 @@
+"""`ncjax compare RUN... [--out=DIR] ...`: runs side by side."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ncjax.cli.usage import Parser, UsageError, refuse
+
+if TYPE_CHECKING:
+    from ncjax.comparison import Comparison
+
+_MOST = 40  # tests printed; more are in the file
+
+_ABOUT = """\
+Put runs side by side: final values over seeds, paired tests, curves.
+
+RUN is the workdir of a run, a folder of workdirs, or a glob pattern.  Runs that differ
+in nothing but the seed form a group, named by what sets it apart from the others.
+"""
+
+_MORE = """\
+examples:
+  {prog} runs
+  {prog} 'runs/fashion_*' --baseline=cross_entropy --out=fashion
+  {prog} runs/a runs/b --metrics=nc/nc1,test/error --test=wilcoxon
+  {prog} 'runs/fashion_*' --theory
+"""
+
+
+def main(argv: Sequence[str], prog: str = "ncjax compare") -> int:
+    """Compares runs, prints the tables and writes them with a figure.
+
+    Args:
+        argv: the arguments.
+        prog: how the program was called.
+
+    Returns:
+        The exit status: 0; 2 for input that cannot be used.
+    """
+    try:
+        options = _parser(prog).read(argv)
+    except UsageError as error:
+        return refuse(error)
+    if options is None:
+        return 0
+
+    # JAX and what is built on it take seconds to import.
+    from ncjax.comparison import CompareError, compare
+    from ncjax.comparison.tables import body
+
+    metrics = options.metrics
+    try:
+        comparison = compare(
+            options.runs,
+            metrics=None if metrics is None else [m for m in metrics.split(",") if m],
+            baseline=options.baseline,
+            level=options.level,
+            test=options.test,
+            theory=options.theory,
+        )
+        write(comparison, options.out)
+    except CompareError as error:
+        return refuse(error)
+    except OSError as error:
+        return refuse(f"--out {options.out} cannot be written: {error.strerror}.")
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    print(body(comparison, most=_MOST))
+    files = "comparison.md, comparison.json, comparison.png"
+    if comparison.theory:
+        files += ", theory.png"
+    print(f"\nWritten to {options.out}: {files}")
+    for warning in comparison.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return 0
+
+
+def write(comparison: Comparison, folder: Path) -> None:
+    """Writes comparison.md, .json and .png, and theory.png, each whole."""
+    from ncjax import style
+    from ncjax.io import write_json, write_whole
+
+    content, drawn = comparison.to_dict(), comparison.figure()
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "comparison.json", content)
+    write_whole(folder / "comparison.md", f"{comparison}\n")
+    style.save(drawn, folder / "comparison.png")
+    if comparison.theory:
+        style.save(comparison.theory_figure(), folder / "theory.png")
+
+
+def _parser(prog: str) -> Parser:
+    from ncjax.statistics import TESTS
+
+    parser = Parser(prog, _ABOUT, _MORE.format(prog=prog))
+    add = parser.add_argument
+    add("runs", metavar="RUN", nargs="+", help="workdir, folder of them, or pattern")
+    add(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=Path("comparison"),
+        help="folder of comparison.md, .json and .png; by default comparison",
+    )
+    add("--metrics", metavar="A,B", help="names as in metrics.jsonl")
+    add("--baseline", metavar="NAME", help="group to test the others against")
+    add(
+        "--level",
+        metavar="P",
+        type=float,
+        default=0.95,
+        help="level of confidence of the intervals; by default 0.95",
+    )
+    add(
+        "--test",
+        choices=TESTS,
+        default="t",
+        help="paired test of runs of the same seed; by default t",
+    )
+    add(
+        "--theory",
+        action="store_true",
+        help="also the geometry that theory predicts for each network",
+    )
+    return parser

@@ -1,0 +1,69 @@
+"""`ncjax prepare NAME...`: data sets are downloaded and prepared."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ncjax.cli.usage import Parser, UsageError, refuse
+
+_ABOUT = """\
+Download data sets and prepare them for ncjax and tensorflow-datasets, without
+TensorFlow.  Data sets that are prepared already are left as they are.
+"""
+
+_MORE = """\
+examples:
+  {prog} mnist cifar10
+  {prog} fashion_mnist --data-dir=DIR --originals=DIR
+
+Needs the packages of `pip install 'ncjax[tfds]'`.
+"""
+
+
+def main(argv: Sequence[str], prog: str = "ncjax prepare") -> int:
+    """Downloads and prepares data sets.
+
+    Args:
+        argv: the arguments.
+        prog: how the program was called.
+
+    Returns:
+        The exit status: 0; 2 if a data set cannot be prepared.
+    """
+    from ncjax.data.dataset import DataError
+
+    try:
+        options = _parser(prog).read(argv)
+        if options is None:
+            return 0
+        from ncjax.data.prepare import prepare
+
+        prepare(options.names, dir=options.data_dir, originals=options.originals)
+    except (UsageError, DataError, OSError) as error:
+        return refuse(error)
+    except KeyboardInterrupt:
+        print("\nStopped. The same command starts the data set again.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser(prog: str) -> Parser:
+    from ncjax.data.tfds import NAMES
+
+    parser = Parser(prog, _ABOUT, _MORE.format(prog=prog))
+    add = parser.add_argument
+    add("names", metavar="NAME", nargs="+", choices=NAMES, help=", ".join(NAMES))
+    add(
+        "--data-dir",
+        metavar="DIR",
+        default="",
+        help="folder to write to; by default TFDS_DATA_DIR or ~/tensorflow_datasets",
+    )
+    add(
+        "--originals",
+        metavar="DIR",
+        default="",
+        help="folder with the original archives, to do without the network",
+    )
+    return parser

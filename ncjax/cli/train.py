@@ -1,0 +1,145 @@
+"""`ncjax train`, which is also `python -m ncjax.main`: trains and measures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ncjax.cli.configs import config_parser, parse_flags, shipped_configs, titles
+from ncjax.cli.usage import UsageError, refuse, wants_help
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+_ABOUT = """\
+Train a network into neural collapse and measure it on the way.
+
+The workdir gets config.json, metrics.jsonl, TensorBoard events, checkpoints and
+collapse.png.  Without --workdir it is runs/NAME-HASH, where HASH is that of the
+configuration.  The same command again continues a run that was stopped.  With many
+seeds the metrics are means with 95 % intervals, and DIR/seeds/SEED holds each run.
+"""
+
+_MORE = """\
+examples:
+  {prog}                                  the digits, about half a minute
+  {prog} --config=configs/NAME.py         one of the configs below
+  {prog} --config=configs/NAME.py:smoke   the same in seconds
+  {prog} --config.loss.name=mse           any field can be overridden
+  {prog} --config.num_seeds=5             five networks in one program
+  {prog} --workdir=DIR                    where the run is written
+
+Compiled programs are kept in ~/.cache/ncjax for the next run.  The environment chooses
+another folder (JAX_COMPILATION_CACHE_DIR) or none (JAX_ENABLE_COMPILATION_CACHE=false).
+
+Configs:
+{configs}
+
+{fields}
+"""
+
+_TEXTS = {"workdir": "folder of the run"}
+
+
+def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
+    """Trains a network.
+
+    Args:
+        argv: the arguments.
+        prog: how the program was called.
+
+    Returns:
+        The exit status: 0; 2 for input that cannot be used; 1 for a failed run.
+    """
+    if wants_help(argv):
+        print(_help(prog), end="")
+        return 0
+
+    # JAX and what is built on it take seconds to import.
+    from ncjax import ConfigError, DataError, TrainingError, WorkdirError, cluster
+    from ncjax import train as train_network
+    from ncjax.cli.cache import keep_compiled_programs
+    from ncjax.config import resolved, validate
+
+    try:
+        cluster.join()
+    except cluster.ClusterError as error:
+        return refuse(error)
+    workdir = ""
+    try:
+        config, name, workdir = parse(argv)
+        cluster.check_devices()
+        validate(config)
+        keep_compiled_programs()
+        workdir = workdir or f"runs/{name}-{_digest(resolved(config))}"
+        history = train_network(config, workdir)
+    except (
+        UsageError,
+        cluster.ClusterError,
+        ConfigError,
+        DataError,
+        WorkdirError,
+    ) as error:
+        return refuse(error) if cluster.is_first() else 2
+    except TrainingError as error:
+        cluster.abandon(1, f"error: {error}")  # memory may have run out here only
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"\nStopped. {_continues(workdir)}", file=sys.stderr)
+        cluster.abandon(130)
+        return 130
+    except Exception:
+        cluster.abandon(
+            1,
+            f"{traceback.format_exc()}\nThis process cannot go on, nor can the others "
+            f"without it. {_continues(workdir)}",
+        )
+        raise
+    if cluster.is_first():
+        print(f"\n{history}\n\nWritten to {history.workdir}")
+    return 0
+
+
+def parse(argv: Sequence[str]) -> tuple[ConfigDict, str, str]:
+    """Reads the arguments.
+
+    Returns:
+        The configuration; the name of its file without folder and ending; the workdir,
+        "" if not given.
+
+    Raises:
+        UsageError: for an unknown flag, field or file, or a value of the wrong type.
+    """
+    from ncjax.config import default
+
+    config, name, values = parse_flags(
+        argv, fallback="digits.py", fields=default, texts=_TEXTS
+    )
+    if "experiment" in config:
+        raise UsageError(
+            f"The config {name!r} describes an unconstrained-features model, not the "
+            "training of a network. Run it with `ncjax ufm`."
+        )
+    return config, name, values["workdir"]
+
+
+def _help(prog: str) -> str:
+    from ncjax.config import describe
+
+    more = _MORE.format(prog=prog, configs=titles(shipped_configs()), fields=describe())
+    return config_parser(prog, _ABOUT, more, _TEXTS).format_help()
+
+
+def _continues(workdir: str) -> str:
+    return (
+        f"The same command with --workdir={workdir} continues from the last checkpoint."
+    )
+
+
+def _digest(config: dict) -> str:
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:8]

@@ -1,0 +1,96 @@
+"""What all commands share: one style of flags, help and error messages."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from typing import NoReturn
+
+HELP_FLAGS = ("--help", "-h", "-help")
+
+
+class UsageError(ValueError):
+    """A command line that cannot be used; the message says how to mend it."""
+
+
+def wants_help(argv: Sequence[str]) -> bool:
+    """Whether one of the arguments asks for help."""
+    return any(flag in argv for flag in HELP_FLAGS)
+
+
+def refuse(error: object) -> int:
+    """Prints an error as one paragraph on stderr and returns the exit status 2."""
+    lines = (line.strip() for line in str(error).splitlines())
+    print(f"error: {' '.join(line for line in lines if line)}", file=sys.stderr)
+    return 2
+
+
+def suggest(word: str, allowed: Iterable[str]) -> str:
+    """The question whether the nearest allowed word was meant; "" if none is near."""
+    near = difflib.get_close_matches(word, list(allowed), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are `UsageError`s, with a suggestion.
+
+    Args:
+        prog: how the program was called, as in "ncjax measure".
+        about: what the command does.
+        more: printed after the flags: examples and lists.
+    """
+
+    def __init__(self, prog: str, about: str, more: str = ""):
+        super().__init__(
+            prog=prog,
+            description=about,
+            epilog=more,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+
+    def read(self, argv: Sequence[str]) -> argparse.Namespace | None:
+        """The values of the flags; None if help was asked for, which is then printed.
+
+        Raises:
+            UsageError: for unknown or missing arguments and values not allowed.
+        """
+        if wants_help(argv):
+            print(self.format_help(), end="")
+            return None
+        options, unknown = self.parse_known_args(argv)
+        if unknown:
+            raise UsageError(unknown_argument(unknown[0], self.flags()))
+        return options
+
+    def flags(self) -> list[str]:
+        """All flags, with their dashes."""
+        return [flag for action in self._actions for flag in action.option_strings]
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `UsageError` where argparse would print its usage and exit."""
+        message = re.sub(r"^argument (.*?): ", r"\1: ", message)
+        choice = re.match(r"(.*): invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if choice:
+            flag, got, allowed = choice.groups()
+            names = allowed.replace("'", "").split(", ")
+            raise UsageError(
+                f"Unknown {flag} {got!r}.{suggest(got, names)} Available: "
+                f"{', '.join(names)}."
+            )
+        raise UsageError(
+            f"{message[0].upper()}{message[1:]} (--help shows what is allowed)."
+        )
+
+
+def unknown_argument(argument: str, flags: Iterable[str]) -> str:
+    """The message for an argument that no flag takes."""
+    if not argument.startswith("-"):
+        return f"Unexpected argument {argument!r}; options start with --."
+    name = argument.partition("=")[0]
+    return (
+        f"Unknown flag {name!r}.{suggest(name, flags)} --help shows those that exist."
+    )
