@@ -1,29 +1,19 @@
 """CIFAR-100, ResNet-18, soft labels over the 20 superclasses.
 
-Papyan's recipe with the loss of Bertinetto et al. (CVPR 2020).  A deeper tree of ours
-is chosen by `--config.hierarchy.name=cifar100_deep`.
+The recipe of Papyan et al. (2020) with the loss of Bertinetto et al. (CVPR 2020).
+`--config.hierarchy.name=cifar100_deep` chooses a deeper tree, which is our own.
 
     python -m ncjax.main --config=configs/cifar100_soft.py
 """
 
 from ml_collections import ConfigDict
 
-from ncjax.config import default, wants_smoke
+from ncjax.config import recipes
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Presets: "" (350 epochs), "smoke" (400 images, 1/8 width, 4 epochs)."""
-    config = default()
-    config.data.name = "cifar100"
-    config.model.name = "resnet18"
+    """Presets: "" (350 epochs), "smoke" (400 images, 1/8 width, 24 epochs)."""
+    config = recipes.papyan_resnet18("cifar100")
     config.loss.name = "soft_labels"
-    config.loss.beta = 10.0  # sharpness: 0 uniform, large one-hot
-    if wants_smoke(preset):
-        config.num_epochs = 4
-        config.optimizer.schedule = "cosine"
-        config.batch_size = 32
-        config.model.width = 0.125
-        config.data.examples_per_class = 4
-        config.data.test_examples_per_class = 2
-        config.eval.num_points = 6
-    return config
+    config.loss.beta = 10.0  # sharpness: 0 uniform labels, large one-hot labels
+    return recipes.smoke_resnet(config, preset, per_class=4)

@@ -1,7 +1,7 @@
 """CIFAR-10, ResNet-18, hierarchical cross-entropy.
 
-The recipe of `cifar10_ce.py` with the loss of Bertinetto et al. (CVPR 2020), with the
-weights of the published formula.  Their code, and their results, are those of
+The recipe of `cifar10_ce.py` with the loss of Bertinetto et al. (CVPR 2020), weighted
+by the published formula.  Their code, which gave their results, weights by
 `--config.loss.weighting=depth`.  Theory expects NC2 of 0.15 to 0.2: siblings are pushed
 further apart than distant classes.
 
@@ -10,23 +10,13 @@ further apart than distant classes.
 
 from ml_collections import ConfigDict
 
-from ncjax.config import default, wants_smoke
+from ncjax.config import recipes
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Presets: "" (350 epochs), "smoke" (200 images, 1/8 width, 4 epochs)."""
-    config = default()
-    config.data.name = "cifar10"
-    config.model.name = "resnet18"
+    """Presets: "" (350 epochs), "smoke" (200 images, 1/8 width, 24 epochs)."""
+    config = recipes.papyan_resnet18("cifar10")
     config.loss.name = "hxe"
     config.loss.alpha = 0.5  # 0 is cross-entropy
     config.loss.weighting = "height"  # or "depth"
-    if wants_smoke(preset):
-        config.num_epochs = 4
-        config.optimizer.schedule = "cosine"
-        config.batch_size = 32
-        config.model.width = 0.125
-        config.data.examples_per_class = 20
-        config.data.test_examples_per_class = 10
-        config.eval.num_points = 6
-    return config
+    return recipes.smoke_resnet(config, preset)

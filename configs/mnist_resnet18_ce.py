@@ -1,27 +1,18 @@
 """MNIST, ResNet-18, cross-entropy.
 
-Papyan, Han & Donoho 2020 (PNAS), their recipe; images 28x28, not padded to 32x32.
+The recipe of Papyan, Han & Donoho 2020 (PNAS), on images of 28x28 pixels, which are not
+padded to 32x32.
 
     python -m ncjax.main --config=configs/mnist_resnet18_ce.py
 """
 
 from ml_collections import ConfigDict
 
-from ncjax.config import default, wants_smoke
+from ncjax.config import recipes
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Presets: "" (350 epochs), "smoke" (200 images, 1/8 width)."""
-    config = default()
-    config.data.name = "mnist"
-    config.model.name = "resnet18"
+    """Presets: "" (350 epochs), "smoke" (200 images, 1/8 width, 24 epochs)."""
+    config = recipes.papyan_resnet18("mnist")
     config.loss.name = "cross_entropy"
-    if wants_smoke(preset):
-        config.num_epochs = 8
-        config.optimizer.schedule = "cosine"
-        config.batch_size = 32
-        config.model.width = 0.125
-        config.data.examples_per_class = 20
-        config.data.test_examples_per_class = 10
-        config.eval.num_points = 6
-    return config
+    return recipes.smoke_resnet(config, preset)

@@ -1,32 +1,20 @@
 """Gaussian classes on a binary tree with 8 leaves, MLP, hierarchical cross-entropy.
 
 The data follow the tree, which is balanced: theory has the optimum in closed form
-(`ncjax.hierarchy.soft_labels`).
+(`ncjax.hierarchy.hxe`).
 
     python -m ncjax.main --config=configs/synthetic_tree_hxe.py
 """
 
 from ml_collections import ConfigDict
 
-from ncjax.config import default, wants_smoke
+from ncjax.config import recipes
 
 
 def get_config(preset: str = "") -> ConfigDict:
     """Presets: "" (400 epochs), "smoke" (20 epochs)."""
-    config = default()
-    config.num_epochs = 400  # passes over the training set
-    config.data.name = "synthetic"
-    config.data.num_classes = 8
-    config.data.branching = 2  # children of a node
-    config.data.dim = 64  # of an example
-    config.data.train_size_per_class = 200
-    config.model.name = "mlp"
-    config.model.widths = (128, 128, 64)  # units; the last is the feature width
+    config = recipes.binary_tree_mlp()
     config.loss.name = "hxe"
     config.loss.alpha = 0.5  # 0 is cross-entropy
     config.loss.weighting = "height"  # or "depth"
-    config.optimizer.schedule = "cosine"
-    config.optimizer.weight_decay = 5e-3  # lambda
-    if wants_smoke(preset):
-        config.num_epochs = 20
-    return config
+    return recipes.smoke_epochs(config, preset)
