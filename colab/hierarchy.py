@@ -48,10 +48,10 @@ from matplotlib.figure import Figure
 import ncjax
 from ncjax.comparison import compare
 from ncjax.config import default
+from ncjax.gram import gram_cosines
 from ncjax.hierarchy import BUILTIN, balanced, draw
 from ncjax.hierarchy.hxe import hxe_optimum
 from ncjax.hierarchy.soft_labels import soft_label_optimum
-from ncjax.hierarchy.tree_optimum import gram_cosines
 from ncjax.losses import cross_entropy, hxe, soft_labels
 
 jax.devices()

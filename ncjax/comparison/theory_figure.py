@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from ncjax.comparison.theory import GroupTheory
 from ncjax.comparison.theory_tables import spectrum
+from ncjax.gram import gram_cosines
 from ncjax.hierarchy import Hierarchy
-from ncjax.hierarchy.tree_optimum import gram_cosines
 
 _FOUND, _PREDICTED = "#0072B2", "#D55E00"
 _COLUMNS = 5

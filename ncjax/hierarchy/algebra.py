@@ -1,13 +1,14 @@
 """Balanced trees: matrices whose entries depend only on the lowest common ancestor.
 
 A tree is balanced if all leaves lie equally deep and all nodes of one height have
-equally many leaves below them.  Such matrices then commute, and so share their
-eigenvectors: contrasts of siblings, contrasts of the groups above them, and so on up to
-the constant vector.  Everything here is float64 NumPy.
+equally many leaves below them.  All such matrices of one tree then commute, and so
+share their eigenvectors: contrasts of siblings, contrasts of the groups above them, and
+so on up to the constant vector.  Everything here is float64 NumPy.
 
-Levels are the heights at which some pair of classes meets, numbered 0 (a class with
-itself) to L (the root); `sizes` [L + 1] counts the leaves below a node of each level,
-1 = n_0 < n_1 < ... < n_L = K.  Single-child chains make no levels.
+The levels of a tree are the heights at which some pair of classes meets, numbered 0 (a
+class with itself) to L (the root); `sizes` [L + 1] counts the leaves below a node of
+each level, 1 = n_0 < n_1 < ... < n_L = K.  A chain of nodes with a single child makes
+no level.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class TreeLevels:
     Attributes:
         heights: int [L + 1], height of the nodes of each level; 0 first.
         sizes: int [L + 1], leaves below such a node: 1 = n_0 < n_1 < ... < n_L = K.
-        tree_height: H, of the root (more than heights[L] only if it has one child).
+        tree_height: H, the height of the root (more than heights[L] only if the root
+            has a single child).
         table: int16 [K, K], the level at which two classes meet.
     """
 
@@ -37,12 +39,12 @@ class TreeLevels:
 
     @property
     def distances(self) -> np.ndarray:
-        """Of classes that meet at each level [L + 1]: its height over H."""
+        """Distance of classes that meet at each level [L + 1]: its height over H."""
         return self.heights / self.tree_height
 
     @property
     def multiplicities(self) -> np.ndarray:
-        """Of the eigenvalues, in the order of `to_eigenvalues` [L + 1]."""
+        """How often each eigenvalue of `to_eigenvalues` occurs [L + 1]."""
         return level_multiplicities(self.sizes)
 
 
@@ -88,7 +90,13 @@ def is_balanced(tree: Hierarchy) -> bool:
 
 
 def level_multiplicities(sizes: np.ndarray) -> np.ndarray:
-    """1 for the constant vector, then K/n_{h-1} - K/n_h for h = 1..L."""
+    """How often each eigenvalue of `to_eigenvalues` occurs [L + 1].
+
+    1 for the constant vector, then K/n_{h-1} - K/n_h for h = 1..L.
+
+    Args:
+        sizes: n [L + 1], the leaves below a node of each level.
+    """
     groups = sizes[-1] // sizes
     return np.concatenate([[1], groups[:-1] - groups[1:]])
 
@@ -101,11 +109,11 @@ def to_eigenvalues(entries: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     constant vector.
 
     Args:
-        entries: a [L + 1].
-        sizes: n [L + 1].
+        entries: a [L + 1], the entry of two classes that meet at each level.
+        sizes: n [L + 1], the leaves below a node of each level.
 
     Returns:
-        [L + 1]: that of the constant vector first, then lambda_1..lambda_L.
+        The eigenvalues [L + 1]: that of the constant vector, then lambda_1..lambda_L.
     """
     entries = np.asarray(entries, np.float64)
     sums = np.cumsum(np.diff(sizes, prepend=0) * entries)
@@ -113,15 +121,23 @@ def to_eigenvalues(entries: np.ndarray, sizes: np.ndarray) -> np.ndarray:
 
 
 def to_entries(eigenvalues: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Inverse of `to_eigenvalues`.
+    """The entries a [L + 1] of the matrix with these eigenvalues.
 
+    The inverse of `to_eigenvalues`, with its arguments:
     a_h = lambda_const/K + sum_j lambda_j ([h <= j-1]/n_{j-1} - [h <= j]/n_j).
     """
     return entry_matrix(sizes) @ np.asarray(eigenvalues, np.float64)
 
 
 def entry_matrix(sizes: np.ndarray) -> np.ndarray:
-    """Entries of the L + 1 eigenprojectors, one a column [L + 1, L + 1]."""
+    """Entries of the L + 1 projectors onto the eigenspaces [L + 1, L + 1].
+
+    Column h holds the entries a [L + 1] of one projector, in the order of
+    `to_eigenvalues`.
+
+    Args:
+        sizes: n [L + 1], the leaves below a node of each level.
+    """
     inverse = 1 / np.asarray(sizes, np.float64)
     level = np.arange(len(sizes))[:, None]
     upper = np.where(level <= level.T[:, 1:] - 1, inverse[:-1], 0)

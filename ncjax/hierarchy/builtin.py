@@ -36,7 +36,7 @@ def cifar10() -> Hierarchy:
 
 
 def cifar100() -> Hierarchy:
-    """CIFAR-100: the 20 superclasses that come with the data, of 5 classes each.
+    """CIFAR-100: the 20 superclasses that come with the data, each of 5 classes.
 
     References:
         A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images. 2009.
@@ -47,10 +47,11 @@ def cifar100() -> Hierarchy:
 def cifar100_deep() -> Hierarchy:
     """A tree of height 6 over the superclasses of CIFAR-100; our own, not a standard.
 
-    Above the 20 superclasses, which stay whole, stand groups by kind: animals
-    (vertebrates, of which mammals, and invertebrates), plants (with the superclass of
-    fruit, and so the mushroom), and artifacts (of the household, vehicles, buildings).
-    Leaves lie at depths 2 to 6: the two rules of `Hierarchy.distances` differ.
+    The 20 superclasses stay whole.  Above them stand groups by kind: animals
+    (vertebrates, with the mammals as a group among them, and invertebrates), plants
+    (with the superclass of fruit and vegetables, which has the mushroom), and artifacts
+    (household, vehicles, buildings).  Leaves lie at depths 2 to 6, so that the two
+    rules of `Hierarchy.distances` differ.
     """
     land = ["large_carnivores", "large_omnivores_and_herbivores"]
     land += ["medium_mammals", "small_mammals"]
@@ -80,7 +81,8 @@ def digits() -> Hierarchy:
     """The ten digits by the shape of their strokes; our own, not a standard.
 
     Straight (1, 4, 7), or curved: open (2, 3, 5) or with a closed loop (0, 6, 8, 9).
-    The straight ones lie less deep: the two rules of `Hierarchy.distances` differ.
+    The straight digits lie less deep than the others, so that the two rules of
+    `Hierarchy.distances` differ.
     """
     return from_nested(
         {
@@ -97,8 +99,8 @@ def fashion_mnist() -> Hierarchy:
     """Fashion-MNIST by where a piece is worn; our own, not a standard.
 
     Clothing (the four tops, Trouser, Dress), footwear, and Bag directly under the root.
-    Footwear is as high as the tops, but less deep: the two rules of
-    `Hierarchy.distances` differ.
+    The group of footwear has the height of the tops but lies less deep, so that the two
+    rules of `Hierarchy.distances` differ.
     """
     return from_nested(
         {
@@ -123,8 +125,9 @@ def balanced(arity: int | Sequence[int], height: int | None = None) -> Hierarchy
     the root "root": the class k under `balanced(2, 3)` has the parent `2.{k // 2}`.
 
     Args:
-        arity: children of each node, with `height`; or of the nodes at depths 0, 1, ...
-        height: depth of the classes.
+        arity: number of children of each inner node, given with `height`; or a
+            sequence, the number of children of the nodes at depths 0, 1, ...
+        height: depth of the classes, if `arity` is one number.
 
     Raises:
         ValueError: if an arity or the height is below 1, or both or neither of `height`

@@ -1,4 +1,4 @@
-"""Class trees in files: JSON, CSV, TSV and Newick, told apart by the suffix."""
+"""Class trees in files: JSON, CSV, TSV and Newick, told apart by the file's ending."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import os
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,9 @@ from typing import Any
 from ncjax.hierarchy.formats import from_edges, from_nested
 from ncjax.hierarchy.newick import from_newick, to_newick
 from ncjax.hierarchy.tree import Hierarchy, HierarchyError
+from ncjax.io import write_whole
 
-_CHILD = ("child", "name", "node", "class")  # titles of a column of children
+_CHILD = ("child", "name", "node", "class")  # titles that a column of children has
 
 
 def read(
@@ -23,21 +23,22 @@ def read(
 ) -> Hierarchy:
     """The tree in a file.
 
-    .json: a nested tree as for `from_nested`; a list of `{"name": ..., "parent": ...}`;
-        or an object of child to parent, such as `{"cat": "animal", "animal": null}`.
+    .json: a nested tree, as `from_nested` takes it; a list of
+        `{"name": ..., "parent": ...}`; or an object that maps each child to its parent,
+        such as `{"cat": "animal", "animal": null}`.
     .csv, .tsv: a line for each node: child, parent.  The root has an empty parent, or
         no line.  A first line with the titles `child` (or name, node, class) and
         `parent` may change their order and add columns.
-    .nwk, .newick: as for `from_newick`.
+    .nwk, .newick: a tree as `from_newick` takes it.
 
     Args:
-        path: of a text file in UTF-8.
+        path: a text file in UTF-8; its ending tells the format.
         classes: names of the leaves in the order of the labels; by default the order
             in the file.
 
     Raises:
-        HierarchyError: naming the file, and the line where that can be told, if it
-            cannot be read or does not hold one tree.
+        HierarchyError: if the file cannot be read or does not hold one tree.  The
+            message names the file, and the line where one is at fault.
     """
     path = Path(path)
     reader = _READERS[_suffix(path)]
@@ -61,18 +62,16 @@ def write(tree: Hierarchy, path: str | os.PathLike[str]) -> None:
     Tables (.json, .csv, .tsv) list the classes in the order of the labels; Newick has
     them from left to right, so that `read` must be given `tree.class_names`.
 
+    Args:
+        tree: the class tree.
+        path: the file; its ending, one of those of `read`, chooses the format.
+
     Raises:
-        HierarchyError: for another suffix.
+        HierarchyError: if the file has another ending.
         OSError: if the file cannot be written.
     """
     path = Path(path)
-    data = _WRITERS[_suffix(path)](tree).encode()
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, _WRITERS[_suffix(path)](tree))
 
 
 def _suffix(path: Path) -> str:
@@ -108,7 +107,7 @@ def _read_json(text: str, classes: Sequence[str] | None) -> Hierarchy:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; by itself `json` would drop all but the last of equal keys."""
+    """A JSON object without equal keys, of which `json` would keep the last alone."""
     found = dict(pairs)
     if len(found) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -163,7 +162,7 @@ def _read_table(delimiter: str) -> Callable[[str, Sequence[str] | None], Hierarc
 
 
 def _columns(titles: list[str]) -> tuple[int, int] | None:
-    """Which columns hold child and parent, where the line holds titles."""
+    """The columns of child and parent, if the line holds titles; else None."""
     child = [i for i, title in enumerate(titles) if title in _CHILD]
     parent = [i for i, title in enumerate(titles) if title == "parent"]
     return (child[0], parent[0]) if child and parent else None

@@ -25,13 +25,13 @@ def from_nested(tree: Any, classes: Sequence[str] | None = None) -> Hierarchy:
     "node 2", ... from left to right.
 
     Args:
-        tree: as above; numbers may stand for names.
+        tree: nested collections as above; numbers may stand for names.
         classes: names of the leaves in the order of the labels; by default from left
             to right.
 
     Raises:
-        HierarchyError: on anything else within the tree, a group with nothing in it,
-            or for the reasons of `Hierarchy`.
+        HierarchyError: if anything else lies within the tree, if a group is empty, or
+            if `Hierarchy` refuses the tree.
     """
     labels: list[str | None] = []
     parents: list[int] = []
@@ -55,16 +55,16 @@ def from_table(
     """A tree from pairs (child, parent), or from a mapping of child to parent.
 
     Names are text or numbers.  The root either has a row, with None or "" for its
-    parent, or comes as a parent only.
+    parent, or appears as a parent only.
 
     Args:
-        rows: in any order.
+        rows: the pairs, in any order.
         classes: names of the leaves in the order of the labels; by default the order
             of their rows.
 
     Raises:
-        HierarchyError: if a row is no pair, a node has two rows, or for the reasons of
-            `Hierarchy`.
+        HierarchyError: if a row is no pair, if a node has two rows, or if `Hierarchy`
+            refuses the tree.
     """
     pairs = rows.items() if isinstance(rows, Mapping) else rows
     edges = []
@@ -81,7 +81,16 @@ def from_table(
 def from_edges(
     edges: Iterable[tuple[str, str, str]], classes: Sequence[str] | None = None
 ) -> Hierarchy:
-    """`from_table` with a place (such as "line 3") before each pair, for messages."""
+    """The tree of `from_table`, from triples that say where each pair comes from.
+
+    Args:
+        edges: (place, child, parent), the place for messages, such as "line 3".
+        classes: names of the leaves in the order of the labels; by default the order
+            of their rows.
+
+    Raises:
+        HierarchyError: if a node has two rows, or if `Hierarchy` refuses the tree.
+    """
     parent_of: dict[str, str] = {}
     place_of: dict[str, str] = {}
     for place, child, parent in edges:

@@ -1,4 +1,4 @@
-"""Class trees from and to graphs of networkx."""
+"""Class trees from graphs of networkx, and as such graphs."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def from_networkx(graph: Any, classes: Sequence[str] | None = None) -> Hierarchy
     """A tree from a directed graph, whose edges go from parent to child.
 
     Args:
-        graph: a `networkx.DiGraph`; the nodes are named by `str`.
+        graph: a `networkx.DiGraph`; `str` of a node is its name.
         classes: names of the leaves in the order of the labels; by default the order
             in which the graph holds them.
 
     Raises:
-        HierarchyError: if the graph is undirected, a node has two parents, or for the
-            reasons of `Hierarchy`.
+        HierarchyError: if the graph is undirected, if a node has two parents, or if
+            `Hierarchy` refuses the tree.
     """
     if not graph.is_directed():
         raise HierarchyError(

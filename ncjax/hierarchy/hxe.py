@@ -3,8 +3,8 @@
 L = -sum_l w(C_l) log p(C_l | C_{l+1}) along the path C_0, C_1, ... of a class to the
 root, with w falling by a factor exp(-alpha) a level.  On logits by level it is
 -w_1 z_0 + sum_a c_a LSE_a, where LSE_a runs over the n_a classes within level a and
-c_a = w_a - w_{a+1}.  The model and its constant c are those of `geometry`; so are the
-conventions.
+c_a = w_a - w_{a+1}.  The model, its constant c and the conventions are those of
+`ncjax.hierarchy.soft_labels`.
 
 References:
     Bertinetto et al., Making Better Mistakes, CVPR 2020 (the loss).  The optimum was
@@ -14,7 +14,7 @@ References:
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from ncjax.hierarchy.algebra import (
     TreeLevels,
@@ -30,11 +30,16 @@ from ncjax.hierarchy.tree_optimum import TreeOptimum
 def hxe_weights(levels: TreeLevels, alpha: float, weighting: str) -> np.ndarray:
     """HXE's weight of the edges below level h = 1..L: exp(-alpha t) [L].
 
-    t is the height of the edge's lower node ("height", as the paper defines it) or its
-    depth ("depth", as the authors' code does, before they normalise).
+    t is the height of the edge's lower node ("height", the paper's definition) or its
+    depth ("depth", the authors' code before it normalises the weights).
+
+    Args:
+        levels: the levels of a balanced tree.
+        alpha: discount per level, finite and >= 0.
+        weighting: "height" or "depth".
 
     Raises:
-        ValueError: for alpha < 0, not finite, or another weighting.
+        ValueError: if alpha is negative or not finite, or for another weighting.
     """
     if not 0 <= alpha < np.inf:
         raise ValueError(f"alpha must be finite and >= 0, got {alpha}.")
@@ -53,8 +58,14 @@ def hxe_recursion(weights: np.ndarray, sizes: np.ndarray, c: float) -> np.ndarra
     x_h = c / sum_{a >= h} c_a/T_a, T_{h-1} = T_h - (n_h - n_{h-1}) x_h, x_0 = T_0.
     T_h is the probability of the group of n_h classes around the right one.
 
+    Args:
+        weights: w [L], from `hxe_weights`.
+        sizes: n [L + 1], the leaves below a node of each level.
+        c: strength of the weight decay, sqrt(n lW lH) > 0.
+
     Returns:
-        x [L + 1]; NaN from where the recursion leaves (0, 1): not all are active.
+        x [L + 1], the probability of a class by the level at which it meets the right
+        one.  NaN from where the recursion leaves (0, 1): not all levels are active.
     """
     top = len(sizes) - 1
     found = np.full(top + 1, np.nan)
@@ -76,26 +87,27 @@ def hxe_optimum(
 ) -> TreeOptimum:
     """Optimum of the UFM with HXE on a balanced tree.
 
-    Where all levels are active, `hxe_recursion` is the softmax of a row.  It is valid
-    if and only if all singular values of its Z are >= 0.  Otherwise levels merge, and
-    what is left is a problem in the L singular values, solved here to rounding.
+    Where all levels are active, `hxe_recursion` gives the softmax of a row of Z.  That
+    solution is valid if and only if all singular values of its Z are >= 0.  Otherwise
+    levels merge, and what is left is a problem in the L singular values, which is
+    solved here to rounding.
 
     Height weights make the problem convex.  They push siblings further apart than
     distant classes; the coarsest levels merge first, and Z = 0 if and only if K c >= 1.
     Depth weights do the opposite: distant classes are the furthest apart and siblings
-    merge first; Z = 0 is stable for K c >= exp(-alpha).  They are not convex, so that
-    the result is a critical point (`proven` is False), which no search over all Z from
-    random starts has beaten.  See `hxe_small_c` for c -> 0.
+    merge first; Z = 0 is stable for K c >= exp(-alpha).  With them the problem is not
+    convex, so that the result is a critical point (`proven` is False); no search over
+    all Z from random starts has found a better one.  See `hxe_small_c` for c -> 0.
 
     Args:
-        tree: balanced.
+        tree: a balanced tree.
         alpha: discount per level, >= 0; 0 is cross-entropy.
-        c: sqrt(n lW lH) > 0.
+        c: strength of the weight decay, sqrt(n lW lH) > 0.
         weighting: "height" or "depth"; see `hxe_weights`.
 
     Raises:
         HierarchyError: if the tree is not balanced.
-        ValueError: for bad alpha, c or weighting.
+        ValueError: for an alpha, c or weighting that is not allowed.
     """
     levels = tree_levels(tree)
     sizes = levels.sizes
@@ -125,12 +137,13 @@ def hxe_small_c(
 ) -> np.ndarray:
     """Leading order of the logits of `hxe_optimum` as c -> 0, with an error O(c).
 
-    Wrong classes get probability c/w_h, w = `hxe_weights`.  So neighbouring levels
-    differ by alpha for ever, while the right class gains log(1/c): geometry tends to
-    the simplex, as slowly as 1/log(1/c).
+    A wrong class gets the probability c/w_h, w = `hxe_weights`.  So the logits of
+    neighbouring levels always differ by alpha, while that of the right class grows like
+    log(1/c): the geometry tends to the simplex, as slowly as 1/log(1/c).  The arguments
+    and errors are those of `hxe_optimum`.
 
     Returns:
-        Z [L + 1], by level; see `hxe_optimum` for the arguments and what they raise.
+        Entries of Z by level [L + 1].
     """
     levels = tree_levels(tree)
     check_c(c)
@@ -140,7 +153,7 @@ def hxe_small_c(
 
 
 def _hxe(logits, weights, sizes):
-    """Loss of a row, its gradient and Hessian in the logits by level [L + 1].
+    """Loss of a row of Z, its gradient and its Hessian in the logits by level [L + 1].
 
     L = -w_1 z_0 + sum_a c_a LSE_a, LSE_a over the n_a classes that meet at level <= a.
     """
@@ -157,11 +170,18 @@ def _hxe(logits, weights, sizes):
 
 
 def _hxe_values(weights, sizes, c):
-    """Singular values [L] that minimise HXE + c |Z|_*."""
+    """Singular values [L] that minimise HXE + c |Z|_*.
+
+    L-BFGS-B finds which of them are 0.  Newton's steps on the others, cut off at 0,
+    then bring the gradient down to rounding: L-BFGS-B stops earlier, when the objective
+    no longer changes in its last digit, where the gradient is about its square root.
+    """
     weights, c = weights / weights.max(), c / weights.max()
     to_logits = entry_matrix(sizes)[:, 1:]
     groups = sizes[-1] / sizes
     price = c * (groups[:-1] - groups[1:])
+
+    from scipy import optimize  # seconds to load: only where levels merge
 
     def objective(values):
         loss, slope, curvature = _hxe(to_logits @ values, weights, sizes)
@@ -176,7 +196,7 @@ def _hxe_values(weights, sizes, c):
         bounds=[(0, None)] * len(price),
         options={"ftol": 1e-15, "gtol": 1e-10},
     ).x
-    for _ in range(100):  # projected Newton takes the rest
+    for _ in range(100):
         _, slope, curvature = objective(found)
         active = (found > 0) | (slope < -1e-15)
         if not active.any():

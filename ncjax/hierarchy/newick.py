@@ -22,19 +22,19 @@ _BARE = re.compile(r"[A-Za-z0-9.+-]+")
 def from_newick(text: str, classes: Sequence[str] | None = None) -> Hierarchy:
     """A tree in the Newick format.
 
-    Comments in square brackets and branch lengths are left out.  Names with blanks,
-    brackets, or one of `,:;'` are quoted as `'T-shirt/top'`, with `''` for a quote
-    within.  An underscore stays one, also without quotes.  Inner nodes without a name
-    are called "node 1", "node 2", ... from left to right.
+    Comments in square brackets and lengths of branches are ignored.  A name with
+    blanks, brackets, or one of `,:;'` stands in quotes, `'T-shirt/top'`, and `''` is a
+    quote within a name.  An underscore stays an underscore, also without quotes.  Inner
+    nodes without a name are called "node 1", "node 2", ... from left to right.
 
     Args:
-        text: one tree; the semicolon after it may be missing.
+        text: the text of one tree; the semicolon after it may be missing.
         classes: names of the leaves in the order of the labels; by default from left
             to right.
 
     Raises:
-        HierarchyError: naming line and column where the text is not Newick, or for the
-            reasons of `Hierarchy`.
+        HierarchyError: if the text is not Newick, naming line and column, or if
+            `Hierarchy` refuses the tree.
 
     References:
         G. Olsen. Interpretation of the "Newick's 8:45" tree format standard, 1990.
@@ -94,7 +94,8 @@ def from_newick(text: str, classes: Sequence[str] | None = None) -> Hierarchy:
 def to_newick(tree: Hierarchy) -> str:
     """The tree as one line of Newick, with the names of inner nodes.
 
-    The order of the labels is not in it: give `tree.class_names` to `from_newick`.
+    The line does not hold the order of the labels: give `tree.class_names` to
+    `from_newick`.
     """
     texts = list(map(_quote, tree.names))
     for node in reversed(range(tree.num_nodes)):  # children first

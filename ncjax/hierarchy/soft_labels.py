@@ -21,9 +21,10 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
+from ncjax.gram import as_square
 from ncjax.hierarchy.algebra import to_eigenvalues, to_entries, tree_levels
 from ncjax.hierarchy.tree import Hierarchy
-from ncjax.hierarchy.tree_optimum import TreeOptimum, as_square
+from ncjax.hierarchy.tree_optimum import TreeOptimum
 
 
 def soft_label_matrix(distances: np.ndarray, beta: float) -> np.ndarray:
@@ -34,7 +35,7 @@ def soft_label_matrix(distances: np.ndarray, beta: float) -> np.ndarray:
     inf one-hot targets.
 
     Args:
-        distances: d [K, K]; d(A, A) = 0, all others positive.
+        distances: d [K, K]; d(A, A) = 0, all other entries positive.
         beta: sharpness, >= 0.
 
     Returns:
@@ -53,18 +54,19 @@ def soft_label_matrix(distances: np.ndarray, beta: float) -> np.ndarray:
 def soft_label_limit(distances: np.ndarray, *, free_bias: bool) -> np.ndarray:
     """Z/beta of soft labels on any tree as c -> 0: the smallest logits that fit them.
 
-    Targets fix each row of Z up to a constant, which the nuclear norm sets to centre
-    the row: Z -> -beta D P.  A bias without decay takes up the mean row as well:
-    Z -> -beta P D P, symmetric and positive semi-definite for a tree.  On a balanced
-    tree both agree: squared distances of means are proportional to d(A, B), and their
-    cosines are 1 - d/mean(d), whatever beta.
+    The targets fix each row of Z up to a constant, and the nuclear norm chooses the
+    constant that centres the row: Z -> -beta D P.  A bias without decay takes up the
+    mean row as well: Z -> -beta P D P, which is symmetric and, for a tree, positive
+    semi-definite.  On a balanced tree both agree: squared distances of the class means
+    are proportional to d(A, B), and their cosines are 1 - d/mean(d), whatever beta.
 
     Args:
-        distances: D [K, K].
-        free_bias: a bias without weight decay; else no bias.
+        distances: D [K, K], the distances of the classes in the tree.
+        free_bias: whether the model has a bias, without weight decay.
 
     Returns:
-        float64 [K, K]; `optimum.mean_gram` gives the geometry that belongs to it.
+        float64 [K, K]; `ncjax.gram.mean_gram` gives the Gram matrix of the class means
+        with these logits.
     """
     distances = as_square(distances)
     rows = -(distances - distances.mean(1, keepdims=True))
@@ -75,16 +77,16 @@ def soft_label_optimum(tree: Hierarchy, beta: float, c: float) -> TreeOptimum:
     """Optimum of the UFM with soft labels on a balanced tree; any beta and c.
 
     The softmax matrix is the target matrix Y with its eigenvalues soft-thresholded,
-    lambda_h(P) = max(lambda_h(Y) - K c, 0), and Z = centred log P, entry by entry; the
-    loss with c |Z|_* is the entropy of a row of P.  lambda_h(Y) grows with h, so
-    siblings merge first, at K c = lambda_1(Y), and all classes have merged at
-    K c >= lambda_L(Y).  With all levels active P is y + c off the diagonal.  beta to
-    infinity gives the simplex; c to 0 gives `soft_label_limit`.
+    lambda_h(P) = max(lambda_h(Y) - K c, 0), and Z is log P, entry by entry, with its
+    rows centred; loss plus c |Z|_* is the entropy of a row of P.  lambda_h(Y) grows
+    with h, so that siblings merge first, at K c = lambda_1(Y), and all classes have
+    merged at K c >= lambda_L(Y).  While all levels are active, P is y + c off the
+    diagonal.  beta to infinity gives the simplex; c to 0 gives `soft_label_limit`.
 
     Args:
-        tree: balanced.
+        tree: a balanced tree.
         beta: sharpness of the targets, >= 0; may be infinite.
-        c: sqrt(n lW lH) > 0.
+        c: strength of the weight decay, sqrt(n lW lH) > 0.
 
     Raises:
         HierarchyError: if the tree is not balanced.

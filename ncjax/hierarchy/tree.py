@@ -26,15 +26,15 @@ class HierarchyError(ValueError):
 class Hierarchy:
     """A tree over K classes, with M nodes in all.
 
-    Nodes are numbered parents first, so the root is 0.  Single-child chains and leaves
-    of uneven depth are allowed.
+    Nodes are numbered parents first, so the root is 0.  Chains of nodes with a single
+    child and leaves of uneven depth are allowed.
 
     Attributes:
-        names: of the nodes [M]; unique.
+        names: names of the nodes [M], each once.
         parents: int32 [M], the parent of each node; -1 for the root.
         leaves: int32 [K], the node of class k.
-        depths: int32 [M], edges from the root.
-        heights: int32 [M], edges to the farthest leaf below; 0 for a leaf.
+        depths: int32 [M], number of edges from the root to the node.
+        heights: int32 [M], number of edges to the farthest leaf below; 0 for a leaf.
         lineage: int32 [D + 1, K], row a holds the ancestor at depth a of each class, or
             the class itself where it lies less deep; D is the greatest depth.
     """
@@ -48,8 +48,8 @@ class Hierarchy:
         """A tree from a parent list.
 
         Args:
-            names: of the nodes [M], in any order.
-            parents: [M], position of the parent in `names`; -1 for the root.
+            names: names of the nodes [M], in any order.
+            parents: position of each node's parent in `names` [M]; -1 for the root.
             classes: names of the leaves in the order of the labels; by default the
                 order in which the leaves come in `names`.
 
@@ -95,12 +95,12 @@ class Hierarchy:
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """Number of classes K."""
         return len(self.leaves)
 
     @property
     def num_nodes(self) -> int:
-        """M, of the root, the inner nodes and the leaves."""
+        """Number of nodes M: the root, the inner nodes and the leaves."""
         return len(self.names)
 
     @property
@@ -133,12 +133,13 @@ class Hierarchy:
         """Distance of two classes in the tree, float32 [K, K]; an ultrametric.
 
         Args:
-            rule: "height": the height of the lowest common ancestor (Bertinetto et
-                al., CVPR 2020, as written); "depth": H minus its depth, with H the
-                height of the tree, and 0 for a class to itself (as in their data).
-                Both agree where every inner node at depth t has height H - t.
-            normalise: divide by H, so that the largest is 1 (or less, where the root
-                has a single child).
+            rule: "height" is the height of the lowest common ancestor (the formula of
+                Bertinetto et al., CVPR 2020); "depth" is H minus its depth, with H the
+                height of the tree, and 0 for a class with itself (the numbers in the
+                data of those authors).  Both agree where every inner node at depth t
+                has height H - t.
+            normalise: whether to divide by H, so that the largest distance is 1 (or
+                less, where the root has a single child).
 
         Raises:
             ValueError: for another rule.
@@ -164,6 +165,9 @@ class Hierarchy:
 
         A class that lies less deep is a group of its own.
 
+        Args:
+            depth: number of edges from the root to the ancestors.
+
         Returns:
             Group of each class, int32 [K] in 0..G-1, and the names of the G groups.
 
@@ -184,8 +188,12 @@ class Hierarchy:
     def restrict(self, classes: Sequence[str]) -> Hierarchy:
         """The tree over some of the classes, in the order given; heights may fall.
 
+        Args:
+            classes: names of the classes to keep, in the order of the new labels.
+
         Raises:
-            HierarchyError: naming a class that the tree has not, and the nearest name.
+            HierarchyError: for a class that the tree does not have; the message names
+                it, and the nearest name that the tree has.
         """
         classes = [str(name) for name in classes]
         _check_known(classes, self.class_names)
@@ -203,7 +211,7 @@ class Hierarchy:
     def nested(self) -> dict:
         """`{root: {inner: [leaf, ...], ...}}`, which `from_nested` reads.
 
-        The order of the labels is not in it: `class_names` keeps that.
+        It does not hold the order of the labels, which is that of `class_names`.
         """
         below: list[dict | list | None] = [None] * self.num_nodes
         for node in reversed(range(self.num_nodes)):  # deep trees: no recursion
@@ -221,11 +229,11 @@ class Hierarchy:
         return self.class_names == other.class_names and self._edges() == other._edges()
 
     def __hash__(self) -> int:
-        """By classes and edges."""
+        """A hash of the classes and edges, for equal trees the same."""
         return hash((self.class_names, frozenset(self._edges())))
 
     def __repr__(self) -> str:
-        """Sizes in one line."""
+        """The sizes of the tree in one line."""
         return (
             f"Hierarchy({self.num_classes} classes, {self.num_nodes} nodes, height "
             f"{self.height})"
@@ -238,7 +246,7 @@ class Hierarchy:
         }
 
     def _of_lca(self, values: np.ndarray) -> np.ndarray:
-        """A value of the nodes at the lowest common ancestor of two classes [K, K]."""
+        """The value [M] of the lowest common ancestor of two classes, [K, K]."""
         k = self.num_classes
         table = np.full((k, k), values[0], np.int16)
         for start in range(0, k, rows := max(1, _ROWS // k)):

@@ -17,24 +17,24 @@ def from_wordnet(
 ) -> Hierarchy:
     """The tree that the hypernyms of the classes form.
 
-    In WordNet a synset may have several hypernyms.  The tree follows the one farthest
-    from the root, of equals the last by name, so that each node has one parent: for dog
-    canine, not domestic animal.  Inner nodes have the names of synsets, such as
-    "canine.n.02".  The root is the lowest that all classes share; chains of only
-    children below it are kept.
+    In WordNet a synset may have several hypernyms.  The tree follows the hypernym
+    farthest from the root, and of several equally far the last by name, so that each
+    node has one parent: dog lies below canine, not below domestic animal.  Inner nodes
+    have the names of synsets, such as "canine.n.02".  The root is the lowest synset
+    that lies above all classes; chains of nodes with a single child below it are kept.
 
     Args:
-        classes: names of the classes in the order of the labels.  They stand for their
-            first sense as a noun, underscores for blanks: draw the tree to see whether
-            that is what was meant, and if not give a mapping of the names to synsets
-            ("crane.n.05") or their numbers as in ImageNet ("n02012849").
-        hypernyms: instead of looking into WordNet, the path of each class from the root
-            down; the class itself may end it.
+        classes: names of the classes in the order of the labels.  Each name stands for
+            its first sense as a noun, with underscores for blanks: draw the tree to see
+            whether that sense was meant, and if not give a mapping of the names to
+            synsets ("crane.n.05") or to their numbers as in ImageNet ("n02012849").
+        hypernyms: the path of each class from the root down, instead of the path in
+            WordNet; the class itself may end it.
 
     Raises:
-        HierarchyError: if WordNet is needed but not installed or lacks a class, a class
-            has no path or lies above another, or two paths go to a node through
-            different parents.
+        HierarchyError: if WordNet is needed but is not installed or lacks a class; if a
+            class has no path or lies above another class; or if two paths lead to a
+            node through different parents.
 
     References:
         C. Fellbaum (ed.). WordNet: An Electronic Lexical Database. MIT Press, 1998.
@@ -74,7 +74,7 @@ def from_wordnet(
 
 
 def _look_up(classes: Sequence[str] | Mapping[str, str]) -> dict[str, list[str]]:
-    """Paths in WordNet, where the names of classes replace those of their synsets."""
+    """The path of each class in WordNet; the class's name replaces its synset's."""
     try:
         from nltk.corpus import wordnet
         from nltk.corpus.reader.wordnet import WordNetError
@@ -108,16 +108,15 @@ def _look_up(classes: Sequence[str] | Mapping[str, str]) -> dict[str, list[str]]
     for synset, name in synsets.items():
         path = [name]
         while above := synset.hypernyms() or synset.instance_hypernyms():
-            synset = max(
-                above, key=lambda s: (s.max_depth(), s.name())
-            )  # nltk: no order
+            # nltk gives the hypernyms in no order: the name decides between equals.
+            synset = max(above, key=lambda s: (s.max_depth(), s.name()))
             path.append(synsets.get(synset, synset.name()))
         paths[name] = path[::-1]
     return paths
 
 
 def _synset(wordnet: Any, sought: str) -> Any:
-    """The synset of a number, of its own name, or first of a noun."""
+    """The synset with this number or this name, or the first of this noun."""
     if re.fullmatch(r"n\d{8}", sought):
         return wordnet.synset_from_pos_and_offset("n", int(sought[1:]))
     if re.fullmatch(r".+\.n\.\d+", sought):

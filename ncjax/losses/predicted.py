@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ncjax.gram import simplex_gram
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.soft_labels import soft_label_limit
-from ncjax.hierarchy.tree_optimum import simplex_gram
 from ncjax.losses.embeddings import frame_gram
 
 

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import optimize
 
-from ncjax.hierarchy.tree_optimum import as_square, gram_nc2
+from ncjax.gram import as_square, gram_nc2
 from ncjax.ufm.fits import Fit
 from ncjax.ufm.precision import double
 from ncjax.ufm.problem import Problem

@@ -17,8 +17,8 @@ from ncjax.comparison.theory import by_height
 from ncjax.comparison.theory_figure import leaf_order
 from ncjax.comparison.theory_tables import spectrum
 from ncjax.config import ConfigError, default, resolved
+from ncjax.gram import gram_nc2
 from ncjax.hierarchy import BUILTIN, balanced
-from ncjax.hierarchy.tree_optimum import gram_nc2
 from ncjax.runs.workdir import flat
 
 pytestmark = pytest.mark.slow  # the fit itself is in test_ufm_match.py

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special
 
+from ncjax.gram import gram_cosines, gram_nc2, mean_gram, simplex_gram
 from ncjax.hierarchy import Hierarchy, HierarchyError
 from ncjax.hierarchy.algebra import (
     entry_matrix,
@@ -28,7 +29,6 @@ from ncjax.hierarchy.soft_labels import (
     soft_label_matrix,
     soft_label_optimum,
 )
-from ncjax.hierarchy.tree_optimum import gram_cosines, gram_nc2, mean_gram, simplex_gram
 
 
 def balanced(*arities: int) -> Hierarchy:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from ncjax.gram import gram_nc2, simplex_gram
 from ncjax.hierarchy import BUILTIN, balanced
 from ncjax.hierarchy.hxe import hxe_optimum
 from ncjax.hierarchy.soft_labels import soft_label_optimum
-from ncjax.hierarchy.tree_optimum import gram_nc2, simplex_gram
 from ncjax.ufm.match import (
     class_loss,
     gram_distance,

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax import ufm
-from ncjax.hierarchy.tree_optimum import gram_nc2, mean_gram
+from ncjax.gram import gram_nc2, mean_gram
 from ncjax.ufm.run import figures
 from ncjax.ufm.run.prediction import limit_gram, predict
 from ncjax.ufm.run.report import Report, at_least, at_most, equal, trajectory_rows
