@@ -1,4 +1,8 @@
-"""A function of one network, for many networks in one program: at once or in turn."""
+"""A function of one network, for all networks of one program.
+
+`vmap_networks` and `map_networks` are the two values of the type `Over`: they take a
+function of one network and give the function of many.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +11,36 @@ from typing import Any
 
 import jax
 
-Many = Callable[[Callable[..., Any], Sequence[int | None]], Callable[..., Any]]
+Over = Callable[[Callable[..., Any], Sequence[int | None]], Callable[..., Any]]
 
 
-def at_once(f: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..., Any]:
-    """`jax.vmap`.
+def vmap_networks(
+    f: Callable[..., Any], in_axes: Sequence[int | None]
+) -> Callable[..., Any]:
+    """The function for all networks at the same time, by `jax.vmap`.
 
     Args:
-        f: of arrays or trees, some for each network, some shared by all.
-        in_axes: for each argument 0, if its arrays have a leading axis over the
-            networks, as all results have, or None, if it is shared.
+        f: function of arrays or trees of arrays; some belong to one network, the others
+            are shared by all networks.
+        in_axes: for each argument of `f` either 0, if its arrays get a leading axis
+            over the networks, or None, if all networks share it.
+
+    Returns:
+        The function of many networks; all its results have the leading axis.
     """
     return jax.vmap(f, tuple(in_axes))
 
 
-def in_turn(f: Callable[..., Any], in_axes: Sequence[int | None]) -> Callable[..., Any]:
-    """The same, one network after another.
+def map_networks(
+    f: Callable[..., Any], in_axes: Sequence[int | None]
+) -> Callable[..., Any]:
+    """The function for one network after the other; arguments as in `vmap_networks`.
 
-    For networks with convolutions, which of many networks at once become one in groups:
-    three times as slow on a CPU (`tests.benchmarks.training`), and slower on GPUs
-    (https://github.com/jax-ml/jax/issues/26568); nor do the activations of all have to
-    fit in memory.
+    For networks with convolutions.  `jax.vmap` turns the convolutions of many networks
+    into one grouped convolution, which is three times as slow on a CPU
+    (`tests.benchmarks.training`) and slower on GPUs too
+    (https://github.com/jax-ml/jax/issues/26568).  Besides, only the activations of one
+    network have to fit in memory.
     """
 
     def each(*args: Any) -> Any:

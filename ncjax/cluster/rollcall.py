@@ -1,7 +1,7 @@
-"""A roll call before `jax.distributed`, whose own errors name nobody.
+"""A roll call before `jax.distributed.initialize`, whose errors name no process.
 
-Process 0 listens at the address where JAX will listen afterwards; the others say their
-numbers, and hear whether anybody is missing.
+Process 0 listens at the address where JAX will listen afterwards.  The other processes
+connect, say their numbers, and hear whether any process is missing.
 """
 
 from __future__ import annotations
@@ -23,16 +23,20 @@ class ClusterError(RuntimeError):
 
 
 class Place(NamedTuple):
-    """This process among all."""
+    """The place of this process among all processes of the run."""
 
-    address: str  # HOST:PORT of process 0
-    count: int
-    index: int
-    devices: Sequence[int] | None  # local devices to use; None: all
+    address: str  # HOST:PORT of process 0; "" where only JAX finds it
+    count: int  # number of all processes
+    index: int  # number of this process
+    devices: Sequence[int] | None  # devices of this host to use; None: all of them
 
 
 def roll_call(place: Place, timeout: float) -> None:
     """Returns in all processes once all are there.
+
+    Args:
+        place: place of this process.
+        timeout: seconds to wait for the others.
 
     Raises:
         ClusterError: in all processes that came, naming those that did not.
@@ -66,7 +70,7 @@ def roll_call(place: Place, timeout: float) -> None:
 
 
 def _call_roll(place: Place, port: int, timeout: float) -> None:
-    """Process 0 of `roll_call`."""
+    """What process 0 does in `roll_call`: waits for the others and answers them."""
     deadline = time.monotonic() + timeout
     came = {0: socket.gethostname()}
     with ExitStack() as stack:
@@ -112,6 +116,7 @@ def _call_roll(place: Place, port: int, timeout: float) -> None:
 
 
 def _missing(place: Place, came: dict[int, str], timeout: float) -> str:
+    """The message that names the missing; `came` has the host of each that came."""
     absent = ", ".join(str(i) for i in range(place.count) if i not in came)
     hosts = ", ".join(f"{i} on {host}" for i, host in sorted(came.items()))
     return (

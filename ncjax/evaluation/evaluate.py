@@ -24,7 +24,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ncjax import collapse
-from ncjax.cluster.members import Many
+from ncjax.cluster.members import Over
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.stages import AXIS, Classifier, Features, Forward, Stages
 
@@ -79,7 +79,7 @@ def make_evaluate(
     geometry: np.ndarray | None = None,
     buffer: bool = True,
     scatter: bool = False,
-    many: Many | None = None,
+    many: Over | None = None,
 ) -> Evaluate:
     """Builds `evaluate(variables, train, test) -> {metric: []}`, compiled.
 

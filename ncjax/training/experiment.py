@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,13 +11,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from ncjax import cluster
 from ncjax import config as configs
-from ncjax.cluster.members import Many, at_once, in_turn
+from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.data import DataError, Dataset, channel_statistics, select
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import Array, make_evaluate
@@ -125,7 +124,7 @@ def build(
         # two, jax 0.10 was seen to wait forever in a measurement of 16 seeds.
         devices = [jax.local_devices(i)[0] for i in range(jax.process_count())]
     _check_bfloat16(config, devices[0])
-    mesh = make_mesh(devices, config.num_seeds)
+    mesh = cluster.make_mesh(devices, config.num_seeds)
     _check_batch(config, dataset, mesh)
     network = NamedSharding(mesh, P("seeds") if several else P())
     everywhere = NamedSharding(mesh, P())
@@ -250,21 +249,10 @@ def build(
     )
 
 
-def make_mesh(devices: Sequence[jax.Device], num_seeds: int) -> Mesh:
-    """Axes "seeds" and "data": as many devices train different seeds as can.
-
-    Seeds need no communication, so they come first; the devices left over for each
-    group of seeds share its batches.
-    """
-    groups = math.gcd(num_seeds, len(devices))
-    grid = np.array(devices).reshape(groups, -1)
-    return Mesh(grid, ("seeds", "data"), axis_types=(AxisType.Auto,) * 2)
-
-
-def _many(state: TrainState) -> Many:
-    """Whether several networks like that of `state` go at once or in turn."""
+def _many(state: TrainState) -> Over:
+    """How a function of one network like that of `state` becomes one of many."""
     convolves = any(x.ndim == 4 for x in jax.tree.leaves(state.params))
-    return in_turn if convolves else at_once
+    return map_networks if convolves else vmap_networks
 
 
 def _variables(state: TrainState) -> dict[str, Any]:

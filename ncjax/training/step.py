@@ -21,7 +21,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Array, Float, Int
 
-from ncjax.cluster.members import Many
+from ncjax.cluster.members import Over
 from ncjax.data.augment import Augment, none
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
@@ -122,7 +122,7 @@ def make_epoch(
     mesh: Mesh,
     augment: Augment = none,
     *,
-    many: Many | None = None,
+    many: Over | None = None,
 ) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
     """Compiles a whole epoch over a data set that lies on the devices.
 

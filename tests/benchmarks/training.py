@@ -31,7 +31,7 @@ import optax
 from jax.sharding import AxisType, Mesh
 
 import ncjax
-from ncjax.cluster.members import Many, at_once, in_turn
+from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config import default
 from ncjax.losses import cross_entropy
 from ncjax.models import MODELS
@@ -110,7 +110,7 @@ class Training:
         self.step = make_train_step(self.model, cross_entropy, self.optimizer)
         self.init = partial(init_state, self.model, self.optimizer, image_shape=shape)
 
-    def run(self, seeds: int = 0, many: Many = at_once) -> Callable[[], object]:
+    def run(self, seeds: int = 0, many: Over = vmap_networks) -> Callable[[], object]:
         """All steps, from the same state each time; of one network or of many."""
         state = jax.jit(self.init)(key=jax.random.key(0))
 
@@ -267,7 +267,7 @@ def seeds(rounds: int) -> list[dict]:
     for name in [name for name in COMMON if name != "resnet18"]:  # a minute a step
         training = Training(name)
         convolves, counts, runs = not name.startswith("mlp"), {}, {"1": training.run()}
-        for many in (at_once, in_turn) if convolves else (at_once,):
+        for many in (vmap_networks, map_networks) if convolves else (vmap_networks,):
             for count in (4,) if CPU and convolves else (4, 16):
                 what = f"{count} seeds {many.__name__.replace('_', ' ')}"
                 counts[what], runs[what] = count, training.run(count, many)

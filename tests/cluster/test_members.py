@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ncjax.cluster.members import at_once, in_turn
+from ncjax.cluster.members import map_networks, vmap_networks
 
 
-@pytest.mark.parametrize("many", [at_once, in_turn])
+@pytest.mark.parametrize("many", [vmap_networks, map_networks])
 def test_each_network_has_its_own_results(many):
     def f(shift, x, state, unused):
         return {"a": x @ state["w"] + shift, "b": state["b"].sum()}
@@ -21,7 +21,7 @@ def test_each_network_has_its_own_results(many):
     np.testing.assert_allclose(found["b"], state["b"].sum(1), rtol=1e-5, atol=1e-6)
 
 
-def test_in_turn_runs_the_program_of_one_network():
+def test_map_networks_runs_the_program_of_one_network():
     """A convolution keeps its kernel; at once it gets one for each network."""
 
     def f(x, kernel):
@@ -33,12 +33,12 @@ def test_in_turn_runs_the_program_of_one_network():
     x, kernels = jnp.ones((2, 4, 4, 3)), jnp.ones((6, 3, 3, 3, 5))
     texts = {
         many: jax.jit(many(f, (None, 0))).lower(x, kernels).as_text()
-        for many in (at_once, in_turn)
+        for many in (vmap_networks, map_networks)
     }
-    assert "tensor<3x3x3x5xf32>) -> tensor<2x4x4x5xf32>" in texts[in_turn]
-    assert "tensor<3x3x3x5xf32>) -> tensor<2x4x4x5xf32>" not in texts[at_once]
+    assert "tensor<3x3x3x5xf32>) -> tensor<2x4x4x5xf32>" in texts[map_networks]
+    assert "tensor<3x3x3x5xf32>) -> tensor<2x4x4x5xf32>" not in texts[vmap_networks]
 
 
-def test_in_turn_needs_an_axis_for_each_argument():
+def test_map_networks_needs_an_axis_for_each_argument():
     with pytest.raises(ValueError, match="zip"):
-        in_turn(lambda x, y: x, (0,))(jnp.ones(2), jnp.ones(2))
+        map_networks(lambda x, y: x, (0,))(jnp.ones(2), jnp.ones(2))

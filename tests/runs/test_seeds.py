@@ -11,6 +11,7 @@ from scipy import stats
 
 import ncjax
 from ncjax import ConfigError, TrainingError
+from ncjax.cluster import make_mesh
 from ncjax.comparison import compare
 from ncjax.comparison.networks import data_of, read_networks
 from ncjax.comparison.runs import find, read
@@ -21,7 +22,7 @@ from ncjax.runs import plots
 from ncjax.runs.history import History
 from ncjax.runs.seeds import mean_row
 from ncjax.runs.workdir import Workdir
-from ncjax.training.experiment import Experiment, build, load_data, make_mesh
+from ncjax.training.experiment import Experiment, build, load_data
 from tests.training.test_train import ONE, rows_of, run, small
 
 SEEDS = (5, 6, 7)

@@ -1,0 +1,148 @@
+"""Several processes that are one run: joining the others and agreeing with them.
+
+All processes run the same program.  What only one of them can know, `from_first` and
+`agree` tell the others, errors too: no process waits for one that has given up.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import jax
+import numpy as np
+
+from ncjax.cluster.launchers import find, join_timeout
+from ncjax.cluster.rollcall import COUNT, ClusterError, roll_call
+
+T = TypeVar("T")
+
+
+def join() -> None:
+    """Waits for the other processes of the run, if there are any.
+
+    Call it before anything touches a device.
+
+    Raises:
+        ClusterError: if the environment is incomplete, or processes are missing.
+    """
+    place = find()
+    if place is None:
+        return
+    timeout = join_timeout()
+    # The preemption service of JAX would swallow SIGTERM, for a notice nobody reads.
+    jax.config.update("jax_enable_preemption_service", False)
+    if not place.address:  # JAX finds the others while it connects
+        jax.distributed.initialize(
+            local_device_ids=place.devices, initialization_timeout=timeout
+        )
+        return
+    # When processes are missing, JAX ends this one by SIGABRT, with a stack trace that
+    # names none of them; the roll call names them.
+    roll_call(place, timeout)
+    jax.distributed.initialize(
+        place.address,
+        place.count,
+        place.index,
+        local_device_ids=place.devices,
+        cluster_detection_method="deactivate",  # `find` did that
+        initialization_timeout=timeout,
+    )
+
+
+def check_devices() -> None:
+    """Starts the devices.
+
+    Raises:
+        ClusterError: if JAX finds no device of the wanted kind.
+    """
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # JAX asserts that there are some
+        wanted = os.environ.get("JAX_PLATFORMS", "")
+        reason = str(error).partition("\n")[0].rstrip(".") or "it finds none"
+        raise ClusterError(
+            f"JAX cannot use the devices asked for (JAX_PLATFORMS={wanted}): {reason}. "
+            "Unset JAX_PLATFORMS, choose JAX_PLATFORMS=cpu, or install JAX for them "
+            "(pip install 'jax[cuda13]' or 'jax[tpu]')."
+        ) from error
+    if jax.process_count() > 1 and not jax.distributed.is_initialized():
+        raise ClusterError(
+            f"This is one of {jax.process_count()} hosts of a TPU pod that did not "
+            f"join. Set {COUNT}=auto on all of them, as launch/tpu_vm.sh does."
+        )
+
+
+def is_first() -> bool:
+    """Whether this process speaks and writes for all: process 0, or the only one."""
+    return not jax.distributed.is_initialized() or jax.process_index() == 0
+
+
+def from_first(action: Callable[[], T]) -> T:
+    """Runs `action` in process 0 alone; returns its result in all processes.
+
+    Raises:
+        Exception: what `action` raises in process 0, in all processes.
+    """
+    if not jax.distributed.is_initialized():
+        return action()
+    outcome = _outcome(action) if is_first() else (None, None)
+    result, error = _exchange(outcome)[0]
+    if error is not None:
+        raise error
+    return result
+
+
+def agree(action: Callable[[], T]) -> T:
+    """Runs `action` in all processes; returns its result here once all have succeeded.
+
+    Raises:
+        Exception: what `action` raises in the first process where it fails, in all
+            processes.
+    """
+    if not jax.distributed.is_initialized():
+        return action()
+    result, error = _outcome(action)
+    for other in _exchange(error):
+        if other is not None:
+            raise other
+    return cast(T, result)
+
+
+def abandon(status: int, message: str = "") -> None:
+    """Ends a process that gives up while others may go on; alone, does nothing.
+
+    An ordinary end would wait for the others, who may wait for this one.
+
+    Args:
+        status: exit status of the process.
+        message: text for standard error.
+    """
+    if jax.distributed.is_initialized():
+        print(message, file=sys.stderr, flush=True)
+        sys.stdout.flush()
+        os._exit(status)
+
+
+def _outcome(action: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    """The result of `action`, or the error that it raises."""
+    try:
+        return action(), None
+    except Exception as error:
+        return None, error
+
+
+def _exchange(value: Any) -> list[Any]:
+    """The values of all processes, in the order of the processes."""
+    # Late: it loads much that a single process never needs.
+    from jax.experimental import multihost_utils
+
+    data = np.frombuffer(pickle.dumps(value), np.uint8)
+    sizes = multihost_utils.process_allgather(np.array(len(data)))
+    padded = np.zeros(sizes.max(), np.uint8)
+    padded[: len(data)] = data
+    rows = multihost_utils.process_allgather(padded)
+    return [pickle.loads(row[:n].tobytes()) for row, n in zip(rows, sizes)]
