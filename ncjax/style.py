@@ -102,7 +102,15 @@ def log_curve(
 
 
 def hollow_points(axis: Axes, x: np.ndarray, *, color: str) -> None:
-    """Hollow points on the lower edge: values of 0, which a log axis cannot show."""
+    """Hollow points on the lower edge: values of 0, which a log axis cannot show.
+
+    Args:
+        axis: of matplotlib.
+        x: places of the values [m], maybe none.
+        color: of the points.
+    """
+    if not len(x):  # a curve without points has no extent, which breaks the layout
+        return
     axis.plot(
         *(x, np.zeros(len(x)), "o"),
         color=color,

@@ -49,7 +49,6 @@ def main(argv: Sequence[str], prog: str = "ncjax compare") -> int:
 
     # JAX and what is built on it take seconds to import.
     from ncjax.comparison import CompareError, compare
-    from ncjax.comparison.tables import body
 
     metrics = options.metrics
     try:
@@ -69,7 +68,7 @@ def main(argv: Sequence[str], prog: str = "ncjax compare") -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
-    print(body(comparison, most=_MOST))
+    print(comparison.report(most=_MOST))
     files = "comparison.md, comparison.json, comparison.png"
     if comparison.theory:
         files += ", theory.png"

@@ -112,10 +112,10 @@ def _write(result: Any, options: argparse.Namespace) -> list[Path]:
     if options.json:
         contents[options.json] = to_json(result.to_dict(), indent=2) + "\n"
     if options.figure:
-        from ncjax.measurement import figure
         from ncjax.style import render
 
-        contents[options.figure] = render(figure(result), options.figure.suffix.lower())
+        suffix = options.figure.suffix.lower()
+        contents[options.figure] = render(result.figure(), suffix)
     for path, content in contents.items():
         write_whole(path, content)
     return list(contents)

@@ -1,6 +1,6 @@
 """Neural collapse metrics: pure functions of class moments and the classifier.
 
-`measure` gives all scalars at once.
+`measure` gives all scalars at once; `METRICS` says what each of them means.
 """
 
 from ncjax.collapse.alignment import misalignment, principal_angles, shape_residual
@@ -42,8 +42,9 @@ from ncjax.collapse.means import (
     global_mean,
     present_classes,
 )
-from ncjax.collapse.measure import METRICS, ON_REQUEST, measure
+from ncjax.collapse.measure import METRICS, available, measure
 from ncjax.collapse.outliers import nc5, neco, principal_directions
+from ncjax.collapse.registry import Metric
 from ncjax.collapse.separation import cdnv, cdnv_matrix, snr, snr_matrix
 from ncjax.collapse.simplex import (
     angle_statistics,
@@ -66,13 +67,14 @@ from ncjax.collapse.variability import (
 
 __all__ = [
     "METRICS",
-    "ON_REQUEST",
     "PRESETS",
     "Convention",
     "Frame",
     "MSEDecomposition",
     "Margin",
+    "Metric",
     "angle_statistics",
+    "available",
     "between_basis",
     "bias_collapse",
     "cdnv",

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float
 
 from ncjax.collapse.duality import means_and_classifier
 from ncjax.collapse.means import right_singular
+from ncjax.collapse.registry import Metric, zero
 from ncjax.collapse.tiles import dot, norm, safe_divide
 from ncjax.moments import ClassMoments
 
@@ -21,10 +22,15 @@ def principal_angles(
     *,
     center_classifier: bool = False,
 ) -> Float[Array, "r"]:
-    """Angles between the row spaces of W and Mc [r], r = min(K-1, d), radians.
+    """Angles between the row spaces of W and Mc [r], r = min(K-1, d), in radians.
 
-    Smallest first; each taken from whichever of its sine and cosine is exact in
-    float32.  NaN beyond the rank of either.
+    The smallest comes first.  Each is taken from whichever of its sine and cosine is
+    exact in float32.  NaN beyond the rank of either matrix.
+
+    Args:
+        moments: class moments of the training features, which give Mc.
+        classifier: W [K, d].
+        center_classifier: subtracts the mean row of W first.
 
     References:
         Bjorck & Golub, Numerical methods for computing angles between linear
@@ -55,7 +61,12 @@ def principal_angles(
 
 
 def _row_space(rows, limit):
-    """Orthonormal rows spanning those of a matrix, zeros beyond its rank, the rank."""
+    """Orthonormal rows that span those of a matrix, and its rank.
+
+    Args:
+        rows: the matrix.
+        limit: the most that the rank can be; rows beyond the rank are 0.
+    """
     values, directions = right_singular(rows)
     kept = (values > 1e-6 * values[0]) & (jnp.arange(values.shape[0]) < limit)
     return jnp.where(kept[:, None], directions, 0), jnp.sum(kept)
@@ -69,8 +80,13 @@ def shape_residual(
 ) -> Float[Array, ""]:
     """How far W is from Mc up to a rotation, 1 - |W' Mc|_* / (|W|_F |Mc|_F).
 
-    In [0, 1]; 0 iff some rotation of feature space takes W to a multiple of Mc.
-    `misalignment` is what is left.  Float32 resolves it to about 1e-6.
+    In [0, 1]; 0 if and only if some rotation of feature space takes W to a multiple of
+    Mc.  The rest of the distance is `misalignment`.  Float32 resolves it to about 1e-6.
+
+    Args:
+        moments: class moments of the training features, which give Mc.
+        classifier: W [K, d].
+        center_classifier: subtracts the mean row of W first.
     """
     return _residuals(moments, classifier, center_classifier)[0]
 
@@ -84,12 +100,18 @@ def misalignment(
     """The part of the distance of W and Mc that a rotation removes.
 
     (1 - <W, Mc>/(|W| |Mc|)) - `shape_residual`; the first term is half of `nc3_papyan`.
-    At least 0; 0 iff W needs no rotation.
+    At least 0; 0 if and only if W needs no rotation.
+
+    Args:
+        moments: class moments of the training features, which give Mc.
+        classifier: W [K, d].
+        center_classifier: subtracts the mean row of W first.
     """
     return _residuals(moments, classifier, center_classifier)[1]
 
 
 def _residuals(moments, classifier, center_classifier):
+    """`shape_residual` and `misalignment`, from one singular value decomposition."""
     means, classifier, _ = means_and_classifier(
         moments, classifier, "classes", center_classifier
     )
@@ -103,3 +125,25 @@ def _residuals(moments, classifier, center_classifier):
     nuclear = jnp.sum(jnp.linalg.svd(core, compute_uv=False))
     straight = jnp.sum(classifier * means)
     return 1 - safe_divide(nuclear, size), safe_divide(nuclear - straight, size)
+
+
+METRICS = (
+    Metric(
+        "shape_residual",
+        "shape residual",
+        "distance of W and class means that no rotation removes",
+        needs="classifier",
+        function=lambda x: shape_residual(*x.pair),
+        limit=zero,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "misalignment",
+        "misalignment",
+        "distance of W and class means that a rotation removes",
+        needs="classifier",
+        function=lambda x: misalignment(*x.pair),
+        limit=zero,
+        smaller_is_better=True,
+    ),
+)

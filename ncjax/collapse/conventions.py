@@ -11,12 +11,13 @@ choice open, the preset has the default.
   squared; NC4 by the network decision with the bias.
 - `zhu2021` (Zhu et al., NeurIPS): mean over samples, so that classes of unequal size
   keep NC2 of the means above 0; NC2 of W, not centred; their fourth metric is
-  bias_collapse, not NC4.  Zhou et al. 2022 also set center_classifier.
+  bias_collapse, not NC4.  Zhou et al. 2022 set center_classifier too.
 - `kothapalli2023` (review, TMLR): the default.
 - `wu2024` (Wu & Papyan, NeurIPS, and its package): the default, with uniform_duality
   the variance (ddof 1) of products, not of cosines; GNC2 is uniformity and
-  uniformity_var.  Commits of the package before its covariance_ratio took metric="pinv"
-  divided Sigma_B by d instead of K.  It reports agreement, 1 - NC4, without the bias.
+  uniformity_var.  Early commits of the package, whose covariance_ratio had no
+  metric="pinv" yet, divided Sigma_B by d instead of K.  It reports agreement, 1 - NC4,
+  without the bias.
 """
 
 from __future__ import annotations
@@ -53,7 +54,10 @@ PRESETS: dict[str, Convention] = {
 
 
 def get_convention(convention: str | Convention) -> Convention:
-    """A preset by name; conventions pass.
+    """The convention of that name; a `Convention` is returned as it is.
+
+    Args:
+        convention: a `Convention`, or the name of one of `PRESETS`.
 
     Raises:
         ValueError: for an unknown name.

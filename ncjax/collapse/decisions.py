@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ncjax.collapse.means import center_features, centred_means, present_classes
+from ncjax.collapse.registry import COLLAPSE, Metric, one, zero
 from ncjax.moments import ClassMoments
 
 # Distances held at a time.
@@ -96,3 +97,45 @@ def _average(hits, weights, moments):
         return jnp.mean(hits)
     weights = weights.astype(dtype)
     return jnp.sum(weights * hits) / jnp.sum(weights)
+
+
+# Found by a second pass over the features, once the class means are known.
+METRICS = (
+    Metric(
+        "nc4",
+        "NC4",
+        "share of samples not classified as their nearest class mean",
+        limit=zero,
+        headline=True,
+        on_test="NC4 of the test features",
+        part=COLLAPSE,
+        smaller_is_better=True,
+        percent=True,
+        compared=("nc",),
+        panel="NC4  not the nearest class mean",
+    ),
+    Metric(
+        "ncc_accuracy",
+        "nearest-mean accuracy",
+        "accuracy of the nearest class mean",
+        limit=one,
+        headline=True,
+        on_test="test accuracy of the nearest training mean",
+        home="train",
+        smaller_is_better=False,
+        percent=True,
+        curve="linear",
+    ),
+    Metric(
+        "accuracy",
+        "accuracy",
+        "accuracy of the network itself",
+        limit=one,
+        headline=True,
+        on_test="test accuracy of the network itself",
+        home="train",
+        smaller_is_better=False,
+        percent=True,
+        curve="linear",
+    ),
+)

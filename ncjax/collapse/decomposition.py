@@ -38,7 +38,13 @@ def ridge_classifier(
 ) -> tuple[Float[Array, "K d"], Float[Array, "K"]]:
     """The classifier W [K, d] and bias b [K] of least regularised MSE loss.
 
-    See `mse_decomposition` for the loss and the arguments; b is 0 without a bias.
+    The loss is that of `mse_decomposition`, which explains the other arguments too.
+
+    Args:
+        moments: class moments of the features, with `scatter="pooled"`.
+        weight_decay: l > 0.
+        bias_decay: l_b >= 0, by default l.
+        use_bias: whether the last layer has a bias; else b is 0.
     """
     mean, system, cross, share, rho = _normal_equations(
         moments, weight_decay, bias_decay, use_bias
@@ -72,9 +78,9 @@ def mse_decomposition(
     (1/2) the sum over classes, as here, with their lambda being l.
 
     Args:
-        moments: of the features, with `scatter="pooled"`.
+        moments: class moments of the features, with `scatter="pooled"`.
         classifier: W [K, d].
-        bias: b [K], or None for a last layer without one.
+        bias: b [K], or None for a last layer without a bias.
         weight_decay: l > 0.
         bias_decay: l_b >= 0, by default l.
 

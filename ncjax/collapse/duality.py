@@ -8,7 +8,7 @@ either, unless said.
 from __future__ import annotations
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.means import (
     Weighting,
@@ -17,13 +17,32 @@ from ncjax.collapse.means import (
     present_classes,
     select_rows,
 )
-from ncjax.collapse.simplex import simplex_distance
+from ncjax.collapse.registry import COLLAPSE, Metric, zero
+from ncjax.collapse.simplex import least_nc2, simplex_distance
 from ncjax.collapse.tiles import dot, norm, safe_divide
 from ncjax.moments import ClassMoments
 
 
-def means_and_classifier(moments, classifier, weighting, center, *, scaled=True):
-    """Mc and W [K, d] over the present classes, and the mask [K]."""
+def means_and_classifier(
+    moments: ClassMoments,
+    classifier: Float[Array, "K d"],
+    weighting: Weighting,
+    center: bool,
+    *,
+    scaled: bool = True,
+) -> tuple[Float[Array, "K d"], Float[Array, "K d"], Bool[Array, "K"]]:
+    """Mc and W [K, d], 0 in the rows of absent classes, and the mask of classes [K].
+
+    Args:
+        moments: class moments of the training features.
+        classifier: W [K, d].
+        weighting: of the classes in the global mean; see `centred_means`.
+        center: subtracts the mean row of W.
+        scaled: divides each matrix by its largest entry.
+
+    Raises:
+        ValueError: if the classifier is not [K, d].
+    """
     if classifier.shape != (moments.num_classes, moments.feature_dim):
         raise ValueError(
             f"The classifier has shape {classifier.shape}, the moments need [K, d] = "
@@ -51,9 +70,9 @@ def nc3(
     of W outside the span of the means is not seen.
 
     Args:
-        moments: of the features.
+        moments: class moments of the training features.
         classifier: W [K, d].
-        global_mean: see `centred_means`.
+        global_mean: which mean is subtracted from the means; see `centred_means`.
         center_classifier: subtracts the mean row of W first (Zhou et al. 2022).
 
     References:
@@ -78,6 +97,13 @@ def nc3_papyan(
 
     In [0, 4], or [0, 2] if not `squared`; 0 exactly where W = a Mc, a > 0.
 
+    Args:
+        moments: class moments of the training features.
+        classifier: W [K, d].
+        squared: the square of the distance, or the distance.
+        global_mean: which mean is subtracted from the means; see `centred_means`.
+        center_classifier: subtracts the mean row of W first.
+
     References:
         Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
     """
@@ -97,6 +123,12 @@ def nc3_cosine(
     center_classifier: bool = False,
 ) -> Float[Array, ""]:
     """Mean over classes of 1 - cos(w_k, mu_k - mu_G); in [0, 2].
+
+    Args:
+        moments: class moments of the training features.
+        classifier: W [K, d], with rows w_k.
+        global_mean: which mean is mu_G; see `centred_means`.
+        center_classifier: subtracts the mean row of W first.
 
     References:
         Jiang et al., Generalized Neural Collapse for a Large Number of Classes,
@@ -123,11 +155,11 @@ def uniform_duality(
     0 if every class has the same product, be it at collapse or not.
 
     Args:
-        moments: of the features.
-        classifier: W [K, d].
-        normalise: of the cosines; False takes the products, which have a scale.
+        moments: class moments of the training features.
+        classifier: W [K, d], with rows w_k.
+        normalise: takes the cosines; False takes the products, which have a scale.
         ddof: 0 divides by K, 1 by K - 1.
-        global_mean: see `centred_means`.
+        global_mean: which mean is mu_G; see `centred_means`.
         center_classifier: subtracts the mean row of W first.
 
     References:
@@ -147,6 +179,7 @@ def uniform_duality(
 
 
 def _row_cosines(a, b):
+    """Cosine of row k of a and row k of b [K]."""
     return safe_divide(jnp.sum(a * b, axis=1), norm(a, axis=1) * norm(b, axis=1))
 
 
@@ -161,6 +194,12 @@ def bias_collapse(
 
     Over the classes present; in the unit of the logits.
 
+    Args:
+        moments: class moments of the training features.
+        classifier: W [K, d].
+        bias: b [K]; None means 0.
+        weighting: which mean is mu_G; see `centred_means`.
+
     References:
         Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021, where it is
         the fourth metric.
@@ -170,3 +209,76 @@ def bias_collapse(
     if bias is not None:
         logits = logits + bias
     return norm(jnp.where(present_classes(moments), logits, 0))
+
+
+METRICS = (
+    Metric(
+        "nc3",
+        "NC3",
+        "NC3, of the form that the convention says",
+        needs="classifier",
+        limit=zero,
+        headline=True,
+        part=COLLAPSE,
+        smaller_is_better=True,
+        compared=("nc",),
+        curve="log",
+        panel="NC3  distance of classifier and means",
+    ),
+    Metric(
+        "nc3_etf",
+        "NC3 (ETF)",
+        "distance of W times class means to a simplex",
+        needs="classifier",
+        function=lambda x: nc3(*x.pair, **x.pair_options),
+        limit=least_nc2,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "nc3_papyan",
+        "NC3 (Papyan)",
+        "distance of W and class means, both of norm 1",
+        needs="classifier",
+        function=lambda x: nc3_papyan(
+            *x.pair, squared=x.convention.squared, **x.pair_options
+        ),
+        limit=zero,
+        smaller_is_better=True,
+        log=True,
+    ),
+    Metric(
+        "nc3_cosine",
+        "NC3 (cosine)",
+        "1 - cosine of each row of W and its class mean, on average",
+        needs="classifier",
+        function=lambda x: nc3_cosine(*x.pair, **x.pair_options),
+        limit=zero,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "uniform_duality",
+        "uniform duality",
+        "variance over classes of these cosines",
+        needs="classifier",
+        function=lambda x: uniform_duality(
+            *x.pair,
+            normalise=x.convention.normalise_duality,
+            ddof=x.convention.duality_ddof,
+            **x.pair_options,
+        ),
+        limit=zero,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "bias_collapse",
+        "bias collapse",
+        "norm of the logits at the mean of all classes",
+        needs="classifier",
+        function=lambda x: bias_collapse(
+            *x.pair, x.bias, weighting=x.convention.global_mean
+        ),
+        limit=zero,
+        changes_with=("shift", "scale", "scale W"),
+        smaller_is_better=True,
+    ),
+)

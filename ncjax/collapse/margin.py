@@ -1,10 +1,11 @@
-"""One-vs-rest distance, the margin that stands for NC2 where there are many classes.
+"""One-vs-rest distance, the margin that takes the place of NC2 for many classes.
 
-Beyond K = d + 1 no simplex exists, and the cross-entropy of unit features and unit
-classifiers tends to the code with the greatest rho = min_k dist(u_k, conv{u_j, j != k})
-instead.  Each distance is a quadratic program over the simplex of the weights.  It is
-solved here by accelerated projected gradients, for a block of classes at once, until
-lower bounds prove that no class can be nearer to the others than the nearest found.
+Beyond K = d + 1 no simplex exists.  Unit features and unit classifiers with least
+cross-entropy then tend to the directions with the greatest
+rho = min_k dist(u_k, conv{u_j, j != k}).  Each distance is a quadratic program over the
+weights of a convex combination.  It is solved here by accelerated projected gradients,
+for a block of classes at once, until lower bounds prove that no class can be nearer to
+the others than the nearest class found.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.means import Rows, select_rows
+from ncjax.collapse.registry import Metric
 from ncjax.collapse.simplex import Present
 from ncjax.collapse.tiles import dot, norm, safe_divide
 
-# Weights of at most so many pairs of classes are held at a time.
+# Weights of at most this many pairs of classes are held at a time.
 _PAIRS = 2**22
-# Steps between two looks at the bounds.
+# Gradient steps between two computations of the bounds.
 _STEPS = 8
 
 
 class Margin(NamedTuple):
-    """rho lies between `bound` and `distance`, to rounding."""
+    """rho lies between `bound` and `distance`, up to rounding."""
 
-    distance: jax.Array  # [] from u_k to a point of the hull of the others, least k
+    distance: jax.Array  # [] from u_k to a point of the others' hull, least over k
     bound: jax.Array  # [] no class is nearer to the hull of the others
 
 
@@ -45,8 +47,8 @@ def one_vs_rest(
     rho = min_k dist(u_k, conv{u_j, j != k}), u_k = m_k/|m_k|.  For the point x nearest
     to u_k and h = (u_k - x)/|u_k - x|, the distance is |u_k - x| = min_j (u_k - u_j).h;
     at any other x of the hull the first is too large, and for any other unit h the
-    second too small.  K/(K-1) at a simplex ETF, the greatest there is; 1 at a
-    cross-polytope (K = 2d).
+    second too small.  rho is K/(K-1) at a simplex ETF, the greatest there is, and 1 at
+    a cross-polytope (K = 2d).
 
     Args:
         rows: moments (their centred class means) or [K, d].
@@ -105,10 +107,20 @@ def certified_margin(rows: Rows, present: Present = None) -> Float[Array, ""]:
 
 
 def _block(points, present, index, smoothness, best, tolerance, steps):
-    """Least distance among the classes `index` [m], where below `best`.
+    """Least distance of a class of the block from the hull of the others.
 
-    Returns the distance, a lower bound for all of the block, the class and its weights
-    [K].
+    Args:
+        points: unit rows, shifted to a mean of 0 [K, d].
+        present: the classes that count [K].
+        index: the classes of the block [m]; those from K on are padding.
+        smoothness: largest eigenvalue of points' points.
+        best: least distance of the blocks before; what is above it need not be exact.
+        tolerance: stops once distance - bound is at most this, or what rounding allows.
+        steps: rounds of `_STEPS` gradient steps, after which it stops anyway.
+
+    Returns:
+        The distance, a lower bound for all classes of the block, the nearest class, and
+        the weights of the others at its nearest point [K].
     """
     number, eps = len(points), jnp.finfo(points.dtype).eps
     counts = (index < number) & present[jnp.minimum(index, number - 1)]
@@ -165,8 +177,16 @@ def simplex_projection(
 ) -> Float[Array, "m K"]:
     """Nearest point of the probability simplex on the allowed entries, row by row.
 
-    max(v - t, 0) with the t that makes the sum 1, found without sorting: t is that of
-    the entries above the last t, until none drops out (Michelot 1986).
+    It is max(v - t, 0) with the threshold t for which the sum is 1.  t is found without
+    sorting: entries below the last t are left out of the next, until none drops out.
+
+    Args:
+        values: v [m, K].
+        allowed: the entries that may be positive [m, K].
+
+    References:
+        Michelot, A Finite Algorithm for Finding the Projection of a Point onto the
+        Canonical Simplex of R^n, 1986.
     """
 
     def threshold(active):
@@ -180,3 +200,33 @@ def simplex_projection(
 
     active, _ = jax.lax.while_loop(lambda c: c[1], shrink, (allowed, jnp.bool_(True)))
     return jnp.where(allowed, jnp.maximum(values - threshold(active)[:, None], 0), 0)
+
+
+def _greatest(num_classes: int, feature_dim: int) -> float | None:
+    """The greatest one-vs-rest distance, where it has a closed form."""
+    if feature_dim >= num_classes - 1:
+        return num_classes / (num_classes - 1)
+    return 1.0 if num_classes <= 2 * feature_dim else None
+
+
+METRICS = (
+    Metric(
+        "one_vs_rest",
+        "one-vs-rest distance",
+        "least distance of a class mean's direction to the hull of the others",
+        function=lambda x: certified_margin(*x.means),
+        limit=_greatest,
+        on_request=True,
+        smaller_is_better=False,
+    ),
+    Metric(
+        "one_vs_rest_w",
+        "one-vs-rest distance of W",
+        "the same of the rows of the classifier",
+        needs="classifier",
+        function=lambda x: certified_margin(*x.rows),
+        limit=_greatest,
+        on_request=True,
+        smaller_is_better=False,
+    ),
+)

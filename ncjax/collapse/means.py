@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ncjax.collapse.registry import Metric
 from ncjax.collapse.tiles import dot, norm, safe_divide
 from ncjax.moments import ClassMoments
 
@@ -206,3 +207,27 @@ def select_rows(
     if row_normalise:
         rows = safe_divide(rows, norm(rows, axis=1)[:, None])
     return rows, present
+
+
+def _full_rank(num_classes: int, feature_dim: int) -> float:
+    """The number of dimensions that centred class means can span."""
+    return float(min(num_classes - 1, feature_dim))
+
+
+METRICS = (
+    Metric(
+        "rank",
+        "rank",
+        "dimensions that the centred class means span",
+        function=lambda x: jnp.sum(x.basis[0] > 0).astype(x.basis[0].dtype),
+        limit=_full_rank,
+        gradient=False,
+    ),
+    Metric(
+        "numerical_rank",
+        "numerical rank",
+        "the same, counting weak directions less",
+        function=lambda x: jnp.sum(x.basis[0]) ** 2 / jnp.sum(x.basis[0] ** 2),
+        limit=_full_rank,
+    ),
+)

@@ -1,67 +1,113 @@
 """All metrics that moments and a classifier allow, in one dictionary.
 
-To add a metric: write a function of moments (and classifier), add a line to `METRICS`
-(or `ON_REQUEST`, if it takes long) with what it needs, add a test.
+To add a metric: write a function of moments (and classifier), add a `Metric` to the
+`METRICS` of its module, add a test with its NumPy reference.  Only a new module needs a
+line here.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import jax
-import jax.numpy as jnp
-from flax import struct
 from jaxtyping import Array, Float
 
 from ncjax.collapse import (
     alignment,
+    decisions,
     duality,
     margin,
     means,
+    outliers,
     separation,
     simplex,
+    superclasses,
     uniformity,
     variability,
 )
 from ncjax.collapse.conventions import Convention, get_convention
+from ncjax.collapse.registry import Metric, Needs, collect
 from ncjax.moments import ClassMoments
 
+T = TypeVar("T")
 
-@struct.dataclass
+# Key -> metric, in the order in which results are printed.
+METRICS: dict[str, Metric] = collect(
+    variability.METRICS,
+    separation.METRICS,
+    means.METRICS,
+    simplex.METRICS,
+    uniformity.METRICS,
+    margin.METRICS,
+    duality.METRICS,
+    alignment.METRICS,
+    decisions.METRICS,
+    outliers.METRICS,
+    superclasses.METRICS,
+)
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("moments", "classifier", "bias", "directional"),
+    meta_fields=("convention",),
+)
+@dataclasses.dataclass(frozen=True)
 class Inputs:
-    """What a metric may use; shared work is done once, when first asked for."""
+    """What a metric may use; shared work is done once, when first asked for.
+
+    Attributes:
+        moments: of the training features.
+        classifier: W [K, d], or None.
+        bias: b [K], or None.
+        directional: within-class variance [r] along the directions of `basis`, or None.
+        convention: the options under which metrics are computed.
+    """
 
     moments: ClassMoments
-    classifier: jax.Array | None  # [K, d]
-    bias: jax.Array | None  # [K]
-    directional: jax.Array | None  # [r]
-    convention: Convention = struct.field(pytree_node=False)
+    classifier: jax.Array | None
+    bias: jax.Array | None
+    directional: jax.Array | None
+    convention: Convention
 
     @property
-    def has(self) -> set[str]:
-        """Which of `moments, within, scatter, classifier` there are."""
-        scatter = self.moments.scatter is not None
-        return {
-            "moments",
-            *(["scatter"] if scatter else []),
-            *(["within"] if scatter or self.directional is not None else []),
-            *(["classifier"] if self.classifier is not None else []),
-        }
+    def has(self) -> set[Needs]:
+        """What there is of all that a metric may need."""
+        found: set[Needs] = {"moments"}
+        if self.moments.scatter is not None:
+            found |= {"scatter", "within"}
+        if self.directional is not None:
+            found.add("within")
+        if self.classifier is not None:
+            found.add("classifier")
+        return found
+
+    def shared(self, function: Callable[[Inputs], T]) -> T:
+        """`function` of these inputs, computed once for all metrics that ask for it."""
+        if function not in self._found:
+            self._found[function] = function(self)
+        return self._found[function]
+
+    @functools.cached_property
+    def _found(self) -> dict:
+        return {}
 
     @property
     def centring(self) -> dict:
-        """Keywords on which mean is subtracted."""
+        """Keywords that say which mean is subtracted."""
         return {"global_mean": self.convention.global_mean}
 
     @property
     def weighting(self) -> dict:
-        """Keywords on both means and between-class covariance."""
+        """Keywords of that mean and of the between-class covariance."""
         return {**self.centring, "between": self.convention.between}
 
     @property
     def nc1_options(self) -> dict:
-        """Keywords of `nc1` and its floor."""
+        """Keywords of `nc1` and `nc1_floor`."""
         return {
             **self.weighting,
             "basis": self.basis,
@@ -81,28 +127,13 @@ class Inputs:
 
     @functools.cached_property
     def rows(self) -> tuple[jax.Array, jax.Array]:
-        """Classifier as the convention takes it [K, d], and the classes present."""
+        """Classifier as the convention takes it [K, d], and the classes present [K]."""
         rows, present = means.select_rows(
             self.pair[1].astype(self.moments.count.dtype),
             means.present_classes(self.moments),
             center=self.convention.center_classifier,
         )
         return rows, present
-
-    @functools.cached_property
-    def mean_angles(self) -> dict[str, jax.Array]:
-        """Angles between centred means."""
-        return simplex.angle_statistics(*self.means)
-
-    @functools.cached_property
-    def row_angles(self) -> dict[str, jax.Array]:
-        """Angles between rows of the classifier."""
-        return simplex.angle_statistics(*self.rows)
-
-    @functools.cached_property
-    def log_kernel(self) -> tuple[jax.Array, jax.Array]:
-        """Mean and variance over pairs of the log kernel of the means."""
-        return uniformity.log_kernel(*self.means)
 
     @property
     def pair(self) -> tuple[ClassMoments, jax.Array]:
@@ -119,93 +150,18 @@ class Inputs:
         }
 
 
-Metric = tuple[str, Callable[[Inputs], jax.Array]]
+def available(*, on_request: bool = False) -> tuple[str, ...]:
+    """Keys of the metrics that `measure` can compute from moments and a classifier.
 
-# name: (what it needs, function); in the order in which results are printed.
-METRICS: dict[str, Metric] = {
-    "rank": ("moments", lambda x: jnp.sum(x.basis[0] > 0).astype(x.basis[0].dtype)),
-    "numerical_rank": (
-        "moments",
-        lambda x: jnp.sum(x.basis[0]) ** 2 / jnp.sum(x.basis[0] ** 2),
-    ),
-    "nc1": (
-        "within",
-        lambda x: variability.nc1(
-            x.moments, directional=x.directional, **x.nc1_options
-        ),
-    ),
-    "nc1_floor": (
-        "moments",
-        lambda x: variability.nc1_floor(x.moments, **x.nc1_options),
-    ),
-    "trace_ratio": (
-        "moments",
-        lambda x: variability.trace_ratio(x.moments, **x.weighting),
-    ),
-    "cdnv": ("moments", lambda x: separation.cdnv(x.moments)),
-    "snr": ("moments", lambda x: separation.snr(x.moments)),
-    "vci": (
-        "scatter",
-        lambda x: variability.vci(x.moments, basis=x.basis, **x.weighting),
-    ),
-    "nc2_means": (
-        "moments",
-        lambda x: simplex.nc2(*x.means, row_normalise=x.convention.row_normalise),
-    ),
-    "equinorm": (
-        "moments",
-        lambda x: simplex.equinorm(*x.means, ddof=x.convention.ddof),
-    ),
-    "equiangularity": ("moments", lambda x: x.mean_angles["equiangularity"]),
-    "max_angle": ("moments", lambda x: x.mean_angles["max_angle"]),
-    "uniformity": ("moments", lambda x: x.log_kernel[0]),
-    "uniformity_var": ("moments", lambda x: x.log_kernel[1]),
-    "uniformity_riesz": ("moments", lambda x: uniformity.riesz_kernel(*x.means)),
-    "nc2_w": (
-        "classifier",
-        lambda x: simplex.nc2(*x.rows, row_normalise=x.convention.row_normalise),
-    ),
-    "equinorm_w": (
-        "classifier",
-        lambda x: simplex.equinorm(*x.rows, ddof=x.convention.ddof),
-    ),
-    "equiangularity_w": ("classifier", lambda x: x.row_angles["equiangularity"]),
-    "max_angle_w": ("classifier", lambda x: x.row_angles["max_angle"]),
-    "nc3_etf": ("classifier", lambda x: duality.nc3(*x.pair, **x.pair_options)),
-    "nc3_papyan": (
-        "classifier",
-        lambda x: duality.nc3_papyan(
-            *x.pair, squared=x.convention.squared, **x.pair_options
-        ),
-    ),
-    "nc3_cosine": (
-        "classifier",
-        lambda x: duality.nc3_cosine(*x.pair, **x.pair_options),
-    ),
-    "uniform_duality": (
-        "classifier",
-        lambda x: duality.uniform_duality(
-            *x.pair,
-            normalise=x.convention.normalise_duality,
-            ddof=x.convention.duality_ddof,
-            **x.pair_options,
-        ),
-    ),
-    "shape_residual": ("classifier", lambda x: alignment.shape_residual(*x.pair)),
-    "misalignment": ("classifier", lambda x: alignment.misalignment(*x.pair)),
-    "bias_collapse": (
-        "classifier",
-        lambda x: duality.bias_collapse(
-            *x.pair, x.bias, weighting=x.convention.global_mean
-        ),
-    ),
-}
-
-# The same, but computed only where `only` names them: an iteration with K x K products.
-ON_REQUEST: dict[str, Metric] = {
-    "one_vs_rest": ("moments", lambda x: margin.certified_margin(*x.means)),
-    "one_vs_rest_w": ("classifier", lambda x: margin.certified_margin(*x.rows)),
-}
+    Args:
+        on_request: also those that are computed only on request.
+    """
+    return tuple(
+        key
+        for key, metric in METRICS.items()
+        if (metric.function is not None or key in ("nc2", "nc3"))
+        and (on_request or not metric.on_request)
+    )
 
 
 def measure(
@@ -217,52 +173,54 @@ def measure(
     convention: str | Convention = "default",
     only: Iterable[str] | None = None,
 ) -> dict[str, jax.Array]:
-    """Every scalar of `METRICS` for which the inputs suffice.
+    """Every metric of `METRICS` that can be had from moments and a classifier.
 
-    Also `nc2` and `nc3`: copies of the keys that the convention calls so.  Usable
+    `nc2` and `nc3` are copies of the metrics that the convention calls so.  Usable
     inside jit, with `convention` and `only` static.
 
     Args:
         moments: of the training features.
         classifier: W [K, d], for the metrics of W and of duality.
-        bias: b [K], for `bias_collapse`; none means 0.
+        bias: b [K], for `bias_collapse`; None means 0.
         directional: `directional_variance` [r] along
             `between_basis(moments, global_mean=..., between=...)` of the same
             convention; replaces the scatter in `nc1`.
-        convention: a `Convention` or the name of one of `PRESETS`.
-        only: names to compute, also of `ON_REQUEST`; by default all of `METRICS` that
-            can be.
+        convention: a `Convention`, or the name of one of `PRESETS`.
+        only: keys of the metrics to compute; by default all that the inputs suffice
+            for, but those that are computed only on request.
 
     Returns:
-        name -> scalar, in the order of `METRICS` (inside jit, JAX sorts the names).
+        key -> scalar, in the order of `METRICS` or of `only` (inside jit, JAX sorts the
+        keys).
 
     Raises:
-        ValueError: for an unknown convention or name, or shapes that do not fit.
+        ValueError: for an unknown convention or key, or shapes that do not fit.
     """
     convention = get_convention(convention)
     inputs = Inputs(moments, classifier, bias, directional, convention)
     copies = {"nc2": convention.nc2, "nc3": convention.nc3}
-    wanted = list(METRICS) + list(copies) if only is None else list(only)
-    registered = METRICS | ON_REQUEST
-    known = [*registered, *copies]
-    unknown = [name for name in [*wanted, *copies.values()] if name not in known]
+    functions = {k: m.function for k, m in METRICS.items() if m.function is not None}
+    wanted = available() if only is None else tuple(only)
+    known = available(on_request=True)
+    unknown = [key for key in wanted if key not in known]
+    unknown += [key for key in copies.values() if key not in functions]
     if unknown:
         raise ValueError(
             f"Unknown metric {unknown[0]!r}. Available: {', '.join(known)}."
         )
-    needed = {copies.get(name, name) for name in wanted}
+    needed = {copies.get(key, key) for key in wanted}
     chosen = tuple(
-        (name, function)
-        for name, (needs, function) in registered.items()
-        if name in needed and needs in inputs.has
+        (key, function)
+        for key, function in functions.items()
+        if key in needed and METRICS[key].needs in inputs.has
     )
     results = _compute(inputs, chosen)
     results |= {new: results[old] for new, old in copies.items() if old in results}
-    return {name: results[name] for name in wanted if name in results}
+    return {key: results[key] for key in wanted if key in results}
 
 
 @functools.partial(jax.jit, static_argnums=1)
 def _compute(inputs, metrics):
-    """Values of the metrics, a tuple of (name, function); compiled once for each."""
+    """Values of the metrics, a tuple of (key, function); compiled once for each."""
     with jax.default_matmul_precision("highest"):
-        return {name: function(inputs) for name, function in metrics}
+        return {key: function(inputs) for key, function in metrics}

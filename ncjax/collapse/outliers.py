@@ -16,6 +16,7 @@ from ncjax.collapse.means import (
     global_mean,
     present_classes,
 )
+from ncjax.collapse.registry import Metric, one, zero
 from ncjax.collapse.tiles import dot, norm, safe_divide
 from ncjax.moments import ClassMoments
 
@@ -29,7 +30,7 @@ def nc5(
     """Orthogonality to OOD data, mean_k |cos(mu_k, mu^OOD)|; in [0, 1], 0 in the limit.
 
     Args:
-        moments: of the training features.
+        moments: class moments of the training features.
         outliers: OOD features [m, d], or their moments (of any number of classes),
             whose mean over all features is taken.
         center: subtracts the global mean mu_G of the training features from both sides;
@@ -58,7 +59,11 @@ def principal_directions(moments: ClassMoments, rank: int) -> Float[Array, "r d"
     """Leading eigenvectors of the total covariance Sigma_T of the features [r, d].
 
     Sigma_T = Sigma_W + sum_k (n_k/N) (mu_k - mu)(mu_k - mu)' with mu the mean over all
-    features: the principal components, most variance first.
+    features.  They are the principal components, the one of most variance first.
+
+    Args:
+        moments: class moments of the training features, with `scatter="pooled"`.
+        rank: number r of directions, 1 to d.
 
     Raises:
         ValueError: if `rank` is not in 1..d.
@@ -87,8 +92,8 @@ def neco(
 
     Args:
         features: h [n, d], in or out of distribution.
-        moments: of the training features, with `scatter="pooled"`.
-        rank: of P; by default K - 1 (at most d), the rank that collapse predicts.
+        moments: class moments of the training features, with `scatter="pooled"`.
+        rank: rank of P; by default K - 1 (at most d), which collapse predicts.
         center: scores h minus the mean of all training features instead of h.  The
             formula of the paper has none; its code standardises the features first,
             which centres them (and divides each coordinate by its deviation).
@@ -105,3 +110,40 @@ def neco(
     return safe_divide(
         norm(dot(features, directions.T), axis=1), norm(features, axis=1)
     )
+
+
+# `ncjax.measure` finds them where it is given out-of-distribution features.
+METRICS = (
+    Metric(
+        "nc5",
+        "NC5",
+        "|cosine| of the class means and the mean outlier (OOD)",
+        limit=zero,
+        headline=True,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "neco_in",
+        "NECO of known data",
+        "NECO score of known data: their share along the means",
+        limit=one,
+        headline=True,
+        smaller_is_better=False,
+    ),
+    Metric(
+        "neco_ood",
+        "NECO of outliers",
+        "NECO score of outliers",
+        limit=zero,
+        headline=True,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "neco_auroc",
+        "AUROC of NECO",
+        "chance that an outlier has the lower NECO score",
+        limit=one,
+        headline=True,
+        smaller_is_better=False,
+    ),
+)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ncjax.collapse.means import centred_means, present_classes
+from ncjax.collapse.registry import Metric, infinity, zero
 from ncjax.collapse.tiles import square_distances, sum_pairs
 from ncjax.moments import ClassMoments
 
@@ -19,6 +20,9 @@ def cdnv_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
 
     V_ij = (Var_i + Var_j) / (2 |mu_i - mu_j|^2), Var_i = mean of |h - mu_i|^2 over
     class i.  The diagonal and the rows and columns of empty classes are NaN.
+
+    Args:
+        moments: class moments of the features.
 
     References:
         Galanti, Gyorgy & Hutter, On the Role of Neural Collapse in Transfer Learning,
@@ -35,6 +39,9 @@ def cdnv(moments: ClassMoments) -> Float[Array, ""]:
     """Mean of `cdnv_matrix` over pairs of different classes, tile by tile.
 
     At an ETF NC1 <= 2 CDNV, with equality if Sigma_W lies in the span of the means.
+
+    Args:
+        moments: class moments of the features.
     """
     rows = (centred_means(moments), moments.variances)
     return _pair_mean(_cdnv, moments, rows)
@@ -45,6 +52,9 @@ def snr_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
 
     It is 1 / (2 V_ij); infinite for collapsed classes, NaN on the diagonal.
 
+    Args:
+        moments: class moments of the features.
+
     References:
         Lanzillotta, Meier & Hofmann, Heads Collapse, Features Stay, 2025.
     """
@@ -52,25 +62,54 @@ def snr_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
 
 
 def snr(moments: ClassMoments) -> Float[Array, ""]:
-    """Mean of `snr_matrix` over pairs of different classes, tile by tile."""
+    """Mean of `snr_matrix` over pairs of different classes, tile by tile.
+
+    Args:
+        moments: class moments of the features.
+    """
     rows = (centred_means(moments), moments.variances)
     return _pair_mean(_snr, moments, rows)
 
 
 def _cdnv(left, right, same, mask):
+    """V_ij [m, n] of blocks of (centred means, variances); see `sum_pairs`."""
     del same
     distances = jnp.where(mask, square_distances(left[0], right[0]), 1)
     return (left[1][:, None] + right[1]) / (2 * distances)
 
 
 def _snr(left, right, same, mask):
+    """1 / (2 V_ij) [m, n], finite off the mask; see `sum_pairs`."""
     del same
     noise = jnp.where(mask, left[1][:, None] + right[1], 1)
     return square_distances(left[0], right[0]) / noise
 
 
 def _pair_mean(function, moments, rows):
+    """Mean of a function over ordered pairs of present classes; NaN without a pair."""
     present = present_classes(moments)
     number = jnp.sum(present).astype(moments.count.dtype)
     pairs = number * (number - 1)
     return sum_pairs(function, present, rows) / jnp.where(pairs > 0, pairs, jnp.nan)
+
+
+METRICS = (
+    Metric(
+        "cdnv",
+        "CDNV",
+        "variance over squared distance, mean of all class pairs",
+        function=lambda x: cdnv(x.moments),
+        limit=zero,
+        smaller_is_better=True,
+        log=True,
+    ),
+    Metric(
+        "snr",
+        "SNR",
+        "squared distance over variance, mean of all class pairs",
+        function=lambda x: snr(x.moments),
+        limit=infinity,
+        smaller_is_better=False,
+        log=True,
+    ),
+)

@@ -2,17 +2,24 @@
 
 Every function takes `rows`: either `ClassMoments`, meaning the centred class means, or
 an array [K, d], such as the classifier, taken as it is unless `center=True`.  All are 0
-at a simplex equiangular tight frame (ETF) and blind to scale.  P = I - 11'/K; its Gram
-is that of the ETF.
+at a simplex equiangular tight frame (ETF), whose Gram matrix is a multiple of
+P = I - 11'/K, and none depends on the scale of the rows.
 """
 
 from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.means import Rows, select_rows
+from ncjax.collapse.registry import COLLAPSE, TREE, Metric, zero
 from ncjax.collapse.tiles import dot, norm, safe_divide, safe_sqrt, sum_pairs
+
+if TYPE_CHECKING:
+    from ncjax.collapse.measure import Inputs
 
 Present = Bool[Array, "K"] | None
 
@@ -45,6 +52,11 @@ def angle_statistics(
 ) -> dict[str, Float[Array, ""]]:
     """Statistics of the cosines between different rows, in one pass over the pairs.
 
+    Args:
+        rows: moments or [K, d].
+        present: [K], the classes that count.
+        center: subtracts the mean row first.
+
     Returns:
         `mean`, the mean cosine (-1/(K-1) at an ETF, where it is least);
         `equiangularity`, the standard deviation of the cosines (over pairs);
@@ -72,14 +84,23 @@ def angle_statistics(
 def equiangularity(
     rows: Rows, present: Present = None, *, center: bool = False
 ) -> Float[Array, ""]:
-    """Standard deviation of the cosines between different rows; see Papyan et al."""
+    """Standard deviation of the cosines between different rows.
+
+    For the arguments see `angle_statistics`.
+
+    References:
+        Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
+    """
     return angle_statistics(rows, present, center=center)["equiangularity"]
 
 
 def max_angle(
     rows: Rows, present: Present = None, *, center: bool = False
 ) -> Float[Array, ""]:
-    """Mean over pairs of |cos + 1/(K-1)|; 0 only where all angles are the widest."""
+    """Mean over pairs of |cos + 1/(K-1)|; 0 only where all angles are the widest.
+
+    For the arguments see `angle_statistics`.
+    """
     return angle_statistics(rows, present, center=center)["max_angle"]
 
 
@@ -113,12 +134,19 @@ def nc2(
     return simplex_distance(rows, rows, present)
 
 
-def simplex_distance(left, right, present) -> Float[Array, ""]:
+def simplex_distance(
+    left: Float[Array, "K d"], right: Float[Array, "K d"], present: Bool[Array, "K"]
+) -> Float[Array, ""]:
     """|| A/|A|_F - P/sqrt(K-1) ||_F for A = left right' [K, K].
 
     For K > 2 d it is at least 0.76, so that sqrt(2 - 2 <A, P>/(|A|_F sqrt(K-1)))
     does not cancel, and costs O(K d^2); otherwise it is summed over tiles of A, which
     is exact near 0.
+
+    Args:
+        left: rows [K, d], 0 for absent classes.
+        right: rows [K, d], 0 for absent classes.
+        present: the classes that count [K].
     """
     number = jnp.sum(present).astype(left.dtype)
     size = _product_norm(left, right)
@@ -140,7 +168,7 @@ def simplex_distance(left, right, present) -> Float[Array, ""]:
 
 
 def _product_norm(left, right):
-    """|left right'|_F by the smaller of K x K and d x d."""
+    """|left right'|_F, from a K x K or a d x d matrix, whichever is smaller."""
     if left.shape[0] <= left.shape[1]:
         return norm(dot(left, right.T))
     if left is right:
@@ -191,3 +219,116 @@ def gram_distance(
         target = target - mask * (jnp.sum(target, axis=1) / number)[:, None]
     gram = dot(rows, rows.T)
     return norm(safe_divide(gram, norm(gram)) - safe_divide(target, norm(target)))
+
+
+def least_nc2(num_classes: int, feature_dim: int) -> float:
+    """The least NC2 that features of a width allow; 0 where a simplex has room."""
+    share = min(1.0, feature_dim / (num_classes - 1))
+    return math.sqrt(max(0.0, 2 - 2 * math.sqrt(share)))
+
+
+def zero_with_room(num_classes: int, feature_dim: int) -> float | None:
+    """0 where there is room for a simplex; else 0 cannot be reached."""
+    return 0.0 if feature_dim >= num_classes - 1 else None
+
+
+def _of_means(inputs: Inputs) -> dict[str, Float[Array, ""]]:
+    return angle_statistics(*inputs.means)
+
+
+def _of_classifier(inputs: Inputs) -> dict[str, Float[Array, ""]]:
+    return angle_statistics(*inputs.rows)
+
+
+METRICS = (
+    Metric(
+        "nc2",
+        "NC2",
+        "NC2, of what the convention says",
+        limit=least_nc2,
+        headline=True,
+        part=COLLAPSE,
+        smaller_is_better=True,
+        compared=("nc",),
+        curve="log",
+        panel="NC2  distance of the means to a simplex",
+    ),
+    Metric(
+        "nc2_means",
+        "NC2 of the means",
+        "distance of the class means to a simplex (equal norms and angles)",
+        function=lambda x: nc2(*x.means, row_normalise=x.convention.row_normalise),
+        limit=least_nc2,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "equinorm",
+        "equinorm",
+        "relative spread of the norms of the centred class means",
+        function=lambda x: equinorm(*x.means, ddof=x.convention.ddof),
+        limit=zero,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "equiangularity",
+        "equiangularity",
+        "standard deviation of the cosines of the centred class means",
+        function=lambda x: x.shared(_of_means)["equiangularity"],
+        limit=zero_with_room,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "max_angle",
+        "distance to the maximal angle",
+        "mean distance of these cosines from -1/(K-1)",
+        function=lambda x: x.shared(_of_means)["max_angle"],
+        limit=zero_with_room,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "nc2_w",
+        "NC2 of W",
+        "distance of the classifier to a simplex",
+        needs="classifier",
+        function=lambda x: nc2(*x.rows, row_normalise=x.convention.row_normalise),
+        limit=least_nc2,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "equinorm_w",
+        "equinorm of W",
+        "relative spread of the norms of the rows of the classifier",
+        needs="classifier",
+        function=lambda x: equinorm(*x.rows, ddof=x.convention.ddof),
+        limit=zero,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "equiangularity_w",
+        "equiangularity of W",
+        "standard deviation of the cosines of the rows of the classifier",
+        needs="classifier",
+        function=lambda x: x.shared(_of_classifier)["equiangularity"],
+        limit=zero_with_room,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "max_angle_w",
+        "distance to the maximal angle of W",
+        "mean distance of these cosines from -1/(K-1)",
+        needs="classifier",
+        function=lambda x: x.shared(_of_classifier)["max_angle"],
+        limit=zero_with_room,
+        smaller_is_better=True,
+    ),
+    Metric(
+        "gram_to_theory",
+        "Gram distance to theory",
+        "distance of the Gram matrix of the means to the predicted one",
+        limit=zero,
+        part=TREE,
+        smaller_is_better=True,
+        compared=("nc",),
+        curve="log",
+    ),
+)

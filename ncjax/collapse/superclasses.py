@@ -17,6 +17,7 @@ from ncjax.collapse.levels import (
     group_variance,
 )
 from ncjax.collapse.means import between_basis, present_classes
+from ncjax.collapse.registry import TREE, Metric, one, zero
 from ncjax.collapse.simplex import gram_distance, nc2
 from ncjax.collapse.tiles import dot, safe_divide
 from ncjax.collapse.variability import nc1
@@ -120,3 +121,34 @@ def tree_metrics(moments: ClassMoments, hierarchy: Hierarchy) -> dict[str, jax.A
     centred = gram - gram.mean(0)
     found["gram"] = gram_distance(moments, centred - centred.mean(1, keepdims=True))
     return found
+
+
+METRICS = (
+    Metric(
+        "gram_to_tree",
+        "Gram distance to the tree",
+        "distance of the Gram matrix of the means to -P D P of the tree's distances D",
+        limit=zero,
+        part=TREE,
+        smaller_is_better=True,
+        compared=("nc",),
+        curve="log",
+    ),
+    Metric(
+        "sibling_cosine",
+        "sibling cosine",
+        "mean cosine of the centred means of sibling classes",
+        home="tree",
+        part=TREE,
+        compared=("tree",),
+        curve="linear",
+    ),
+    Metric(
+        "cophenetic",
+        "cophenetic correlation",
+        "correlation of the distances of class means with those in the tree",
+        limit=one,
+        home="tree",
+        part=TREE,
+    ),
+)

@@ -96,7 +96,10 @@ def sum_pairs(
 def log_sum_exp_pairs(
     function: Callable, present: jax.Array, left: Blocks
 ) -> jax.Array:
-    """Log of the sum of exp(function) over ordered pairs i != j; see `sum_pairs`."""
+    """Log of the sum of exp(function) over ordered pairs i != j of present classes.
+
+    For the arguments see `sum_pairs`.
+    """
 
     def tile(left, right, same, mask, weight):
         values = function(left, right, same, mask)
@@ -121,12 +124,12 @@ def fold_pairs(
     Args:
         tile: takes blocks of `left` and of `right`, the booleans [m, n] `same` (i = j)
             and `mask` (the pair counts), and how often the tile counts, 1 or 2.
-        combine: of two results, associative; `zero` is its neutral element.
-        zero: see `combine`.
-        present: see `sum_pairs`.
-        left: see `sum_pairs`.
-        right: see `sum_pairs`.
-        diagonal: see `sum_pairs`.
+        combine: takes two results and gives one; associative.
+        zero: the neutral element of `combine`.
+        present: [K] boolean, the classes that count.
+        left: arrays [K, ...].
+        right: arrays [K, ...]; None means `left`, see `sum_pairs`.
+        diagonal: whether pairs i = j count.
     """
     number, symmetric = present.shape[0], right is None
     right = left if right is None else right

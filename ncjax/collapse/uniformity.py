@@ -6,12 +6,19 @@ an array [K, d].  Unlike NC2 this has a meaning for K > d + 1, where no ETF exis
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ncjax.collapse.means import Rows, select_rows
-from ncjax.collapse.simplex import Present
+from ncjax.collapse.registry import Metric
+from ncjax.collapse.simplex import Present, zero_with_room
 from ncjax.collapse.tiles import log_sum_exp_pairs, square_distances, sum_pairs
+
+if TYPE_CHECKING:
+    from ncjax.collapse.measure import Inputs
 
 
 def log_kernel(
@@ -93,3 +100,39 @@ def _log_inverse(left, right, mask):
     """-log |u_j - u_k|, 0 off the mask; equal directions count as sqrt(eps) apart."""
     square = jnp.where(mask, square_distances(left, right), 1)
     return -0.5 * jnp.log(jnp.maximum(square, jnp.finfo(square.dtype).eps))
+
+
+def _of_simplex(num_classes: int, feature_dim: int) -> float | None:
+    """Both kernels at a simplex, where there is room for one."""
+    if feature_dim < num_classes - 1:
+        return None
+    return -0.5 * math.log(2 * num_classes / (num_classes - 1))
+
+
+def _of_means(inputs: Inputs) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    return log_kernel(*inputs.means)
+
+
+METRICS = (
+    Metric(
+        "uniformity",
+        "uniformity",
+        "mean log inverse distance of the directions of the means",
+        function=lambda x: x.shared(_of_means)[0],
+        limit=_of_simplex,
+    ),
+    Metric(
+        "uniformity_var",
+        "variance of uniformity",
+        "variance of that over class pairs",
+        function=lambda x: x.shared(_of_means)[1],
+        limit=zero_with_room,
+    ),
+    Metric(
+        "uniformity_riesz",
+        "Riesz uniformity",
+        "Riesz energy of the directions of the means, as a mean log",
+        function=lambda x: riesz_kernel(*x.means),
+        limit=_of_simplex,
+    ),
+)

@@ -21,6 +21,7 @@ from ncjax.collapse.means import (
     present_classes,
     right_singular,
 )
+from ncjax.collapse.registry import COLLAPSE, Metric, zero
 from ncjax.collapse.tiles import dot, norm, safe_divide
 from ncjax.moments import ClassMoments
 
@@ -280,3 +281,50 @@ def numerical_rank(rows: Float[Array, "n d"]) -> Float[Array, ""]:
     """
     values, _ = right_singular(safe_divide(rows, jnp.max(jnp.abs(rows))))
     return jnp.sum(values) ** 2 / jnp.sum(values**2)
+
+
+METRICS = (
+    Metric(
+        "nc1",
+        "NC1",
+        "spread within classes over distance between their means",
+        needs="within",
+        function=lambda x: nc1(x.moments, directional=x.directional, **x.nc1_options),
+        limit=zero,
+        headline=True,
+        on_test="NC1 of the test features about the training means",
+        part=COLLAPSE,
+        smaller_is_better=True,
+        log=True,
+        compared=("nc", "test"),
+        curve="log",
+        panel="NC1  within / between class variance",
+    ),
+    Metric(
+        "nc1_floor",
+        "NC1 floor",
+        "the NC1 that rounding of the features alone would give",
+        function=lambda x: nc1_floor(x.moments, **x.nc1_options),
+        changes_with=("shift", "scale", "rotate"),
+        gradient=False,
+    ),
+    Metric(
+        "trace_ratio",
+        "trace ratio",
+        "total variance within over between classes",
+        function=lambda x: trace_ratio(x.moments, **x.weighting),
+        limit=zero,
+        smaller_is_better=True,
+        log=True,
+    ),
+    Metric(
+        "vci",
+        "VCI",
+        "variability collapse index, blind to linear maps; 0 to 1",
+        needs="scatter",
+        function=lambda x: vci(x.moments, basis=x.basis, **x.weighting),
+        limit=zero,
+        smaller_is_better=True,
+        gradient=False,
+    ),
+)

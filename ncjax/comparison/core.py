@@ -1,113 +1,17 @@
-"""The comparison of runs: groups, metrics, intervals and tests."""
+"""`compare`: runs grouped by configuration, over their seeds."""
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import os
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from matplotlib.figure import Figure
 
 from ncjax import statistics
-from ncjax.comparison import figure, tables, theory_figure, theory_tables
+from ncjax.collapse import Metric
 from ncjax.comparison.groups import Group, group
+from ncjax.comparison.pairs import paired_tests
+from ncjax.comparison.result import Comparison
 from ncjax.comparison.runs import CompareError, Run, find, read
-from ncjax.comparison.theory import GroupTheory, add_theory
-from ncjax.metrics import METRICS, Metric, describe
-
-
-@dataclasses.dataclass(frozen=True)
-class PairTest:
-    """A paired test between two groups in one metric, by seed.
-
-    Attributes:
-        metric: what is compared.
-        first, second: names of the groups; the difference is first - second.
-        seeds: those that both groups have.
-        result: of the test.
-        corrected: p-value corrected over all tests of the comparison (Holm).
-    """
-
-    metric: Metric
-    first: str
-    second: str
-    seeds: tuple[int, ...]
-    result: statistics.Paired
-    corrected: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Comparison:
-    """Groups of runs side by side; prints as its tables.
-
-    Attributes:
-        groups: runs that differ in nothing but the seed.
-        metrics: those compared.
-        results: the paired tests.
-        warnings: what a reader of the numbers must know.
-        level: of confidence.
-        test: "t" or "wilcoxon".
-        baseline: the group with which the others are compared, None for all pairs.
-        chosen: whether the metrics were asked for by name.
-        theory: the optimum nearest to each network, where it was asked for.
-    """
-
-    groups: tuple[Group, ...]
-    metrics: tuple[Metric, ...]
-    results: tuple[PairTest, ...]
-    warnings: tuple[str, ...]
-    level: float
-    test: str
-    baseline: str | None
-    chosen: bool
-    theory: tuple[GroupTheory, ...] = ()
-
-    def summary(self, group: Group, metric: Metric) -> statistics.Interval:
-        """Mean and interval over the seeds of a group, at the last measured epoch."""
-        values = group.final(metric.key)
-        return statistics.t_interval(values, self.level, metric.log)
-
-    def table(self) -> str:
-        """The final values, as Markdown."""
-        return tables.table(self)
-
-    def tests(self) -> str:
-        """The paired tests, as Markdown."""
-        return tables.paired_tests(self)
-
-    def theory_table(self) -> str:
-        """Theory beside the networks, as Markdown; "" without theory."""
-        return theory_tables.tables(self.theory, self.level) if self.theory else ""
-
-    def figure(self) -> Figure:
-        """Curves over epochs: mean and interval over seeds."""
-        return figure.figure(self)
-
-    def theory_figure(self) -> Figure:
-        """Gram matrices found and predicted.
-
-        Raises:
-            ValueError: without theory.
-        """
-        if not self.theory:
-            raise ValueError("There is no theory here: `compare(..., theory=True)`.")
-        return theory_figure.figure(self.theory)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Everything, ready for JSON; numbers that are not finite are None."""
-        found = tables.to_dict(self)
-        if self.theory:
-            found["theory"] = tables.finite(theory_tables.to_dict(self.theory))
-        return found
-
-    def __str__(self) -> str:
-        """The tables, as Markdown."""
-        return tables.markdown(self)
-
-    _repr_markdown_ = __str__
+from ncjax.runs.metrics import compared, describe
 
 
 def compare(
@@ -123,12 +27,12 @@ def compare(
 
     Args:
         runs: folders of runs, folders of such folders, or glob patterns.
-        metrics: names as in metrics.jsonl; by default those of
-            `ncjax.metrics.METRICS` that the runs have.
+        metrics: keys as in metrics.jsonl; by default those of
+            `ncjax.runs.metrics.compared` that the runs have.
         baseline: name of a group, or its beginning: test the others against this one
             only, instead of all pairs.
-        level: of confidence of the intervals.
-        test: "t", or "wilcoxon" for the signed-rank test.
+        level: confidence of the intervals.
+        test: "t" for Student's t-test, or "wilcoxon" for the signed-rank test.
         theory: read the networks back from their checkpoints and put the geometry that
             theory predicts beside theirs; one run is then enough.
 
@@ -151,11 +55,15 @@ def compare(
     groups = group(loaded)
     kept = _metrics(loaded, metrics)
     reference = None if baseline is None else _named(groups, baseline)
-    predicted, unknown = add_theory(groups) if theory else ([], [])
+    predicted, unknown = [], []
+    if theory:
+        from ncjax.comparison.theory import add_theory  # late: it loads the networks
+
+        predicted, unknown = add_theory(groups)
     return Comparison(
         groups=tuple(groups),
         metrics=tuple(kept),
-        results=tuple(_tests(groups, kept, reference, level, test)),
+        results=paired_tests(groups, kept, reference, level, test),
         warnings=tuple(_warnings(groups) + unknown),
         level=level,
         test=test,
@@ -175,7 +83,7 @@ def _metrics(runs: Sequence[Run], chosen: Sequence[str] | None) -> list[Metric]:
     available = {key for row in rows for key, v in row.items() if _is_number(v)}
     available.discard("epoch")
     if chosen is None:
-        kept = [m for m in METRICS.values() if m.shown and m.key in available]
+        kept = [metric for metric in compared() if metric.key in available]
         if not kept:
             raise CompareError(
                 "Nothing to compare: the runs have none of the usual metrics. Choose "
@@ -207,33 +115,8 @@ def _named(groups: Sequence[Group], name: str) -> Group:
     return found[0]
 
 
-def _tests(
-    groups: Sequence[Group],
-    metrics: Sequence[Metric],
-    baseline: Group | None,
-    level: float,
-    test: str,
-) -> list[PairTest]:
-    """All pairs, or all against the baseline, in every metric; corrected together."""
-    if baseline is None:
-        pairs = list(itertools.combinations(groups, 2))
-    else:
-        pairs = [(g, baseline) for g in groups if g is not baseline]
-    found = []
-    for metric, (a, b) in itertools.product(metrics, pairs):
-        seeds, in_a, in_b = np.intersect1d(a.seeds, b.seeds, return_indices=True)
-        of_a, of_b = a.final(metric.key)[in_a], b.final(metric.key)[in_b]
-        result = statistics.paired(of_a, of_b, level, metric.log, test)
-        common = tuple(int(s) for s in seeds)
-        found.append(PairTest(metric, a.name, b.name, common, result, result.p))
-    corrected = statistics.holm(np.array([t.result.p for t in found], float))
-    return [
-        dataclasses.replace(one, corrected=float(p))
-        for one, p in zip(found, corrected, strict=True)
-    ]
-
-
 def _warnings(groups: Sequence[Group]) -> list[str]:
+    """What a reader of the numbers must know of these runs."""
     found = []
     for run in (run for g in groups for run in g.runs):
         planned = run.config.get("num_epochs", run.last)

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ncjax.collapse import Metric
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import default
 from ncjax.runs.workdir import flat
+from ncjax.statistics import Interval, t_interval
 
 # Fields that change neither what is learned nor what a metric of the last layer means.
 IGNORED = {
@@ -30,19 +32,33 @@ _OFF = (0, "", "none", None, ())
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Runs of one configuration, by seed."""
+    """Runs of one configuration, by seed.
+
+    Attributes:
+        name: what sets the configuration apart from those of the other groups.
+        runs: the runs, by ascending seed.
+    """
 
     name: str
     runs: tuple[Run, ...]
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Of its runs, ascending."""
+        """The seeds of its runs, ascending."""
         return tuple(run.seed for run in self.runs)
 
     def final(self, key: str) -> np.ndarray:
         """A metric at the last measured epoch of each run [n]; NaN where undefined."""
         return np.array([run.rows[-1].get(key, math.nan) for run in self.runs])
+
+    def summary(self, metric: Metric, level: float) -> Interval:
+        """Mean and interval of a metric over the seeds, at the last measured epoch.
+
+        Args:
+            metric: whose logarithm is averaged where it spans decades.
+            level: confidence of the interval.
+        """
+        return t_interval(self.final(metric.key), level, metric.log)
 
     def curves(self, key: str) -> tuple[np.ndarray, np.ndarray]:
         """A metric at the epochs that all runs measured: epochs [m], values [n, m]."""

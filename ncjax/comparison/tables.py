@@ -1,65 +1,66 @@
-"""A comparison as text and as data."""
+"""A comparison as Markdown: the final values over seeds, and the paired tests."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ncjax.metrics import Metric
+from ncjax.collapse import Metric
+from ncjax.comparison.groups import Group
+from ncjax.comparison.pairs import PairTest
 from ncjax.statistics import ROUNDING, Interval, Paired, smallest_p
 
-if TYPE_CHECKING:
-    from ncjax.comparison.core import Comparison, PairTest
-    from ncjax.comparison.groups import Group
 
-
-def markdown(comparison: Comparison) -> str:
-    """The whole report."""
-    warnings = [f"**Warning:** {warning}" for warning in comparison.warnings]
-    return "\n\n".join(["# Comparison", *warnings, body(comparison)])
-
-
-def body(comparison: Comparison, most: int | None = None) -> str:
-    """All tables; of more than `most` tests only those below 1 - level."""
-    final, pairs = table(comparison), paired_tests(comparison, most)
-    text = f"## Final values\n\n{final}\n\n## Paired tests\n\n{pairs}"
-    if comparison.theory:
-        text += f"\n\n## Theory beside the networks\n\n{comparison.theory_table()}"
-    return text
-
-
-def table(comparison: Comparison) -> str:
+def final_values(
+    groups: Sequence[Group], metrics: Sequence[Metric], level: float
+) -> str:
     """Mean and interval over seeds at the last measured epoch: a table for each part.
 
     Rows are groups; the first table says how many seeds each has.
+
+    Args:
+        groups: the groups, in the order of the rows.
+        metrics: the metrics, in the order of the columns.
+        level: confidence of the intervals.
     """
     blocks = []
-    for part in dict.fromkeys(m.part for m in comparison.metrics):
-        metrics = [m for m in comparison.metrics if m.part == part]
+    for part in dict.fromkeys(metric.part for metric in metrics):
+        columns = [metric for metric in metrics if metric.part == part]
         first = not blocks
         rows = [[part, *(["seeds", "epoch"] if first else [])]]
-        rows[0] += [metric.heading for metric in metrics]
-        for group in comparison.groups:
+        rows[0] += [metric.heading for metric in columns]
+        for group in groups:
             row = [group.name]
             if first:
                 row += [str(len(group.runs)), _ends(group)]
             row += [
-                cell(metric, comparison.summary(group, metric), len(group.runs))
-                for metric in metrics
+                cell(metric, group.summary(metric, level), len(group.runs))
+                for metric in columns
             ]
             rows.append(row)
         blocks.append(markdown_table(rows))
-    return "\n\n".join([*blocks, "  \n".join(_footnotes(comparison))])
+    notes = "  \n".join(_footnotes(groups, metrics, level))
+    return "\n\n".join([*blocks, notes])
 
 
-def paired_tests(comparison: Comparison, most: int | None = None) -> str:
-    """Paired tests by seed; of more than `most` only those below 1 - level."""
-    results, alpha = comparison.results, 1 - comparison.level
-    if len(comparison.groups) == 1:
-        return "No tests: there is one group only."
+def paired_tests(
+    results: Sequence[PairTest],
+    level: float,
+    test: str,
+    baseline: str | None,
+    most: int | None = None,
+) -> str:
+    """The paired tests by seed.
+
+    Args:
+        results: the tests.
+        level: confidence of the intervals; 1 - level is the bound for p-values.
+        test: "t" or "wilcoxon".
+        baseline: name of the group with which the others are compared, or None.
+        most: of more tests than this, only those with a corrected p-value below
+            1 - level are shown; None shows all.
+    """
+    alpha = 1 - level
     if all(len(r.seeds) < 2 for r in results):
         return "No tests: no two groups have 2 seeds in common."
     kept = results
@@ -68,7 +69,7 @@ def paired_tests(comparison: Comparison, most: int | None = None) -> str:
     rows = [["metric", "A", "B", "seeds", "A - B, or A / B", "p", "p corrected", ""]]
     rows += [_test_row(result, alpha) for result in kept]
     body = markdown_table(rows) if kept else f"No corrected p is below {alpha:.3g}."
-    notes = list(_test_notes(comparison, alpha))
+    notes = list(_test_notes(results, level, test, baseline))
     if len(kept) < len(results):
         notes.append(
             f"{len(results) - len(kept)} of {len(results)} comparisons are not shown: "
@@ -77,45 +78,14 @@ def paired_tests(comparison: Comparison, most: int | None = None) -> str:
     return "\n\n".join([body, "  \n".join(notes)])
 
 
-def to_dict(comparison: Comparison) -> dict[str, Any]:
-    """Everything, for JSON: no NaN, no infinity."""
-    return finite(
-        {
-            "level": comparison.level,
-            "test": comparison.test,
-            "baseline": comparison.baseline,
-            "warnings": list(comparison.warnings),
-            "metrics": {
-                m.key: {
-                    "title": m.title,
-                    "smaller_is_better": m.smaller_is_better,
-                    "scale": "log" if m.log else "linear",
-                }
-                for m in comparison.metrics
-            },
-            "groups": [_group(comparison, group) for group in comparison.groups],
-            "tests": [
-                {
-                    "metric": t.metric.key,
-                    "first": t.first,
-                    "second": t.second,
-                    "seeds": list(t.seeds),
-                    "count": t.result.count,
-                    "ratio" if t.metric.log else "difference": t.result.difference,
-                    "low": t.result.low,
-                    "high": t.result.high,
-                    "p": t.result.p,
-                    "p_corrected": t.corrected,
-                    "note": t.result.note,
-                }
-                for t in comparison.results
-            ],
-        }
-    )
-
-
 def cell(metric: Metric, found: Interval, total: int) -> str:
-    """A mean and its interval: `0.0461 ± 0.0012`, on the log scale `7e-4 ×/÷ 1.1`."""
+    """A mean and its interval: `0.0461 ± 0.0012`, on the log scale `7e-4 ×/÷ 1.1`.
+
+    Args:
+        metric: what the numbers are.
+        found: the mean and its interval.
+        total: number of seeds, of which some may have no value.
+    """
     count, centre, low, high = (float(x) for x in found)
     if count == 0:
         return "undefined" if total == 1 else f"undefined (0 of {total})"
@@ -137,28 +107,6 @@ def plus_minus(centre: float, half: float) -> str:
         return f"{centre:.3g} ± {half:.2g}"
     decimals = max(decimals, 0)
     return f"{centre:.{decimals}f} ± {half:.{decimals}f}"
-
-
-def _group(comparison: Comparison, group: Group) -> dict[str, Any]:
-    values = {}
-    for metric in comparison.metrics:
-        found = comparison.summary(group, metric)
-        per_seed = zip(group.seeds, group.final(metric.key).tolist(), strict=True)
-        values[metric.key] = {
-            "count": int(found.count),
-            "centre": float(found.centre),
-            "low": float(found.low),
-            "high": float(found.high),
-            "values": {str(seed): value for seed, value in per_seed},
-        }
-    return {
-        "name": group.name,
-        "runs": [
-            {"path": str(run.path), "seed": run.seed, "epoch": run.last}
-            for run in group.runs
-        ],
-        "metrics": values,
-    }
 
 
 def _test_row(test: PairTest, alpha: float) -> list[str]:
@@ -194,51 +142,50 @@ def _percent(level: float) -> str:
     return f"{100 * level:.4g} %"
 
 
-def _footnotes(comparison: Comparison) -> Iterable[str]:
-    level = _percent(comparison.level)
-    logs = [m.title for m in comparison.metrics if m.log]
-    linear = len(logs) < len(comparison.metrics)
-    single = [g.name for g in comparison.groups if len(g.runs) == 1]
-    summaries = [
-        (comparison.summary(group, metric), len(group.runs))
-        for group in comparison.groups
-        for metric in comparison.metrics
-    ]
-    if all(len(group.runs) == 1 for group in comparison.groups):
+def _footnotes(
+    groups: Sequence[Group], metrics: Sequence[Metric], level: float
+) -> Iterable[str]:
+    """What to know of the tables of final values."""
+    logs = [m.title for m in metrics if m.log]
+    linear = len(logs) < len(metrics)
+    single = [g.name for g in groups if len(g.runs) == 1]
+    cells = [(m, g.summary(m, level), len(g.runs)) for g in groups for m in metrics]
+    if all(len(group.runs) == 1 for group in groups):
         yield "One seed in each group: values without intervals."
         linear, logs, single = False, [], []
     if linear:
-        yield f"Mean ± half of the {level} t-interval over seeds."
+        yield f"Mean ± half of the {_percent(level)} t-interval over seeds."
     if logs:
         yield (
-            f"{', '.join(logs)}: geometric mean ×/÷ the factor of the {level} "
-            "t-interval of the logarithm."
+            f"{', '.join(logs)}: geometric mean ×/÷ the factor of the "
+            f"{_percent(level)} t-interval of the logarithm."
         )
     if single:
         yield f"One seed, so no interval: {', '.join(single)}."
-    if any(found.count < total for found, total in summaries):
+    if any(found.count < total for _, found, total in cells):
         yield (
             "(k of n): defined in k of n seeds; the others (null, or not measured) are "
             "left out. Mistakes have no severity where there are none."
         )
-    if any(m.log and found.centre == 0 for m, found in _pairs(comparison)):
+    if any(metric.log and found.centre == 0 for metric, found, _ in cells):
         yield "A geometric mean of 0 has no interval: one of its values is 0."
-    if any(m.smaller_is_better is not None for m in comparison.metrics):
+    if any(metric.smaller_is_better is not None for metric in metrics):
         yield "↓ smaller is better, or more collapsed; ↑ larger is."
 
 
-def _test_notes(comparison: Comparison, alpha: float) -> Iterable[str]:
-    results, metrics = comparison.results, comparison.metrics
+def _test_notes(
+    results: Sequence[PairTest], level: float, test: str, baseline: str | None
+) -> Iterable[str]:
+    """What to know of the table of tests."""
+    alpha, metrics = 1 - level, {r.metric.key: r.metric for r in results}.values()
     made = sum(not math.isnan(r.result.p) for r in results)
-    against = (
-        f"against {comparison.baseline}" if comparison.baseline else "of all pairs"
-    )
-    kind = {"t": "t-tests", "wilcoxon": "Wilcoxon signed-rank tests"}[comparison.test]
+    against = f"against {baseline}" if baseline else "of all pairs"
+    kind = {"t": "t-tests", "wilcoxon": "Wilcoxon signed-rank tests"}[test]
     yield (
         f"Paired {kind} by seed, {against}; p corrected by Holm's method for the "
         f"{made} tests made; * corrected p < {alpha:.3g}."
     )
-    interval = f"{_percent(comparison.level)} t-interval, which is not corrected"
+    interval = f"{_percent(level)} t-interval, which is not corrected"
     points = any(m.percent for m in metrics)
     if not all(m.log for m in metrics):
         yield (
@@ -248,17 +195,11 @@ def _test_notes(comparison: Comparison, alpha: float) -> Iterable[str]:
     if logs := [m.title for m in metrics if m.log]:
         yield f"{', '.join(logs)}: tested on the logarithm; ×A / B with its {interval}."
     pairs = max(r.result.count for r in results)
-    if comparison.test == "wilcoxon" and pairs and smallest_p(pairs) > alpha:
+    if test == "wilcoxon" and pairs and smallest_p(pairs) > alpha:
         yield (
             f"With {pairs} seeds the signed-rank test cannot give a p below "
             f"{smallest_p(pairs):.3g}, whatever the difference."
         )
-
-
-def _pairs(comparison: Comparison) -> Iterable[tuple[Metric, Interval]]:
-    for group in comparison.groups:
-        for metric in comparison.metrics:
-            yield metric, comparison.summary(group, metric)
 
 
 def _ends(group: Group) -> str:
@@ -278,14 +219,3 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
     rule = f"|{'|'.join('-' * (w + 2) for w in widths)}|"
     return "\n".join([line(rows[0]), rule, *map(line, rows[1:])])
-
-
-def finite(tree: Any) -> Any:
-    """A nested structure with None for numbers that are not finite."""
-    if isinstance(tree, dict):
-        return {k: finite(v) for k, v in tree.items()}
-    if isinstance(tree, list):
-        return [finite(v) for v in tree]
-    if isinstance(tree, float):
-        return tree if np.isfinite(tree) else None
-    return tree

@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ncjax.collapse.registry import Metric, collect
 from ncjax.comparison.tables import cell, markdown_table
-from ncjax.comparison.theory import GroupTheory, RunTheory
-from ncjax.metrics import Metric
 from ncjax.statistics import t_interval
 
-_PART = "Theory"
+if TYPE_CHECKING:
+    from ncjax.comparison.theory import GroupTheory, RunTheory
 
 # Number of `RunTheory.values` -> how it is averaged and printed.
-COLUMNS: dict[str, Metric] = {
-    metric.key: metric
-    for metric in (
-        Metric("c", "c (Gram)", _PART, log=True),
-        Metric("c_from_loss", "c (loss)", _PART, log=True),
-        Metric("nc2", "NC2 found", _PART),
-        Metric("nc2_predicted", "NC2 predicted", _PART),
-        Metric("to_prediction", "prediction", _PART),
-        Metric("to_prediction_from_loss", "prediction of c (loss)", _PART),
-        Metric("to_simplex", "simplex", _PART),
-        Metric("to_tree", "tree", _PART),
-        Metric("classifier_to_prediction", "W to prediction", _PART),
-        Metric(
-            "classifier_to_prediction_from_loss", "W to prediction of c (loss)", _PART
-        ),
+COLUMNS: dict[str, Metric] = collect(
+    (
+        Metric("c", "c (Gram)", log=True),
+        Metric("c_from_loss", "c (loss)", log=True),
+        Metric("nc2", "NC2 found"),
+        Metric("nc2_predicted", "NC2 predicted"),
+        Metric("to_prediction", "prediction"),
+        Metric("to_prediction_from_loss", "prediction of c (loss)"),
+        Metric("to_simplex", "simplex"),
+        Metric("to_tree", "tree"),
+        Metric("classifier_to_prediction", "W to prediction"),
+        Metric("classifier_to_prediction_from_loss", "W to prediction of c (loss)"),
     )
-}
+)
 
 
 def tables(groups: Sequence[GroupTheory], level: float) -> str:
@@ -54,7 +51,7 @@ def tables(groups: Sequence[GroupTheory], level: float) -> str:
         for h in heights:
             pairs = [run.cosines[h] for run in group.runs if h in run.cosines]
             for values in np.array(pairs).reshape(-1, 2).T:
-                metric = Metric("cosine", "cosine", _PART)
+                metric = Metric("cosine", "cosine")
                 row.append(_cell(metric, values, level) if pairs else "-")
         cosines.append(row)
     notes = "  \n".join(_notes(groups, level))

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from ncjax.collapse.registry import MISTAKES, Metric, collect
 from ncjax.hierarchy import Hierarchy
 
 BINS = 15  # of confidence, for the calibration error
@@ -153,3 +154,69 @@ def confusion_by_level(
     groups, names = hierarchy.superclasses(depth)
     member = (groups == np.arange(len(names))[:, None]).astype(table.dtype)
     return member @ table @ member.T, names
+
+
+# What a run finds beside the collapse metrics; the loss is that of training.
+METRICS: dict[str, Metric] = collect(
+    (
+        Metric(
+            "error",
+            "error",
+            "share of examples that are not classified as their label",
+            home="train",
+            part=MISTAKES,
+            smaller_is_better=True,
+            percent=True,
+            compared=("test", "train"),
+            curve="log",
+            panel="Error",
+        ),
+        Metric(
+            "loss",
+            "loss",
+            "mean loss",
+            home="train",
+            smaller_is_better=True,
+            log=True,
+            panel="Loss",
+        ),
+        # It has a floor, and spans no decades.
+        Metric("test/loss", "test loss", "mean loss", smaller_is_better=True),
+        Metric(
+            "mistake_severity",
+            "mistake severity",
+            "mean height of the lowest common ancestor of label and wrong decision",
+            home="test",
+            part=MISTAKES,
+            smaller_is_better=True,
+            compared=("test",),
+            curve="linear",
+        ),
+        Metric(
+            "ahd@1",
+            "AHD@1",
+            "mean height of the lowest common ancestor of label and decision",
+            home="test",
+            part=MISTAKES,
+            smaller_is_better=True,
+            compared=("test",),
+        ),
+        Metric(
+            "ahd@5",
+            "AHD@5",
+            "the same, mean over the five best classes",
+            home="test",
+            part=MISTAKES,
+            smaller_is_better=True,
+            compared=("test",),
+        ),
+        Metric(
+            "ece",
+            "calibration error",
+            "expected calibration error over 15 bins of confidence",
+            home="test",
+            part=MISTAKES,
+            smaller_is_better=True,
+        ),
+    )
+)

@@ -5,8 +5,7 @@ ncjax measure features.npy --labels labels.npy --classifier head.npz
 """
 
 from ncjax.measurement.core import measure
-from ncjax.measurement.figure import figure
 from ncjax.measurement.result import Measurement
 from ncjax.measurement.sources import MeasureError, MeasureTypeError
 
-__all__ = ["MeasureError", "MeasureTypeError", "Measurement", "figure", "measure"]
+__all__ = ["MeasureError", "MeasureTypeError", "Measurement", "measure"]

@@ -1,4 +1,4 @@
-"""Is this classifier the one of these features?  And what a reader must be told."""
+"""Checks of the classifier against the features, and warnings for the reader."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from scipy.optimize import linear_sum_assignment
 
 from ncjax.measurement.sources import MeasureError, MeasureTypeError, to_numpy
 from ncjax.moments import ClassMoments
@@ -19,10 +18,16 @@ _MATCHED = 2000
 def check_classifier(
     classifier: Any, bias: Any
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """W [K, d] and b [K] as floats on the host.
+    """W [K, d] and b [K] as floats on the host; None where there is none.
+
+    Args:
+        classifier: W of any framework, or None.
+        bias: b of any framework, or None.
 
     Raises:
-        MeasureError: for shapes that are none, or values that are not finite.
+        MeasureError: for other shapes, values that are not finite, or a bias without a
+            classifier.
+        MeasureTypeError: for what is no real number.
     """
     if classifier is None:
         if bias is not None:
@@ -51,6 +56,7 @@ def check_classifier(
 
 
 def _real(array: Any, name: str) -> np.ndarray:
+    """An array as float32 or float64 on the host, checked to be finite."""
     array = to_numpy(array)
     try:
         array = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)
@@ -66,10 +72,15 @@ def _real(array: Any, name: str) -> np.ndarray:
 def check_width(
     classifier: np.ndarray | None, feature_dim: int, num_classes: int | None
 ) -> None:
-    """Refuses a classifier of other features, or transposed.
+    """Refuses a classifier that does not take these features, or is transposed.
+
+    Args:
+        classifier: W, or None.
+        feature_dim: width d of the features.
+        num_classes: K, if something else than the classifier says what it is.
 
     Raises:
-        MeasureError: with both shapes.
+        MeasureError: naming the shape that is there and the one that is needed.
     """
     if classifier is None:
         return
@@ -95,17 +106,17 @@ def permutation(
     classifier: Float[np.ndarray, "K d"],
     bias: Float[np.ndarray, "K"] | None,
 ) -> dict[int, int]:
-    """Classes whose row of the classifier seems to be another: {class: its row}.
+    """Classes that seem to have another row of the classifier: {class: its row}.
 
-    The best assignment of rows to classes by the cosines of W and the centred means
-    Mc; reported only where the network, as given, decides less than half of the class
-    means of the moved classes rightly, and reordered, most.
+    Rows are assigned to classes by the cosines of W and the centred means Mc.  Classes
+    that move are reported only if the network as it is given is right on less than half
+    of their class means, and the reordered one on at least half.
 
     Args:
-        means: mu_k [K, d].
-        present: [K], the classes that count.
+        means: class means mu_k [K, d].
+        present: the classes that have samples [K].
         classifier: W [K, d].
-        bias: b [K].
+        bias: b [K], or None.
     """
     here = np.flatnonzero(present)
     if not 2 <= len(here) <= _MATCHED or means.shape != classifier.shape:
@@ -113,6 +124,8 @@ def permutation(
     means, rows = means[here].astype(np.float64), classifier[here].astype(np.float64)
     centred = means - means.mean(axis=0)
     cosines = _unit(centred) @ _unit(rows - rows.mean(axis=0)).T
+    from scipy.optimize import linear_sum_assignment  # late: half a second
+
     _, best = linear_sum_assignment(cosines, maximize=True)
     moved = np.flatnonzero(best != np.arange(len(here)))
     if moved.size == 0:
@@ -134,6 +147,7 @@ def permutation(
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
+    """Rows of norm 1; rows of 0 stay 0."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1)
 
@@ -147,7 +161,16 @@ def warnings_of(
     below_floor: bool | None,
     dtype: str,
 ) -> list[str]:
-    """What a reader of the numbers must know of these features and classifier."""
+    """What a reader of the numbers must know of these features and this classifier.
+
+    Args:
+        moments: class moments of the training features.
+        values: the numbers, by their keys.
+        classifier: W [K, d], or None.
+        bias: b [K], or None.
+        below_floor: whether NC1 is at or under its floor; None if one is not known.
+        dtype: type of the features.
+    """
     count = np.asarray(moments.count)
     present = count > 0
     classes, width = int(present.sum()), moments.feature_dim
@@ -206,6 +229,6 @@ def warnings_of(
 
 
 def some(items: list) -> str:
-    """The first few, and how many more."""
+    """The first eight items, and how many more there are, as text."""
     more = f" and {len(items) - 8:,} more" if len(items) > 8 else ""
     return ", ".join(map(str, items[:8])) + more

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ncjax import collapse
 from ncjax.measurement import checks, passes
 from ncjax.measurement.data import Data, same_width
-from ncjax.measurement.result import SENTENCES, Measurement
+from ncjax.measurement.readings import first_reading, values_of
+from ncjax.measurement.result import Measurement, in_order
 from ncjax.measurement.sources import (
     POOLS,
     MeasureError,
@@ -21,15 +20,6 @@ from ncjax.measurement.sources import (
     to_numpy,
 )
 from ncjax.moments import ClassMoments
-
-# Beyond this width no d x d scatter is kept, but a second pass taken.
-_WIDE = 4096
-
-_measure = jax.jit(collapse.measure, static_argnames=("convention", "only"))
-_basis = jax.jit(collapse.between_basis, static_argnames=("global_mean", "between"))
-_nc1 = jax.jit(
-    collapse.nc1, static_argnames=("divide_by_classes", "global_mean", "between")
-)
 
 
 def measure(
@@ -62,26 +52,28 @@ def measure(
             maps are not loaded); feature maps [n, ..., c], see `pool`; an iterable of
             chunks [m, d] or of pairs (chunk, labels), for instance over a data loader;
             or a function without arguments that returns such an iterable.
-        labels: [n], integers 0..K-1, the rows of the classifier; None if the chunks
-            come with them.  Text, if `class_names` are given.
+        labels: classes of the samples [n], integers 0..K-1 that count the rows of the
+            classifier; None if the chunks come with them.  Text, if `class_names` are
+            given.
         classifier: W [K, d] of the last layer (transpose a Flax kernel), for NC3 and
             the decisions of the network.
-        bias: b [K].
-        logits: [n, K], or classes [n], that the network decides by, where the last
+        bias: b [K] of the last layer.
+        logits: outputs [n, K] of the network, or its decisions [n], where the last
             layer is not linear.
-        test_features: of another set, measured against the training means.
-        test_labels: of them.
+        test_features: features of another set, measured against the training means.
+        test_labels: classes of the test features.
         ood_features: out-of-distribution features, for NC5 and NECO.
         num_classes: K; by default the rows of the classifier or the largest label + 1.
-        class_names: of class 0, 1, ...
+        class_names: names of class 0, 1, ...
         preset: a convention of `ncjax.collapse.PRESETS`, by name, or one's own.
         pool: how feature maps become vectors: `"mean"` over all axes but the first and
             the last, `"mean_channels_first"` over all but the first two, `"flatten"`.
         batch_size: rows read at a time; by default about 8 MB of them.
-        one_vs_rest: also the one-vs-rest distances of `collapse.ON_REQUEST`, the margin
-            for K > d + 1; seconds for 1,000 classes, with the cube of their number.
+        one_vs_rest: also compute the metrics that are computed only on request: the
+            one-vs-rest distances, the margin for K > d + 1; seconds for 1,000 classes,
+            growing with the cube of their number.
         source: what the report calls the features.
-        progress: shows a bar where that takes long.
+        progress: shows a bar where reading takes long.
 
     Returns:
         The numbers; prints as a table with a sentence on each.
@@ -98,73 +90,66 @@ def measure(
     names = None if class_names is None else tuple(map(str, class_names))
     weights, offsets = checks.check_classifier(classifier, bias)
     num_classes = _agreed(num_classes, weights, names)
-    open_ = functools.partial(Data, pool=pool, names=names, batch_size=batch_size)
-    train = open_(features, labels, "features", progress=progress)
+    shared: dict[str, Any] = {"pool": pool, "names": names, "batch_size": batch_size}
+    shared["progress"] = progress
+    train = Data(features, labels, "features", **shared)
     decisions = _decisions(logits, train)
     checks.check_width(weights, train.width, num_classes if weights is None else None)
     if train.labels is not None:
         passes.check_range(train.labels, num_classes, "labels")
-    test = None
+    test = ood = None
     if test_features is not None:
-        test = open_(test_features, test_labels, "test features", progress=progress)
+        test = Data(test_features, test_labels, "test features", **shared)
         same_width(test, train)
-    ood = None
     if ood_features is not None:
-        ood = open_(ood_features, None, "OOD features", progress=progress, free=True)
+        ood = Data(ood_features, None, "OOD features", free=True, **shared)
         same_width(ood, train)
-
     with jax.enable_x64(train.dtype == np.float64):
-        dtype = jnp.promote_types(train.dtype, jnp.float32)
-        moments = passes.accumulate(
-            train.read("moments"),
-            train.size,
-            num_classes=num_classes,
-            scatter="pooled" if train.width <= _WIDE else "none",
-            dtype=dtype,
-            name=train.name,
-        )
-        values, warned = _values(
-            moments,
-            train,
-            test,
-            ood,
-            weights,
-            offsets,
-            decisions,
-            convention,
-            tuple(collapse.ON_REQUEST) if one_vs_rest else (),
-        )
-    values = {name: values[name] for name in SENTENCES if name in values}
-    below = _below(values, moments)
+        known = first_reading(train, num_classes, weights, offsets, convention)
+        values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
+    below = _below_floor(values)
     warned += checks.warnings_of(
-        moments, values, weights, offsets, below_floor=below, dtype=str(train.dtype)
+        known.moments,
+        values,
+        weights,
+        offsets,
+        below_floor=below,
+        dtype=str(train.dtype),
     )
-    count = np.asarray(moments.count)
+    about = {
+        "source": source or train.name,
+        **_about_features(known.moments, train),
+        "preset": preset if isinstance(preset, str) else "custom",
+        "convention": dataclasses.asdict(convention),
+        "classifier": None
+        if weights is None
+        else f"classifier {list(weights.shape)} with{'out' * (bias is None)} bias",
+        "pool": pool,
+        "test_n": None if test is None else test.seen,
+        "ood_n": None if ood is None else ood.seen,
+        "nc1_below_floor": below,
+    }
     return Measurement(
-        values=values,
-        measured={
-            "source": source or train.name,
-            "n": int(count.sum()),
-            "d": train.width,
-            "num_classes": len(count),
-            "classes_present": int((count > 0).sum()),
-            "class_sizes": [int(count[count > 0].min()), int(count.max())],
-            "dtype": str(train.dtype),
-            "state_dtype": str(np.dtype(dtype)),
-            "preset": preset if isinstance(preset, str) else "custom",
-            "convention": dataclasses.asdict(convention),
-            "classifier": None
-            if weights is None
-            else f"classifier {list(weights.shape)} with{'out' * (bias is None)} bias",
-            "pool": pool,
-            "test_n": None if test is None else test.seen,
-            "ood_n": None if ood is None else ood.seen,
-            "nc1_below_floor": below,
-        },
+        values={key: values[key] for key in in_order(values)},
+        measured=about,
         warnings=tuple([*train.notes, *warned]),
-        moments=moments,
+        moments=known.moments,
         class_names=names,
     )
+
+
+def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:
+    """Numbers and types of the features, for the report."""
+    count = np.asarray(moments.count)
+    return {
+        "n": int(count.sum()),
+        "d": train.width,
+        "num_classes": len(count),
+        "classes_present": int((count > 0).sum()),
+        "class_sizes": [int(count[count > 0].min()), int(count.max())],
+        "dtype": str(train.dtype),
+        "state_dtype": str(count.dtype),
+    }
 
 
 def _agreed(num_classes, weights, names) -> int | None:
@@ -204,152 +189,9 @@ def _decisions(logits: Any, train: Data) -> np.ndarray | None:
     return np.concatenate(parts).astype(np.int32)
 
 
-def _values(
-    moments, train, test, ood, weights, offsets, decisions, convention, requested
-):
-    """All numbers, and warnings of those that could not be had."""
-    if int((np.asarray(moments.count) > 0).sum()) < 2:
-        raise MeasureError(
-            f"{train.name} are all of one class; neural collapse compares the means of "
-            "at least two."
-        )
-    dtype, warned = moments.count.dtype, []
-    classifier = None if weights is None else jnp.asarray(weights, dtype)
-    bias = None if offsets is None else jnp.asarray(offsets, dtype)
-    centring = {"global_mean": convention.global_mean, "between": convention.between}
-    basis = _basis(moments, **centring)
-    principal = None
-    if ood is not None and moments.scatter is not None:
-        rank = min(moments.num_classes - 1, moments.feature_dim)
-        principal = jax.jit(collapse.principal_directions, static_argnums=1)(
-            moments, rank
-        )
-    look = functools.partial(
-        passes.look_again,
-        moments=moments,
-        classifier=classifier,
-        bias=bias,
-        directions=basis[1],
-    )
-    along, seen, known = None, {}, None
-    if train.repeatable:
-        seen, along, known = look(
-            _with_decisions(train.read("decisions"), decisions),
-            train.size,
-            principal=principal if test is None else None,
-            name=train.name,
-            directions=basis[1] if moments.scatter is None else None,
-        )
-    else:
-        warned.append(
-            "The features could be read only once, so that NC4 and the accuracies, "
-            "which need the final class means, are missing. Give an array, a file, or "
-            "a function that returns the chunks anew."
-        )
-        if moments.scatter is None:
-            warned.append(
-                f"Features wider than {_WIDE:,} need a second reading for NC1 too."
-            )
-    directional = None if along is None else jnp.asarray(along, dtype)
-    results = _measure(
-        moments,
-        classifier,
-        bias,
-        directional=directional,
-        convention=convention,
-        only=(*collapse.METRICS, "nc2", "nc3", *requested),
-    )
-    values = {name: float(value) for name, value in results.items()} | seen
-    if "nc2" not in values:
-        warned.append(
-            f"NC2 of this preset ({convention.nc2}) is that of the classifier, and "
-            "there is none; nc2_means is that of the class means."
-        )
-    if test is not None:
-        seen, along, known = look(
-            _test_batches(test, moments.num_classes, warned, moments),
-            test.size,
-            principal=principal,
-            name=test.name,
-        )
-        values |= {f"test_{name}": value for name, value in seen.items()}
-        values["test_nc1"] = float(
-            _nc1(
-                moments,
-                directional=jnp.asarray(along, dtype),
-                basis=basis,
-                divide_by_classes=convention.divide_by_classes,
-                **centring,
-            )
-        )
-    if ood is not None:
-        values |= _outliers(moments, ood, principal, known)
-        if principal is None:
-            warned.append(f"NECO scores need a scatter, and d is beyond {_WIDE:,}.")
-    return values, warned
-
-
-def _with_decisions(pairs, decisions):
-    start = 0
-    for features, labels in pairs:
-        stop = start + len(features)
-        yield features, labels, None if decisions is None else decisions[start:stop]
-        start = stop
-
-
-def _test_batches(test: Data, num_classes: int, warned: list[str], moments):
-    """Batches of the test set, whose labels are checked on the way."""
-    absent = np.asarray(moments.count) == 0
-    unknown = 0
-    for features, labels in test.read("test"):
-        passes.check_range(labels, num_classes, "test labels", test.seen)
-        unknown += int(absent[labels].sum())
-        yield features, labels, None
-    if unknown:
-        warned.append(
-            f"{unknown:,} test features are of classes without training features, and "
-            "are left out."
-        )
-
-
-def _outliers(moments, ood: Data, principal, known) -> dict[str, float]:
-    """NC5, and NECO scores of outliers against those of known data [n]."""
-    kept: list[np.ndarray] = []
-
-    def scored():
-        for features, _ in ood.read("outliers"):
-            if principal is not None:
-                rows = passes.padded(features, np.zeros(len(features)), ood.size)[0]
-                kept.append(np.asarray(passes.share(rows, principal))[: len(features)])
-            yield features, np.zeros(len(features), np.int32)
-
-    outliers = passes.accumulate(
-        scored(),
-        ood.size,
-        num_classes=1,
-        scatter="none",
-        dtype=moments.count.dtype,
-        name=ood.name,
-    )
-    values = {"nc5": float(jax.jit(collapse.nc5)(moments, outliers))}
-    if kept and known is not None:
-        # Late: scikit-learn takes a second to import.
-        from sklearn.metrics import roc_auc_score
-
-        scores = np.concatenate(kept)
-        truth = np.repeat([1, 0], [len(known), len(scores)])
-        values["neco_in"] = float(known.mean())
-        values["neco_ood"] = float(scores.mean())
-        values["neco_auroc"] = float(
-            roc_auc_score(truth, np.concatenate([known, scores]))
-        )
-    return values
-
-
-def _below(values: dict[str, float], moments: ClassMoments) -> bool | None:
+def _below_floor(values: dict[str, float]) -> bool | None:
     """Whether NC1 is at or under its floor; None if one is not known."""
     nc1, floor = values.get("nc1"), values.get("nc1_floor")
     if nc1 is None or floor is None or not np.isfinite([nc1, floor]).all():
         return None
-    del moments
     return nc1 <= floor

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import math
+import textwrap
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
+from ncjax.collapse import METRICS
 from ncjax.measurement.result import Measurement
 from ncjax.moments import ClassMoments
+from ncjax.style import BLUE, GREY, ORANGE, decorate, hollow_points
 
-_BLUE, _ORANGE, _GREY, _STEM = "#1f5fa8", "#d1662b", "#8a8a8a", "#dbe4ef"
+_STEM = "#dbe4ef"
 _NAMED = 30  # classes that get their names
 _NUMBERS = 10  # classes whose cosines are written out
 _MATRIX = 200  # classes shown as a matrix, beyond: a histogram
@@ -32,7 +35,7 @@ def figure(result: Measurement | ClassMoments) -> Figure:
     mean square distance of class means; 0 at collapse.
 
     Args:
-        result: of `measure`, or moments.
+        result: what `measure` returned, or the class moments of features.
     """
     measured = isinstance(result, Measurement)
     moments = result.moments if measured else result
@@ -56,14 +59,8 @@ def figure(result: Measurement | ClassMoments) -> Figure:
     return drawn
 
 
-def render(drawn: Figure, suffix: str) -> bytes:
-    """The figure as the bytes of a .png, .pdf or .svg file."""
-    buffer = io.BytesIO()
-    drawn.savefig(buffer, format=suffix.removeprefix("."), dpi=140)
-    return buffer.getvalue()
-
-
 def _title(result: Measurement | ClassMoments, moments: ClassMoments) -> str:
+    """What was measured, and the headlines of its numbers."""
     present = np.asarray(moments.count) > 0
     sizes = (
         f"{np.asarray(moments.count, np.float64).sum():,.0f} features of width "
@@ -72,19 +69,18 @@ def _title(result: Measurement | ClassMoments, moments: ClassMoments) -> str:
     if not isinstance(result, Measurement):
         return sizes
     numbers = [
-        f"{label} {result.values[key]:.3g}"
-        for key, label in (
-            *(("nc1", "NC1"), ("nc2", "NC2"), ("nc3", "NC3"), ("nc4", "NC4")),
-            *(("accuracy", "accuracy"), ("ncc_accuracy", "nearest-mean accuracy")),
-        )
-        if key in result.values
+        f"{metric.title} {result.values[key]:.3g}"
+        for key, metric in METRICS.items()
+        if metric.headline and key in result.values
     ]
     source = str(result.measured["source"])
     source = source if len(source) <= 60 else "..." + source[-57:]
-    return f"{source}:  {sizes}\n{',  '.join(numbers)}"
+    text = textwrap.fill(",  ".join(numbers), 110)
+    return f"{source}:  {sizes}\n{text}"
 
 
 def _spectrum(axis: Axes, centred: np.ndarray) -> None:
+    """Singular values of the centred class means [K, d] over their r.m.s."""
     classes, width = centred.shape
     rank = min(classes - 1, width)
     values = np.linalg.svd(_tall(centred), compute_uv=False)[:rank]
@@ -92,8 +88,8 @@ def _spectrum(axis: Axes, centred: np.ndarray) -> None:
     values = values / scale
     index = np.arange(1, rank + 1)
     style = "-" if rank > 60 else "o-"
-    axis.axhline(1, color=_GREY, lw=1.2, ls="--", label="simplex")
-    axis.plot(index, values, style, color=_BLUE, ms=4, lw=1.4, label="class means")
+    axis.axhline(1, color=GREY, lw=1.2, ls="--", label="simplex")
+    axis.plot(index, values, style, color=BLUE, ms=4, lw=1.4, label="class means")
     if values[-1] >= 0.03 * values[0]:  # also where all are 0
         axis.set_ylim(0, max(1.25, 1.15 * values[0]))
     else:
@@ -101,19 +97,25 @@ def _spectrum(axis: Axes, centred: np.ndarray) -> None:
         axis.set_ylim(max(values[-1], 1e-7 * values[0]) / 2, 2 * values[0])
     axis.set_xlim(0.5, rank + 0.5) if rank <= 60 else axis.set_xlim(1, rank)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    axis.set_xlabel("direction")
     axis.legend(frameon=False, fontsize=9, loc="lower left")
-    _decorate(axis, "Spectrum of the centred class means", "singular value / r.m.s.")
+    decorate(
+        axis,
+        "Spectrum of the centred class means",
+        x="direction",
+        y="singular value / r.m.s.",
+        grid="y",
+    )
 
 
 def _tall(rows: np.ndarray) -> np.ndarray:
-    """A matrix of the same singular values, with no more rows than columns."""
+    """A matrix with the same singular values, and no more rows than columns."""
     if rows.shape[0] <= rows.shape[1]:
         return rows
     return np.asarray(np.linalg.qr(rows, mode="r"))
 
 
 def _cosines(drawn: Figure, axis: Axes, centred: np.ndarray, names: list[str]) -> None:
+    """Cosines of all pairs of class means as a matrix; of many as a histogram."""
     classes = len(centred)
     ideal = -1 / (classes - 1)
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
@@ -137,48 +139,52 @@ def _cosines(drawn: Figure, axis: Axes, centred: np.ndarray, names: list[str]) -
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
     axis.set_title("Cosines of the centred class means", fontsize=10, loc="left")
-    axis.tick_params(length=0, labelsize=8)
-    for spine in axis.spines.values():
-        spine.set_visible(False)
-    if classes > _NAMED:
-        axis.tick_params(length=2)
-        return
-    long = max(map(len, names)) > 3
-    size = 8 if classes <= 20 else 7
-    axis.set_xticks(range(classes), names, rotation=90 if long else 0, fontsize=size)
-    axis.set_yticks(range(classes), names, fontsize=size)
+    axis.tick_params(length=0 if classes <= _NAMED else 2, labelsize=8)
+    axis.spines[:].set_visible(False)
+    if classes <= _NAMED:
+        long = max(map(len, names)) > 3
+        size, rotation = 8 if classes <= 20 else 7, 90 if long else 0
+        axis.set_xticks(range(classes), names, rotation=rotation, fontsize=size)
+        axis.set_yticks(range(classes), names, fontsize=size)
     if classes <= _NUMBERS:
-        for i, j in np.argwhere(off):
-            red, green, blue, _ = image.cmap(image.norm(cosines[i, j]))
-            dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
-            text = axis.text(
-                j,
-                i,
-                f"{cosines[i, j]:.2f}".replace("0.", ".").replace("-", "\u2212"),
-                ha="center",
-                va="center",
-                fontsize=11 if classes <= 5 else 7,
-                color="white" if dark else "#333333",
-            )
-            text.set_in_layout(False)
+        _write_cosines(axis, image, cosines)
+
+
+def _write_cosines(axis: Axes, image: AxesImage, cosines: np.ndarray) -> None:
+    """Each cosine as a number on its cell, dark on light or light on dark."""
+    classes = len(cosines)
+    for i, j in np.argwhere(~np.eye(classes, dtype=bool)):
+        red, green, blue, _ = image.cmap(image.norm(cosines[i, j]))
+        dark = 0.3 * red + 0.6 * green + 0.1 * blue < 0.5
+        text = axis.text(
+            j,
+            i,
+            f"{cosines[i, j]:.2f}".replace("0.", ".").replace("-", "\u2212"),
+            ha="center",
+            va="center",
+            fontsize=11 if classes <= 5 else 7,
+            color="white" if dark else "#333333",
+        )
+        text.set_in_layout(False)
 
 
 def _histogram(axis: Axes, unit: np.ndarray, ideal: float) -> None:
+    """Cosines of pairs of unit rows [K, d], beside that of a simplex, `ideal`."""
     classes = len(unit)
     kept = unit
     if classes > _SAMPLED:
         kept = unit[np.linspace(0, classes - 1, _SAMPLED).astype(int)]
     cosines = (kept @ kept.T)[np.triu_indices(len(kept), 1)]
-    axis.hist(cosines, bins=80, color=_BLUE, density=True)
-    axis.axvline(ideal, color=_GREY, ls="--", lw=1.2, label=f"simplex, {ideal:.2g}")
+    axis.hist(cosines, bins=80, color=BLUE, density=True)
+    axis.axvline(ideal, color=GREY, ls="--", lw=1.2, label=f"simplex, {ideal:.2g}")
     # Where all cosines agree, a narrow axis would make mountains of rounding.
     reach = max(0.02, 1.05 * np.abs(cosines - ideal).max())
     axis.set_xlim(max(-1.02, ideal - reach), min(1.02, ideal + reach))
     axis.yaxis.set_major_locator(NullLocator())
     axis.legend(frameon=False, fontsize=9, loc="upper right")
-    axis.set_xlabel("cosine")
     part = "" if classes <= _SAMPLED else f", pairs of {_SAMPLED:,} classes"
-    _decorate(axis, f"Cosines of the centred class means{part}", "density")
+    title = f"Cosines of the centred class means{part}"
+    decorate(axis, title, x="cosine", y="density", grid="y")
 
 
 def _spread(
@@ -188,75 +194,82 @@ def _spread(
     names: list[str],
     rounding: float,
 ) -> None:
+    """Standard deviation of each class over the r.m.s. distance of class means.
+
+    Args:
+        axis: where to draw.
+        centred: centred class means [K, d].
+        deviation: standard deviation of each class [K].
+        names: names of the classes.
+        rounding: standard deviation that rounding of the features alone would give.
+    """
     classes = len(centred)
     # Mean square distance of pairs of means, from their norms: they are centred.
     distance = math.sqrt(2 / (classes - 1) * np.sum(centred**2)) or math.nan
-    ratio, floor = deviation / distance, rounding / distance
+    ratio = deviation / distance
     named = classes <= _NAMED
-    order = np.arange(classes) if named else np.argsort(-ratio)
-    ratio = ratio[order]
+    if not named:
+        ratio = np.sort(ratio)[::-1]
     place = np.arange(classes) + (0 if named else 1)
-    positive = ratio > 0
-    if not np.isfinite(ratio).all() or not positive.any():
+    if np.isfinite(ratio).all() and (ratio > 0).any():
+        _draw_spread(axis, place, ratio, rounding / distance, stems=named)
+    else:
         text = "undefined: all class means are equal"
         if np.isfinite(ratio).all():
             text = "0 in every class: the features have collapsed exactly"
         axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", fontsize=9)
         axis.set_xticks([])
         axis.set_yticks([])
-    else:
-        low, high = ratio[positive].min(), ratio.max()
-        # Far below, the rounding floor would squeeze everything else into a line.
-        near = low / 1e3 < floor
-        bottom = 0.4 * min(low, floor if near else low)
-        axis.set_yscale("log")
-        axis.yaxis.set_minor_formatter(NullFormatter())
-        axis.set_ylim(min(bottom, high / 15), 2.5 * high)
-        if named:
-            axis.vlines(
-                place[positive], bottom / 100, ratio[positive], color=_STEM, lw=3
-            )
-            axis.plot(place[positive], ratio[positive], "o", color=_BLUE, ms=6)
-        else:
-            axis.plot(place[positive], ratio[positive], color=_BLUE, lw=1.8)
-        if not positive.all():
-            # 0 cannot stand on a log axis: hollow points on its lower edge.
-            zeros = place[~positive]
-            edge = axis.get_xaxis_transform()
-            axis.plot(
-                *(zeros, np.zeros(len(zeros)), "o"),
-                color=_BLUE,
-                mfc="white",
-                ms=5,
-                transform=edge,
-                clip_on=False,
-            )
-        if near:
-            axis.axhline(floor, color=_ORANGE, ls=":", lw=1.4)
-        note = axis.annotate(
-            "rounding of the features" if near else f"rounding: {floor:.0e}",
-            (0.99, floor if near else 0),
-            xycoords=("axes fraction", "data" if near else "axes fraction"),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="right",
-            fontsize=8,
-            color=_ORANGE,
-        )
-        note.set_in_layout(False)
+    label = "classes, widest first"
     if named:
         long = max(map(len, names)) > 3
         axis.set_xticks(place, names, rotation=90 if long else 0, fontsize=8)
-        axis.set_xlim(-0.6, classes - 0.4)
-        axis.set_xlabel("" if long else "class")
+        label = "" if long else "class"
+    axis.set_xlim(*((-0.6, classes - 0.4) if named else (1, classes)))
+    decorate(
+        axis,
+        "Spread within each class",
+        x=label,
+        y="std / distance of class means",
+        grid="y",
+    )
+
+
+def _draw_spread(
+    axis: Axes, place: np.ndarray, ratio: np.ndarray, floor: float, *, stems: bool
+) -> None:
+    """Points on stems or one line, on a log axis, and the floor of rounding."""
+    positive = ratio > 0
+    low, high = ratio[positive].min(), ratio.max()
+    # Far below, the rounding floor would squeeze everything else into a line.
+    near = low / 1e3 < floor
+    bottom = 0.4 * min(low, floor if near else low)
+    axis.set_yscale("log")
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.set_ylim(min(bottom, high / 15), 2.5 * high)
+    if stems:
+        axis.vlines(place[positive], bottom / 100, ratio[positive], color=_STEM, lw=3)
+        axis.plot(place[positive], ratio[positive], "o", color=BLUE, ms=6)
     else:
-        axis.set_xlim(1, classes)
-        axis.set_xlabel("classes, widest first")
-    _decorate(axis, "Spread within each class", "std / distance of class means")
+        axis.plot(place[positive], ratio[positive], color=BLUE, lw=1.8)
+    hollow_points(axis, place[~positive], color=BLUE)
+    if near:
+        axis.axhline(floor, color=ORANGE, ls=":", lw=1.4)
+    note = axis.annotate(
+        "rounding of the features" if near else f"rounding: {floor:.0e}",
+        (0.99, floor if near else 0),
+        xycoords=("axes fraction", "data" if near else "axes fraction"),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color=ORANGE,
+    )
+    note.set_in_layout(False)
 
 
 def _rounding(moments: ClassMoments, here: np.ndarray) -> float:
-    """Standard deviation that rounding of the stored features gives a class."""
+    """Standard deviation of a class that rounding of the stored features gives."""
     means = np.asarray(moments.means, np.float64)[here]
     mantissa, exponent = np.frexp(means)
     spacing = np.where(mantissa != 0, np.ldexp(1.0, exponent - 1), 0)
@@ -264,14 +277,6 @@ def _rounding(moments: ClassMoments, here: np.ndarray) -> float:
     return math.sqrt(float(np.mean(np.sum(spacing**2, axis=1))) / 12)
 
 
-def _decorate(axis: Axes, title: str, label: str) -> None:
-    axis.set_title(title, fontsize=10, loc="left")
-    axis.set_ylabel(label, fontsize=9)
-    axis.tick_params(labelsize=8)
-    axis.grid(True, axis="y", which="major", color="#e6e6e6", lw=0.6)
-    axis.set_axisbelow(True)
-    axis.spines[["top", "right"]].set_visible(False)
-
-
 def _short(name: str) -> str:
+    """The name of a class, cut if it is long."""
     return name if len(name) <= _LONGEST else name[: _LONGEST - 1] + "\u2026"

@@ -1,4 +1,4 @@
-"""Arrays in files, as `Stored`: .npy, .npz, .safetensors, .pt; see `tables` for text.
+"""Arrays in files: .npy, .npz, .safetensors, .pt; for text see `measurement.tables`.
 
 Rows are read from the file when they are asked for, so that features may be larger
 than memory.
@@ -89,17 +89,17 @@ def find(
     """The array of a file that is the features, labels, classifier or bias.
 
     Args:
-        arrays: of `open_arrays`.
-        what: a key of `NAMES`.
-        path: of the file, for messages.
-        key: its name, if told; then it must be there.
-        only: take an array of another name if it is the only candidate.
+        arrays: what `open_arrays` returned.
+        what: a key of `NAMES`, such as "features".
+        path: name of the file, for messages.
+        key: name of the array; if it is given, the array must be there.
+        only: whether an array of another name is taken if it is the only candidate.
 
     Returns:
-        None if nothing qualifies and no key was told.
+        The array; None if there is none and no key was given.
 
     Raises:
-        MeasureError: for a key that is not there, or several candidates.
+        MeasureError: for a key that is not there, or if there are several candidates.
     """
     if key is not None:
         if key not in arrays:

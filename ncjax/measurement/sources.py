@@ -25,7 +25,7 @@ class MeasureError(ValueError):
 
 
 class MeasureTypeError(MeasureError, TypeError):
-    """The same, of an array of the wrong dtype."""
+    """An array of a dtype that cannot be measured; says how to mend it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Stored:
     """An array in a file, read by rows and never whole unless asked.
 
     Attributes:
-        name: for messages, such as `run.npz[features]`.
-        chunks: (rows at a time) -> arrays [m, ...], from the first row on, each time.
-        shape: of the whole array, or None where only reading tells.
-        notes: what was done to it, for the report.
+        name: what messages call it, such as `run.npz[features]`.
+        chunks: (rows at a time) -> arrays [m, ...]; each call starts at the first row.
+        shape: shape of the whole array, or None where only reading it can tell.
+        notes: what was done to the array, for the report.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Stored:
     notes: tuple[str, ...] = ()
 
     def load(self) -> np.ndarray:
-        """All of it."""
+        """The whole array, in memory."""
         parts = list(self.chunks(2**18))
         if not parts:
             raise MeasureError(f"{self.name} is empty.")
@@ -57,11 +57,11 @@ class Source:
     """Features and, where they come along, their labels.
 
     Attributes:
-        name: for messages.
+        name: what messages call the features.
         read: (rows at a time) -> pairs of features [m, ...] and labels [m] or None.
-        rows: how many there are, if that is known before reading.
-        repeatable: whether `read` starts anew at each call.
-        notes: what was done to them, for the report.
+        rows: number of rows, if it is known before reading.
+        repeatable: whether each call of `read` starts at the first row.
+        notes: what was done to the features, for the report.
     """
 
     name: str
@@ -78,7 +78,7 @@ def as_source(features: Any, name: str) -> Source:
         features: an array [n, ...] of any framework; a `Stored`; or chunks, either
             arrays [m, ...] or pairs of those and labels [m], in a list or any other
             iterable, or from a function without arguments that returns one.
-        name: what messages call it.
+        name: what messages call the features.
 
     Raises:
         MeasureTypeError: for anything else.

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ncjax.runs.metrics import home_of, panels
+
 # "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
 Row = dict[str, Any]
-
-# Metric -> how people read it.  Means are always the training set's, so NC2 and NC3
-# have no test value.
-_TABLE = (
-    ("loss", "train/loss", "test/loss"),
-    ("error", "train/error", "test/error"),
-    ("NC1", "nc/nc1", "test/nc1"),
-    ("NC2", "nc/nc2", None),
-    ("NC3", "nc/nc3", None),
-    ("NC4", "nc/nc4", "test/nc4"),
-)
 
 
 @dataclasses.dataclass
 class History:
     """Metrics of a run; `history["nc/nc1"]` is one column.
 
-    With many seeds it is that of their means, and `history["nc/nc1/low"]` and
+    With many seeds the column holds their means, and `history["nc/nc1/low"]` and
     `history["nc/nc1/high"]` bound the 95 % interval.
 
     Attributes:
         rows: one dict for each measured epoch, in order: `epoch` and the metrics.
-        workdir: where the run was written, or None.
-        seeds: with many seeds the history of each, in their order.
+        workdir: folder to which the run was written, or None.
+        seeds: with many seeds the history of each seed, in their order.
     """
 
     rows: list[Row]
@@ -41,13 +33,21 @@ class History:
     seeds: list[History] = dataclasses.field(default_factory=list)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """The values of one metric over the measured epochs [m]."""
-        if not self.rows or name not in self.rows[0]:
+        """The values of one metric over the measured epochs [m].
+
+        Raises:
+            KeyError: if the metric was not measured.
+        """
+        if name not in self:
             known = (
                 ", ".join(self.rows[0]) if self.rows else "none, nothing was measured"
             )
             raise KeyError(f"Unknown metric {name!r}. Available: {known}.")
         return np.array([row[name] for row in self.rows])
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the metric was measured."""
+        return bool(self.rows) and name in self.rows[0]
 
     @property
     def terminal_epoch(self) -> int | None:
@@ -66,7 +66,7 @@ class History:
             row = next(r for r in self.rows if r["epoch"] == start)
             points.append((f"error 0, epoch {start}", row))
         points.append((f"end, epoch {last['epoch']:.0f}", last))
-        lines = self._of_seeds(points) if self.seeds else self._of_one(points)
+        lines = _table_of_seeds(self, points) if self.seeds else _table(self, points)
         if start is None:
             of = " in every seed" if self.seeds else ""
             lines.append(
@@ -74,49 +74,63 @@ class History:
             )
         return "\n".join(lines)
 
-    def _of_one(self, points: list[tuple[str, Row]]) -> list[str]:
-        """A line for each metric, columns for training and test set."""
-        columns = [["", ""] + [label for label, _, _ in _TABLE]]
-        for title, row in points:
-            for heading, part, keys in (
-                (title, "train", [train for _, train, _ in _TABLE]),
-                ("", "test", [test for _, _, test in _TABLE]),
-            ):
-                columns.append([heading, part, *(_cell(row, key) for key in keys)])
-        widths = [max(9, *map(len, column[1:])) for column in columns]
-        lines = [
-            " ".join(c.rjust(w) for c, w in zip(cells, widths, strict=True))
-            for cells in list(zip(*columns, strict=True))[1:]
-        ]
-        pair = widths[1] + widths[2] + 2
-        titles = "".join(title.rjust(pair) for title, _ in points)
-        return [" " * widths[0] + titles, *lines]
-
-    def _of_seeds(self, points: list[tuple[str, Row]]) -> list[str]:
-        """A line for each metric and set: mean [interval]."""
-        keys = {
-            f"{part} {label}": key
-            for label, train, test in _TABLE
-            for part, key in (("train", train), ("test", test))
-            if key
-        }
-        columns = [["", *keys]]
-        for title, row in points:
-            columns.append([title, *(_interval(row, key) for key in keys.values())])
-        widths = [max(map(len, column)) for column in columns]
-        lines = [
-            "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
-            for cells in zip(*columns, strict=True)
-        ]
-        return [f"mean of {len(self.seeds)} seeds [95 % interval]", "", *lines]
-
     def __str__(self) -> str:
         """The table."""
         return self.table() if self.rows else "Nothing was measured."
 
 
+def _measured(history: History) -> list[tuple[str, str, str | None]]:
+    """Title and keys, on training and test set, of what stands in the table.
+
+    Class means are always those of the training set, so NC2 and NC3 have no test value.
+    """
+    found = []
+    for metric in panels():
+        train, test = home_of(metric), f"test/{metric.key}"
+        if train in history:
+            found.append((metric.title, train, test if test in history else None))
+    return found
+
+
+def _table(history: History, points: Sequence[tuple[str, Row]]) -> list[str]:
+    """A line for each metric, columns for training and test set."""
+    metrics = _measured(history)
+    columns = [["", "", *(title for title, _, _ in metrics)]]
+    for heading, row in points:
+        train = [_cell(row, key) for _, key, _ in metrics]
+        test = [_cell(row, key) for _, _, key in metrics]
+        columns += [[heading, "train", *train], ["", "test", *test]]
+    widths = [max(9, *map(len, column[1:])) for column in columns]
+    lines = [
+        " ".join(c.rjust(w) for c, w in zip(cells, widths, strict=True))
+        for cells in list(zip(*columns, strict=True))[1:]
+    ]
+    pair = widths[1] + widths[2] + 2
+    headings = "".join(heading.rjust(pair) for heading, _ in points)
+    return [" " * widths[0] + headings, *lines]
+
+
+def _table_of_seeds(history: History, points: Sequence[tuple[str, Row]]) -> list[str]:
+    """A line for each metric and set: mean [interval]."""
+    keys = {
+        f"{part} {title}": key
+        for title, train, test in _measured(history)
+        for part, key in (("train", train), ("test", test))
+        if key
+    }
+    columns = [["", *keys]]
+    for heading, row in points:
+        columns.append([heading, *(_interval(row, key) for key in keys.values())])
+    widths = [max(map(len, column)) for column in columns]
+    lines = [
+        "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
+        for cells in zip(*columns, strict=True)
+    ]
+    return [f"mean of {len(history.seeds)} seeds [95 % interval]", "", *lines]
+
+
 def _cell(row: Row, key: str | None) -> str:
-    """Three digits; a dash where there is nothing to say."""
+    """Three digits; a dash where there is no value."""
     value = row.get(key) if key else None
     if value is None:
         return "-"
@@ -124,6 +138,6 @@ def _cell(row: Row, key: str | None) -> str:
 
 
 def _interval(row: Row, key: str) -> str:
-    """Mean and interval; the mean alone where all seeds agree or one is left."""
+    """Mean and interval; the mean alone where all seeds agree or only one is left."""
     mean, low, high = (_cell(row, key + suffix) for suffix in ("", "/low", "/high"))
     return mean if low in (high, "nan") else f"{mean} [{low}, {high}]"

@@ -14,8 +14,8 @@ from ml_collections import ConfigDict
 
 from ncjax import cluster
 from ncjax.config import resolved
-from ncjax.metrics import describe
 from ncjax.runs.history import History, Row
+from ncjax.runs.metrics import describe
 from ncjax.runs.workdir import Workdir
 from ncjax.statistics import t_interval
 

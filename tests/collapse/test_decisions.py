@@ -7,13 +7,7 @@ import pytest
 
 from ncjax import collapse
 from ncjax.collapse import decisions
-from tests.collapse.test_metrics import clusters, compiled, moments_of, simplex
-
-
-@pytest.fixture
-def x64():
-    with jax.enable_x64(True):
-        yield
+from tests.collapse.problems import clusters, compiled, moments_of, simplex
 
 
 def nearest_loop(features, labels):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ncjax import collapse, losses
-from tests.collapse.test_metrics import clusters, compiled, moments_of, simplex
+from tests.collapse.problems import clusters, compiled, moments_of, simplex
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,168 @@
+"""The comparison of runs: what was found, as tables, figure and data."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+from ncjax.collapse import Metric
+from ncjax.comparison import tables, theory_tables
+from ncjax.comparison.groups import Group
+from ncjax.comparison.pairs import PairTest
+from ncjax.io import plain
+from ncjax.statistics import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ncjax.comparison.theory import GroupTheory
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Groups of runs side by side; prints as its tables.
+
+    Attributes:
+        groups: each has runs that differ in nothing but the seed.
+        metrics: the metrics that are compared.
+        results: the paired tests.
+        warnings: what a reader of the numbers must know.
+        level: confidence of the intervals.
+        test: "t" or "wilcoxon".
+        baseline: name of the group with which the others are compared; None for all
+            pairs.
+        chosen: whether the metrics were asked for by name.
+        theory: the optimum nearest to each network, where it was asked for.
+    """
+
+    groups: tuple[Group, ...]
+    metrics: tuple[Metric, ...]
+    results: tuple[PairTest, ...]
+    warnings: tuple[str, ...]
+    level: float
+    test: str
+    baseline: str | None
+    chosen: bool
+    theory: tuple[GroupTheory, ...] = ()
+
+    def summary(self, group: Group, metric: Metric) -> Interval:
+        """Mean and interval over the seeds of a group, at the last measured epoch."""
+        return group.summary(metric, self.level)
+
+    def table(self) -> str:
+        """The final values, as Markdown."""
+        return tables.final_values(self.groups, self.metrics, self.level)
+
+    def tests(self, most: int | None = None) -> str:
+        """The paired tests, as Markdown.
+
+        Args:
+            most: of more tests than this, only those with a corrected p-value below
+                1 - level are shown; None shows all.
+        """
+        if len(self.groups) == 1:
+            return "No tests: there is one group only."
+        return tables.paired_tests(
+            self.results, self.level, self.test, self.baseline, most
+        )
+
+    def theory_table(self) -> str:
+        """Theory beside the networks, as Markdown; "" without theory."""
+        return theory_tables.tables(self.theory, self.level) if self.theory else ""
+
+    def report(self, most: int | None = None) -> str:
+        """All tables under their headings, as Markdown; see `tests` for `most`."""
+        text = f"## Final values\n\n{self.table()}"
+        text += f"\n\n## Paired tests\n\n{self.tests(most)}"
+        if self.theory:
+            text += f"\n\n## Theory beside the networks\n\n{self.theory_table()}"
+        return text
+
+    def figure(self) -> Figure:
+        """Curves over epochs: mean and interval over seeds, a panel for each metric."""
+        from ncjax.comparison.figure import figure  # late: matplotlib takes a second
+
+        metrics = self.metrics
+        if not self.chosen:
+            metrics = tuple(m for m in metrics if m.curve) or metrics
+        return figure(self.groups, metrics, self.level)
+
+    def theory_figure(self) -> Figure:
+        """Gram matrices found and predicted.
+
+        Raises:
+            ValueError: without theory.
+        """
+        if not self.theory:
+            raise ValueError("There is no theory here: `compare(..., theory=True)`.")
+        from ncjax.comparison import theory_figure
+
+        return theory_figure.figure(self.theory)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, ready for JSON; numbers that are not finite are None."""
+        found: dict[str, Any] = {
+            "level": self.level,
+            "test": self.test,
+            "baseline": self.baseline,
+            "warnings": list(self.warnings),
+            "metrics": {metric.key: _described(metric) for metric in self.metrics},
+            "groups": [self._group(group) for group in self.groups],
+            "tests": [_test(test) for test in self.results],
+        }
+        if self.theory:
+            found["theory"] = theory_tables.to_dict(self.theory)
+        return plain(found)
+
+    def _group(self, group: Group) -> dict[str, Any]:
+        """A group's runs, and each metric over its seeds."""
+        values = {}
+        for metric in self.metrics:
+            found = self.summary(group, metric)
+            per_seed = zip(group.seeds, group.final(metric.key).tolist(), strict=True)
+            values[metric.key] = {
+                "count": int(found.count),
+                "centre": float(found.centre),
+                "low": float(found.low),
+                "high": float(found.high),
+                "values": {str(seed): value for seed, value in per_seed},
+            }
+        return {
+            "name": group.name,
+            "runs": [
+                {"path": str(run.path), "seed": run.seed, "epoch": run.last}
+                for run in group.runs
+            ],
+            "metrics": values,
+        }
+
+    def __str__(self) -> str:
+        """The whole report, as Markdown."""
+        warnings = [f"**Warning:** {warning}" for warning in self.warnings]
+        return "\n\n".join(["# Comparison", *warnings, self.report()])
+
+    _repr_markdown_ = __str__
+
+
+def _described(metric: Metric) -> dict[str, Any]:
+    return {
+        "title": metric.title,
+        "smaller_is_better": metric.smaller_is_better,
+        "scale": "log" if metric.log else "linear",
+    }
+
+
+def _test(test: PairTest) -> dict[str, Any]:
+    return {
+        "metric": test.metric.key,
+        "first": test.first,
+        "second": test.second,
+        "seeds": list(test.seeds),
+        "count": test.result.count,
+        "ratio" if test.metric.log else "difference": test.result.difference,
+        "low": test.result.low,
+        "high": test.result.high,
+        "p": test.result.p,
+        "p_corrected": test.corrected,
+        "note": test.result.note,
+    }

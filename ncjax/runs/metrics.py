@@ -1,0 +1,73 @@
+"""The metrics in the rows of a run: what each key means.
+
+A key is the place of a value and, last, the key of its metric: `nc/nc1` of the training
+features, `test/nc1` of the test features about the training means, `train/loss`,
+`layers/01_stem/nc/nc1`, `tree/level1/nc1`, `probe/NAME/KEY`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+from ncjax.collapse import METRICS as COLLAPSE
+from ncjax.collapse.registry import Metric
+from ncjax.evaluation.mistakes import METRICS as MISTAKES
+
+# All that a run may have, in the order in which it is printed.
+_REGISTRIES: tuple[dict[str, Metric], ...] = (MISTAKES, COLLAPSE)
+
+
+def describe(key: str) -> Metric:
+    """The metric of a key, under that key; an unknown one is taken as it is.
+
+    The longest end of the key that is registered counts: `test/loss` may be described
+    otherwise than `loss`.
+
+    Args:
+        key: as in metrics.jsonl.
+    """
+    parts = key.split("/")
+    for start in range(len(parts)):
+        tail = "/".join(parts[start:])
+        for registry in _REGISTRIES:
+            if tail in registry:
+                return _placed(registry[tail], "/".join(parts[:start]), key)
+    return Metric(key, key)
+
+
+def _placed(metric: Metric, place: str, key: str) -> Metric:
+    """A metric at a place: its title says where it is not that of the home."""
+    title = metric.title
+    if place == "train":
+        title = f"train {title}"
+    elif place and place != metric.home:
+        short = place in ("test", "running")
+        title = f"{place} {title}" if short else f"{title} ({place})"
+    compared = place in metric.compared
+    curve = metric.curve if not compared or place == metric.compared[0] else None
+    return dataclasses.replace(metric, key=key, title=title, curve=curve)
+
+
+def compared() -> list[Metric]:
+    """The metrics that are compared without being asked for, under their keys."""
+    return [
+        describe(f"{place}/{metric.key}")
+        for metric in _all()
+        for place in metric.compared
+    ]
+
+
+def panels() -> list[Metric]:
+    """The metrics with a panel in the figure and a row in the table of a run."""
+    return [metric for metric in _all() if metric.panel]
+
+
+def home_of(metric: Metric) -> str:
+    """Key of the value of a registered metric on the training set."""
+    return f"{metric.home}/{metric.key}"
+
+
+def _all() -> Iterator[Metric]:
+    for registry in _REGISTRIES:
+        yield from registry.values()

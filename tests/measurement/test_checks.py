@@ -1,0 +1,135 @@
+"""What is said of bad input, and of what a reader must know."""
+
+import math
+
+import numpy as np
+import pytest
+
+from ncjax.measurement import MeasureError, measure
+from tests.measurement.features import (
+    FEATURES,
+    LABELS,
+    B,
+    D,
+    K,
+    N,
+    W,
+    assert_close,
+    nan,
+)
+
+overflown = FEATURES.astype(np.float16)
+
+
+overflown[5] = np.inf
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": LABELS + 1}, r"out of range: \d+ are 5 or more.*run from 1 to K"),
+        ({"labels": LABELS - 1}, r"row 0 has -1, and 0..K-1 are allowed"),
+        ({"labels": LABELS + 0.5}, "hold 0.5 in row 0: labels are integers"),
+        ({"labels": np.eye(K)[LABELS]}, r"\(600, 5\).*argmax"),
+        ({"labels": LABELS[:-1]}, "features have 600 rows, but there are 599 labels"),
+        ({"labels": None}, "come without labels"),
+        ({"labels": np.array(["cat"] * N)}, "text such as 'cat'.*class_names"),
+        ({"labels": np.zeros(N, int)}, "all of one class"),
+        ({"features": nan}, "2 of the rows 0 to 599 .* first is row 17, .* NaN"),
+        ({"features": overflown}, "row 5, .* infinity. float16 overflows beyond 65504"),
+        ({"features": FEATURES[:0], "labels": LABELS[:0]}, "hold no rows"),
+        ({"features": FEATURES[:, :0]}, "width 0"),
+        ({"features": FEATURES[0]}, r"\(12,\); \[n, d\] is needed"),
+        ({"features": FEATURES + 1j}, "complex64; real numbers"),
+        ({"features": "features.npy"}, "features are a str"),
+        ({"features": [1.0, 2.0]}, "list of numbers"),
+        ({"classifier": W.T, "bias": None}, r"\[12, 5\] = \[d, K\].*transpose"),
+        ({"classifier": W.T}, "Transpose"),
+        ({"classifier": W[:, 1:]}, r"\[5, 11\], but with these features \[K, 12\]"),
+        ({"classifier": W[0]}, r"shape \(12,\); W \[K, d\]"),
+        ({"classifier": W * np.nan}, "60 entries of NaN or infinity"),
+        ({"classifier": None}, "a bias, but no classifier"),
+        ({"bias": B[1:]}, r"bias has shape \(4,\)"),
+        ({"num_classes": 7}, "7 by num_classes, 5 by the rows of the classifier"),
+        ({"test_features": FEATURES[:, 1:], "test_labels": LABELS}, "width 11"),
+        ({"test_features": FEATURES}, "test features come without labels"),
+        ({"pool": "max"}, "Unknown pool 'max'. Available: mean,"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+    ],
+)
+def test_bad_input(changes, message):
+    arguments = {"features": FEATURES, "labels": LABELS, "classifier": W, "bias": B}
+    with pytest.raises(MeasureError, match=message):
+        measure(**(arguments | changes))
+
+
+def test_bad_dtypes_are_type_errors():
+    with pytest.raises(TypeError, match="real numbers"):
+        measure(FEATURES + 1j, LABELS)
+    with pytest.raises(ValueError, match=r"Unknown convention 'x'. Available: default"):
+        measure(FEATURES, LABELS, preset="x")
+
+
+def test_chunks_that_do_not_fit():
+    with pytest.raises(MeasureError, match="different widths, 12 and 11"):
+        measure([FEATURES, FEATURES[:, 1:]], LABELS)
+    wrong = LABELS.copy()
+    wrong[400] = -1
+    with pytest.raises(MeasureError, match="in 1 rows: row 400 has -1"):
+        measure([(FEATURES[:350], wrong[:350]), (FEATURES[350:], wrong[350:])])
+    with pytest.raises(MeasureError, match="600 features but 599 labels"):
+        measure([(FEATURES, LABELS[1:])])
+    with pytest.raises(MeasureError, match="1,200 rows, but there are 600 labels"):
+        measure([FEATURES, FEATURES], LABELS)
+    with pytest.raises(MeasureError, match="600 rows, but there are 1,200 labels"):
+        measure([FEATURES], np.tile(LABELS, 2))
+
+
+def warned(*args, **options):
+    return " ".join(measure(*args, **options).warnings)
+
+
+def test_warnings(plain, few):
+    assert plain.warnings == ()
+    assert "all are integers" in warned(FEATURES, LABELS.astype(np.float32))
+    shifted = measure(FEATURES, LABELS + 1)
+    assert "1 of 6 classes have no features" in " ".join(shifted.warnings)
+    assert "begin at 1" in " ".join(shifted.warnings)
+    assert shifted["nc1"] == pytest.approx(plain["nc1"], rel=1e-5)
+    assert shifted.measured["classes_present"] == K
+    constant = measure(np.ones((N, D), np.float32), LABELS)
+    assert "All class means are equal" in " ".join(constant.warnings)
+    assert math.isnan(constant["nc1"])
+    assert "undefined" in str(constant)
+    few = warned(FEATURES[:K], np.arange(K))
+    assert "single feature" in few
+    assert "no more features than classes" in few
+    assert "no simplex in 3 dimensions" in warned(FEATURES[:, :3], LABELS)
+    dead = FEATURES.copy()
+    dead[LABELS < 2] = FEATURES[0]
+    assert "span 3 dimensions of 4" in warned(dead, LABELS)
+    mixed = {"test_features": FEATURES, "test_labels": LABELS}
+    rest = LABELS != 2
+    assert "test features are of classes without training features" in warned(
+        FEATURES[rest], LABELS[rest], num_classes=K, **mixed
+    )
+
+
+def test_permuted_classifier(plain, few):
+    order = [0, 3, 2, 1, 4]
+    text = warned(FEATURES, LABELS, classifier=W[order], bias=B[order])
+    assert "class 1 is row 3, class 3 is row 1. NC3" in text
+    untrained = np.random.default_rng(5).normal(size=W.shape)
+    assert "another order" not in warned(FEATURES, LABELS, classifier=untrained)
+
+
+def test_class_names_map_text(few):
+    names = ["e", "d", "c", "b", "a"]
+    text = np.array(names)[LABELS]
+    result = measure(FEATURES, text, class_names=names)
+    assert result["nc1"] == measure(FEATURES, LABELS)["nc1"]
+    chunks = [(FEATURES[:300], text[:300]), (FEATURES[300:], text[300:])]
+    streamed = measure(chunks, class_names=names)
+    assert_close(streamed, result.values)
+    with pytest.raises(MeasureError, match="'e', which is none of the 4 class names"):
+        measure(FEATURES, text, class_names=names[1:])
