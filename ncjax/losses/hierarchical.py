@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.soft_labels import soft_label_matrix
-
-Weighting = Literal["height", "depth"]
+from ncjax.losses.checks import check_tree, distance_rule
 
 
 def soft_labels(
@@ -51,7 +49,7 @@ def soft_labels(
         Bertinetto et al., Making Better Mistakes, CVPR 2020.  Their code takes the mean
         of the divergence over examples and classes, 1/K times this.
     """
-    _check_classes(logits.shape[1], hierarchy)
+    check_tree(hierarchy, logits.shape[1], "the logits")
     table = soft_targets(hierarchy, beta, distance)
     targets = jnp.asarray(table, logits.dtype)[labels]
     shifted = logits - jax.lax.stop_gradient(logits.max(1, keepdims=True))
@@ -66,8 +64,9 @@ def soft_targets(hierarchy: Hierarchy, beta: float, distance: str) -> np.ndarray
     """Soft label of each class, float64 [K (label), K]; see `soft_labels`."""
     if not 0 <= beta < math.inf:
         raise ValueError(f"loss.beta must be at least 0 and finite, got {beta}.")
+    rule = distance_rule("loss.distance", distance)
     # Whole heights divided in float64: in float32 thirds would be off by 1e-8.
-    distances = hierarchy.distances(_rule(distance), normalise=False)
+    distances = hierarchy.distances(rule, normalise=False)
     return soft_label_matrix(distances.astype(np.float64) / hierarchy.height, beta)
 
 
@@ -114,7 +113,7 @@ def hxe(
     References:
         Bertinetto et al., Making Better Mistakes, CVPR 2020.
     """
-    _check_classes(logits.shape[1], hierarchy)
+    check_tree(hierarchy, logits.shape[1], "the logits")
     coefficients = hxe_coefficients(hierarchy, alpha, weighting, normalise)
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)
     relative = logits - own
@@ -152,16 +151,3 @@ def hxe_coefficients(
     on_edge[0] = 0
     above = np.arange(hierarchy.height)[:, None] < hierarchy.depths[hierarchy.leaves]
     return np.where(above, on_edge[1:] - on_edge[:-1], 0)
-
-
-def _check_classes(outputs: int, hierarchy: Hierarchy) -> None:
-    if outputs != hierarchy.num_classes:
-        raise ValueError(
-            f"The tree has {hierarchy.num_classes} classes, the logits {outputs}."
-        )
-
-
-def _rule(distance: str) -> Literal["height", "depth"]:
-    if distance == "height" or distance == "depth":
-        return distance
-    raise ValueError(f"Unknown loss.distance {distance!r}. Available: height, depth.")

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from ncjax.models.heads import Classifier
+from ncjax.classifiers import Classifier
+from ncjax.models.last import last_layer
 from ncjax.models.layers import (
     check_options,
     conv_and_norm,
@@ -92,7 +93,7 @@ class ResNet(nn.Module):
     last convolution of that block is narrowed to it, and its shortcut projected.
     """
 
-    outputs: int | tuple[int, ...]
+    classifier: Classifier | int
     blocks: tuple[int, ...]  # in each stage
     width: int  # channels of the stem
     bottleneck: int = 0  # channels inside the first bottleneck; 0: basic blocks
@@ -104,8 +105,10 @@ class ResNet(nn.Module):
     method: str = "auto"  # of convolution
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
+    def __call__(
+        self, images: jax.Array, train: bool, labels: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Images [n, h, w, c], normalised -> outputs [n, M], features [n, d]."""
         conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
         x = stem_conv(conv, self.width, self.stem)(images.astype(self.dtype))
         x = stem_pool(nn.relu(norm(name="stem_norm")(x)), self.stem)
@@ -130,12 +133,12 @@ class ResNet(nn.Module):
                 x = block(x, train)
                 self.sow("layers", f"out_stage{i + 1}_block{j + 1}", x)
         x = x.mean(axis=(1, 2))
-        logits = Classifier(self.outputs, self.dtype, name="classifier")(x)
-        return logits, x
+        last = last_layer(self.classifier, self.dtype, self.axis_name)
+        return last(x, train=train, labels=labels), x
 
 
 def resnet18(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     width: float = 1.0,
     feature_dim: int = 0,
@@ -147,7 +150,7 @@ def resnet18(
     """ResNet-18, 64 to 512 channels times `width`.
 
     Args:
-        outputs: of the classifier; a tuple makes a head for each entry.
+        classifier: what the last layer is, or its number of outputs if it is linear.
         width: multiplies all channels.
         feature_dim: width d of the features, by narrowing the last convolution; 0 for
             512 * `width`.
@@ -160,12 +163,12 @@ def resnet18(
         ValueError: if an option is out of its range.
     """
     return _resnet(
-        outputs, (2, 2, 2, 2), width, feature_dim, stem, conv, dtype, axis_name
+        classifier, (2, 2, 2, 2), width, feature_dim, stem, conv, dtype, axis_name
     )
 
 
 def resnet34(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     width: float = 1.0,
     feature_dim: int = 0,
@@ -176,12 +179,12 @@ def resnet34(
 ) -> nn.Module:
     """ResNet-34; everything else as in `resnet18`."""
     return _resnet(
-        outputs, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
+        classifier, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
     )
 
 
 def resnet50(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     width: float = 1.0,
     feature_dim: int = 0,
@@ -192,13 +195,13 @@ def resnet50(
 ) -> nn.Module:
     """ResNet-50 with bottlenecks: 2048 * `width` features; else as in `resnet18`."""
     model = _resnet(
-        outputs, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
+        classifier, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
     )
     return model.clone(bottleneck=model.width)
 
 
 def resnext50(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     width: float = 1.0,
     feature_dim: int = 0,
@@ -212,18 +215,18 @@ def resnext50(
     A group has 4 channels in the first stage, 32 in the last, whatever the width.
     """
     model = _resnet(
-        outputs, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
+        classifier, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
     )
     groups = scaled(32, width)
     return model.clone(bottleneck=4 * groups, groups=groups)
 
 
 def _resnet(
-    outputs, blocks, width, feature_dim, stem, conv, dtype, axis_name
+    classifier, blocks, width, feature_dim, stem, conv, dtype, axis_name
 ) -> ResNet:
     check_options(feature_dim, conv, stem)
     return ResNet(
-        outputs,
+        classifier,
         blocks,
         scaled(64, width),
         feature_dim=feature_dim,

@@ -5,6 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ncjax.classifiers import CLASSIFIERS
+from ncjax.classifiers.haframe import frame_gram
+from ncjax.classifiers.linear import LinearLayer
+from ncjax.classifiers.vectors import sibling_vectors, symmetric_root
+from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
 from ncjax.losses import (
     GEOMETRY,
@@ -18,14 +23,7 @@ from ncjax.losses import (
     multi_level,
     soft_labels,
 )
-from ncjax.losses.embeddings import (
-    frame_gram,
-    frame_vectors,
-    label_vectors,
-    sibling_root,
-)
 from ncjax.losses.hierarchical import hxe_coefficients
-from ncjax.models import Classifier
 
 CIFAR = BUILTIN["cifar10"]()
 # A leaf under the root, leaves of three depths, and a chain of single children.
@@ -215,7 +213,8 @@ def test_soft_labels_of_huge_gaps():
 
 
 def test_label_embedding_is_the_cholesky_factor_rotated():
-    vectors = label_vectors(CIFAR)
+    classifier = CLASSIFIERS["label_embedding"](10, hierarchy=CIFAR)
+    fixed, vectors = classifier.vectors, classifier.vectors.dense()
     published = np.linalg.cholesky(1 - CIFAR.distances().astype(np.float64))
     rotation = np.linalg.solve(published, vectors)
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(10), atol=1e-12)
@@ -226,22 +225,22 @@ def test_label_embedding_is_the_cholesky_factor_rotated():
         [1 / 3] * 4 + [2 / 3] * 2 + [0.81282, 0.90836, 2.18718, 3.42497],
         atol=1e-5,
     )
-    outputs = OUTPUTS["label_embedding"](CIFAR)
     at_target = jnp.asarray(5 * vectors, jnp.float32)
     labels = jnp.arange(10)
     np.testing.assert_allclose(
-        label_embedding(at_target, labels, hierarchy=CIFAR), 0, atol=1e-6
+        label_embedding(at_target, labels, vectors=fixed), 0, atol=1e-6
     )
-    np.testing.assert_array_equal(outputs.scores(at_target).argmax(1), labels)
+    np.testing.assert_array_equal(classifier.scores(at_target).argmax(1), labels)
     # 1 - cosine to another class is its distance in the tree.
-    shifted = label_embedding(at_target, (labels + 1) % 10, hierarchy=CIFAR)
+    shifted = label_embedding(at_target, (labels + 1) % 10, vectors=fixed)
     want = CIFAR.distances()[np.arange(10), (np.arange(10) + 1) % 10]
     np.testing.assert_allclose(shifted, want, atol=1e-6)
 
 
 def test_label_embedding_of_nothing_has_a_finite_gradient():
+    vectors = CLASSIFIERS["label_embedding"](10, hierarchy=CIFAR).vectors
     grad = jax.grad(
-        lambda e: label_embedding(e, jnp.array([0]), hierarchy=CIFAR).sum()
+        lambda e: label_embedding(e, jnp.array([0]), vectors=vectors).sum()
     )(jnp.zeros((1, 10)))
     assert np.isfinite(grad).all()
 
@@ -262,7 +261,7 @@ def test_haframe_minimum_in_closed_form(gamma, least, cosines):
     values = np.linalg.eigvalsh(gram)
     np.testing.assert_allclose(values[0], 0, atol=1e-12)  # no smaller m is possible
     np.testing.assert_allclose(np.diag(gram), 1, atol=1e-12)
-    frame = frame_vectors(gram)
+    frame = symmetric_root(gram)
     np.testing.assert_allclose(frame @ frame.T, gram, atol=1e-7)
 
 
@@ -286,15 +285,18 @@ def test_haframe_minimum_in_closed_form(gamma, least, cosines):
 )
 def test_root_by_siblings_is_the_symmetric_root(tree, gamma):
     gram = frame_gram(tree, gamma)
-    root = sibling_root(gram, tree)
+    root = sibling_vectors(gram, tree)
     np.testing.assert_allclose(root.dense() @ root.dense().T, gram, atol=1e-12)
-    np.testing.assert_allclose(root.dense(), frame_vectors(gram), atol=1e-6)
+    np.testing.assert_allclose(root.dense(), symmetric_root(gram), atol=1e-6)
     outputs, labels = draw(tree)
-    want = outputs @ frame_vectors(gram)
+    want = outputs @ symmetric_root(gram)
     got = root.apply(jnp.asarray(outputs, jnp.float32))
     np.testing.assert_allclose(got, want, atol=2e-5)
     # The loss as it is written, with the frame that the run saves as its classifier.
-    frame = OUTPUTS["haframe"](tree, frame_gamma=gamma).embedding
+    make = CLASSIFIERS["haframe"]
+    classifier = make(tree.num_classes, hierarchy=tree, frame_gamma=gamma)
+    frame = classifier.vectors.dense()
+    np.testing.assert_allclose(classifier.weights({})[0], frame, atol=1e-7)
     logits = outputs @ frame.T
     cosines = logits / np.linalg.norm(outputs, axis=1, keepdims=True)
     matching = ((cosines - gram[labels]) ** 2).sum(1)
@@ -302,15 +304,14 @@ def test_root_by_siblings_is_the_symmetric_root(tree, gamma):
     got = haframe(
         jnp.asarray(outputs, jnp.float32),
         jnp.asarray(labels),
-        hierarchy=tree,
-        frame_gamma=gamma,
+        vectors=classifier.vectors,
     )
     np.testing.assert_allclose(got, entropy + matching, rtol=1e-5, atol=1e-5)
 
 
 def test_root_by_siblings_takes_fewer_products():
     tree = balanced((10, 10, 10))
-    root = sibling_root(frame_gram(tree, 3.0), tree)
+    root = sibling_vectors(frame_gram(tree, 3.0), tree)
     rows = jnp.ones((1, 1000))
     (cost,) = [jax.jit(root.apply).lower(rows).compile().cost_analysis()]
     assert cost["flops"] < 0.5 * 2 * 1000**2
@@ -323,9 +324,10 @@ def test_haframe_limits():
     simplex = (10 * np.eye(10) - 1) / 9
     np.testing.assert_allclose(frame_gram(CIFAR, 200.0), simplex, atol=1e-9)
     labels = jnp.arange(10)
-    frame = jnp.asarray(frame_vectors(frame_gram(CIFAR, 3.0)), jnp.float32)
-    matched = haframe(4 * frame, labels, hierarchy=CIFAR, cosine_weight=100.0)
-    plain = haframe(4 * frame, labels, hierarchy=CIFAR, cosine_weight=0.0)
+    frame = jnp.asarray(symmetric_root(frame_gram(CIFAR, 3.0)), jnp.float32)
+    vectors = CLASSIFIERS["haframe"](10, hierarchy=CIFAR).vectors
+    matched = haframe(4 * frame, labels, vectors=vectors, cosine_weight=100.0)
+    plain = haframe(4 * frame, labels, vectors=vectors, cosine_weight=0.0)
     np.testing.assert_allclose(matched, plain, rtol=1e-4)  # on the frame: no gap
     exact = -np.log(np.diag(softmax(4 * frame_gram(CIFAR, 3.0))))
     # The spacing of float32 at the largest logit, 4, is 5e-7.
@@ -398,7 +400,7 @@ def test_a_flat_tree_makes_all_of_them_flat():
 def test_split_features_shield_the_coarse_ones():
     sizes = OUTPUTS["multi_level"](CIFAR, split_features=True).size
     assert sizes == (2, 6, 10)
-    head = Classifier(sizes)
+    head = LinearLayer(sizes)
     features = jax.random.normal(jax.random.key(0), (7, 30))
     params = head.init(jax.random.key(1), features)
 
@@ -427,7 +429,7 @@ def test_one_level_is_a_flat_classifier():
     from flax import linen as nn
 
     features = jax.random.normal(jax.random.key(0), (7, 30))
-    flat, dense = Classifier((5,)), nn.Dense(5)
+    flat, dense = LinearLayer((5,)), nn.Dense(5)
     for init in (flat.init, dense.init):
         assert init(jax.random.key(1), features)["params"]["kernel"].shape == (30, 5)
     params = dense.init(jax.random.key(1), features)
@@ -437,8 +439,11 @@ def test_one_level_is_a_flat_classifier():
 
 
 def test_predicted_gram_matrices():
-    for name, geometry in GEOMETRY.items():
-        gram = geometry(CIFAR)
+    grams = {name: geometry(CIFAR) for name, geometry in GEOMETRY.items()}
+    for name in ("label_embedding", "haframe"):
+        vectors = CLASSIFIERS[name](10, hierarchy=CIFAR).vectors
+        grams[name] = centred_gram(vectors.gram)
+    for name, gram in grams.items():
         np.testing.assert_allclose(gram.sum(0), 0, atol=1e-6, err_msg=name)
         np.testing.assert_allclose(gram, gram.T, atol=1e-12)
         assert np.linalg.eigvalsh(gram)[0] > -1e-6
@@ -455,19 +460,33 @@ def test_predicted_gram_matrices():
         (soft_labels, {"distance": "edges"}, "'edges'. Available: height, depth"),
         (hxe, {"alpha": float("nan")}, "alpha must be finite, got nan"),
         (hxe, {"weighting": "width"}, "'width'. Available: height, depth"),
-        (haframe, {"frame_gamma": 0.0}, "frame_gamma must be above 0"),
         (haframe, {"cosine_weight": -1.0}, "cosine_weight must be at least 0"),
         (multi_level, {"level_weights": (1.0,)}, "3 finite numbers .* got"),
     ],
 )
 def test_bad_options(loss, options, message):
+    if loss is haframe:
+        options["vectors"] = CLASSIFIERS["haframe"](10, hierarchy=CIFAR).vectors
+    else:
+        options["hierarchy"] = CIFAR
+    outputs = jnp.zeros((1, 18 if loss is multi_level else 10))
     with pytest.raises(ValueError, match=message):
-        loss(
-            jnp.zeros((1, 18 if loss is multi_level else 10)),
-            jnp.zeros(1, jnp.int32),
-            hierarchy=CIFAR,
-            **options,
-        )
+        loss(outputs, jnp.zeros(1, jnp.int32), **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("haframe", {"frame_gamma": 0.0}, "frame_gamma must be above 0"),
+        ("haframe", {"distance": "edges"}, "'edges'. Available: height, depth"),
+        ("label_embedding", {"distance": "edges"}, "Unknown classifier.distance"),
+    ],
+)
+def test_bad_options_of_classifiers(name, options, message):
+    with pytest.raises(ValueError, match=message):
+        CLASSIFIERS[name](10, hierarchy=CIFAR, **options)
+    with pytest.raises(ValueError, match="tree has 10 classes, the classifier 7"):
+        CLASSIFIERS[name](7, hierarchy=CIFAR)
 
 
 def test_a_tree_of_another_size():
