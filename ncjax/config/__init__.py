@@ -16,7 +16,6 @@ chosen function does not take must keep its default.
 
 from __future__ import annotations
 
-import functools
 import inspect
 import math
 import re
@@ -28,13 +27,15 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from ncjax.classifiers import CLASSIFIERS, Classifier
 from ncjax.data import DATASETS, select
 from ncjax.data.augment import AUGMENTATIONS
+from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy
-from ncjax.losses import GEOMETRY, LOSSES, OUTPUTS, Outputs, class_logits
+from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES, OUTPUTS
 from ncjax.models import MODELS
 from ncjax.optimizers import OPTIMIZERS, SCHEDULES
-from ncjax.options import ConfigError, all_options, choose, options_of
+from ncjax.options import ConfigError, all_options, choose, fill, options_of, takes
 
 COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -61,6 +62,9 @@ def default() -> ConfigDict:
 
     config.model = _options(MODELS)
     config.model.name = "mlp"
+
+    config.classifier = _options(CLASSIFIERS)
+    config.classifier.name = "auto"  # the one that the loss is meant for
 
     config.loss = _options(LOSSES, also=tuple(OUTPUTS.values()))
     config.loss.name = "cross_entropy"
@@ -98,6 +102,7 @@ def default() -> ConfigDict:
 SECTIONS: dict[str, tuple[dict[str, Callable], tuple[Callable, ...], set[str]]] = {
     "data": (DATASETS, (select,), {"name", "augment", "placement", "device_mb"}),
     "model": (MODELS, (), {"name"}),
+    "classifier": (CLASSIFIERS, (), {"name"}),
     "loss": (LOSSES, (), {"name"}),
     "optimizer": (OPTIMIZERS, (), {"name", "learning_rate", "schedule"}),
 }
@@ -150,7 +155,8 @@ def validate(config: ConfigDict) -> None:
     choose("eval.pool", config.eval.pool, ("mean", "flatten"))
     choose("hierarchy.name", config.hierarchy.name, ("dataset", "none", *BUILTIN))
     for section, (registry, _, _) in SECTIONS.items():
-        choose(f"{section}.name", config[section].name, registry)
+        auto = ("auto",) if section == "classifier" else ()
+        choose(f"{section}.name", config[section].name, (*auto, *registry))
         _check_unused(config, section)
     for epoch in config.eval.epochs:
         if not isinstance(epoch, int) or not 1 <= epoch <= config.num_epochs:
@@ -162,7 +168,7 @@ def validate(config: ConfigDict) -> None:
     try:
         if not needs_hierarchy(config):  # else `bind_loss` looks, once there is a tree
             bind_loss(config, None, num_classes=2)
-        bind(config, "model")(outputs=2)
+        bind(config, "model")(2)
         bind(config, "optimizer")(config.optimizer.learning_rate)
     except ValueError as error:
         raise ConfigError(f"The configuration is not usable: {error}") from error
@@ -176,48 +182,111 @@ def bind(config: ConfigDict, section: str) -> Callable:
 
 
 def needs_hierarchy(config: ConfigDict) -> bool:
-    """Whether the loss needs a class tree."""
-    return "hierarchy" in inspect.signature(LOSSES[config.loss.name]).parameters
+    """Whether the loss or the classifier needs a class tree."""
+    functions = LOSSES[config.loss.name], CLASSIFIERS[classifier_name(config)]
+    return any(takes(function, "hierarchy") for function in functions)
+
+
+def classifier_name(config: ConfigDict) -> str:
+    """The name of the classifier; "auto" is the one that the loss is meant for."""
+    if config.classifier.name == "auto":
+        return CLASSIFIER_OF.get(config.loss.name, "linear")
+    return config.classifier.name
 
 
 def bind_loss(
     config: ConfigDict, hierarchy: Hierarchy | None, num_classes: int
-) -> tuple[Callable[[jax.Array, jax.Array], jax.Array], Outputs, np.ndarray | None]:
-    """The loss with its options and tree, what its outputs are, and its geometry.
+) -> tuple[Callable[[jax.Array, jax.Array], jax.Array], Classifier, np.ndarray | None]:
+    """The loss with its options and tree, the classifier, and the predicted geometry.
 
     Returns:
-        (outputs [n, M], labels [n]) -> [n]; the `Outputs`; the Gram matrix [K, K] of
-        the centred class means that theory predicts for vanishing weight decay, or None
-        where there is no prediction.
+        (outputs [n, M], labels [n]) -> [n]; the classifier that makes these outputs;
+        the Gram matrix [K, K] of the centred class means that theory predicts for
+        vanishing weight decay, or None where there is no prediction.
 
     Raises:
-        ConfigError: for options out of range, or a loss that lacks its tree.
+        ConfigError: for options out of range, a loss that lacks its tree, or a loss
+            and a classifier that do not fit each other.
     """
     name = config.loss.name
     if needs_hierarchy(config) and hierarchy is None:
+        needy = "classifier"
+        if takes(LOSSES[name], "hierarchy") or config.classifier.name == "auto":
+            needy = "loss"
         raise ConfigError(
-            f"config.loss.name = {name!r} needs a class tree, and "
+            f"config.{needy}.name = {config[needy].name!r} needs a class tree, and "
             f"config.data.name = {config.data.name!r} brings none. Set "
             f"config.hierarchy.name to one of {', '.join(BUILTIN)}, or "
             "config.hierarchy.file to a tree of yours."
         )
-
-    def fill(function: Callable) -> Callable:
-        options = {key: config.loss[key] for key in options_of(function)}
-        if "hierarchy" in inspect.signature(function).parameters:
-            options["hierarchy"] = hierarchy
-        return functools.partial(function, **options)
-
-    loss = fill(LOSSES[name])
     try:
-        special = fill(OUTPUTS[name])() if name in OUTPUTS else None
-        outputs = special or class_logits(num_classes)
-        size = np.sum(outputs.size)
-        jax.eval_shape(loss, jnp.zeros((1, size)), jnp.zeros((1,), jnp.int32))
-        known = name in GEOMETRY and hierarchy is not None
-        return loss, outputs, fill(GEOMETRY[name])() if known else None
+        classifier = _bind_classifier(config, hierarchy, num_classes)
+    except ValueError as error:
+        raise ConfigError(f"config.classifier: {error}") from error
+    try:
+        loss = _on_outputs(config, classifier, hierarchy)
+        _try_loss(loss, classifier)
+        return loss, classifier, _geometry(config, classifier, hierarchy)
     except ValueError as error:
         raise ConfigError(f"config.loss: {error}") from error
+
+
+def _bind_classifier(
+    config: ConfigDict, hierarchy: Hierarchy | None, num_classes: int
+) -> Classifier:
+    """The classifier with its options, tree, and the outputs that the loss takes."""
+    loss, name = config.loss.name, classifier_name(config)
+    make = fill(CLASSIFIERS[name], config.classifier, hierarchy=hierarchy)
+    if loss not in OUTPUTS:
+        return make(num_classes)
+    if not takes(make, "outputs"):
+        raise ValueError(
+            f"The loss {loss!r} takes other outputs than one score for each class, and "
+            f"the classifier {name!r} has no others. Choose 'linear'."
+        )
+    outputs = fill(OUTPUTS[loss], config.loss, hierarchy=hierarchy)()
+    return make(num_classes, outputs=outputs)
+
+
+def _on_outputs(
+    config: ConfigDict, classifier: Classifier, hierarchy: Hierarchy | None
+) -> Callable[[jax.Array, jax.Array], jax.Array]:
+    """The loss as a function of the outputs of the classifier, not of class logits."""
+    name, vectors = config.loss.name, classifier.vectors
+    embedded = takes(LOSSES[name], "vectors")
+    if embedded and vectors is None:
+        raise ValueError(
+            f"The loss {name!r} needs fixed class vectors, and the classifier "
+            f"{classifier_name(config)!r} has none. Choose {CLASSIFIER_OF.get(name)!r}."
+        )
+    given = {"hierarchy": hierarchy, "vectors": vectors}
+    loss = fill(LOSSES[name], config.loss, **given)
+    if embedded or name in OUTPUTS:
+        return loss
+    return lambda outputs, labels: loss(classifier.scores(outputs), labels)
+
+
+def _try_loss(loss: Callable, classifier: Classifier) -> None:
+    """Traces the loss on the outputs of the classifier, so that it checks options."""
+
+    def value(key: jax.Array) -> jax.Array:
+        features = jnp.zeros((1, 4096))  # enough to be split between many heads
+        outputs, _ = classifier.layer().init_with_output(key, features)
+        return loss(outputs, jnp.zeros((1,), jnp.int32))
+
+    jax.eval_shape(value, jax.random.key(0))
+
+
+def _geometry(
+    config: ConfigDict, classifier: Classifier, hierarchy: Hierarchy | None
+) -> np.ndarray | None:
+    """Gram matrix of the centred class means that theory predicts [K, K], or None."""
+    if classifier.vectors is not None:
+        return centred_gram(classifier.vectors.gram)
+    name = config.loss.name
+    if name not in GEOMETRY or hierarchy is None:
+        return None
+    return fill(GEOMETRY[name], config.loss, hierarchy=hierarchy)()
 
 
 def select_options(config: ConfigDict) -> dict[str, Any]:
@@ -277,7 +346,10 @@ def _options(registry: Mapping[str, Callable], also: tuple = ()) -> ConfigDict:
 
 def _used(config: ConfigDict, section: str) -> set[str]:
     _, also, own = SECTIONS[section]
-    functions = (*_functions(section, config[section].name), *also)
+    chosen = config[section].name
+    if section == "classifier":
+        chosen = classifier_name(config)
+    functions = (*_functions(section, chosen), *also)
     return own.union(*(options_of(f) for f in functions))
 
 

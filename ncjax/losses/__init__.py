@@ -4,10 +4,12 @@ A loss maps the network's outputs, most often logits [n, K], and integer labels 
 one value for each example [n]; it never reduces, so masking and averaging live in one
 place (`ncjax.training.step`).  Options are keyword arguments; `config.loss` offers
 every option of every loss here by itself.  A loss with a keyword `hierarchy` gets the
-class tree.
+class tree, one with a keyword `vectors` the fixed class vectors of the classifier.
 
-To add one: write the function, add a line to `LOSSES`, add a test.  If its outputs are
-not one logit for each class, a line in `OUTPUTS` says what they are; if theory predicts
+To add one: write the function, add a line to `LOSSES`, add a test.  A loss on class
+logits works with every classifier.  If a loss takes other outputs than one logit for
+each class, a line in `OUTPUTS` says what they are; if it is meant for another
+classifier than the linear one, a line in `CLASSIFIER_OF` names it; if theory predicts
 its geometry, a line in `GEOMETRY` has it.
 """
 
@@ -17,16 +19,11 @@ from collections.abc import Callable
 
 import jax
 
-from ncjax.losses.embeddings import (
-    cosine_outputs,
-    frame_outputs,
-    haframe,
-    label_embedding,
-)
+from ncjax.losses.embeddings import haframe, label_embedding
 from ncjax.losses.flat import cross_entropy, mse
 from ncjax.losses.heads import cascade, cascade_outputs, level_outputs, multi_level
 from ncjax.losses.hierarchical import hxe, soft_labels
-from ncjax.losses.outputs import Outputs, class_logits
+from ncjax.losses.outputs import FixedVectors, Outputs, class_logits
 from ncjax.losses.predicted import GEOMETRY
 
 LOSSES: dict[str, Callable[..., jax.Array]] = {
@@ -40,18 +37,25 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cascade": cascade,
 }
 
-# Losses whose outputs are not class logits: hierarchy, options -> `Outputs`.
+# Losses that take other outputs of a linear layer than class logits: a function of the
+# hierarchy and of options of its own -> `Outputs`.
 OUTPUTS: dict[str, Callable[..., Outputs]] = {
-    "label_embedding": cosine_outputs,
-    "haframe": frame_outputs,
     "multi_level": level_outputs,
     "cascade": cascade_outputs,
 }
 
+# The classifier that `config.classifier.name = "auto"` means, where not "linear".
+CLASSIFIER_OF: dict[str, str] = {
+    "label_embedding": "label_embedding",
+    "haframe": "haframe",
+}
+
 __all__ = [
+    "CLASSIFIER_OF",
     "GEOMETRY",
     "LOSSES",
     "OUTPUTS",
+    "FixedVectors",
     "Outputs",
     "cascade",
     "class_logits",

@@ -9,7 +9,6 @@ import numpy as np
 from ncjax.gram import simplex_gram
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.soft_labels import soft_label_limit
-from ncjax.losses.embeddings import frame_gram
 
 
 def simplex(hierarchy: Hierarchy) -> np.ndarray:
@@ -27,28 +26,11 @@ def tree_distances(hierarchy: Hierarchy, *, distance: str = "height") -> np.ndar
     return soft_label_limit(hierarchy.distances(rule), free_bias=True)
 
 
-def label_vectors(hierarchy: Hierarchy) -> np.ndarray:
-    """P (1 - D) P [K, K], the Gram of the centred label vectors."""
-    return centred(1 - hierarchy.distances().astype(np.float64))
-
-
-def frame(hierarchy: Hierarchy, *, frame_gamma: float = 3.0) -> np.ndarray:
-    """P s P [K, K], the Gram of the centred frame of `haframe`."""
-    return centred(frame_gram(hierarchy, frame_gamma))
-
-
-def centred(table: np.ndarray) -> np.ndarray:
-    """P A P, for A [K, K]."""
-    rows = table - table.mean(0)
-    return rows - rows.mean(1, keepdims=True)
-
-
 # Gram of the centred class means, up to scale; losses without a prediction are absent.
+# With fixed class vectors it is the centred Gram of these, whatever the loss.
 GEOMETRY: dict[str, Callable[..., np.ndarray]] = {
     "cross_entropy": simplex,
     "mse": simplex,
     "hxe": simplex,
     "soft_labels": tree_distances,
-    "label_embedding": label_vectors,
-    "haframe": frame,
 }

@@ -1,8 +1,8 @@
-"""Networks: `apply(variables, images, train) -> (logits, features)`.
+"""Networks: `apply(variables, images, train) -> (outputs, features)`.
 
-To add one: a Linen module whose last layer is a `Classifier` named `classifier`, a
-function `name(outputs, *, <options>, dtype, axis_name) -> nn.Module`, a line in
-`MODELS`, a test.  `config.model` offers the function's options by itself.  A block that
+To add one: a Linen module whose last layer is `last_layer`, a function
+`name(classifier, *, <options>, dtype, axis_name) -> nn.Module`, a line in `MODELS`, a
+test.  `config.model` offers the function's options by itself.  A block that
 `self.sow("layers", "out_NAME", x)`s its output can be measured too.
 """
 
@@ -15,7 +15,7 @@ import jax
 from flax import linen as nn
 
 from ncjax.models.densenet import densenet121
-from ncjax.models.heads import Classifier
+from ncjax.models.last import last_layer
 from ncjax.models.mlp import mlp
 from ncjax.models.resnet import resnet18, resnet34, resnet50, resnext50
 from ncjax.models.vgg import vgg13
@@ -30,13 +30,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "densenet121": densenet121,
 }
 
-__all__ = ["MODELS", "Classifier", "classifier", "layer_outputs"]
-
-
-def classifier(params: Mapping) -> tuple[jax.Array, jax.Array]:
-    """The last layer: W [M, d] and b [M], so that outputs = features W' + b."""
-    layer = params["classifier"]
-    return layer["kernel"].T, layer["bias"]
+__all__ = ["MODELS", "last_layer", "layer_outputs"]
 
 
 def layer_outputs(
@@ -45,9 +39,9 @@ def layer_outputs(
     images: jax.Array,
     pool: Literal["mean", "flatten"] = "mean",
 ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-    """Logits [n, K], features [n, d] and the output of every block [n, d of the block].
+    """Outputs of the network, its features, and the output of every block.
 
-    In evaluation mode.  The names of the blocks are numbered from the shallowest on.
+    In evaluation mode.
 
     Args:
         model: from `MODELS`.
@@ -55,6 +49,10 @@ def layer_outputs(
         images: [n, h, w, c], normalised.
         pool: what makes a feature map [n, h, w, c] a vector: the mean over positions,
             or all entries.
+
+    Returns:
+        Outputs [n, M]; features [n, d]; and for each block its output [n, width of the
+        block], under a name that is numbered from the shallowest block on.
     """
     variables = {k: v for k, v in variables.items() if k != "layers"}
     output, sown = model.apply(variables, images, train=False, mutable=["layers"])

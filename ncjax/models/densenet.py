@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from ncjax.models.heads import Classifier
+from ncjax.classifiers import Classifier
+from ncjax.models.last import last_layer
 from ncjax.models.layers import (
     check_options,
     conv_and_norm,
@@ -40,27 +41,29 @@ class DenseLayer(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """Stem, stages of dense layers with transitions between them, linear classifier.
+    """Stem, stages of dense layers with transitions between them, classifier.
 
     A transition halves the channels (norm, ReLU, 1x1 convolution) and the image (2x2
     mean).  The last feature map, after norm and ReLU, averaged, is the feature vector.
-    With `feature_dim` one more transition, to so many channels and without the 2x2
+    With `feature_dim` one more transition, to that many channels and without the 2x2
     mean, stands before that last norm: there is no last convolution to narrow, since
     the classifier sees what all layers of the stage have appended.
     """
 
-    outputs: int | tuple[int, ...]
-    layers: tuple[int, ...]  # in each stage
+    classifier: Classifier | int
+    layers: tuple[int, ...]  # number of dense layers in each stage
     growth: int  # channels that a layer adds; the stem has twice as many
     feature_dim: int = 0
     stem: str = "cifar"
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
-    method: str = "auto"  # of convolution
+    method: str = "auto"  # how to convolve
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
+    def __call__(
+        self, images: jax.Array, train: bool, labels: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Images [n, h, w, c], normalised -> outputs [n, M], features [n, d]."""
         conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
 
         def transition(x: jax.Array, stage: int, channels: int) -> jax.Array:
@@ -88,12 +91,12 @@ class DenseNet(nn.Module):
         x = nn.relu(norm(name="last_norm")(x))
         self.sow("layers", f"out_stage{len(self.layers)}", x)
         x = x.mean(axis=(1, 2))
-        logits = Classifier(self.outputs, self.dtype, name="classifier")(x)
-        return logits, x
+        classify = last_layer(self.classifier, self.dtype, self.axis_name)
+        return classify(x, train=train, labels=labels), x
 
 
 def densenet121(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     width: float = 1.0,
     feature_dim: int = 0,
@@ -105,14 +108,15 @@ def densenet121(
     """DenseNet-121: each layer adds 32 * `width` channels.
 
     Args:
-        outputs: of the classifier; a tuple makes a head for each entry.
+        classifier: what the last layer is, or its number of outputs if it is linear.
         width: multiplies all channels.
         feature_dim: width d of the features, by one more transition; 0 for
             1024 * `width`.
         stem: "cifar" (3x3 convolution, no pooling) or "imagenet".
         conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
-        dtype: of computation; parameters are float32.
-        axis_name: of `pmap` or `shard_map`; under `jit` leave it out.
+        dtype: type of the computation; parameters are float32.
+        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
+            leave it out.
 
     Raises:
         ValueError: if an option is out of its range.
@@ -122,7 +126,7 @@ def densenet121(
     """
     check_options(feature_dim, conv, stem)
     return DenseNet(
-        outputs,
+        classifier,
         (6, 12, 24, 16),
         scaled(32, width),
         feature_dim,

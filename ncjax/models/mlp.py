@@ -7,24 +7,27 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from ncjax.models.heads import Classifier
+from ncjax.classifiers import Classifier
+from ncjax.models.last import last_layer
 
 
 class MLP(nn.Module):
-    """Dense layers, each followed by (batch norm and) ReLU, then a linear classifier.
+    """Dense layers, each followed by (batch norm and) ReLU, then the classifier.
 
     The output of the last hidden layer, after ReLU, is the feature vector.
     """
 
-    outputs: int | tuple[int, ...]
+    classifier: Classifier | int
     widths: tuple[int, ...] = (512, 512)
     batch_norm: bool = True
     dtype: Dtype = jnp.float32
     axis_name: str | None = None  # of `pmap` or `shard_map`; under `jit` leave it out
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
+    def __call__(
+        self, images: jax.Array, train: bool, labels: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Images [n, h, w, c], normalised -> outputs [n, M], features [n, d]."""
         x = images.reshape(len(images), -1).astype(self.dtype)
         for i, width in enumerate(self.widths, 1):
             x = nn.Dense(width, dtype=self.dtype, name=f"dense{i}")(x)
@@ -38,19 +41,27 @@ class MLP(nn.Module):
                 )(x)
             x = nn.relu(x)
             self.sow("layers", f"out_dense{i}", x)
-        logits = Classifier(self.outputs, self.dtype, name="classifier")(x)
-        return logits, x
+        classify = last_layer(self.classifier, self.dtype, self.axis_name)
+        return classify(x, train=train, labels=labels), x
 
 
 def mlp(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     widths: tuple[int, ...] = (512, 512),
     batch_norm: bool = True,
     dtype: Dtype = jnp.float32,
     axis_name: str | None = None,
 ) -> nn.Module:
-    """MLP with hidden `widths`; the last of them is the feature width d.
+    """Multilayer perceptron.
+
+    Args:
+        classifier: what the last layer is, or its number of outputs if it is linear.
+        widths: widths of the hidden layers; the last of them is the feature width d.
+        batch_norm: whether a batch norm follows each hidden layer.
+        dtype: type of the computation; parameters are float32.
+        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
+            leave it out.
 
     Raises:
         ValueError: if there is no hidden layer or a width is below 1.
@@ -59,4 +70,4 @@ def mlp(
         raise ValueError(
             f"model.widths must hold at least one width, each at least 1, got {widths}."
         )
-    return MLP(outputs, tuple(widths), batch_norm, dtype, axis_name)
+    return MLP(classifier, tuple(widths), batch_norm, dtype, axis_name)

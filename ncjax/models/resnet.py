@@ -12,7 +12,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from ncjax.models.heads import Classifier
+from ncjax.classifiers import Classifier
+from ncjax.models.last import last_layer
 from ncjax.models.layers import (
     check_options,
     conv_and_norm,
@@ -50,7 +51,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3 (in groups) and 1x1 convolutions and a shortcut.
 
-    The stride is that of the 3x3 convolution, as in today's implementations.
+    The 3x3 convolution has the stride, as in today's implementations.
     """
 
     channels: int
@@ -86,26 +87,28 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, four stages of blocks, global average pool, linear classifier.
+    """Stem, four stages of blocks, global average pool, classifier.
 
     The pooled output of the last block is the feature vector.  With `feature_dim` the
     last convolution of that block is narrowed to it, and its shortcut projected.
     """
 
-    outputs: int | tuple[int, ...]
-    blocks: tuple[int, ...]  # in each stage
+    classifier: Classifier | int
+    blocks: tuple[int, ...]  # number of blocks in each stage
     width: int  # channels of the stem
     bottleneck: int = 0  # channels inside the first bottleneck; 0: basic blocks
-    groups: int = 1  # of the 3x3 convolution of a bottleneck
+    groups: int = 1  # groups of channels in the 3x3 convolution of a bottleneck
     feature_dim: int = 0
     stem: str = "cifar"
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
-    method: str = "auto"  # of convolution
+    method: str = "auto"  # how to convolve
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
+    def __call__(
+        self, images: jax.Array, train: bool, labels: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Images [n, h, w, c], normalised -> outputs [n, M], features [n, d]."""
         conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
         x = stem_conv(conv, self.width, self.stem)(images.astype(self.dtype))
         x = stem_pool(nn.relu(norm(name="stem_norm")(x)), self.stem)
@@ -130,12 +133,12 @@ class ResNet(nn.Module):
                 x = block(x, train)
                 self.sow("layers", f"out_stage{i + 1}_block{j + 1}", x)
         x = x.mean(axis=(1, 2))
-        logits = Classifier(self.outputs, self.dtype, name="classifier")(x)
-        return logits, x
+        classify = last_layer(self.classifier, self.dtype, self.axis_name)
+        return classify(x, train=train, labels=labels), x
 
 
 def resnet18(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     width: float = 1.0,
     feature_dim: int = 0,
@@ -147,25 +150,26 @@ def resnet18(
     """ResNet-18, 64 to 512 channels times `width`.
 
     Args:
-        outputs: of the classifier; a tuple makes a head for each entry.
+        classifier: what the last layer is, or its number of outputs if it is linear.
         width: multiplies all channels.
         feature_dim: width d of the features, by narrowing the last convolution; 0 for
             512 * `width`.
         stem: "cifar" (3x3 convolution, no pooling) or "imagenet".
         conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
-        dtype: of computation; parameters are float32.
-        axis_name: of `pmap` or `shard_map`; under `jit` leave it out.
+        dtype: type of the computation; parameters are float32.
+        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
+            leave it out.
 
     Raises:
         ValueError: if an option is out of its range.
     """
     return _resnet(
-        outputs, (2, 2, 2, 2), width, feature_dim, stem, conv, dtype, axis_name
+        classifier, (2, 2, 2, 2), width, feature_dim, stem, conv, dtype, axis_name
     )
 
 
 def resnet34(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     width: float = 1.0,
     feature_dim: int = 0,
@@ -176,12 +180,12 @@ def resnet34(
 ) -> nn.Module:
     """ResNet-34; everything else as in `resnet18`."""
     return _resnet(
-        outputs, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
+        classifier, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
     )
 
 
 def resnet50(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     width: float = 1.0,
     feature_dim: int = 0,
@@ -192,13 +196,13 @@ def resnet50(
 ) -> nn.Module:
     """ResNet-50 with bottlenecks: 2048 * `width` features; else as in `resnet18`."""
     model = _resnet(
-        outputs, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
+        classifier, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
     )
     return model.clone(bottleneck=model.width)
 
 
 def resnext50(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     width: float = 1.0,
     feature_dim: int = 0,
@@ -212,18 +216,18 @@ def resnext50(
     A group has 4 channels in the first stage, 32 in the last, whatever the width.
     """
     model = _resnet(
-        outputs, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
+        classifier, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
     )
     groups = scaled(32, width)
     return model.clone(bottleneck=4 * groups, groups=groups)
 
 
 def _resnet(
-    outputs, blocks, width, feature_dim, stem, conv, dtype, axis_name
+    classifier, blocks, width, feature_dim, stem, conv, dtype, axis_name
 ) -> ResNet:
     check_options(feature_dim, conv, stem)
     return ResNet(
-        outputs,
+        classifier,
         blocks,
         scaled(64, width),
         feature_dim=feature_dim,

@@ -7,28 +7,31 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
-from ncjax.models.heads import Classifier
+from ncjax.classifiers import Classifier
+from ncjax.models.last import last_layer
 from ncjax.models.layers import check_options, conv_and_norm, scaled
 
 
 class VGG(nn.Module):
-    """Stages of 3x3 convolutions, each ended by a 2x2 maximum, linear classifier.
+    """Stages of 3x3 convolutions, each ended by a 2x2 maximum, classifier.
 
     Without the hidden fully connected layers of the ImageNet version: the last feature
     map, 1x1 for images of 32x32, else averaged, is the feature vector.  With
     `feature_dim` the last convolution is narrowed to it.
     """
 
-    outputs: int | tuple[int, ...]
+    classifier: Classifier | int
     stages: tuple[tuple[int, ...], ...]  # channels of the convolutions
     feature_dim: int = 0
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
-    method: str = "auto"  # of convolution
+    method: str = "auto"  # how to convolve
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> logits [n, M], features [n, d]."""
+    def __call__(
+        self, images: jax.Array, train: bool, labels: jax.Array | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Images [n, h, w, c], normalised -> outputs [n, M], features [n, d]."""
         conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
         x = images.astype(self.dtype)
         number, last = 0, sum(len(stage) for stage in self.stages)
@@ -45,12 +48,12 @@ class VGG(nn.Module):
                     x = nn.max_pool(x, (2, 2), (2, 2), padding="SAME")
                 self.sow("layers", f"out_conv{number}", x)
         x = x.mean(axis=(1, 2))
-        logits = Classifier(self.outputs, self.dtype, name="classifier")(x)
-        return logits, x
+        classify = last_layer(self.classifier, self.dtype, self.axis_name)
+        return classify(x, train=train, labels=labels), x
 
 
 def vgg13(
-    outputs: int | tuple[int, ...],
+    classifier: Classifier | int,
     *,
     width: float = 1.0,
     feature_dim: int = 0,
@@ -61,13 +64,14 @@ def vgg13(
     """VGG-13 with batch norm, 64 to 512 channels times `width`.
 
     Args:
-        outputs: of the classifier; a tuple makes a head for each entry.
+        classifier: what the last layer is, or its number of outputs if it is linear.
         width: multiplies all channels.
         feature_dim: width d of the features, by narrowing the last convolution; 0 for
             512 * `width`.
         conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
-        dtype: of computation; parameters are float32.
-        axis_name: of `pmap` or `shard_map`; under `jit` leave it out.
+        dtype: type of the computation; parameters are float32.
+        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
+            leave it out.
 
     Raises:
         ValueError: if an option is out of its range.
@@ -78,4 +82,4 @@ def vgg13(
     """
     check_options(feature_dim, conv)
     stages = tuple((scaled(c, width),) * 2 for c in (64, 128, 256, 512, 512))
-    return VGG(outputs, stages, feature_dim, dtype, axis_name, conv)
+    return VGG(classifier, stages, feature_dim, dtype, axis_name, conv)

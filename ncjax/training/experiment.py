@@ -24,7 +24,7 @@ from ncjax.evaluation.evaluate import Array, make_evaluate
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.stages import LAST, Features
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
-from ncjax.models import classifier, layer_outputs
+from ncjax.models import layer_outputs
 from ncjax.optimizers import SCHEDULES
 from ncjax.training.step import (
     TrainState,
@@ -144,9 +144,9 @@ def build(
         return (images.astype(jnp.float32) - mean) / std
 
     hierarchy = load_hierarchy(config, dataset)
-    loss, outputs, geometry = configs.bind_loss(config, hierarchy, dataset.num_classes)
+    loss, head, geometry = configs.bind_loss(config, hierarchy, dataset.num_classes)
     model = configs.bind(config, "model")(
-        outputs=outputs.size,
+        head,
         dtype=configs.COMPUTE_DTYPES[config.compute_dtype],
     )
     schedule = SCHEDULES[config.optimizer.schedule](
@@ -170,7 +170,7 @@ def build(
     # once, and are the same.
     quick = {"xla_backend_optimization_level": 1} if on_cpu else {}
     init = jax.jit(new_all, out_shardings=network, compiler_options=quick)
-    step = make_train_step(model, loss, optimizer, scores=outputs.scores)
+    step = make_train_step(model, loss, optimizer, scores=head.scores)
     augment = AUGMENTATIONS[config.data.augment]
     if stream is None:
         run_epoch = make_epoch(
@@ -188,19 +188,12 @@ def build(
             )
         else:
             logits, features = model.apply(variables, images, train=False)
-        if outputs.embedding is not None:
+        if head.measured == "outputs":
             features = logits
         return logits, {LAST: features, **inner}
 
-    def head(params: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
-        weights, bias = classifier(params)
-        if outputs.embedding is not None:
-            weights = jnp.asarray(outputs.embedding, jnp.float32)
-            return weights, jnp.zeros(len(weights))
-        if outputs.readout is not None:
-            readout = jnp.asarray(outputs.readout, jnp.float32)
-            return readout @ weights, readout @ bias
-        return weights, bias
+    def weights(params: Mapping[str, Any]) -> tuple[jax.Array, jax.Array]:
+        return head.weights({"params": params})
 
     image = jax.ShapeDtypeStruct((1, *dataset.image_shape), train_set[0].dtype)
     _, layers = jax.eval_shape(forward, _variables(abstract), image)
@@ -219,12 +212,12 @@ def build(
         )
     run_evaluate = make_evaluate(
         forward,
-        head,
+        weights,
         loss,
         mesh,
         num_classes=dataset.num_classes,
         batch_size=config.eval.batch_size,
-        scores=outputs.scores,
+        scores=head.scores,
         mistakes=Mistakes(
             hierarchy,
             crm=config.eval.crm and hierarchy is not None,
@@ -245,7 +238,7 @@ def build(
         train_set=train_set,
         test_set=test_set,
         features=jax.jit(lambda state, x: forward(_variables(state), x)[1][LAST]),
-        classifier=lambda state: head(state.params),
+        classifier=lambda state: head.weights(_variables(state)),
     )
 
 

@@ -92,6 +92,7 @@ def make_train_step(
                 {"params": params, "batch_stats": state.batch_stats},
                 images,
                 train=True,
+                labels=labels,
                 mutable=["batch_stats"],
             )
             outputs = outputs.astype(jnp.float32)

@@ -31,10 +31,10 @@ def make_steps(name: str, tree, images, labels):
     """`STEPS` steps as one compiled call, from the same state each time."""
     config = default()
     config.loss.name = name
-    loss, outputs, _ = bind_loss(config, tree, tree.num_classes)
-    model = MODELS["mlp"](outputs=outputs.size, widths=(512, 512))
+    loss, classifier, _ = bind_loss(config, tree, tree.num_classes)
+    model = MODELS["mlp"](classifier, widths=(512, 512))
     optimizer = optax.sgd(0.01, momentum=0.9)
-    step = make_train_step(model, loss, optimizer, scores=outputs.scores)
+    step = make_train_step(model, loss, optimizer, scores=classifier.scores)
     state = init_state(model, optimizer, jax.random.key(0), images.shape[2:])
     run = jax.jit(lambda s: jax.lax.scan(lambda s, b: step(s, *b), s, (images, labels)))
     return lambda: run(state)

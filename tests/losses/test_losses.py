@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from jax.test_util import check_grads
 
+from ncjax.classifiers import CLASSIFIERS
 from ncjax.hierarchy import Hierarchy
-from ncjax.losses import LOSSES, OUTPUTS, cross_entropy, mse
+from ncjax.losses import CLASSIFIER_OF, LOSSES, OUTPUTS, cross_entropy, mse
 
 
 @pytest.fixture
@@ -68,6 +69,9 @@ def test_each_is_per_example_and_differentiable(name):
     loss = LOSSES[name]
     if "hierarchy" in inspect.signature(loss).parameters:
         loss = functools.partial(loss, hierarchy=tree)
+    if name in CLASSIFIER_OF:
+        classifier = CLASSIFIERS[CLASSIFIER_OF[name]](5, hierarchy=tree)
+        loss = functools.partial(loss, vectors=classifier.vectors)
     rng = np.random.default_rng(0)
     outputs = rng.normal(size=(20, size))
     labels = jnp.asarray(rng.integers(0, 5, 20), jnp.int32)
@@ -86,7 +90,9 @@ def test_each_is_per_example_and_differentiable(name):
         )
 
 
-@pytest.mark.parametrize("name", [n for n in LOSSES if n not in OUTPUTS])
+@pytest.mark.parametrize(
+    "name", [n for n in LOSSES if n not in OUTPUTS | CLASSIFIER_OF]
+)
 def test_names_of_the_classes_do_not_matter(batch, name):
     logits, labels = batch
     tree = Hierarchy(["root", "pair", *"abcde"], [-1, 0, 1, 1, 0, 0, 0])

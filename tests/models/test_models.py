@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
+from ncjax.classifiers import linear
 from ncjax.losses import cross_entropy
-from ncjax.models import MODELS, classifier, layer_outputs, mlp, resnet18
+from ncjax.models import MODELS, layer_outputs, mlp, resnet18
 from ncjax.models.densenet import DenseNet
 from ncjax.models.resnet import ResNet
 from ncjax.models.vgg import VGG
@@ -158,7 +159,7 @@ def test_logits_are_the_classifier_of_the_features(name, train):
     (logits, features), _ = apply(
         variables, images, train=train, mutable=("batch_stats",)
     )
-    weight, bias = classifier(variables["params"])
+    weight, bias = linear(3).weights(variables)
     assert weight.shape == (3, features.shape[1])
     assert bias.shape == (3,)
     np.testing.assert_allclose(logits, features @ weight.T + bias, atol=1e-5)

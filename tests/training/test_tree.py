@@ -9,11 +9,12 @@ import pytest
 
 import ncjax
 from ncjax import ConfigError
+from ncjax.classifiers import CLASSIFIERS
 from ncjax.config import default
 from ncjax.data import Dataset, Split
 from ncjax.evaluation.mistakes import confusion_by_level
 from ncjax.hierarchy import BUILTIN, write
-from ncjax.losses import LOSSES, OUTPUTS
+from ncjax.losses import LOSSES
 from ncjax.training.experiment import build, load_data, load_hierarchy
 from tests.config.test_config import load
 from tests.thin import thin
@@ -68,7 +69,8 @@ def test_every_loss_trains_and_is_measured(loss, split_features):
 
 def test_an_embedding_is_measured_itself():
     # The features of a label embedding are the outputs, its classifier is fixed.
-    assert OUTPUTS["label_embedding"](BUILTIN["digits"]()).embedding is not None
+    classifier = CLASSIFIERS["label_embedding"](10, hierarchy=BUILTIN["digits"]())
+    assert classifier.measured == "outputs"
     last = run(small("label_embedding", epochs=60)).rows[-1]
     assert_measured(last, "label_embedding")
     assert last["nc/gram_to_theory"] < 0.35
@@ -140,7 +142,7 @@ def test_confusion(tmp_path):
         ({"loss.alpha": 2.0}, "loss.alpha = 2.0 has no effect: 'soft_labels' takes"),
         ({"loss.name": "hxe", "loss.alpha": float("nan")}, "alpha must be finite"),
         ({"loss.name": "hxe", "loss.weighting": "up"}, "'up'. Available: height"),
-        ({"loss.name": "haframe", "loss.frame_gamma": 0.0}, "frame_gamma must be"),
+        ({"loss.name": "haframe", "classifier.frame_gamma": 0.0}, "frame_gamma must"),
         (
             {"loss.name": "multi_level", "loss.level_weights": (1.0,)},
             "one for each lev",

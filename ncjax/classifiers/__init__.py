@@ -1,0 +1,26 @@
+"""Classifiers: how the features of a network become outputs, pluggable by name.
+
+The last layer of every network comes from here, whatever the network.  To add one:
+write a function `name(num_classes, *, <options>) -> Classifier` in a file of its own,
+add a line to `CLASSIFIERS`, add a test.  `config.classifier` offers the function's
+options by itself.  A function with a keyword `hierarchy` gets the class tree; one with
+a keyword `outputs` serves losses that take other outputs than one logit for each class
+(`ncjax.losses.OUTPUTS`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ncjax.classifiers.classifier import LAYER, Classifier
+from ncjax.classifiers.haframe import haframe
+from ncjax.classifiers.label_embedding import label_embedding
+from ncjax.classifiers.linear import linear
+
+CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
+    "linear": linear,
+    "label_embedding": label_embedding,
+    "haframe": haframe,
+}
+
+__all__ = ["CLASSIFIERS", "LAYER", "Classifier", "linear"]

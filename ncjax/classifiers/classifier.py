@@ -1,0 +1,44 @@
+"""How features become outputs: the last layer, and what its outputs mean."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import jax
+from flax import linen as nn
+
+from ncjax.losses import FixedVectors
+
+LAYER = "classifier"  # the name of the last layer in every network's variables
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Classifier:
+    """The last layer of a network, as the network, the loss and the metrics see it.
+
+    Attributes:
+        layer: makes the last layer, `layer(dtype=..., axis_name=..., name=...)`, a
+            Linen module that the network calls as `module(features [n, d], train=...,
+            labels=...)` and that returns the outputs [n, M].  `labels` [n] are those of
+            a training step, None elsewhere; a layer that keeps means of the classes
+            keeps them in the collection "batch_stats", averages them over the devices
+            of `axis_name`, if there is one, and changes them only where `train` is
+            True and labels are given.
+        scores: outputs [n, M] -> scores [n, K], logits of the classes.  The largest is
+            the decision, and their softmax the probability of each class.
+        weights: variables of the network, {"params": ..., "batch_stats": ...}, -> W
+            [K, d] and b [K], the linear classifier of the measured features, as the
+            metrics of collapse take it.
+        vectors: the fixed vectors of the classes; None where the classifier learns.
+        measured: which features are measured: "features", those that enter the last
+            layer, or "outputs", those that leave it, where the outputs are an
+            embedding that fixed vectors classify.
+    """
+
+    layer: Callable[..., nn.Module]
+    scores: Callable[[jax.Array], jax.Array]
+    weights: Callable[[Mapping], tuple[jax.Array, jax.Array]]
+    vectors: FixedVectors | None = None
+    measured: Literal["features", "outputs"] = "features"

@@ -1,0 +1,128 @@
+"""The linear classifier: one layer, or one for each level with split features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from itertools import accumulate
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax.typing import Dtype
+
+from ncjax.classifiers.classifier import LAYER, Classifier
+from ncjax.losses import Outputs, class_logits
+
+
+class LinearLayer(nn.Module):
+    """Features [n, d] -> outputs [n, M].
+
+    With `outputs` a tuple (M_1, ..., M_L) there is a head for each entry, M their sum,
+    and the features are split evenly into L parts.  Head l sees parts 1..l, but sends a
+    gradient only into part l, so that finer heads do not disturb the features of
+    coarser ones (Chang et al., CVPR 2021).
+
+    The parameters are those of a Dense layer, `kernel` [d, M] and `bias` [M]; entries
+    of the kernel that no head reads are 0 and stay so.
+
+    Attributes:
+        outputs: M, or the number of outputs of each head.
+        dtype: type of the computation; the parameters are float32.
+        axis_name: not used here; other classifiers average over the devices.
+    """
+
+    outputs: int | tuple[int, ...]
+    dtype: Dtype = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        features: jax.Array,
+        train: bool = False,
+        labels: jax.Array | None = None,
+    ) -> jax.Array:
+        """Features [n, d] -> outputs [n, M], in training and in evaluation alike."""
+        sizes = (self.outputs,) if isinstance(self.outputs, int) else self.outputs
+        columns = list(accumulate(sizes, initial=0))
+        rows = _split(features.shape[-1], len(sizes))
+
+        def initialise(key, shape, dtype=jnp.float32):
+            kernel = nn.initializers.lecun_normal()(key, shape, dtype)
+            for part in range(1, len(sizes)):
+                unread = slice(columns[part - 1], columns[part])
+                kernel = kernel.at[rows[part] :, unread].set(0)
+            return kernel
+
+        kernel = self.param("kernel", initialise, (rows[-1], columns[-1]))
+        bias = self.param("bias", nn.initializers.zeros_init(), (columns[-1],))
+        x, kernel, bias = (a.astype(self.dtype) for a in (features, kernel, bias))
+        if len(sizes) == 1:
+            return x @ kernel + bias
+        outputs = []
+        for part in range(len(sizes)):
+            coarser = jax.lax.stop_gradient(x[:, : rows[part]])
+            own = x[:, rows[part] : rows[part + 1]]
+            seen = jnp.concatenate([coarser, own], axis=1)
+            used = kernel[: rows[part + 1], columns[part] : columns[part + 1]]
+            outputs.append(seen @ used)
+        return jnp.concatenate(outputs, axis=1) + bias
+
+
+def linear(num_classes: int, *, outputs: Outputs | None = None) -> Classifier:
+    """A learned linear layer, outputs = W h + b.
+
+    Args:
+        num_classes: K, the number of classes.
+        outputs: what the outputs mean to a loss that asks for others than one logit
+            for each class; None for the K logits.
+
+    Returns:
+        The classifier; its `weights` are those of the K logits, also where these are
+        sums of several outputs (the readout of `Outputs`).
+    """
+    outputs = outputs or class_logits(num_classes)
+    return Classifier(
+        layer=partial(LinearLayer, outputs.size),
+        scores=outputs.scores,
+        weights=partial(linear_weights, readout=outputs.readout),
+    )
+
+
+def linear_weights(
+    variables: Mapping, readout: np.ndarray | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """Weights and bias of a `LinearLayer` that is the last layer of a network.
+
+    Args:
+        variables: variables of the network, {"params": ...}.
+        readout: A [K, M], such that the class logits are A times the outputs; None for
+            the outputs themselves.
+
+    Returns:
+        W [M, d] and b [M], so that outputs = features W' + b; A W [K, d] and A b [K]
+        with a readout.
+    """
+    layer = variables["params"][LAYER]
+    weights, bias = layer["kernel"].T, layer["bias"]
+    if readout is not None:
+        table = jnp.asarray(readout, jnp.float32)
+        return table @ weights, table @ bias
+    return weights, bias
+
+
+def _split(width: int, parts: int) -> list[int]:
+    """Bounds of the parts into which the features are split evenly: 0, ..., width.
+
+    Raises:
+        ValueError: if there are fewer features than parts.
+    """
+    bounds = [round(width * part / parts) for part in range(parts + 1)]
+    if bounds != sorted(set(bounds)):
+        raise ValueError(
+            f"{width} features cannot be split between {parts} heads; choose a larger "
+            "feature width."
+        )
+    return bounds
