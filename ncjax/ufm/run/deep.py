@@ -13,7 +13,7 @@ from ncjax import ufm
 from ncjax.config import ConfigError
 from ncjax.ufm.run import figures
 from ncjax.ufm.run.report import Report, at_most, equal
-from ncjax.ufm.theory.deep import dnc_cost, srg_cost
+from ncjax.ufm.theory.deep_collapse import dnc_cost, srg_cost
 
 
 def deep(config: ConfigDict, progress: Callable) -> Report:
