@@ -30,7 +30,6 @@ examples:
 Configs:
 {configs}
 
-Fields (--config.FIELD=VALUE):
 {fields}
 """
 
@@ -59,15 +58,14 @@ def main(argv: Sequence[str], prog: str = "ncjax ufm") -> int:
     from ncjax.config import ConfigError
     from ncjax.runs.workdir import WorkdirError, claim
     from ncjax.ufm.run.experiments import EXPERIMENTS
-    from ncjax.ufm.run.report import strict
-    from ncjax.ufm.run.settings import default, validate
+    from ncjax.ufm.run.fields import default, validate
     from ncjax.ufm.run.sweep import parse_sweep, sweep
 
     try:
         config, name, values = parse_flags(
             argv, fallback="ufm_ce.py", fields=default, texts=_TEXTS
         )
-        validate(config, tuple(EXPERIMENTS))
+        validate(config)
         axes = parse_sweep(values["sweep"], config) if values["sweep"] else None
         folder = Path(values["workdir"] or f"runs/{name}{'-sweep' if axes else ''}")
         claim(folder, "verdict.json")
@@ -77,7 +75,7 @@ def main(argv: Sequence[str], prog: str = "ncjax ufm") -> int:
         else:
             report = EXPERIMENTS[config.experiment](config, progress)
         progress("done")
-        report.write(folder, strict(config.to_dict()) | {"sweep": values["sweep"]})
+        report.write(folder, config.to_dict() | {"sweep": values["sweep"]})
     except (UsageError, ConfigError, WorkdirError) as error:
         return refuse(error)
     except (ValueError, FloatingPointError) as error:
@@ -102,14 +100,8 @@ class _Stages:
 
 
 def _help(prog: str) -> str:
-    from ncjax.ufm.run.settings import default
+    from ncjax.ufm.run.fields import describe
 
-    fields = []
-    for name, value in default().items():
-        if hasattr(value, "items"):
-            fields += [f"  {name}.{key} = {item!r}" for key, item in value.items()]
-        else:
-            fields.append(f"  {name} = {value!r}")
     configs = titles(shipped_configs("ufm_"))
-    more = _MORE.format(prog=prog, configs=configs, fields="\n".join(fields))
+    more = _MORE.format(prog=prog, configs=configs, fields=describe())
     return config_parser(prog, _ABOUT, more, _TEXTS).format_help()

@@ -19,7 +19,13 @@ from ncjax.comparison.networks import Network, data_of, read_networks
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import needs_hierarchy, options_of
 from ncjax.data import Dataset
-from ncjax.gram import gram_cosines, gram_nc2, simplex_gram
+from ncjax.gram import (
+    gram_cosines,
+    gram_distance,
+    gram_nc2,
+    simplex_gram,
+    unit_gram,
+)
 from ncjax.hierarchy import Hierarchy, from_nested
 from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.losses import LOSSES
@@ -27,11 +33,9 @@ from ncjax.ufm.match import (
     Match,
     OptimumPath,
     class_loss,
-    gram_distance,
     match_gram,
     match_loss,
     optimum_path,
-    unit_gram,
 )
 from ncjax.ufm.tables import FITS
 

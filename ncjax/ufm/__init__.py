@@ -3,16 +3,13 @@
 from ncjax.ufm.certify import Bounds, Certificate, bounds, certify, saddle_direction
 from ncjax.ufm.convex import ConvexSolution, factorise, solve_convex
 from ncjax.ufm.deep import Deep
+from ncjax.ufm.descent import descend
 from ncjax.ufm.fixed import simplex_rows, solve_features
-from ncjax.ufm.flow import (
-    descend,
-    flow,
-    flow_many,
-    small_start,
-    without_decay,
-)
+from ncjax.ufm.flow import flow, flow_many, without_decay
 from ncjax.ufm.geometry import Geometry, geometry
 from ncjax.ufm.hessian import Curvature, hessian, hessian_product, least_curvature
+from ncjax.ufm.layer_peeled import LayerPeeled
+from ncjax.ufm.model import Model, Params
 from ncjax.ufm.modes import (
     hadamard_basis,
     modal_start,
@@ -20,11 +17,11 @@ from ncjax.ufm.modes import (
     random_basis,
     strength_flow,
 )
-from ncjax.ufm.norms import LayerPeeled, Spherical
-from ncjax.ufm.problem import Params, Problem
+from ncjax.ufm.problem import Problem
 from ncjax.ufm.regression import regression
 from ncjax.ufm.solve import Solution, solve, solve_many, stack
-from ncjax.ufm.trajectory import Trajectory
+from ncjax.ufm.spherical import Spherical
+from ncjax.ufm.trajectory import Trajectory, small_start
 
 __all__ = [
     "Bounds",
@@ -34,6 +31,7 @@ __all__ = [
     "Deep",
     "Geometry",
     "LayerPeeled",
+    "Model",
     "Params",
     "Problem",
     "Solution",

@@ -21,19 +21,19 @@ import jax
 import jax.numpy as jnp
 
 from ncjax.ufm.hessian import hessian_product, least_curvature
+from ncjax.ufm.model import Model, Params
 from ncjax.ufm.newton import minimise
 from ncjax.ufm.precision import double, to_double
-from ncjax.ufm.problem import Params, Problem
 
 
 class Bounds(NamedTuple):
-    """What a point proves; all are scalars."""
+    """The numbers that a point proves; all are scalars []."""
 
     objective: jax.Array  # f
-    lower: jax.Array  # bound of the optimum from below; -inf where there is none
+    lower: jax.Array  # bound of min f from below; -inf where no bound is known
     gap: jax.Array  # f - lower
     sigma: jax.Array  # |D^(-1/2) Theta|_2; at most mu at a global optimum
-    gradient_norm: jax.Array  # in the units of `Problem.scales`
+    gradient_norm: jax.Array  # in the units of `Model.scales`
     identity_error: jax.Array  # |f + (lb/2) |b|^2 - D(1)|, 0 if critical
     balance_error: jax.Array  # |lW W'W - lH H'DH| relative, 0 if critical
     bias_residual: jax.Array  # |Theta' 1| where the bias is free, else 0
@@ -46,12 +46,12 @@ class Certificate(NamedTuple):
     verdict: str
     bounds: Bounds
     curvature: float | None  # d'(Hessian)d of `direction`, where it was looked for
-    direction: Params | None  # along which the objective falls
+    direction: Params | None  # a direction along which the objective falls
 
 
 @double
 def certify(
-    problem: Problem,
+    problem: Model,
     params: Params,
     *,
     tol: float = 1e-9,
@@ -61,13 +61,14 @@ def certify(
 
     Verdicts: `global optimum (gap 3e-12)`; `critical, saddle (curvature -0.013)`;
     `critical, no descent found (gap 0.47)`, which a model with d < rank Z* can have;
-    `not critical`; `not certifiable: loss is not convex`, or the reason that applies.
+    `not critical`; `not certifiable: the loss is not known to be convex`, or another
+    reason that applies.
 
     Args:
-        problem: a problem.
-        params: any point of it.
+        problem: a model of any kind.
+        params: any point of the problem.
         tol: largest duality gap of a global optimum.
-        tol_gradient: largest gradient norm, in units of `Problem.scales`, of a critical
+        tol_gradient: largest gradient norm, in units of `Model.scales`, of a critical
             point.
 
     Raises:
@@ -78,7 +79,7 @@ def certify(
     found = bounds(problem, params)
     reason = problem.not_convex
     if reason is None and not found.convex:
-        reason = "loss is not convex"
+        reason = "the loss is not known to be convex"
     if reason is not None:
         return Certificate(f"not certifiable: {reason}", found, None, None)
     if found.gap <= tol and found.bias_residual <= 0.01 * tol:
@@ -99,7 +100,7 @@ def certify(
 
 
 def _curvature(problem, params, direction):
-    """d'(Hessian)d of a direction; infinite for none."""
+    """d'(Hessian)d of a direction d; infinite where there is no direction."""
     if direction is None:
         return float("inf")
     image = hessian_product(problem, params, direction)
@@ -107,12 +108,16 @@ def _curvature(problem, params, direction):
 
 
 @double
-def bounds(problem: Problem, params: Params) -> Bounds:
-    """The numbers of a certificate; for `jax.vmap` over many points too.
+def bounds(problem: Model, params: Params) -> Bounds:
+    """The numbers of a certificate; works under `jax.vmap` over many points too.
 
     A free bias needs Theta' 1 = 0, so that the dual point is taken at the best bias for
-    these W and H (Newton's method); `bias_residual` tells what is left of it, which
-    times the norm of the optimal bias is all that the bound can be wrong by.
+    these W and H (Newton's method).  `bias_residual` is the norm of Theta' 1 that is
+    left there; the bound can be wrong by that times the norm of the optimal bias.
+
+    Args:
+        problem: a model of any kind.
+        params: any point of the problem.
     """
     return _bounds(*to_double((problem, params)))
 
@@ -155,7 +160,7 @@ def _theta(problem, logits):
 
 
 def _best_bias(problem, params, logits):
-    """Logits at the best bias for W and H, and |sum_i Theta_i| there."""
+    """Logits [n, K] at the best bias for W and H, and |sum_i Theta_i| there []."""
     if problem.lambda_b is None:
         return logits, jnp.zeros(())
     bare = logits - params["b"]
@@ -170,18 +175,23 @@ def _best_bias(problem, params, logits):
 
 
 @double
-def saddle_direction(problem: Problem, params: Params) -> Params | None:
-    """A direction of curvature 2 (mu - sigma) < 0 at a critical point.
+def saddle_direction(problem: Model, params: Params) -> Params | None:
+    """A direction d at a critical point, of curvature 2 (mu - sigma) < 0 along it.
 
     With a in the null space of W and H, and u, v the leading singular vectors of the
     negative gradient in Z:  dW = (lH/lW)^(1/4) u a',  dH = (lW/lH)^(1/4) D^(-1/2) v a'.
 
+    Args:
+        problem: the model.
+        params: a critical point of it.
+
     Returns:
-        The direction, or None where W and H have no common null vector or sigma <= mu.
+        The direction; None where W and H have no common null vector, where sigma <= mu,
+        or for a model other than `Problem`.
     """
     problem, params = to_double((problem, params))
-    if type(problem) is not Problem:
-        return None  # other models have other units
+    if problem.strength is None:
+        return None  # the formula is that of weight decay on one layer
     scales = problem.scales()
     stacked = jnp.concatenate([params[k] / scales[k] for k in ("W", "H")])
     _, values, rows = jnp.linalg.svd(stacked, full_matrices=True)

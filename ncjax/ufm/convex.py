@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ncjax.ufm.model import Model, Params
 from ncjax.ufm.precision import double, to_double
-from ncjax.ufm.problem import Params, Problem
+from ncjax.ufm.problem import Problem
 
 _EPS = float(np.finfo(np.float64).eps)
 
@@ -29,29 +30,30 @@ class ConvexSolution(NamedTuple):
     """What `solve_convex` found."""
 
     logits: jax.Array  # Z [n, K], without the bias
-    bias: jax.Array | None  # [K]
-    objective: jax.Array  # []
-    rank: jax.Array  # [] exact
-    iterations: jax.Array  # []
-    converged: jax.Array  # []
+    bias: jax.Array | None  # b [K]; None where the problem has no bias
+    objective: jax.Array  # [] value of the convex problem
+    rank: jax.Array  # [] rank of Z, exact
+    iterations: jax.Array  # [] steps taken
+    converged: jax.Array  # [] whether the last step is at most `tol` long
 
 
 @double
 def solve_convex(
-    problem: Problem, *, tol: float = 1e-11, max_steps: int = 50_000
+    problem: Model, *, tol: float = 1e-11, max_steps: int = 50_000
 ) -> ConvexSolution:
     """The optimal logits of a problem with a convex loss.
 
     Args:
-        problem: with weight decay on one layer (`Problem` itself).
-        tol: bound on the length of a step, in units of D^(1/2) Z.
-        max_steps: of the proximal gradient method; about 1/sqrt(c) times 10 are usual.
+        problem: a model whose penalties amount to mu |D^(1/2) Z|_*: a `Problem`.
+        tol: bound on the length of the last step, in units of D^(1/2) Z.
+        max_steps: largest number of proximal gradient steps; about 10 / sqrt(c) are
+            usual.
 
     Raises:
-        ValueError: for a variant or a loss that is not convex.
+        ValueError: for another kind of model, or a loss not known to be convex.
     """
     problem = to_double(problem)
-    if type(problem) is not Problem:
+    if problem.strength is None:
         raise ValueError(
             f"Only `Problem` has this convex form, got {type(problem).__name__}."
         )
@@ -62,10 +64,18 @@ def solve_convex(
 
 @double
 def factorise(problem: Problem, logits: Any, bias: Any = None) -> Params:
-    """Balanced W and H with H W' = Z, at least penalty: mu |D^(1/2) Z|_*.
+    """Balanced W and H with H W' = Z, of the least penalty, mu |D^(1/2) Z|_*.
 
     With D^(1/2) Z = V S U':  W = (lH/lW)^(1/4) U S^(1/2),
     H = (lW/lH)^(1/4) D^(-1/2) V S^(1/2).
+
+    Args:
+        problem: the problem that Z belongs to.
+        logits: Z [n, K], without the bias.
+        bias: the bias b [K], used where the problem has one; None stands for 0.
+
+    Returns:
+        The parameters "W" [K, d], "H" [n, d], and "b" where there is a bias.
 
     Raises:
         ValueError: where the rank of Z is more than d.
@@ -93,19 +103,23 @@ def factorise(problem: Problem, logits: Any, bias: Any = None) -> Params:
 
 
 class _State(NamedTuple):
+    """Where the iteration stands; X = D^(1/2) Z, beta the bias in its units."""
+
     point: tuple  # (X, beta)
-    ahead: tuple  # extrapolated
-    momentum: jax.Array
-    bound: jax.Array  # L, of the curvature
-    length: jax.Array  # of the last step from `ahead`
-    rank: jax.Array
-    count: jax.Array
+    ahead: tuple  # (X, beta) extrapolated by the momentum, where the gradient is taken
+    momentum: jax.Array  # [] t of FISTA
+    bound: jax.Array  # [] L, estimate of the curvature from above
+    length: jax.Array  # [] length of the last step from `ahead`
+    rank: jax.Array  # [] rank of X
+    count: jax.Array  # [] steps taken
 
 
 @jax.jit
 def _solve(problem, tol, max_steps):
     root = jnp.sqrt(problem.counts)[:, None]
-    total = jnp.sqrt(problem.counts.sum())  # b = beta / total: equal curvature
+    # In X = D^(1/2) Z the nuclear norm has one weight for all rows, whatever their
+    # sizes; b = beta / total gives the bias about the same curvature as X.
+    total = jnp.sqrt(problem.counts.sum())
     strength = problem.strength
     biased = problem.lambda_b is not None
 
@@ -117,58 +131,26 @@ def _solve(problem, tol, max_steps):
             value += problem.lambda_b / 2 * jnp.sum(bias**2)
         return value
 
-    def prox(x, threshold):
-        left, values, right = jnp.linalg.svd(x, full_matrices=False)
-        kept = jnp.maximum(values - threshold, 0)
-        return (left * kept) @ right, jnp.sum(kept > 0), jnp.sum(kept)
-
     def step(ahead, gradient, bound):
-        x, rank, _ = prox(ahead[0] - gradient[0] / bound, strength / bound)
+        x, rank = _prox(ahead[0] - gradient[0] / bound, strength / bound)
         beta = ahead[1] - gradient[1] / bound if biased else ahead[1]
         return (x, beta), rank
 
-    def advance(state: _State):
-        value, gradient = jax.value_and_grad(smooth)(state.ahead)
-
-        def too_far(trial):
-            bound, (new, _), tries = trial
-            move = jax.tree.map(jnp.subtract, new, state.ahead)
-            model = value + _dot(gradient, move) + bound / 2 * _dot(move, move)
-            noise = 10 * _EPS * jnp.maximum(1, jnp.abs(value))
-            return (smooth(new) > model + noise) & (tries < 60)
-
-        def closer(trial):
-            bound = 2 * trial[0]
-            return bound, step(state.ahead, gradient, bound), trial[2] + 1
-
-        # Short steps cannot tell curvature from rounding: L may fall no more.
-        bound = jnp.where(state.length > 1e-5, 0.95, 1.0) * state.bound
-        trial = (bound, step(state.ahead, gradient, bound), jnp.zeros((), jnp.int32))
-        bound, (new, rank), _ = jax.lax.while_loop(too_far, closer, trial)
-        move = jax.tree.map(jnp.subtract, new, state.ahead)
-        along = jax.tree.map(jnp.subtract, new, state.point)
-        uphill = _dot(move, along) < 0
-        momentum = jnp.where(uphill, 1.0, (1 + jnp.sqrt(1 + 4 * state.momentum**2)) / 2)
-        factor = jnp.where(uphill, 0.0, (state.momentum - 1) / momentum)
-        ahead = jax.tree.map(lambda a, b: a + factor * b, new, along)
-        length = jnp.sqrt(_dot(move, move))
-        return _State(new, ahead, momentum, bound, length, rank, state.count + 1)
-
-    start = (
-        jnp.zeros((len(root), problem.num_classes)),
-        jnp.zeros(problem.num_classes),
-    )
+    shape = (len(root), problem.num_classes)
+    start = (jnp.zeros(shape), jnp.zeros(problem.num_classes))
     state = _State(
-        start,
-        start,
-        jnp.ones(()),
-        1 / problem.counts.sum(),
-        jnp.asarray(jnp.inf),
-        jnp.zeros((), int),
-        jnp.zeros((), jnp.int32),
+        point=start,
+        ahead=start,
+        momentum=jnp.ones(()),
+        bound=1 / problem.counts.sum(),
+        length=jnp.asarray(jnp.inf),
+        rank=jnp.zeros((), int),
+        count=jnp.zeros((), jnp.int32),
     )
     state = jax.lax.while_loop(
-        lambda s: (s.length > tol) & (s.count < max_steps), advance, state
+        lambda s: (s.length > tol) & (s.count < max_steps),
+        lambda s: _advance(smooth, step, s),
+        state,
     )
     x, beta = state.point
     nuclear = jnp.sum(jnp.linalg.svd(x, compute_uv=False))
@@ -180,6 +162,48 @@ def _solve(problem, tol, max_steps):
         iterations=state.count,
         converged=state.length <= tol,
     )
+
+
+def _prox(x, threshold):
+    """argmin_Y |Y - X|^2/2 + threshold |Y|_*, and its exact rank: no tolerance."""
+    left, values, right = jnp.linalg.svd(x, full_matrices=False)
+    kept = jnp.maximum(values - threshold, 0)
+    return (left * kept) @ right, jnp.sum(kept > 0)
+
+
+def _advance(smooth, step, state: _State) -> _State:
+    """One step of FISTA with backtracking and restarts."""
+    value, gradient = jax.value_and_grad(smooth)(state.ahead)
+
+    def too_far(trial):
+        # L is too small where the loss lies above its quadratic model (Beck & Teboulle,
+        # eq. 2.5).  Differences below rounding say nothing: they are forgiven.
+        bound, (new, _), tries = trial
+        move = jax.tree.map(jnp.subtract, new, state.ahead)
+        model = value + _dot(gradient, move) + bound / 2 * _dot(move, move)
+        noise = 10 * _EPS * jnp.maximum(1, jnp.abs(value))
+        return (smooth(new) > model + noise) & (tries < 60)
+
+    def closer(trial):
+        bound = 2 * trial[0]
+        return bound, step(state.ahead, gradient, bound), trial[2] + 1
+
+    # L falls by 5 % a step, so that early, high curvature is forgotten: softmax
+    # flattens as classes separate.  Short steps cannot tell curvature from rounding:
+    # from there on L stays.
+    bound = jnp.where(state.length > 1e-5, 0.95, 1.0) * state.bound
+    trial = (bound, step(state.ahead, gradient, bound), jnp.zeros((), jnp.int32))
+    bound, (new, rank), _ = jax.lax.while_loop(too_far, closer, trial)
+    move = jax.tree.map(jnp.subtract, new, state.ahead)
+    along = jax.tree.map(jnp.subtract, new, state.point)
+    # Momentum that points uphill is dropped (O'Donoghue & Candes, gradient scheme):
+    # this keeps the linear rate near the optimum without knowing its curvature.
+    uphill = _dot(move, along) < 0
+    momentum = jnp.where(uphill, 1.0, (1 + jnp.sqrt(1 + 4 * state.momentum**2)) / 2)
+    factor = jnp.where(uphill, 0.0, (state.momentum - 1) / momentum)
+    ahead = jax.tree.map(lambda a, b: a + factor * b, new, along)
+    length = jnp.sqrt(_dot(move, move))
+    return _State(new, ahead, momentum, bound, length, rank, state.count + 1)
 
 
 def _dot(a, b):

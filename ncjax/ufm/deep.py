@@ -2,39 +2,46 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from ncjax.ufm.checks import class_means, number
+from ncjax.ufm.fits import Leaf
+from ncjax.ufm.inputs import class_means, number
+from ncjax.ufm.model import Model, Params, no_dual_point, one_row_each, random_like
 from ncjax.ufm.precision import double
-from ncjax.ufm.problem import Params, Problem, random_like
+
+_ACTIVATIONS: dict[str, Callable] = {"relu": jax.nn.relu, "linear": lambda x: x}
 
 
+@final
 @struct.dataclass
-class Deep(Problem):
+class Deep(Model):
     """L layers on free features: Z = W_L s(W_{L-1} ... s(W_1 h)), with weight decay.
 
     Parameters: "W" = W_L [K, width], "hidden" = (W_1 [width, d], ..., W_{L-1}), "H".
     s is not applied to H.  With s = ReLU features of one class need not be equal at an
     optimum, so that the class-mean form is then a restriction.  Small starts lead to
-    the local minimum 0; not convex, not certified.
+    the local minimum 0; the model is not convex and cannot be certified.
 
     References:
         Sukenik, Mondelli & Lampert, Neural Collapse versus Low-rank Bias, NeurIPS 2024;
         Dang et al., Neural Collapse in Deep Linear Networks, ICML 2023.
     """
 
+    lambda_w: Leaf = struct.field(kw_only=True)  # [L], of W_1 to W_L
+    lambda_h: Leaf = struct.field(kw_only=True)  # lH []
     depth: int = struct.field(pytree_node=False, kw_only=True)  # L
     width: int = struct.field(pytree_node=False, kw_only=True)
     activation: str = struct.field(pytree_node=False, kw_only=True)
 
     @classmethod
-    def create(  # type: ignore[override]
+    def create(
         cls,
         loss: str | Callable = "mse",
         *,
@@ -48,19 +55,22 @@ class Deep(Problem):
         sizes: Any = 1,
         **options: Any,
     ) -> Deep:
-        """As `Problem.create`.
+        """The class-mean form: one feature row for each class.
 
         Args:
-            loss: as for `Problem`.
-            depth: L >= 2; one layer is `Problem`.
-            lambda_w: of every layer, or [L], of W_1 to W_L.
-            lambda_h: of the features.
-            width: of the hidden layers; by default d.
+            loss: the loss, as for `Problem.create`.
+            depth: number L >= 2 of layers; a model of one layer is `Problem`.
+            lambda_w: weight decay of every layer, or [L], of W_1 to W_L.
+            lambda_h: weight decay lH of the features.
+            width: width of the hidden layers; by default d.
             activation: "relu" or "linear".
-            num_classes: K.
-            feature_dim: d.
-            sizes: n_k.
-            options: of the loss.
+            num_classes: number K of classes, as for `Problem.create`.
+            feature_dim: width d of the features, as for `Problem.create`.
+            sizes: number n_k of samples of each class, as for `Problem.create`.
+            **options: options of the loss.
+
+        Raises:
+            ValueError: naming what was got and what is allowed.
         """
         if activation not in _ACTIVATIONS:
             raise ValueError(
@@ -82,44 +92,48 @@ class Deep(Problem):
         return cls(
             lambda_w=lambda_w * np.ones(depth),
             lambda_h=number("lambda_h", lambda_h, positive=True),
-            lambda_b=None,
             depth=depth,
             width=fields["feature_dim"] if width is None else width,
             activation=activation,
             **fields,
         )
 
-    @property
-    def not_convex(self) -> str | None:
-        """The penalty is a Schatten quasi-norm of Z, even without activations."""
-        return "more than one layer is not convex"
-
-    @property
-    def descent_steps(self) -> int:
-        """20,000 with ReLUs."""
-        return 0 if self.activation == "linear" else 20_000
-
     @double
     def init(self, key: jax.Array) -> Params:
-        """He et al. for the layers, features of variance 1; if smaller, all may die."""
+        """Layers as He et al. draw them, features of variance 1.
+
+        From smaller ones all layers may die.
+        """
         drawn = random_like(key, self.scales(), 1.0)
         layers = {"W": drawn["W"], "hidden": drawn["hidden"]}
         scaled = jax.tree.map(lambda x: x * (2 / x.shape[1]) ** 0.5, layers)
         return scaled | {"H": drawn["H"]}
 
-    @double
-    def logits(self, params: Params) -> jax.Array:
-        """Z [n, K]."""
-        return jnp.matmul(self.last_features(params), params["W"].T)
+    def scales(self) -> Params:
+        """Ones for the layers; m_i^(-1/2) for the feature row of m_i samples."""
+        wide = [self.feature_dim] + [self.width] * (self.depth - 1)
+        hidden = tuple(np.ones(shape) for shape in zip(wide[1:], wide, strict=False))
+        rows = self.counts**-0.5
+        return {
+            "W": np.ones((self.num_classes, wide[-1])),
+            "H": rows[:, None] * np.ones(self.feature_dim),
+            "hidden": hidden,
+        }
 
     @double
-    def last_features(self, params: Params) -> jax.Array:
-        """What the last layer sees, s(W_{L-1} ... s(W_1 h)) [n, width]."""
+    def point(self, params: Params) -> Params:
+        """The last layer W_L, and what it sees: s(W_{L-1} ... s(W_1 h)) [n, width]."""
         act = _ACTIVATIONS[self.activation]
         value = params["H"]
         for layer in params["hidden"]:
             value = act(jnp.matmul(value, layer.T))
-        return value
+        return {"W": params["W"], "H": value}
+
+    @double
+    def logits(self, params: Params) -> jax.Array:
+        """Logits Z [n, K]."""
+        point = self.point(params)
+        return jnp.matmul(point["H"], point["W"].T)
 
     @double
     def penalty(self, params: Params) -> jax.Array:
@@ -130,19 +144,8 @@ class Deep(Problem):
             value += strength * jnp.sum(layer**2)
         return value / 2
 
-    def scales(self) -> Params:
-        """Ones, but for the number of samples."""
-        wide = [self.feature_dim] + [self.width] * (self.depth - 1)
-        hidden = tuple(np.ones(shape) for shape in zip(wide[1:], wide, strict=False))
-        rows = self.counts**-0.5
-        return {
-            "W": np.ones((self.num_classes, wide[-1])),
-            "H": rows[:, None] * np.ones(self.feature_dim),
-            "hidden": hidden,
-        }
-
     def balance_error(self, params: Params) -> jax.Array:
-        """Largest relative imbalance of two layers in a row; 0 if critical."""
+        """Largest relative imbalance of two consecutive layers []; 0 if critical."""
         layers = (*params["hidden"], params["W"])
         below = self.lambda_h * (params["H"].T * self.counts) @ params["H"]
         worst = jnp.zeros(())
@@ -153,5 +156,34 @@ class Deep(Problem):
             below = strength * layer @ layer.T
         return worst
 
+    def samples(self) -> Deep:
+        """The same problem with a free feature for every sample, H [N, d].
 
-_ACTIVATIONS: dict[str, Callable] = {"relu": jax.nn.relu, "linear": lambda x: x}
+        Raises:
+            ValueError: unless the class sizes are known whole numbers.
+        """
+        return one_row_each(self)
+
+    def without_decay(self) -> Deep:
+        """The same problem with all lambda_l = lH = 0."""
+        decays = np.zeros(np.shape(self.lambda_w)), np.zeros(())
+        return dataclasses.replace(self, lambda_w=decays[0], lambda_h=decays[1])
+
+    @property
+    def strength(self) -> None:
+        """None: the penalty is a Schatten quasi-norm of Z, even without activations."""
+        return None
+
+    @property
+    def not_convex(self) -> str:
+        """A Schatten quasi-norm is not convex."""
+        return "more than one layer is not convex"
+
+    @property
+    def descent_steps(self) -> int:
+        """20,000 with ReLUs, at whose kinks Newton's method stops short."""
+        return 0 if self.activation == "linear" else 20_000
+
+    def dual_ball(self, theta: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Only t = 0 is allowed: the bound is the least value of the loss."""
+        return no_dual_point(self, theta)

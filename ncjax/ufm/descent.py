@@ -1,31 +1,107 @@
-"""Adam, for models with kinks, where Newton's method stops short of a minimum."""
+"""Gradient descent of unconstrained-features models, recorded like a flow."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import jax
-import optax
+import jax.numpy as jnp
+import numpy as np
+
+from ncjax.ufm.model import Model
+from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.trajectory import (
+    Trajectory,
+    checked_start,
+    met,
+    plan,
+    record,
+    trim,
+    velocity,
+)
 
 
+@double
 def descend(
-    function: Callable, start: jax.Array, steps: int, rate: float = 1e-2
-) -> jax.Array:
-    """Point [p] after so many steps, the rate falling to 0 by a cosine.
+    problem: Model,
+    start: Any = 0,
+    *,
+    learning_rate: Any,
+    momentum: Any = 0.0,
+    t_max: Any = 1e4,
+    points: int = 61,
+    times: Any = None,
+    labels: Any = None,
+    stop_gap: Any = None,
+    stop_gradient: Any = None,
+) -> Trajectory:
+    """Gradient descent with heavy-ball momentum.
+
+        v <- momentum v - learning_rate grad f / m,   x <- x + v
+
+    Step k is recorded at time k learning_rate / (1 - momentum), to compare with flow.
 
     Args:
-        function: [p] -> [].
-        start: [p].
-        steps: how many; 0 gives the start.
-        rate: the first learning rate, in units of the variables.
+        problem: a model of any kind.
+        start: parameters, or the seed of a `small_start`.
+        learning_rate: the learning rate, more than 0.
+        momentum: the momentum, in [0, 1).
+        t_max: the last time.
+        points: number of recorded times: 0, and log-spaced ones from 1e-2 to t_max.
+        times: times to record, increasing from 0 [T], in place of these.
+        labels: class of each row of H [n], where the rows are samples.
+        stop_gap: duality gap at which to stop; looked at where the path is recorded.
+        stop_gradient: gradient norm at which to stop; looked at there too.
+
+    Raises:
+        ValueError: for bad options or parameters.
+        FloatingPointError: where descent diverges.
     """
-    optimizer = optax.adam(optax.cosine_decay_schedule(rate, max(steps, 1)))
+    if not 0 < learning_rate < np.inf or not 0 <= momentum < 1:
+        raise ValueError(
+            "learning_rate must be > 0 and momentum in [0, 1), got "
+            f"{learning_rate} and {momentum}."
+        )
+    given = plan(
+        problem,
+        t_max=t_max,
+        points=points,
+        times=times,
+        labels=labels,
+        stop_gap=stop_gap,
+        stop_gradient=stop_gradient,
+    )
+    speed = learning_rate / (1 - momentum)
+    counts = np.unique(np.round(given.times / speed).astype(np.int64))
+    problem, start = to_double((problem, checked_start(problem, start)))
+    seen = _descend(problem, start, counts, learning_rate, momentum, given.stops)
+    found = record(problem, given.labels, *seen)
+    if not np.isfinite(found.objective[-1]):
+        raise FloatingPointError(
+            f"Descent diverged before t = {found.times[-1]:g}; learning_rate = "
+            f"{learning_rate:g} is too large."
+        )
+    return trim(found)
 
-    def step(state, _):
-        point, memory = state
-        gradient = jax.grad(function)(point)
-        update, memory = optimizer.update(gradient, memory, point)
-        return (optax.apply_updates(point, update), memory), None
 
-    state = (start, optimizer.init(start))
-    return jax.lax.scan(step, state, None, length=steps)[0][0]
+@jax.jit
+def _descend(problem, start, counts, learning_rate, momentum, stops):
+    def step(_, state):
+        point, speed = state
+        push = velocity(problem, point)
+        speed = jax.tree.map(lambda v, p: momentum * v + learning_rate * p, speed, push)
+        return jax.tree.map(jnp.add, point, speed), speed
+
+    def stretch(carry, count):
+        state, before, done = carry
+        end = jnp.where(done, before, count)
+        state = jax.lax.fori_loop(before, end, step, state)
+        if stops is not None:
+            done |= met(problem, state[0], stops)
+        return (state, end, done), (state[0], end)
+
+    state = (start, jax.tree.map(jnp.zeros_like, start))
+    carry = state, jnp.zeros_like(counts[0]), jnp.zeros((), bool)
+    (_, last, stopped), (path, seen) = jax.lax.scan(stretch, carry, counts)
+    times = seen * learning_rate / (1 - momentum)
+    return times, path, last, stopped

@@ -7,7 +7,7 @@ Almost every loss of `ncjax.losses` is one of two kinds, told apart by tables on
 
 The tables are leaves of a pytree: problems that differ in `beta`, `alpha` or the label
 smoothing share one compilation and can be stacked.  Any other loss is a `Plain` one; it
-can be minimised but, with no dual, not certified.
+can be minimised, but as its dual is not known it cannot be certified.
 
 Dual value: with theta_i = -grad l_i(z_i) and the conjugate l_i*, every t in [0, limit],
 limit = mu / |Theta|_2, bounds the optimum from below by
@@ -31,7 +31,7 @@ Leaf = Any  # an array: NumPy where a problem is made, traced where it is solved
 
 
 class Fit(abc.ABC):
-    """A loss of n rows of logits: what every kind of loss has."""
+    """The loss of n rows of logits, of any kind."""
 
     @abc.abstractmethod
     def losses(self, logits: Leaf) -> Leaf:
@@ -39,7 +39,7 @@ class Fit(abc.ABC):
 
     @abc.abstractmethod
     def take(self, rows: np.ndarray) -> Fit:
-        """The loss of other rows: number `rows[i]` of these becomes row i."""
+        """The loss of other rows: row `rows[i]` of this one becomes row i."""
 
     @abc.abstractmethod
     def is_convex(self) -> Leaf:
@@ -53,9 +53,15 @@ class Fit(abc.ABC):
         limit: Leaf,
         price: tuple[Any, Any] = (0.0, 0.0),
     ) -> tuple[Leaf, Leaf]:
-        """A t in [0, limit] and D(t) - p t - q t^2/2 for a price (p, q), both [].
+        """A t in [0, limit], and the bound D(t) - p t - q t^2/2, both [].
 
-        Every t gives a bound; a loss takes the best one that it knows.
+        Every t gives a bound; a loss takes the best t that it knows.
+
+        Args:
+            logits: Z [n, K], the point at which Theta is taken.
+            weights: omega [n] of the rows, which sum to 1.
+            limit: largest t that is dual feasible [].
+            price: (p, q), what t and t^2/2 cost, each [].
         """
 
 
@@ -63,24 +69,25 @@ class Fit(abc.ABC):
 class Entropic(Fit):
     """l_i(z) = sum_a c_ai logsumexp(z_j, group_a(j) = own_ai) - <y_i, z> - offset_i.
 
-    sum_a c_a = sum_j y_j.  Group 0 is all classes.  Convex where all c_a >= 0.
+    For each row sum_a c_a = sum_j y_j.  Group 0 holds all classes.  The loss is convex
+    where all c_a >= 0.
     """
 
     targets: Leaf  # y [n, K]
     factors: Leaf  # c [A, n]
-    groups: Leaf  # [A, K] group of each class
-    own: Leaf  # [A, n] group of each row's label
+    groups: Leaf  # [A, K], number of the group that each class is in
+    own: Leaf  # [A, n], number of the group that each row's label is in
     offset: Leaf  # [n]
 
     def losses(self, logits: Leaf) -> Leaf:
-        """[n], in nats."""
+        """The losses [n] of logits [n, K], in nats."""
         value = -jnp.sum(self.targets * logits, axis=1) - self.offset
         for a, factor in enumerate(self.factors):
             value += factor * jax.nn.logsumexp(logits, axis=1, where=self._below(a))
         return value
 
     def take(self, rows: np.ndarray) -> Entropic:
-        """Rows of all tables."""
+        """The loss of other rows: these rows of all tables."""
         return Entropic(
             targets=self.targets[rows],
             factors=self.factors[:, rows],
@@ -90,7 +97,7 @@ class Entropic(Fit):
         )
 
     def is_convex(self) -> Leaf:
-        """No factor is negative."""
+        """Whether no factor is negative []; rounding of them is forgiven."""
         return jnp.all(self.factors >= -1e-15)
 
     def dual(
@@ -100,7 +107,7 @@ class Entropic(Fit):
         limit: Leaf,
         price: tuple[Any, Any] = (0.0, 0.0),
     ) -> tuple[Leaf, Leaf]:
-        """At t = min(1, limit), D = sum_i omega_i sum_a c_a H(q^a).
+        """T = min(1, limit) and D = sum_i omega_i sum_a c_a H(q^a), less the price.
 
         q^a = (1 - t) y/|y|_1 + t softmax(z[S_a]): for one-hot y the q of HXE, for one
         group the q of cross-entropy.
@@ -115,7 +122,7 @@ class Entropic(Fit):
         return t, weights @ total - price[0] * t - price[1] * t**2 / 2
 
     def _below(self, a: int) -> Leaf | None:
-        """Classes in the group of each row's label [n, K]; None means all."""
+        """Whether a class is in the group of a row's label [n, K]; None: all are."""
         return self.own[a][:, None] == self.groups[a] if a else None
 
 
@@ -126,15 +133,15 @@ class Quadratic(Fit):
     targets: Leaf  # y [n, K]
 
     def losses(self, logits: Leaf) -> Leaf:
-        """[n]."""
+        """The losses [n] of logits [n, K]."""
         return 0.5 * jnp.sum((logits - self.targets) ** 2, axis=1)
 
     def take(self, rows: np.ndarray) -> Quadratic:
-        """Rows of the targets."""
+        """The loss of other rows: these rows of the targets."""
         return Quadratic(self.targets[rows])
 
     def is_convex(self) -> Leaf:
-        """Always."""
+        """True: squares are convex."""
         return jnp.ones((), bool)
 
     def dual(
@@ -144,9 +151,10 @@ class Quadratic(Fit):
         limit: Leaf,
         price: tuple[Any, Any] = (0.0, 0.0),
     ) -> tuple[Leaf, Leaf]:
-        """D = t A - t^2 B/2, A = sum omega <r, y>, B = sum omega |r|^2, r = y - z.
+        """T = min((A - p)/(B + q), limit), not under 0, and D = t A - t^2 B/2.
 
-        t = min((A - p)/(B + q), limit), and not under 0.
+        Here A = sum omega <r, y>, B = sum omega |r|^2 and r = y - z; D is less the
+        price.
         """
         residual = self.targets - logits
         a = weights @ jnp.sum(residual * self.targets, axis=1) - price[0]
@@ -158,22 +166,22 @@ class Quadratic(Fit):
 
 @struct.dataclass
 class Plain(Fit):
-    """Any loss of the kind of `ncjax.losses`; its options are static."""
+    """Any function like those of `ncjax.losses`; its options are static."""
 
-    labels: Leaf  # [n]
+    labels: Leaf  # [n], class of each row
     function: Callable = struct.field(pytree_node=False)
     options: tuple = struct.field(pytree_node=False)  # (name, value), sorted
 
     def losses(self, logits: Leaf) -> Leaf:
-        """[n]."""
+        """The losses [n] of logits [n, K]."""
         return self.function(logits, jnp.asarray(self.labels), **dict(self.options))
 
     def take(self, rows: np.ndarray) -> Plain:
-        """Rows of the labels."""
+        """The loss of other rows: these rows of the labels."""
         return Plain(self.labels[rows], self.function, self.options)
 
     def is_convex(self) -> Leaf:
-        """Not known to be."""
+        """False: nothing is known about the function."""
         return jnp.zeros((), bool)
 
     def dual(
@@ -183,6 +191,6 @@ class Plain(Fit):
         limit: Leaf,
         price: tuple[Any, Any] = (0.0, 0.0),
     ) -> tuple[Leaf, Leaf]:
-        """No bound: minus infinity."""
+        """The limit, and minus infinity: no bound is known."""
         del logits, weights, price
         return limit, jnp.asarray(-jnp.inf)

@@ -15,10 +15,14 @@ from ncjax.ufm.problem import Problem
 
 
 def simplex_rows(num_classes: int, feature_dim: int | None = None) -> np.ndarray:
-    """Unit rows sqrt(K/(K-1)) (I - 11'/K) of a simplex ETF, padded to [K, d].
+    """Unit rows sqrt(K/(K-1)) (I - 11'/K) of a simplex ETF, padded with 0 to [K, d].
+
+    Args:
+        num_classes: number K of classes.
+        feature_dim: width d of the rows, at least K; by default K.
 
     Raises:
-        ValueError: for d < K; turn a K - 1 dimensional one yourself.
+        ValueError: for d < K; turn a simplex into K - 1 dimensions yourself.
     """
     width = num_classes if feature_dim is None else feature_dim
     if width < num_classes:
@@ -35,13 +39,13 @@ def solve_features(
     """Features at which f(W, H) is least for a fixed W; unique, as f is convex in H.
 
     Args:
-        problem: without a bias; its decay of W only adds a constant.
-        classifier: W [K, d].
+        problem: a problem without a bias; its weight decay of W only adds a constant.
+        classifier: the fixed classifier W [K, d].
         tol: bound on the gradient norm.
-        max_steps: of Newton's method.
+        max_steps: largest number of steps of Newton's method.
 
     Returns:
-        H [n, d], f without the penalty of W, and the gradient norm.
+        The features H [n, d], f without the penalty of W, and the gradient norm.
 
     Raises:
         ValueError: for a W of another shape, or a problem with a bias.

@@ -1,4 +1,4 @@
-"""Gradient flow and gradient descent of unconstrained-features models, recorded.
+"""Gradient flow of unconstrained-features models, recorded.
 
     dW/dt = -grad_W f,   m_i dh_i/dt = -grad_{h_i} f,   db/dt = -grad_b f
 
@@ -20,65 +20,100 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ncjax.ufm.model import Model
 from ncjax.ufm.precision import double, to_double
-from ncjax.ufm.problem import Params, Problem, random_like
 from ncjax.ufm.solve import stack
 from ncjax.ufm.trajectory import (
     Trajectory,
-    masses,
+    checked_start,
     met,
+    plan,
     record,
     record_many,
+    small_start,
     trim,
     velocity,
 )
 
 # Explicit ones are fast; the implicit one is for stiff problems of few parameters.
-SOLVERS: dict[str, Any] = {
-    "tsit5": diffrax.Tsit5,
-    "dopri8": diffrax.Dopri8,
-    "kvaerno5": diffrax.Kvaerno5,
-}
+SOLVERS = ("tsit5", "dopri8", "kvaerno5")
 
 
 @double
-def flow(problem: Problem, start: Any = 0, **options: Any) -> Trajectory:
+def flow(
+    problem: Model,
+    start: Any = 0,
+    *,
+    t_max: Any = 1e4,
+    points: int = 61,
+    times: Any = None,
+    labels: Any = None,
+    stop_gap: Any = None,
+    stop_gradient: Any = None,
+    rtol: Any = 1e-9,
+    atol: Any = 1e-12,
+    solver: str = "tsit5",
+    max_steps: int = 500_000,
+) -> Trajectory:
     """Gradient flow from a start to t_max, or to a bound.
 
     Args:
-        problem: any model; see `without_decay`.
+        problem: a model of any kind; see `without_decay`.
         start: parameters, or the seed of a `small_start`.
-        options: t_max: the last time, 1e4 by default.
-            points: recorded: 0, and log-spaced times from 1e-2 to t_max; 61.
-            times: increasing from 0 [T], in place of these.
-            labels: classes of the rows of H [n], where these are samples.
-            stop_gap: duality gap at which to stop.
-            stop_gradient: gradient norm at which to stop.
-            rtol, atol: tolerances of a step, which bound the gap that can be met; 1e-9
-                and 1e-12.
-            solver: of `SOLVERS`; tsit5.
-            max_steps: 500,000.
+        t_max: the last time.
+        points: number of recorded times: 0, and log-spaced ones from 1e-2 to t_max.
+        times: times to record, increasing from 0 [T], in place of these.
+        labels: class of each row of H [n], where the rows are samples.
+        stop_gap: duality gap at which to stop.
+        stop_gradient: gradient norm at which to stop.
+        rtol: relative tolerance of a step; it bounds the gap that can be met.
+        atol: absolute tolerance of a step.
+        solver: one of `SOLVERS`.
+        max_steps: largest number of steps of the solver.
 
     Raises:
         ValueError: for bad options or parameters.
         FloatingPointError: where max_steps do not reach the end.
     """
-    given = _Options.create(problem, **options)
-    problem, start = to_double((problem, _start(problem, start)))
-    seen = given.reached(*_flow(problem, start, *given.run()))
+    _check_solver(solver)
+    given = plan(
+        problem,
+        t_max=t_max,
+        points=points,
+        times=times,
+        labels=labels,
+        stop_gap=stop_gap,
+        stop_gradient=stop_gradient,
+    )
+    problem, start = to_double((problem, checked_start(problem, start)))
+    seen, done = _flow(
+        *(problem, start, given.times, given.stops, (rtol, atol), solver, max_steps)
+    )
+    _check_end(done, given.times[-1], max_steps)
     return trim(record(problem, given.labels, *seen))
 
 
 @double
 def flow_many(
-    problems: Problem | Sequence[Problem], starts: Any, **options: Any
+    problems: Model | Sequence[Model],
+    starts: Any,
+    *,
+    t_max: Any = 1e4,
+    points: int = 61,
+    times: Any = None,
+    labels: Any = None,
+    stop_gap: Any = None,
+    stop_gradient: Any = None,
+    rtol: Any = 1e-9,
+    atol: Any = 1e-12,
+    solver: str = "tsit5",
+    max_steps: int = 500_000,
 ) -> Trajectory:
     """Many flows in one call; B problems that differ in numbers only, or one for all.
 
@@ -86,170 +121,87 @@ def flow_many(
     step, and batched products of small matrices are slow there.
 
     Args:
-        problems: as for `solve_many`.
+        problems: one model for all starts, or a list of B.
         starts: parameters with a leading axis B, or seeds [B].
-        options: as for `flow`.
+        t_max: the last time, as for `flow`.
+        points: number of recorded times, as for `flow`.
+        times: times to record, as for `flow`.
+        labels: class of each row of H, as for `flow`.
+        stop_gap: duality gap at which each flow stops.
+        stop_gradient: gradient norm at which each flow stops.
+        rtol: relative tolerance of a step.
+        atol: absolute tolerance of a step.
+        solver: one of `SOLVERS`.
+        max_steps: largest number of steps of the solver.
 
     Returns:
         A `Trajectory` with a leading axis B.
+
+    Raises:
+        ValueError: for bad options or parameters, or problems that differ in more than
+            numbers.
+        FloatingPointError: where max_steps do not reach the end.
     """
-    one = isinstance(problems, Problem)
-    first = problems if one else problems[0]
+    _check_solver(solver)
+    one = isinstance(problems, Model)
+    first = problems if isinstance(problems, Model) else problems[0]
     if not isinstance(starts, dict):
         starts = stack([small_start(first, int(seed)) for seed in starts])
-    given = _Options.create(first, **options)
+    given = plan(
+        first,
+        t_max=t_max,
+        points=points,
+        times=times,
+        labels=labels,
+        stop_gap=stop_gap,
+        stop_gradient=stop_gradient,
+    )
     together = jax.default_backend() != "cpu"
     shared, batch = to_double(
         (problems, (None, starts)) if one else (None, (stack(problems), starts))
     )
-    seen = given.reached(*_flow_many(shared, batch, *given.run(), together))
+    tolerances = (rtol, atol)
+    seen, done = _flow_many(
+        *(shared, batch, given.times, given.stops, tolerances, solver, max_steps),
+        together,
+    )
+    _check_end(done, given.times[-1], max_steps)
     problem, axis = (shared, None) if one else (batch[0], 0)
     return record_many(problem, given.labels, *seen, axis=axis)
 
 
-@double
-def descend(
-    problem: Problem,
-    start: Any = 0,
-    *,
-    learning_rate: Any,
-    momentum: Any = 0.0,
-    **options: Any,
-) -> Trajectory:
-    """Gradient descent with heavy-ball momentum, recorded like a flow.
-
-        v <- momentum v - learning_rate grad f / m,   x <- x + v
-
-    Step k is recorded at time k learning_rate / (1 - momentum), to compare with flow.
+def without_decay(problem: Model) -> Model:
+    """The same loss with all decays 0: flow then grows for ever, like log t.
 
     Args:
-        problem: as for `flow`.
-        start: as for `flow`.
-        learning_rate: > 0.
-        momentum: in [0, 1).
-        options: t_max, points, times, labels, stop_gap, stop_gradient as for `flow`;
-            bounds are looked at where the path is recorded.
-
-    Raises:
-        ValueError: for bad options or parameters.
-        FloatingPointError: where descent diverges.
+        problem: a model of any kind.
     """
-    if not 0 < learning_rate < np.inf or not 0 <= momentum < 1:
-        raise ValueError(
-            "learning_rate must be > 0 and momentum in [0, 1), got "
-            f"{learning_rate} and {momentum}."
-        )
-    given = _Options.create(problem, **options)
-    speed = learning_rate / (1 - momentum)
-    counts = np.unique(np.round(given.times / speed).astype(np.int64))
-    problem, start = to_double((problem, _start(problem, start)))
-    seen = _descend(problem, start, counts, learning_rate, momentum, given.stops)
-    found = record(problem, given.labels, *seen)
-    if not np.isfinite(found.objective[-1]):
+    return problem.without_decay()
+
+
+def _check_solver(solver: str) -> None:
+    import diffrax  # noqa: F401  # here, when used, and not while a function is traced
+
+    if solver not in SOLVERS:
+        raise ValueError(f"Unknown solver {solver!r}. Available: {', '.join(SOLVERS)}.")
+
+
+def _check_end(done: Any, last: Any, max_steps: int) -> None:
+    if not np.all(done):
         raise FloatingPointError(
-            f"Descent diverged before t = {found.times[-1]:g}; learning_rate = "
-            f"{learning_rate:g} is too large."
+            f"The flow did not reach t = {last:g} in {max_steps} "
+            "steps: give a stopping bound, a looser rtol, or more max_steps."
         )
-    return trim(found)
-
-
-@double
-def small_start(problem: Problem, seed: int = 0, scale: float = 0.1) -> Params:
-    """Normal parameters of standard deviation scale d^(-1/2) m^(-1/2); b = 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # without decay; shapes only
-        ones = jax.tree.map(np.ones_like, problem.scales())
-    units = jax.tree.map(lambda one, m: one / np.sqrt(m), ones, masses(problem))
-    return random_like(jax.random.key(seed), units, scale * problem.feature_dim**-0.5)
-
-
-def without_decay(problem: Problem) -> Problem:
-    """The same loss with all decays 0: flow then grows for ever, like log t."""
-    changed: dict[str, Any] = {"lambda_w": np.zeros(()), "lambda_h": np.zeros(())}
-    if np.ndim(problem.lambda_w):
-        changed["lambda_w"] = np.zeros(np.shape(problem.lambda_w))
-    if problem.lambda_b is not None:
-        changed["lambda_b"] = np.zeros(())
-    return problem.replace(**changed)  # type: ignore[attr-defined]
-
-
-class _Options(NamedTuple):
-    times: np.ndarray
-    labels: np.ndarray | None
-    stops: tuple[float, float] | None  # gap and gradient norm
-    tolerances: tuple[float, float]
-    solver: str
-    max_steps: int
-
-    @classmethod
-    def create(
-        cls,
-        problem: Problem,
-        *,
-        t_max: Any = 1e4,
-        points: int = 61,
-        times: Any = None,
-        labels: Any = None,
-        stop_gap: Any = None,
-        stop_gradient: Any = None,
-        rtol: Any = 1e-9,
-        atol: Any = 1e-12,
-        solver: str = "tsit5",
-        max_steps: int = 500_000,
-    ) -> _Options:
-        if solver not in SOLVERS:
-            raise ValueError(
-                f"Unknown solver {solver!r}. Available: {', '.join(SOLVERS)}."
-            )
-        if times is None:
-            if not 1e-2 < t_max < np.inf or points < 3:
-                raise ValueError(
-                    f"t_max must be finite and > 0.01, points at least 3, got {t_max} "
-                    f"and {points}."
-                )
-            times = np.append(0, np.geomspace(1e-2, t_max, points - 1))
-        times = np.asarray(times, np.float64)
-        if (
-            times.ndim != 1
-            or len(times) < 2
-            or times[0] != 0
-            or any(np.diff(times) <= 0)
-        ):
-            raise ValueError(f"times must increase from 0, got {times}.")
-        stops = None
-        if stop_gap is not None or stop_gradient is not None:
-            stops = (
-                -1.0 if stop_gap is None else stop_gap,
-                -1.0 if stop_gradient is None else stop_gradient,
-            )
-        if stop_gap is not None and problem.not_convex is not None:
-            raise ValueError(f"There is no gap to stop at: {problem.not_convex}.")
-        if labels is None and problem.num_rows == problem.num_classes:
-            labels = np.arange(problem.num_classes)
-        return cls(times, labels, stops, (rtol, atol), solver, max_steps)
-
-    def run(self) -> tuple:
-        """What `_flow` takes, after a problem and a start."""
-        return self.times, self.stops, self.tolerances, self.solver, self.max_steps
-
-    def reached(self, seen: tuple, done: Any) -> tuple:
-        """What was seen, if the end was reached."""
-        if not np.all(done):
-            raise FloatingPointError(
-                f"The flow did not reach t = {self.times[-1]:g} in {self.max_steps} "
-                "steps: give a stopping bound, a looser rtol, or more max_steps."
-            )
-        return seen
-
-
-def _start(problem: Problem, start: Any) -> Params:
-    if isinstance(start, (int, np.integer)):
-        return small_start(problem, int(start))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        problem.check(start)
-    return start
 
 
 def _path(problem, start, times, stops, tolerances, solver, max_steps):
+    import diffrax
+
+    solvers = {
+        "tsit5": diffrax.Tsit5,
+        "dopri8": diffrax.Dopri8,
+        "kvaerno5": diffrax.Kvaerno5,
+    }
     ends = jnp.log1p(times)
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(
@@ -257,7 +209,7 @@ def _path(problem, start, times, stops, tolerances, solver, max_steps):
                 lambda v: jnp.exp(s) * v, velocity(problem, x)
             )
         ),
-        SOLVERS[solver](),
+        solvers[solver](),
         ends[0],
         ends[-1],
         None,
@@ -272,6 +224,7 @@ def _path(problem, start, times, stops, tolerances, solver, max_steps):
         max_steps=max_steps,
         throw=False,
     )
+    # Times after a stop are not reached and come back as infinity: the stop fills them.
     reached = jnp.isfinite(solution.ts[0])
     seen = jnp.expm1(jnp.where(reached, solution.ts[0], solution.ts[1]))
 
@@ -296,26 +249,3 @@ def _flow_many(shared, batch, times, stops, tolerances, solver, max_steps, toget
         return _path(problem, pair[1], times, stops, tolerances, solver, max_steps)
 
     return jax.vmap(single)(batch) if together else jax.lax.map(single, batch)
-
-
-@jax.jit
-def _descend(problem, start, counts, learning_rate, momentum, stops):
-    def step(_, state):
-        point, speed = state
-        push = velocity(problem, point)
-        speed = jax.tree.map(lambda v, p: momentum * v + learning_rate * p, speed, push)
-        return jax.tree.map(jnp.add, point, speed), speed
-
-    def stretch(carry, count):
-        state, before, done = carry
-        end = jnp.where(done, before, count)
-        state = jax.lax.fori_loop(before, end, step, state)
-        if stops is not None:
-            done |= met(problem, state[0], stops)
-        return (state, end, done), (state[0], end)
-
-    state = (start, jax.tree.map(jnp.zeros_like, start))
-    carry = state, jnp.zeros_like(counts[0]), jnp.zeros((), bool)
-    (_, last, stopped), (path, seen) = jax.lax.scan(stretch, carry, counts)
-    times = seen * learning_rate / (1 - momentum)
-    return times, path, last, stopped

@@ -10,21 +10,21 @@ import numpy as np
 
 from ncjax import collapse
 from ncjax.moments import class_moments
+from ncjax.ufm.model import Params
 from ncjax.ufm.precision import double, to_double
-from ncjax.ufm.problem import Params
 
 
 class Geometry(NamedTuple):
-    """Class means and classifier of a point; K classes present."""
+    """The geometry of class means and classifier at a point; K classes."""
 
-    gram: jax.Array  # [K, K] of the centred class means
-    cosines: jax.Array  # [K, K] of them; 0 where a mean is the global mean
+    gram: jax.Array  # [K, K] Gram matrix of the centred class means
+    cosines: jax.Array  # [K, K] their cosines; 0 where a mean is the global mean
     singular_values: jax.Array  # [K] of the class-mean logits W Hbar, without a bias
-    rank: jax.Array  # [] how many are over 1e-6 times the largest, or times 1
-    nc1: jax.Array  # [] 0 in the class-mean form
-    nc2: jax.Array  # [] of the centred means
-    nc3: jax.Array  # [] of W Mc', as `ncjax.collapse.nc3`
-    nc3_papyan: jax.Array  # [] |W/|W| - Mc/|Mc||^2
+    rank: jax.Array  # [] number of them above 1e-6 max(largest, 1)
+    nc1: jax.Array  # [] `ncjax.collapse.nc1`; 0 in the class-mean form
+    nc2: jax.Array  # [] `ncjax.collapse.nc2` of the class means
+    nc3: jax.Array  # [] `ncjax.collapse.nc3` of class means and classifier
+    nc3_papyan: jax.Array  # [] |W/|W| - Mc/|Mc||^2, Mc the centred class means
 
 
 @double
@@ -32,7 +32,8 @@ def geometry(params: Params, labels: Any = None) -> Geometry:
     """Measured Gram matrix, cosines, rank and NC metrics of a point.
 
     Args:
-        params: "W" [K, d] and "H" [n, d] (of a layer-peeled model, those of `point`).
+        params: parameters with "W" [K, d] and "H" [n, d]; for models other than
+            `Problem` give `model.point(params)`.
         labels: class of each row of H [n]; by default n = K and row k is of class k.
 
     Raises:

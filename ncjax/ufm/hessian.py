@@ -1,7 +1,8 @@
 """Second derivatives of a problem, without its Hessian: products and least eigenvalues.
 
-Sizes are those of the parameters as they are, not in units of `Problem.scales`.  At any
-non-zero critical point rotations of feature space give d(d-1)/2 or fewer eigenvalues 0.
+Derivatives are those in the parameters as they are, not in units of `Model.scales`.  At
+any non-zero critical point the rotations of feature space give up to d(d-1)/2
+eigenvalues 0.
 """
 
 from __future__ import annotations
@@ -15,24 +16,29 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 from scipy.sparse.linalg import LinearOperator, eigsh
 
+from ncjax.ufm.model import Model, Params
 from ncjax.ufm.precision import double, to_double
-from ncjax.ufm.problem import Params, Problem
 
 _DENSE = 400  # parameters up to which the Hessian itself is the fastest way
 
 
 class Curvature(NamedTuple):
-    """Least eigenvalues of the Hessian, and the direction of the least."""
+    """Least eigenvalues of the Hessian, and the eigenvector of the least."""
 
-    values: np.ndarray  # [count], least first
-    direction: Params  # of norm 1
+    values: np.ndarray  # [count] eigenvalues, least first
+    direction: Params  # eigenvector of the least, of norm 1
 
 
 @double
-def hessian_product(problem: Problem, params: Params, direction: Params) -> Params:
+def hessian_product(problem: Model, params: Params, direction: Params) -> Params:
     """Hessian of the objective times a direction, of the structure of the parameters.
 
-    Forward over reverse: about the cost of three objectives.
+    Forward-mode over reverse-mode differentiation: about the cost of three objectives.
+
+    Args:
+        problem: the model.
+        params: the parameters at which the Hessian is taken.
+        direction: the direction, of the structure of the parameters.
     """
     problem, params, direction = to_double((problem, params, direction))
     problem.check(params)
@@ -46,8 +52,13 @@ def _product(problem, params, direction):
 
 
 @double
-def hessian(problem: Problem, params: Params) -> np.ndarray:
-    """The Hessian [p, p], in the order of `ravel_pytree`; for small problems."""
+def hessian(problem: Model, params: Params) -> np.ndarray:
+    """The Hessian [p, p], for small problems; p numbers as `ravel_pytree` orders them.
+
+    Args:
+        problem: the model.
+        params: the parameters at which the Hessian is taken.
+    """
     problem, params = to_double((problem, params))
     problem.check(params)
     return np.asarray(_dense(problem, params))
@@ -61,15 +72,17 @@ def _dense(problem, params):
 
 @double
 def least_curvature(
-    problem: Problem, params: Params, *, count: int = 1, tol: float = 1e-10
+    problem: Model, params: Params, *, count: int = 1, tol: float = 1e-10
 ) -> Curvature:
-    """The least eigenvalues of the Hessian: by Lanczos (ARPACK), or densely if small.
+    """The least eigenvalues of the Hessian.
+
+    By the Lanczos method (ARPACK); small problems by the whole matrix.
 
     Args:
-        problem: whose objective it is.
-        params: where.
-        count: how many, at least 1.
-        tol: relative accuracy.
+        problem: the model.
+        params: the parameters at which the Hessian is taken.
+        count: number of eigenvalues, from 1 to the number p of parameters.
+        tol: relative accuracy of the eigenvalues.
 
     Raises:
         ValueError: for a count outside 1..p.
@@ -96,7 +109,7 @@ def least_curvature(
 
 
 class _Operator(LinearOperator):
-    """The Hessian as ARPACK takes it."""
+    """The Hessian as a linear operator, which is what ARPACK takes."""
 
     def __init__(self, problem, flat, unravel):
         super().__init__(np.dtype(np.float64), (flat.shape[0],) * 2)

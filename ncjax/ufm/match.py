@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import optimize
 
-from ncjax.gram import as_square, gram_nc2
+from ncjax.gram import gram_distance, gram_nc2, unit_gram
 from ncjax.ufm.fits import Fit
 from ncjax.ufm.precision import double
 from ncjax.ufm.problem import Problem
@@ -38,18 +38,18 @@ class Optimum(NamedTuple):
     """An optimum; K classes."""
 
     c: float
-    gram: np.ndarray  # [K, K] of the centred class means, of Frobenius norm 1
-    classifier_gram: np.ndarray  # [K, K] of the centred classifier, likewise
-    loss: float  # of the class means, without the penalties
+    gram: np.ndarray  # [K, K] unit Gram matrix of the centred class means
+    classifier_gram: np.ndarray  # [K, K] unit Gram matrix of the centred classifier
+    loss: float  # loss of the class means, without the penalties
 
     @property
     def nc2(self) -> float:
-        """Of the class means."""
+        """NC2 of the class means."""
         return gram_nc2(self.gram)
 
 
 class Match(NamedTuple):
-    """The optimum nearest to what was found; `state` says how c was determined.
+    """The optimum nearest to what was measured; `state` says how c was determined.
 
     "inside" the range of c; "edge": at an end of it, the true c may lie beyond; "free":
     all c are equally near (to within 1e-5), so that `c` is NaN and the optimum is any.
@@ -57,7 +57,7 @@ class Match(NamedTuple):
 
     c: float
     optimum: Optimum
-    distance: float  # that was made least
+    distance: float  # its distance to what was measured, in Gram matrix or loss
     state: str
 
 
@@ -68,7 +68,7 @@ class OptimumPath:
     optima: tuple[Optimum, ...]
     fit: Fit  # the loss of the class means
     problem: Callable[[float], Problem]  # c -> the model
-    starts: int
+    starts: int  # number of random starts for each c
 
     def at(self, c: float) -> Optimum | None:
         """The optimum for one c; None where it is trivial or was not found."""
@@ -88,13 +88,13 @@ def optimum_path(
     """Optima of a loss for log-spaced c.
 
     Args:
-        loss: as for `Problem.create`.
-        num_classes: K; by default that of `sizes` or of the tree.
-        feature_dim: d; by default K, which is as good as more.
+        loss: the loss, as for `Problem.create`.
+        num_classes: number K of classes; by default that of `sizes` or of the tree.
+        feature_dim: width d of the features; by default K, which is as good as more.
         sizes: samples of each class, one number or [K]; only their ratios count.
-        free_bias: a bias without weight decay; else no bias.
+        free_bias: True for a bias without weight decay, False for no bias.
         c_range: least and greatest c.
-        options: of the loss, among them `hierarchy` where it takes a tree.
+        **options: options of the loss, among them `hierarchy` where it takes a tree.
 
     Raises:
         ValueError: for bad options or range, or if every optimum in it is trivial.
@@ -138,8 +138,9 @@ def match_gram(path: OptimumPath, gram: np.ndarray) -> Match:
     then between its neighbours.
 
     Args:
-        path: of `optimum_path`.
-        gram: of the measured class means [K, K], any scale, centred or not.
+        path: the optima to compare with, of `optimum_path`.
+        gram: Gram matrix [K, K] of the measured class means, of any scale, centred or
+            not.
 
     Raises:
         ValueError: for another shape, or a matrix that is 0 or not finite.
@@ -177,9 +178,9 @@ def match_loss(path: OptimumPath, loss: float) -> Match:
     """The optimum with a given loss, which grows with c.
 
     Args:
-        path: of `optimum_path`.
-        loss: mean over the classes, each with its weight, of the loss of the class
-            mean; without any penalty.
+        path: the optima to compare with, of `optimum_path`.
+        loss: measured loss of the class means, averaged over the classes with their
+            weights; without any penalty.
 
     Raises:
         ValueError: for a loss that is not finite.
@@ -209,29 +210,15 @@ def match_loss(path: OptimumPath, loss: float) -> Match:
 
 @double
 def class_loss(fit: Fit, logits: np.ndarray, sizes: Any = 1) -> Any:
-    """Loss of class-mean logits [K, K], averaged over the samples []."""
+    """Loss of the class means, averaged over the samples [].
+
+    Args:
+        fit: the loss of one row for each class.
+        logits: logits of the class means [K, K].
+        sizes: samples of each class, one number or [K]; only their ratios count.
+    """
     sizes = np.asarray(sizes, np.float64) * np.ones(len(logits))
     return fit.losses(jnp.asarray(logits, np.float64)) @ (sizes / sizes.sum())
-
-
-def unit_gram(gram: np.ndarray) -> np.ndarray:
-    """P G P with Frobenius norm 1 [K, K].
-
-    Raises:
-        ValueError: unless it is [K, K], finite, and not 0 once centred.
-    """
-    gram = as_square(gram)
-    centred = gram - gram.mean(axis=0)
-    centred = centred - centred.mean(axis=1, keepdims=True)
-    size = np.linalg.norm(centred)
-    if not 0 < size < np.inf:
-        raise ValueError("The Gram matrix must be finite and not 0 once it is centred.")
-    return centred / size
-
-
-def gram_distance(gram: np.ndarray, other: np.ndarray) -> float:
-    """|| G/|G|_F - G'/|G'|_F ||_F of the centred matrices; in [0, sqrt(2)]."""
-    return float(np.linalg.norm(unit_gram(gram) - unit_gram(other)))
 
 
 def _optimum(problem: Problem, c: float, starts: int) -> Optimum | None:

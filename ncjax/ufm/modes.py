@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ncjax.ufm.model import Params
 from ncjax.ufm.precision import double, to_double
-from ncjax.ufm.problem import Params
 from ncjax.ufm.theory.hadamard import sylvester_matrix
 
 
 def hadamard_basis(num_classes: int) -> np.ndarray:
     """Phi [K, K], orthonormal; column 0 is the constant mode.
+
+    Args:
+        num_classes: number K of classes.
 
     Raises:
         ValueError: unless K is a power of two.
@@ -32,7 +34,12 @@ def hadamard_basis(num_classes: int) -> np.ndarray:
 
 
 def random_basis(num_classes: int, seed: int = 0) -> np.ndarray:
-    """Another orthonormal basis [K, K] with the constant mode first, at random."""
+    """A random orthonormal basis [K, K] whose column 0 is the constant mode.
+
+    Args:
+        num_classes: number K of classes.
+        seed: seed of the random numbers.
+    """
     drawn = np.random.default_rng(seed).standard_normal((num_classes, num_classes))
     drawn[:, 0] = 1
     basis, _ = np.linalg.qr(drawn)
@@ -50,11 +57,11 @@ def modal_start(
     """W = Phi diag(a) R, H = Phi diag(b) R with a b = s, a^2 - b^2 = imbalance.
 
     Args:
-        strengths: s [K-1], of the modes other than the constant one, which is 0.
-        basis: Phi [K, K], orthonormal; by default that of Hadamard.
-        feature_dim: d >= K - 1; by default K.
-        imbalance: a number or [K-1].
-        seed: of the rotation R [K-1, d].
+        strengths: strengths s [K-1] of all modes but the constant one, which gets 0.
+        basis: Phi [K, K], orthonormal; by default `hadamard_basis`.
+        feature_dim: width d >= K - 1 of the features; by default K.
+        imbalance: a^2 - b^2, one number or [K-1].
+        seed: seed of the random rotation R [K-1, d].
 
     Raises:
         ValueError: for K no power of two, or d too small.
@@ -79,25 +86,25 @@ def mode_strengths(params: Params, basis: np.ndarray) -> tuple[np.ndarray, np.nd
     """Strengths of the modes of Z = H W', and how much of Z lies between the modes.
 
     Args:
-        params: W and H [..., K, d], leading axes as in a `Trajectory`.
+        params: "W" and "H" [..., K, d], with leading axes as in a `Trajectory`.
         basis: Phi [K, K].
 
     Returns:
-        s [..., K-1], and the Frobenius norm of all other entries of Phi' Z Phi over
-        that of Z [...]: 0 as long as the singular vectors are those of the basis.
+        The strengths s [..., K-1], and the Frobenius norm of all other entries of
+        Phi' Z Phi divided by that of Z [...]: 0 as long as the singular vectors are
+        those of the basis.
     """
     logits = np.asarray(params["H"]) @ np.swapaxes(np.asarray(params["W"]), -1, -2)
     inside = basis.T @ logits @ basis
     strengths = np.diagonal(inside, axis1=-2, axis2=-1)[..., 1:]
     total = np.sum(inside**2, axis=(-2, -1))
-    other = np.maximum(total - np.sum(strengths**2, axis=-1), 0)
-    exact = inside - _diagonal(strengths)
-    other = np.where(other < 1e-8 * total, np.sum(exact**2, axis=(-2, -1)), other)
+    # Summed entry by entry: the difference of the two sums would lose all digits.
+    other = np.sum((inside - _diagonal(strengths)) ** 2, axis=(-2, -1))
     return strengths, np.sqrt(other / total)
 
 
 def _diagonal(strengths: np.ndarray) -> np.ndarray:
-    """[..., K, K] with a 0 first."""
+    """Diagonal matrices [..., K, K] of 0 and the strengths [..., K-1]."""
     full = np.concatenate([np.zeros_like(strengths[..., :1]), strengths], axis=-1)
     return full[..., None] * np.eye(full.shape[-1])
 
@@ -107,17 +114,22 @@ def strength_flow(strengths: Any, times: Any) -> Any:
     """The scalar equations ds_k/dt = (2/K) s_k (1 - pi_k), integrated [T, K-1].
 
     Args:
-        strengths: s at time 0 [K-1], of balanced factors a = b.
-        times: increasing from 0 [T].
+        strengths: strengths s at time 0 [K-1], where the factors are balanced, a = b.
+        times: times at which s is wanted, increasing from 0 [T].
     """
+    import diffrax  # noqa: F401  # here, when used, and not while a function is traced
+
     strengths, times = to_double((np.asarray(strengths), np.asarray(times)))
     return _strength_flow(strengths, times, sylvester_matrix(len(strengths) + 1))
 
 
 @jax.jit
 def _strength_flow(strengths, times, signs):
+    import diffrax
+
     number, modes = len(signs), signs[:, 1:]
 
+    # Integrated in s = log(1 + t), as in `ncjax.ufm.flow`.
     def velocity(s, x, args):
         pi = jax.nn.softmax(modes @ x / number) @ modes
         return jnp.exp(s) * 2 / number * x * (1 - pi)

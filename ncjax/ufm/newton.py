@@ -2,7 +2,7 @@
 
 Each step minimises the quadratic model in a ball by conjugate gradients (Steihaug),
 which needs Hessian-vector products only, follows negative curvature out of saddles, and
-converges quadratically: gradient norms of 1e-13 are usual, where a quasi-Newton method
+converges superlinearly: gradient norms of 1e-13 are usual, where a quasi-Newton method
 is slow at 1e-7.  All is one `lax.while_loop`, for `jit` and `vmap`.
 
 References:
@@ -26,15 +26,15 @@ _EPS = float(np.finfo(np.float64).eps)
 class Minimum(NamedTuple):
     """State and result of `minimise`."""
 
-    point: jax.Array  # [p]
-    value: jax.Array  # []
-    gradient_norm: jax.Array  # [] of the point, once done
+    point: jax.Array  # [p] where the iteration stands
+    value: jax.Array  # [] value of the function at the point, once done
+    gradient_norm: jax.Array  # [] norm of the gradient at the point, once done
     before: jax.Array  # [p] the point before the last step
-    value_before: jax.Array  # []
+    value_before: jax.Array  # [] value of the function there
     blind: jax.Array  # [] whether values could not judge the last step
-    radius: jax.Array  # [] of the trust region
-    iterations: jax.Array  # []
-    done: jax.Array  # []
+    radius: jax.Array  # [] radius of the trust region
+    iterations: jax.Array  # [] steps taken or refused
+    done: jax.Array  # [] whether the iteration has ended
 
 
 def minimise(
@@ -43,11 +43,11 @@ def minimise(
     """Local minimum of a smooth function of a vector [p]; see the module.
 
     Args:
-        function: [p] -> [].
-        start: [p], float64.
+        function: the function to minimise, [p] -> [].
+        start: the first point [p], float64.
         tol: bound on the gradient norm.
-        max_steps: of Newton's method.
-        inner: most conjugate-gradient steps in each.
+        max_steps: largest number of steps of Newton's method.
+        inner: largest number of conjugate-gradient steps in each of them.
     """
 
     def advance(state: Minimum):
@@ -55,18 +55,22 @@ def minimise(
             jax.value_and_grad(function), state.point
         )
         norm = jnp.linalg.norm(gradient)
-        # A step that only the gradient can judge, and that it refuses: rounding is all
-        # that is left.
+        # The last step was so short that only the gradient could judge it, and it did
+        # not shorten the gradient: rounding is all that is left.  The step is undone.
         worse = state.blind & ~(norm < state.gradient_norm)
         done = worse | (norm <= tol) | (state.iterations >= max_steps)
         done |= ~jnp.isfinite(value)
 
+        # Solving the model to sqrt(|g|) |g| keeps superlinear convergence (Dembo,
+        # Eisenstat & Steihaug, 1982) and wastes no steps far from the minimum.
         enough = jnp.maximum(jnp.minimum(0.25, jnp.sqrt(norm)) * norm, 0.1 * tol)
         step, residual, edge = _steihaug(
             lambda v: tangent(v)[1], gradient, state.radius, enough, inner
         )
         # Model: g'p + p'Hp/2 with Hp = residual - g.
         predicted = -0.5 * step @ (gradient + residual)
+        # Both reductions plus the noise of the values: their ratio tends to 1 where
+        # rounding hides the reduction, and good steps are not refused (Conn et al.).
         noise = 10 * _EPS * jnp.maximum(1, jnp.abs(value))
         trial = function(state.point + step)
         ratio = (value - trial + noise) / (predicted + noise)
@@ -105,12 +109,14 @@ def minimise(
 
 
 class _Inner(NamedTuple):
-    step: jax.Array
-    residual: jax.Array
-    direction: jax.Array
-    square: jax.Array  # |residual|^2
-    count: jax.Array
-    edge: jax.Array  # whether the boundary was met
+    """Where the conjugate gradients stand."""
+
+    step: jax.Array  # [p]
+    residual: jax.Array  # [p] gradient of the model at the step
+    direction: jax.Array  # [p] the next direction
+    square: jax.Array  # [] |residual|^2
+    count: jax.Array  # [] directions used
+    edge: jax.Array  # [] whether the boundary was met
 
 
 def _steihaug(product, gradient, radius, enough, most):
@@ -126,11 +132,14 @@ def _steihaug(product, gradient, radius, enough, most):
     def advance(s: _Inner):
         image = product(s.direction)
         curvature = s.direction @ image
+        # Where the model curves downwards it has no minimum along the direction: the
+        # step goes to the boundary, which is how saddles are left.
         flat = curvature <= 0
         alpha = s.square / jnp.where(flat, 1, curvature)
         far = jnp.sum((s.step + alpha * s.direction) ** 2) >= radius**2
         edge = flat | far
-        # The root tau > 0 of |step + tau direction| = radius.
+        # The root tau > 0 of |step + tau direction| = radius, in the form without
+        # cancellation.
         a, b = s.direction @ s.direction, s.step @ s.direction
         rest = jnp.maximum(radius**2 - s.step @ s.step, 0)
         tau = rest / (b + jnp.sqrt(b**2 + a * rest))

@@ -16,6 +16,9 @@ def double(function: Callable) -> Callable:
     Where it is off, x64 is turned on for the call and arrays come back as float64
     NumPy arrays, which no later operation rounds silently.
 
+    Args:
+        function: the function to run in float64.
+
     Raises:
         TypeError: under a JAX transformation that was started without x64.
     """
@@ -39,7 +42,10 @@ def double(function: Callable) -> Callable:
 
 
 def to_double(tree: Any) -> Any:
-    """Real arrays of a pytree as float64; keys and integers pass.
+    """A pytree with its real arrays as float64; keys and integers stay as they are.
+
+    Args:
+        tree: any pytree.
 
     Raises:
         TypeError: for traced float32 values, whose digits are already lost.

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ncjax.ufm.checks import number
 from ncjax.ufm.fits import Quadratic
+from ncjax.ufm.inputs import number
 from ncjax.ufm.problem import Problem
 
 
@@ -29,12 +29,14 @@ def regression(
     Sigma and a free bias: W W' = sqrt(lH/lW) (Sigma^(1/2) - sqrt(lW lH) I), b = mean.
 
     Args:
-        covariance: Sigma [t, t], positive semi-definite (over M, not M - 1).
-        lambda_w: lW > 0.
-        lambda_h: lH > 0.
-        lambda_b: lb >= 0, by default 0, a free bias; None for no bias.
-        mean: of the targets, a number or [t].
-        feature_dim: d; by default t.
+        covariance: Sigma [t, t] of the targets, positive semi-definite (the sum over
+            samples divided by M, not by M - 1).
+        lambda_w: lW > 0, weight decay of W.
+        lambda_h: lH > 0, weight decay of the features, divided by M as above.
+        lambda_b: lb >= 0, weight decay of the bias; by default 0, a free bias; None
+            for no bias.
+        mean: mean of the targets: one number, or [t].
+        feature_dim: width d of the features; by default t.
 
     Raises:
         ValueError: unless Sigma is square, symmetric, positive semi-definite.

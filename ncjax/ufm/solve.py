@@ -1,7 +1,7 @@
 """Critical points of unconstrained-features models, one or thousands at a time.
 
 By `ncjax.ufm.newton`, in variables in which the penalties are equal
-(`Problem.scales`), always in float64.
+(`Model.scales`), always in float64.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ncjax.ufm.descent import descend
+from ncjax.ufm.adam import adam
+from ncjax.ufm.model import Model, Params
 from ncjax.ufm.newton import minimise
 from ncjax.ufm.precision import double, to_double
-from ncjax.ufm.problem import Params, Problem
 
 
 class Solution(NamedTuple):
-    """What `solve` found."""
+    """What `solve` found; `solve_many` adds a leading axis B to every array."""
 
     params: Params
-    objective: jax.Array  # []
-    gradient_norm: jax.Array  # [] in the units of `Problem.scales`
+    objective: jax.Array  # [] f at the parameters
+    gradient_norm: jax.Array  # [] norm of its gradient, in the units of `Model.scales`
     iterations: jax.Array  # [] Newton steps, taken or refused
-    converged: jax.Array  # [] gradient_norm <= tol
+    converged: jax.Array  # [] whether gradient_norm <= tol
 
 
 @double
 def solve(
-    problem: Problem,
+    problem: Model,
     start: Any = 0,
     *,
     tol: float = 1e-12,
@@ -44,17 +44,18 @@ def solve(
     With d >= K (or d >= rank of the optimum) and a convex loss every local minimum is
     global, so from a random start this is the global optimum; `certify` proves it.
 
-    Args:
-        problem: to solve.
-        start: parameters, or the seed or key of random ones.
-        tol: bound on the gradient norm, in the units of `Problem.scales`.
-        max_steps: of Newton's method.
-
     A model with ReLUs can have its minima at kinks: it gets steps of Adam first, and
     need not converge to `tol`.  Compare the objectives of several starts.
 
+    Args:
+        problem: the model to solve, of any kind.
+        start: parameters, or the seed or key of random ones.
+        tol: bound on the gradient norm, in the units of `Model.scales`.
+        max_steps: largest number of steps of Newton's method; it ends earlier where
+            rounding allows no progress.
+
     Returns:
-        A `Solution`.  Ends before `max_steps` too where rounding allows no progress.
+        A `Solution`.
 
     Raises:
         ValueError: for parameters that are not of this problem.
@@ -65,7 +66,7 @@ def solve(
 
 @double
 def solve_many(
-    problems: Problem | Sequence[Problem],
+    problems: Model | Sequence[Model],
     starts: Any = None,
     *,
     tol: float = 1e-12,
@@ -74,12 +75,12 @@ def solve_many(
     """Many problems of one structure in one call, or one problem from many starts.
 
     Args:
-        problems: B problems that differ in numbers only, also as one by `stack`; or one
-            problem, for all starts.
+        problems: B problems that differ in numbers only, in a list or as one by
+            `stack`; or one problem, for all starts.
         starts: seeds [B] such as `range(20)`, keys [B], or parameters with a leading
             axis B.  By default the seeds 0..B-1 for B problems.
-        tol: as for `solve`.
-        max_steps: as for `solve`.
+        tol: bound on the gradient norm, as for `solve`.
+        max_steps: largest number of steps of Newton's method, as for `solve`.
 
     Returns:
         A `Solution` with a leading axis B.
@@ -88,7 +89,7 @@ def solve_many(
         ValueError: for problems that differ in more than numbers, or another number of
             starts than of problems.
     """
-    problem = problems if isinstance(problems, Problem) else stack(problems)
+    problem = problems if isinstance(problems, Model) else stack(problems)
     one = problem.counts.ndim == 1
     if starts is None:
         starts = range(1 if one else len(problem.counts))
@@ -119,8 +120,8 @@ def stack(problems: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *problems)
 
 
-def _ready(problem: Problem, start: Any) -> tuple[Problem, Any]:
-    """Float64 problem, and a key or checked float64 parameters."""
+def _ready(problem: Model, start: Any) -> tuple[Model, Any]:
+    """The problem in float64, and a key or checked parameters in float64."""
     if isinstance(start, int):
         start = jax.random.key(start)
     problem, start = to_double((problem, start))
@@ -144,7 +145,7 @@ def _solution(problem, start, tol, max_steps):
         return problem.objective(unravel(scales * x))
 
     if problem.descent_steps:
-        point = descend(objective, point, problem.descent_steps)
+        point = adam(objective, point, problem.descent_steps)
     found = minimise(objective, point, tol, max_steps)
     return Solution(
         params=unravel(scales * found.point),

@@ -1,7 +1,12 @@
-"""The losses of `ncjax.losses` as fits: which tables each one has.
+"""The losses that can be certified: their tables as functions of their options.
 
-To add a certifiable loss: a function of the number of classes and its options, and a
-line in `FITS`.  Without one a loss still works, as `Plain`.
+To add one: write a function (number of classes, options) -> `Fit`, here or in a file of
+its own, and add a line to `FITS`.  Its keywords with a default are options of the
+`ufm` command, its numbers can be swept; `hierarchy` gets the class tree.  Where its
+optimum is known in closed form, add a line to `ncjax.ufm.closed_forms.CLOSED_FORMS`.
+
+A loss of `ncjax.losses` without a line here still works, as `Plain`: it is minimised,
+but not certified.
 """
 
 from __future__ import annotations
@@ -18,12 +23,13 @@ from ncjax.losses.hierarchical import hxe_coefficients, soft_targets
 from ncjax.ufm.fits import Entropic, Fit, Plain, Quadratic
 
 
-def _cross_entropy(num_classes: int, *, label_smoothing: Any = 0.0) -> Entropic:
+def cross_entropy(num_classes: int, *, label_smoothing: Any = 0.0) -> Entropic:
+    """`ncjax.losses.cross_entropy` of one row for each class."""
     eye = np.eye(num_classes)
     return _one_group((1 - label_smoothing) * eye + label_smoothing / num_classes)
 
 
-def _soft_labels(
+def soft_labels(
     num_classes: int,
     *,
     hierarchy: Any,
@@ -31,7 +37,8 @@ def _soft_labels(
     distance: str = "height",
     subtract_entropy: bool = False,
 ) -> Entropic:
-    del num_classes
+    """`ncjax.losses.soft_labels` of one row for each class."""
+    del num_classes  # the tree knows it
     table = soft_targets(hierarchy, float(beta), distance)
     fit = _one_group(table)
     if not subtract_entropy:
@@ -40,7 +47,7 @@ def _soft_labels(
     return fit.replace(offset=entropy)  # type: ignore[attr-defined]
 
 
-def _hxe(
+def hxe(
     num_classes: int,
     *,
     hierarchy: Any,
@@ -48,6 +55,7 @@ def _hxe(
     weighting: str = "height",
     normalise: bool = False,
 ) -> Entropic:
+    """`ncjax.losses.hxe` of one row for each class: a group for each depth."""
     factors = hxe_coefficients(hierarchy, float(alpha), weighting, normalise)
     rows = hierarchy.lineage[: len(factors)]
     return Entropic(
@@ -59,7 +67,8 @@ def _hxe(
     )
 
 
-def _mse(num_classes: int) -> Quadratic:
+def mse(num_classes: int) -> Quadratic:
+    """`ncjax.losses.mse` of one row for each class."""
     return Quadratic(np.eye(num_classes))
 
 
@@ -74,24 +83,47 @@ def _one_group(targets: Any) -> Entropic:
     )
 
 
-# Losses of `ncjax.losses` with a dual: number of classes, options -> fit of K rows.
+# Losses with a dual: (number of classes, options) -> the loss of one row for each.
 FITS: dict[str, Callable[..., Fit]] = {
-    "cross_entropy": _cross_entropy,
-    "soft_labels": _soft_labels,
-    "hxe": _hxe,
-    "mse": _mse,
+    "cross_entropy": cross_entropy,
+    "soft_labels": soft_labels,
+    "hxe": hxe,
+    "mse": mse,
 }
 
 
+def known_losses() -> dict[str, Callable]:
+    """All losses that have a name: the functions whose keywords are their options."""
+    return LOSSES | FITS
+
+
 def make_fit(loss: str | Callable, num_classes: int, options: Mapping[str, Any]) -> Fit:
-    """The loss of K rows, one for each class.
+    """The loss of one row for each class.
+
+    Args:
+        loss: a name in `known_losses`, or a function like those of `ncjax.losses`.
+        num_classes: number K of rows and of classes.
+        options: options of the loss by name, among them `hierarchy`.
 
     Raises:
-        ValueError: for an unknown loss or option, or one out of range.
+        ValueError: for an unknown loss or option, an option out of range, or one that
+            the loss needs and does not get.
     """
-    if isinstance(loss, str) and loss not in LOSSES:
-        raise ValueError(f"Unknown loss {loss!r}. Available: {', '.join(LOSSES)}.")
-    function = LOSSES[loss] if isinstance(loss, str) else loss
+    known = known_losses()
+    if isinstance(loss, str) and loss not in known:
+        raise ValueError(f"Unknown loss {loss!r}. Available: {', '.join(known)}.")
+    signature = known[loss] if isinstance(loss, str) else loss
+    options = _checked(loss, signature, options)
+    function = LOSSES.get(loss) if isinstance(loss, str) else loss
+    if function is not None:
+        _check_range(loss, function, num_classes, options)
+    if isinstance(loss, str) and loss in FITS:
+        return FITS[loss](num_classes, **options)
+    return Plain(np.arange(num_classes), function, tuple(sorted(options.items())))
+
+
+def _checked(loss, function, options) -> dict[str, Any]:
+    """The options, of which the loss knows every one and lacks none."""
     known = {
         p.name: p.default
         for p in inspect.signature(function).parameters.values()
@@ -102,18 +134,22 @@ def make_fit(loss: str | Callable, num_classes: int, options: Mapping[str, Any])
             f"The loss {loss!r} has no option {unknown[0]!r}. "
             f"Available: {', '.join(known) or 'none'}."
         )
-    options = {  # 4 stands for 4.0
+    needed = [name for name, value in known.items() if value is inspect.Parameter.empty]
+    if missing := [name for name in needed if name not in options]:
+        raise ValueError(f"The loss {loss!r} needs the option {missing[0]!r}.")
+    return {  # 4 stands for 4.0
         name: float(value)
         if type(value) is int and isinstance(known[name], float)
         else value
         for name, value in options.items()
     }
-    if not any(isinstance(value, jax.core.Tracer) for value in options.values()):
-        # The range of an option is the loss's own to know.
-        logits, labels = np.zeros((1, num_classes)), np.zeros(1, np.int32)
-        shape = jax.eval_shape(lambda z, y: function(z, y, **options), logits, labels)
-        if shape.shape != (1,):
-            raise ValueError(f"The loss {loss!r} must give [n], got {shape.shape}.")
-    if isinstance(loss, str) and loss in FITS:
-        return FITS[loss](num_classes, **options)
-    return Plain(np.arange(num_classes), function, tuple(sorted(options.items())))
+
+
+def _check_range(loss, function, num_classes, options) -> None:
+    """Lets the loss itself refuse options out of range: it knows their ranges."""
+    if any(isinstance(value, jax.core.Tracer) for value in options.values()):
+        return
+    logits, labels = np.zeros((1, num_classes)), np.zeros(1, np.int32)
+    shape = jax.eval_shape(lambda z, y: function(z, y, **options), logits, labels)
+    if shape.shape != (1,):
+        raise ValueError(f"The loss {loss!r} must give [n], got {shape.shape}.")

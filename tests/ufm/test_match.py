@@ -3,18 +3,11 @@
 import numpy as np
 import pytest
 
-from ncjax.gram import gram_nc2, simplex_gram
+from ncjax.gram import gram_distance, gram_nc2, simplex_gram, unit_gram
 from ncjax.hierarchy import BUILTIN, balanced
 from ncjax.hierarchy.hxe import hxe_optimum
 from ncjax.hierarchy.soft_labels import soft_label_optimum
-from ncjax.ufm.match import (
-    class_loss,
-    gram_distance,
-    match_gram,
-    match_loss,
-    optimum_path,
-    unit_gram,
-)
+from ncjax.ufm.match import class_loss, match_gram, match_loss, optimum_path
 
 TREE = balanced(2, 3)
 

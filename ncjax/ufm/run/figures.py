@@ -1,4 +1,4 @@
-"""Figures of the experiments."""
+"""Panels that the figures of several experiments have."""
 
 from __future__ import annotations
 
@@ -9,22 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
+from ncjax import style
+from ncjax.gram import unit_gram
+from ncjax.style import BLUE, GREEN, GREY, ORANGE
 from ncjax.ufm import Trajectory
 
-BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d1662b", "#2a8f5b", "#8a8a8a"
-_NAMED = 20  # classes that get their names
+_NAMED = 20  # largest number of classes that get their names
 
 
-def gram_distance(gram: np.ndarray, other: np.ndarray) -> float:
-    """| A/|A| - B/|B| | of two Gram matrices, centred first."""
-    gram, other = (_unit(np.asarray(g)) for g in (gram, other))
-    return float(np.linalg.norm(gram - other))
-
-
-def _unit(gram: np.ndarray, centre: bool = True) -> np.ndarray:
-    if centre:
-        gram = gram - gram.mean(0) - gram.mean(1)[:, None] + gram.mean()
-    return gram / np.linalg.norm(gram)
+def canvas(size: tuple[float, float]) -> Figure:
+    """An empty figure of this width and height, in inches."""
+    return Figure(figsize=size, layout="constrained")
 
 
 def optimum(
@@ -35,8 +30,17 @@ def optimum(
     names: Sequence[str],
     source: str,
 ) -> Figure:
-    """Flow above, Gram matrices below."""
-    figure = Figure(figsize=(12.5, 7.4), layout="constrained")
+    """Flow in the upper row, Gram matrices in the lower row.
+
+    Args:
+        path: the flow.
+        lower: value of the objective at the optimum.
+        gram: Gram matrix [K, K] of the class means at the optimum.
+        predicted: predicted Gram matrix [K, K], or None.
+        names: names of the classes [K].
+        source: where the prediction comes from, in a word.
+    """
+    figure = canvas((12.5, 7.4))
     axes = figure.subplots(2, 3)
     flow_panels(axes[0], path, lower)
     grams = [("Class means at the optimum", gram)]
@@ -50,6 +54,11 @@ def flow_panels(axes: np.ndarray, path: Trajectory, lower: float | None) -> None
     """Objective and gap, singular values, NC metrics over time.
 
     Time 0 is left out: the axes are logarithmic.
+
+    Args:
+        axes: three axes of matplotlib [3].
+        path: the flow.
+        lower: value of the objective at the optimum; None draws the objective itself.
     """
     times = np.asarray(path.times)[1:]
     value = np.asarray(path.objective)[1:]
@@ -61,12 +70,11 @@ def flow_panels(axes: np.ndarray, path: Trajectory, lower: float | None) -> None
     if np.isfinite(gap).any() and lower is not None:
         _line(axes[0], times, gap, ORANGE, "duality gap", ls="--")
     _line(axes[0], times, np.asarray(path.gradient_norm)[1:], GREY, "gradient norm")
-    decorate(axes[0], "Gradient flow: objective", "time")
-    for j, column in enumerate(np.asarray(path.singular_values)[1:].T):
-        label = "one line for each" if j == 0 else None
-        axes[1].plot(times, column, color=BLUE, lw=1.1, alpha=0.75, label=label)
+    panel(axes[0], "Gradient flow: objective", "time")
+    for column in np.asarray(path.singular_values)[1:].T:
+        axes[1].plot(times, column, color=BLUE, lw=1.1, alpha=0.75)
     axes[1].set_xscale("log")
-    decorate(axes[1], "Singular values of the logits", "time", legend=False)
+    panel(axes[1], "Singular values of the logits", "time")
     named = (
         ("NC1", path.nc1, GREEN),
         ("NC2", path.nc2, BLUE),
@@ -75,11 +83,11 @@ def flow_panels(axes: np.ndarray, path: Trajectory, lower: float | None) -> None
     for label, values, color in named:
         values = np.asarray(values)[1:]
         if np.nanmax(values, initial=0) > 1e-12:
-            style = "--" if label == "NC3" else "-"
-            _line(axes[2], times, values, color, label, ls=style)
+            ls = "--" if label == "NC3" else "-"  # NC3 often lies on NC2
+            _line(axes[2], times, values, color, label, ls=ls)
     low, _ = axes[2].get_ylim()
     axes[2].set_ylim(bottom=max(low, 1e-12))
-    decorate(axes[2], "Neural collapse metrics", "time")
+    panel(axes[2], "Neural collapse metrics", "time")
 
 
 def gram_panels(
@@ -90,8 +98,19 @@ def gram_panels(
     *,
     centre: bool = True,
 ) -> None:
-    """Unit Gram matrices on one colour scale; two get their difference."""
-    units = [(title, _unit(gram, centre)) for title, gram in grams]
+    """Gram matrices of norm 1 on one colour scale; two get a panel of their difference.
+
+    Args:
+        figure: of matplotlib, for the colour bars.
+        axes: axes of matplotlib, one for each panel; those left over are hidden.
+        grams: title and matrix [K, K] of each panel.
+        names: names of the classes [K].
+        centre: whether to centre the matrices.
+    """
+    units = [
+        (title, unit_gram(gram) if centre else gram / np.linalg.norm(gram))
+        for title, gram in grams
+    ]
     top = max(float(np.abs(unit).max()) for _, unit in units)
     for axis, (title, unit) in zip(axes, units, strict=False):
         _matrix(figure, axis, unit, top, title, names)
@@ -102,6 +121,30 @@ def gram_panels(
         _matrix(figure, axes[2], change, size, title, names)
     for axis in list(axes)[len(units) + (len(units) == 2) :]:
         axis.set_axis_off()
+
+
+def heat_map(
+    figure: Figure, axis: Axes, sides: Sequence, values: np.ndarray, colors: str
+) -> None:
+    """Values [A, B] in colours over two swept fields; NaN is grey.
+
+    Args:
+        figure: of matplotlib, for the colour bar.
+        axis: of matplotlib.
+        sides: both fields, with `name`, `values` and `log`: [A] along x, [B] along y.
+        values: the values [A, B].
+        colors: name of the colour map.
+    """
+    x, y = sides
+    image = axis.pcolormesh(
+        x.values, y.values, values.T, cmap=colors, shading="nearest"
+    )
+    figure.colorbar(image, ax=axis).outline.set_visible(False)
+    axis.set_facecolor("#d9d9d9")
+    axis.grid(False)
+    axis.set_yscale("log" if y.log else "linear")
+    axis.set_ylabel(y.name, fontsize=9)
+    axis.set(xlim=(x.values[0], x.values[-1]), ylim=(y.values[0], y.values[-1]))
 
 
 def _matrix(figure, axis, values, top, title, names):
@@ -124,19 +167,13 @@ def _line(axis, x, y, color, label, ls="-"):
     axis.set_yscale("log")
 
 
-def decorate(axis: Axes, title: str, label: str, *, legend: bool = True) -> None:
-    """Title, label of the x axis, light grid."""
-    axis.set_title(title, fontsize=10, loc="left")
-    axis.set_xlabel(label, fontsize=9)
-    axis.tick_params(labelsize=8)
-    axis.grid(True, which="major", color="#e6e6e6", lw=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
-    if legend and axis.get_legend_handles_labels()[0]:
-        axis.legend(frameon=False, fontsize=8)
+def panel(axis: Axes, title: str, label: str) -> None:
+    """Title, label of the x axis, grid, and the names of labelled curves."""
+    style.decorate(axis, title, x=label, legend=True)
 
 
 def threshold(axis: Axes, place: float, text: str) -> None:
-    """A vertical line where theory puts a transition."""
+    """A vertical line, with its name, where theory puts a transition."""
     axis.axvline(place, color=GREY, ls=":", lw=1.4)
     axis.annotate(
         text,

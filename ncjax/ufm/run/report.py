@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from ncjax.runs.plots import save
-from ncjax.runs.workdir import write_atomically
+from ncjax.io import write_json, write_lines
 from ncjax.ufm import Trajectory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+else:
+    Figure = Any  # matplotlib is loaded when a figure is drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +22,9 @@ class Statement:
     """Something that must be so: |found - expected| <= tolerance, or a bound.
 
     Attributes:
-        text: what it is about.
+        text: what the statement is about.
         found: the number measured.
-        expected: the number it is compared with.
+        expected: the number that it is compared with.
         tolerance: largest difference, for "=".
         relation: "=", "<=" or ">=".
     """
@@ -57,41 +58,39 @@ class Statement:
 
 
 def at_most(text: str, found: Any, bound: Any) -> Statement:
-    """Found <= bound."""
+    """The statement found <= bound; `text` says what was found."""
     return Statement(text, float(found), float(bound), relation="<=")
 
 
 def at_least(text: str, found: Any, bound: Any) -> Statement:
-    """Found >= bound."""
+    """The statement found >= bound; `text` says what was found."""
     return Statement(text, float(found), float(bound), relation=">=")
 
 
 def equal(text: str, found: Any, expected: Any, tolerance: Any) -> Statement:
-    """|found - expected| <= tolerance."""
+    """The statement |found - expected| <= tolerance; `text` says what was found."""
     return Statement(text, float(found), float(expected), float(tolerance))
 
 
-@dataclasses.dataclass
-class Report:
-    """What an experiment found.
+@dataclasses.dataclass(frozen=True)
+class Findings:
+    """What an experiment found, in words and numbers.
 
     Attributes:
-        title: the model in a line.
-        facts: (name, text), printed above the statements.
-        statements: PASS or FAIL each.
+        title: the model in one line.
+        facts: (name, text) pairs, printed above the statements.
+        statements: statements, each of which holds or fails.
         rows: lines of metrics.jsonl.
-        figure: saved as ufm.png.
     """
 
     title: str
     facts: list[tuple[str, str]]
     statements: list[Statement]
     rows: list[dict[str, Any]]
-    figure: Figure
 
     @property
     def holds(self) -> bool:
-        """Whether every statement does."""
+        """Whether every statement holds."""
         return all(s.holds for s in self.statements)
 
     def __str__(self) -> str:
@@ -102,42 +101,55 @@ class Report:
         end = f"{mark}: {good} of {len(self.statements)} statements hold"
         return "\n".join([self.title, *facts, *map(str, self.statements), end])
 
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an experiment found, with its figure.
+
+    Attributes:
+        findings: words and numbers.
+        figure: the figure, saved as ufm.png.
+    """
+
+    findings: Findings
+    figure: Figure
+
+    @property
+    def holds(self) -> bool:
+        """Whether every statement holds."""
+        return self.findings.holds
+
+    def __str__(self) -> str:
+        """The verdict as it is printed."""
+        return str(self.findings)
+
     def write(self, folder: Path, config: dict[str, Any]) -> None:
-        """config.json, metrics.jsonl, verdict.json and ufm.png."""
+        """Writes config.json, metrics.jsonl, verdict.json and ufm.png.
+
+        Args:
+            folder: the folder; it is made if it does not exist.
+            config: the configuration, for config.json.
+        """
+        from ncjax.style import save  # matplotlib is loaded when used
+
         folder.mkdir(parents=True, exist_ok=True)
+        found = self.findings
         verdict = {
-            "title": self.title,
-            "holds": self.holds,
-            "facts": dict(self.facts),
+            "title": found.title,
+            "holds": found.holds,
+            "facts": dict(found.facts),
             "statements": [
-                dataclasses.asdict(s) | {"holds": s.holds} for s in self.statements
+                dataclasses.asdict(s) | {"holds": s.holds} for s in found.statements
             ],
         }
-        for name, value in (("config", config), ("verdict", verdict)):
-            text = json.dumps(strict(value), indent=2, allow_nan=False)
-            write_atomically(folder / f"{name}.json", text + "\n")
-        lines = [json.dumps(strict(row), allow_nan=False) for row in self.rows]
-        write_atomically(folder / "metrics.jsonl", "".join(x + "\n" for x in lines))
+        write_json(folder / "config.json", config)
+        write_json(folder / "verdict.json", verdict)
+        write_lines(folder / "metrics.jsonl", found.rows)
         save(self.figure, folder / "ufm.png")
 
 
-def strict(value: Any) -> Any:
-    """For strict JSON: NaN and infinity become null, arrays lists."""
-    if isinstance(value, dict):
-        return {k: strict(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [strict(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return strict(value.tolist())
-    if isinstance(value, np.generic):
-        return strict(value.item())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
-
-
 def trajectory_rows(path: Trajectory) -> list[dict[str, Any]]:
-    """A row for each recorded time."""
+    """One row of numbers for each recorded time."""
     names = ("objective", "gap", "gradient_norm", "drift", "nc1", "nc2", "nc3")
     rows = []
     for i, time in enumerate(np.asarray(path.times)):

@@ -3,40 +3,76 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import numpy as np
-from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from ncjax import ufm
-from ncjax.config import ConfigError
-from ncjax.hierarchy.soft_labels import soft_label_matrix
-from ncjax.ufm.run import figures
-from ncjax.ufm.run.phases import solved_many
-from ncjax.ufm.run.prediction import predict
-from ncjax.ufm.run.report import Report, at_most, equal
-from ncjax.ufm.run.settings import balanced_tree, problem_of, tree_of
+from ncjax.hierarchy import Hierarchy
+from ncjax.options import ConfigError, options_of
+from ncjax.ufm.run.experiment import Progress
+from ncjax.ufm.run.grid import solve_certified
+from ncjax.ufm.run.report import Figure, Findings, Report, at_most, equal
+from ncjax.ufm.run.setting import Setting, setting_of, tree_of
+from ncjax.ufm.tables import FITS
 
-# What can vary: numbers, which leave the compiled program as it is.
-AXES = ("c", "beta", "alpha", "label_smoothing", "lambda_b", "ratio")
 _NEAR = 1e-4  # relative distance to a threshold at which ranks are not compared
 
 
 class Axis(NamedTuple):
-    """A field of `config.model` and its values."""
+    """A field of `config.model` and the values it takes."""
 
     name: str
     values: np.ndarray
     log: bool
 
 
+class Found(NamedTuple):
+    """Everything computed, for B points of a grid."""
+
+    config: ConfigDict
+    axes: tuple[Axis, ...]
+    points: list[dict[str, float]]  # [B] fields of `config.model`
+    objective: np.ndarray  # [B]
+    gap: np.ndarray  # [B] duality gap; infinite where none is known
+    rank: np.ndarray  # [B]
+    nc2: np.ndarray  # [B]
+    theory: Theory | None  # closed forms, where they are known
+
+
+class Theory(NamedTuple):
+    """Closed forms at B points of a grid."""
+
+    objective: np.ndarray  # [B]
+    rank: np.ndarray  # [B]
+    near: np.ndarray  # [B] whether a threshold is so near that ranks are not compared
+    lines: list[np.ndarray]  # [M, 2] lines in the plane of two axes: the rank changes
+
+
+def numbers_of(loss: str) -> tuple[str, ...]:
+    """Options of a loss that can be swept: numbers, which are leaves of its tables."""
+    if loss not in FITS:
+        return ()
+    options = options_of(FITS[loss]).items()
+    return tuple(name for name, value in options if isinstance(value, float))
+
+
+def sweepable() -> tuple[str, ...]:
+    """All fields of `config.model` that can be swept, for one loss or another."""
+    options = [name for loss in FITS for name in numbers_of(loss)]
+    return tuple(dict.fromkeys(("c", *options, "lambda_b", "ratio")))
+
+
 def parse_sweep(text: str, config: ConfigDict) -> tuple[Axis, ...]:
     """`c:1e-4..1e-1:40,beta:1..30:40` -> one or two axes.
 
     Values are log-spaced where the ends are positive and a factor of 10 or more apart.
+
+    Args:
+        text: the axes, as above.
+        config: the configuration that is swept.
 
     Raises:
         ConfigError: for anything else, naming the part.
@@ -46,46 +82,45 @@ def parse_sweep(text: str, config: ConfigDict) -> tuple[Axis, ...]:
             "--sweep needs a config with experiment = 'optimum', got "
             f"{config.experiment!r}."
         )
-    axes = []
-    for part in text.split(","):
-        match = re.fullmatch(r"(\w+):([^:]+?)\.\.([^:]+):(\d+)", part.strip())
-        try:
-            if match is None:
-                raise ValueError("no match")
-            name, low, high = match[1], float(match[2]), float(match[3])
-        except ValueError as error:
-            raise ConfigError(
-                f"--sweep: {part!r} is not NAME:LOW..HIGH:COUNT, as in c:1e-4..1e-1:40."
-            ) from error
-        if name not in AXES:
-            raise ConfigError(
-                f"--sweep: unknown field {name!r}. Available: {', '.join(AXES)}."
-            )
-        count = int(match[4])
-        if not low < high or not 2 <= count <= 1000:
-            raise ConfigError(
-                f"--sweep: {part!r} must rise, with 2 to 1000 values; got {count}."
-            )
-        log = low > 0 and high >= 10 * low
-        values = (np.geomspace if log else np.linspace)(low, high, count)
-        axes.append(Axis(name, values, log))
+    axes = [_parse_axis(part) for part in text.split(",")]
     if len(axes) > 2 or len({axis.name for axis in axes}) < len(axes):
         raise ConfigError(f"--sweep takes one or two different fields, got {text!r}.")
     _check_used(config, axes)
     return tuple(axes)
 
 
-def _check_used(config, axes):
-    used = {
-        "cross_entropy": {"label_smoothing"},
-        "soft_labels": {"beta"},
-        "hxe": {"alpha"},
-    }.get(config.model.loss, set())
+def _parse_axis(part: str) -> Axis:
+    match = re.fullmatch(r"(\w+):([^:]+?)\.\.([^:]+):(\d+)", part.strip())
+    try:
+        if match is None:
+            raise ValueError("no match")
+        name, low, high = match[1], float(match[2]), float(match[3])
+    except ValueError as error:
+        raise ConfigError(
+            f"--sweep: {part!r} is not NAME:LOW..HIGH:COUNT, as in c:1e-4..1e-1:40."
+        ) from error
+    if name not in sweepable():
+        raise ConfigError(
+            f"--sweep: unknown field {name!r}. Available: {', '.join(sweepable())}."
+        )
+    count = int(match[4])
+    if not low < high or not 2 <= count <= 1000:
+        raise ConfigError(
+            f"--sweep: {part!r} must rise, with 2 to 1000 values; got {count}."
+        )
+    log = low > 0 and high >= 10 * low
+    return Axis(name, _spaced(low, high, count, log), log)
+
+
+def _spaced(low: float, high: float, count: int, log: bool) -> np.ndarray:
+    return (np.geomspace if log else np.linspace)(low, high, count)
+
+
+def _check_used(config: ConfigDict, axes: list[Axis]) -> None:
+    loss = config.model.loss
     for axis in axes:
-        if axis.name in ("beta", "alpha", "label_smoothing") and axis.name not in used:
-            raise ConfigError(
-                f"--sweep: {axis.name!r} has no effect on {config.model.loss!r}."
-            )
+        if axis.name not in ("c", "ratio", "lambda_b", *numbers_of(loss)):
+            raise ConfigError(f"--sweep: {axis.name!r} has no effect on {loss!r}.")
         if axis.name == "lambda_b" and config.model.lambda_b == -1:
             raise ConfigError(
                 "--sweep: lambda_b needs a model with a bias; set "
@@ -93,127 +128,171 @@ def _check_used(config, axes):
             )
 
 
-def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Callable) -> Report:
-    """Solves the model at each point of the grid; rank against theory where known."""
-    shape = tuple(len(axis.values) for axis in axes)
-    points = [
-        {axis.name: float(axis.values[i]) for axis, i in zip(axes, index, strict=True)}
-        for index in np.ndindex(*shape)
-    ]
+def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Report:
+    """Solves the model at each point of a grid; rank against theory where it is known.
+
+    Args:
+        config: the configuration of an "optimum" experiment.
+        axes: one or two axes, of `parse_sweep`.
+        progress: called with what is under way.
+    """
+    found = solve(config, axes, progress)
+    return Report(state(found), draw(found))
+
+
+def solve(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Found:
+    """Solves the model at each point of the grid."""
+    points = _points(axes, [axis.values for axis in axes])
     progress("set up", problems=len(points))
     tree = tree_of(config)
-    problems = [problem_of(config, tree, **point) for point in points]
+    settings = [setting_of(config, tree, **point) for point in points]
+    problems = [setting.problem for setting in settings]
     progress("solve", problems=len(points))
-    found, gaps = solved_many(problems)
+    found, gap = solve_certified(problems)
     with jax.enable_x64(True):
         seen = jax.jit(jax.vmap(lambda p: ufm.geometry(p)))(found.params)
         seen = jax.tree.map(np.asarray, seen)
     values = seen.singular_values
     # Merged levels of a solution are 0 to rounding: absolute, as all may have merged.
     rank = np.sum(values > 1e-6 * np.maximum(values[:, :1], 1e-3), axis=1)
-    nc2 = np.where(rank > 0, seen.nc2, np.nan)
-    progress("theory", gap=float(gaps.max()))
-    theory = _predicted(config, points)
-    convex = bool(np.all(np.isfinite(gaps)))
+    progress("theory", gap=float(gap.max()))
+    return Found(
+        config=config,
+        axes=axes,
+        points=points,
+        objective=np.asarray(found.objective),
+        gap=gap,
+        rank=rank,
+        nc2=np.where(rank > 0, seen.nc2, np.nan),
+        theory=_theory(config, axes, settings),
+    )
+
+
+def _points(axes: tuple[Axis, ...], values: list[np.ndarray]) -> list[dict[str, float]]:
+    """Every combination of the values of the axes."""
+    return [
+        {a.name: float(v[i]) for a, v, i in zip(axes, values, index, strict=True)}
+        for index in np.ndindex(*map(len, values))
+    ]
+
+
+def _theory(
+    config: ConfigDict, axes: tuple[Axis, ...], settings: list[Setting]
+) -> Theory | None:
+    found, near = [], []
+    for setting in settings:
+        # Just below and above in c: there numbers and theory may differ by rounding.
+        nearby = [setting, *(_with_c(setting, f) for f in (1 - _NEAR, 1 + _NEAR))]
+        trio = [p for s in nearby if (p := s.prediction) is not None]
+        if len(trio) < 3:
+            return None
+        found.append(trio[0])
+        near.append(len({p.rank for p in trio}) > 1)
+    rank = np.array([p.rank for p in found])
+    lines = _thresholds(config, axes, rank, settings[0].tree) if len(axes) == 2 else []
+    return Theory(
+        objective=np.array([p.objective for p in found]),
+        rank=rank,
+        near=np.array(near),
+        lines=lines,
+    )
+
+
+def _thresholds(
+    config: ConfigDict, axes: tuple[Axis, ...], rank: np.ndarray, tree: Hierarchy | None
+) -> list[np.ndarray]:
+    """Lines [M, 2], in the order of the axes, on which the rank of theory changes.
+
+    Every pair of neighbours of the grid that a line separates is bisected.
+    """
+    # Along c, if it is swept: every known threshold is one in c.
+    across = int(axes[1].name == "c")
+    moving, other = axes[across], axes[1 - across]
+    table = rank.reshape([len(axis.values) for axis in axes])
+    table = table.T if across == 0 else table  # [other, moving]
+
+    def above(place: float, row: float, level: float) -> bool:
+        point = {moving.name: place, other.name: row}
+        found = setting_of(config, tree, **point).prediction
+        return found is not None and found.rank > level
+
+    lines, steps = [], np.unique(rank)
+    for level in (steps[1:] + steps[:-1]) / 2:
+        line = []
+        for row, inside in zip(other.values.tolist(), table > level, strict=True):
+            for i in np.flatnonzero(inside[1:] != inside[:-1])[:1]:
+                low, high = moving.values[i : i + 2].tolist()
+                for _ in range(12):
+                    middle = (low * high) ** 0.5 if moving.log else (low + high) / 2
+                    same = above(middle, row, level) == inside[i]
+                    low, high = (middle, high) if same else (low, middle)
+                line.append((low, row) if across == 0 else (row, low))
+        lines.append(np.array(line).reshape(-1, 2))
+    return lines
+
+
+def _with_c(setting: Setting, factor: float) -> Setting:
+    """The setting with c, and so lW and lH, times a factor."""
+    model = setting.model
+    changed = {"lambda_w": factor * model.lambda_w, "lambda_h": factor * model.lambda_h}
+    return setting._replace(model=model._replace(**changed))
+
+
+def state(found: Found) -> Findings:
+    """Gaps are closed; objectives and ranks are those of theory, where it is known."""
+    config, axes, theory = found.config, found.axes, found.theory
+    number, convex = len(found.points), bool(np.all(np.isfinite(found.gap)))
     statements = []
     if convex:
-        statements.append(at_most("duality gap, largest", gaps.max(), 1e-9))
+        statements.append(at_most("duality gap, largest", found.gap.max(), 1e-9))
     if theory is not None:
-        expected, ranks, near = theory
-        error = np.abs(found.objective - expected).max()
+        error = np.abs(found.objective - theory.objective).max()
         statements.append(at_most("objective, largest error", error, 1e-9))
-        wrong = int(np.sum((rank != ranks) & ~near))
-        statements.append(equal(f"wrong ranks of {len(points)}", wrong, 0, 0))
-    facts = [
-        ("solved", f"{len(points)} problems, all {'certified' if convex else 'found'}"),
-        ("ranks", ", ".join(str(x) for x in np.unique(rank))),
-    ]
-    rows = [
-        point
-        | {"rank": int(r), "nc2": float(n), "objective": float(f), "gap": float(g)}
-        for point, r, n, f, g in zip(
-            points, rank, nc2, found.objective, gaps, strict=True
-        )
-    ]
-    known = None if theory is None else theory[1].reshape(shape)
-    lines = _thresholds(config, axes)
-    figure = _figure(axes, rank.reshape(shape), nc2.reshape(shape), known, lines)
+        wrong = int(np.sum((found.rank != theory.rank) & ~theory.near))
+        statements.append(equal(f"wrong ranks of {number}", wrong, 0, 0))
     names = " x ".join(f"{axis.name} ({len(axis.values)})" for axis in axes)
-    tree_name = f", tree {config.model.tree}" if config.model.tree else ""
-    title = f"Phase diagram of {config.model.loss}{tree_name}: {names}"
-    return Report(title, facts, statements, rows, figure)
+    tree = f", tree {config.model.tree}" if config.model.tree else ""
+    numbers = zip(
+        *(found.points, found.rank, found.nc2, found.objective, found.gap), strict=True
+    )
+    return Findings(
+        title=f"Phase diagram of {config.model.loss}{tree}: {names}",
+        facts=[
+            ("solved", f"{number} problems, all {'certified' if convex else 'found'}"),
+            ("ranks", ", ".join(str(x) for x in np.unique(found.rank))),
+        ],
+        statements=statements,
+        rows=[
+            point
+            | {"rank": int(r), "nc2": float(n), "objective": float(f), "gap": float(g)}
+            for point, r, n, f, g in numbers
+        ],
+    )
 
 
-def _predicted(config, points):
-    """Objectives and ranks in closed form, and where a threshold is too near."""
-    found, near = [], []
-    for point in points:
-        pair = []
-        for c_factor in (1, 1 - _NEAR, 1 + _NEAR):
-            at = ConfigDict(config.to_dict())
-            at.model.update(point)
-            at.model.c *= c_factor
-            theory = predict(at)
-            if theory is None:
-                return None
-            pair.append(theory)
-        found.append(pair[0])
-        near.append(len({p.rank for p in pair}) > 1)
-    values = np.array([p.objective for p in found])
-    return values, np.array([p.rank for p in found]), np.array(near)
+def draw(found: Found) -> Figure:
+    """Rank and NC2 over the grid, with the lines at which theory lets ranks change."""
+    from ncjax.style import BLUE, ORANGE  # matplotlib is loaded when used
+    from ncjax.ufm.run import figures
 
-
-def _figure(axes, rank, nc2, known, lines) -> Figure:
-    figure = Figure(figsize=(12, 4.8), layout="constrained")
+    axes = found.axes
+    shape = [len(axis.values) for axis in axes]
+    figure = figures.canvas((12, 4.8))
     left, right = figure.subplots(1, 2)
-    panels = ((left, rank.astype(float), "Rank of the optimum", "viridis"),)
-    panels += ((right, nc2, "NC2, distance to a simplex ETF", "magma_r"),)
+    panels = (
+        (left, found.rank.astype(float), "Rank of the optimum", "viridis"),
+        (right, found.nc2, "NC2, distance to a simplex ETF", "magma_r"),
+    )
     for axis, values, title, colors in panels:
-        if len(axes) == 1:
-            axis.plot(axes[0].values, values, "o-", ms=3, color=figures.BLUE)
-            if known is not None and axis is left:
-                axis.plot(axes[0].values, known, color=figures.ORANGE, lw=1)
-        else:
-            _map(figure, axis, axes, values, colors, known if lines is None else None)
-            for line in lines or ():
-                color = "white" if axis is left else "#444444"
-                axis.plot(*(line if axes[0].name == "c" else line[::-1]), color=color)
-            axis.set(xlim=_ends(axes[0]), ylim=_ends(axes[1]))
+        figures.panel(axis, title, axes[0].name)
         axis.set_xscale("log" if axes[0].log else "linear")
-        figures.decorate(axis, title, axes[0].name, legend=False)
-        axis.grid(len(axes) == 1)
+        if len(axes) == 2:
+            figures.heat_map(figure, axis, axes, values.reshape(shape), colors)
+            for line in [] if found.theory is None else found.theory.lines:
+                color = "white" if axis is left else "#444444"
+                axis.plot(*line.T, color=color, lw=1.4)
+            continue
+        axis.plot(axes[0].values, values, "o-", ms=3, color=BLUE)
+        if found.theory is not None and axis is left:
+            axis.plot(axes[0].values, found.theory.rank, color=ORANGE, lw=1)
     return figure
-
-
-def _ends(axis):
-    return axis.values[0], axis.values[-1]
-
-
-def _thresholds(config, axes):
-    """(c, beta) at which levels of a balanced tree merge: K c = lambda_h(Y)."""
-    tree, names = balanced_tree(config), [axis.name for axis in axes]
-    if tree is None or sorted(names) != ["beta", "c"]:
-        return None
-    betas = np.linspace(*_ends(axes[names.index("beta")]), 400)
-    tables = [soft_label_matrix(tree.distances(), beta) for beta in betas]
-    values = np.linalg.eigvalsh(np.array(tables))[:, :-1] / tree.num_classes
-    kept = values[:, np.append(True, np.diff(values[len(betas) // 2]) > 1e-9)]
-    return [(line, betas) for line in kept.T]
-
-
-def _map(figure, axis, axes, values, colors, known):
-    x, y = axes[0].values, axes[1].values
-    image = axis.pcolormesh(x, y, values.T, cmap=colors, shading="nearest")
-    bar = figure.colorbar(image, ax=axis)
-    bar.outline.set_visible(False)
-    axis.set_facecolor("#d9d9d9")
-    axis.set_yscale("log" if axes[1].log else "linear")
-    axis.set_ylabel(axes[1].name, fontsize=9)
-    if known is not None and np.ptp(known) > 0:
-        steps = np.unique(known)
-        axis.contour(
-            *(x, y, known.T.astype(float)),
-            levels=(steps[1:] + steps[:-1]) / 2,
-            colors="white" if colors == "viridis" else "#444444",
-            linewidths=1.4,
-        )

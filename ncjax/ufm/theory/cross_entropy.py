@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from ncjax.ufm.theory.optimum import (
-    ClassOptimum,
+from ncjax.ufm.theory.class_optimum import ClassOptimum
+from ncjax.ufm.theory.ranges import (
     check_at_least,
     check_positive,
     check_width,

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from ncjax.ufm.theory.optimum import check_at_least, check_positive, find_root
+from ncjax.ufm.theory.ranges import check_at_least, check_positive, find_root
 
 
 def sylvester_matrix(num_classes: int) -> np.ndarray:

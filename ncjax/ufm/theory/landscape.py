@@ -14,7 +14,7 @@ import dataclasses
 
 import numpy as np
 
-from ncjax.ufm.theory.optimum import check_at_least, check_positive
+from ncjax.ufm.theory.ranges import check_at_least, check_positive
 
 
 @dataclasses.dataclass(frozen=True)

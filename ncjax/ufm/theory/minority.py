@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ncjax.ufm.theory.optimum import check_at_least, check_positive, find_root
+from ncjax.ufm.theory.ranges import check_at_least, check_positive, find_root
 
 
 def ridge_threshold(num_samples: int, lambda_w: float, lambda_h: float) -> float:

@@ -16,7 +16,7 @@ import dataclasses
 
 import numpy as np
 
-from ncjax.ufm.theory.optimum import check_positive
+from ncjax.ufm.theory.ranges import check_positive
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import optimize
 
-from ncjax.ufm.theory.optimum import check_at_least
+from ncjax.ufm.theory.ranges import check_at_least
 
 # Widest least angle between K points on the sphere in R^3, in degrees (Tammes problem).
 TAMMES_3D: dict[int, float] = {

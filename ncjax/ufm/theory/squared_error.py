@@ -17,8 +17,8 @@ import math
 
 import numpy as np
 
-from ncjax.ufm.theory.optimum import (
-    ClassOptimum,
+from ncjax.ufm.theory.class_optimum import ClassOptimum
+from ncjax.ufm.theory.ranges import (
     check_at_least,
     check_counts,
     check_positive,

@@ -1,4 +1,4 @@
-"""Inputs of the models, checked: what was got, what is allowed."""
+"""Inputs of the models, checked; each error says what was got and what is allowed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,21 @@ def class_means(
     sizes: Any,
     options: dict[str, Any],
 ) -> dict[str, Any]:
-    """The fields that every class-mean form has, checked."""
+    """The fields of `Model` in the class-mean form, checked.
+
+    Args:
+        loss: the loss, as for `Problem.create`.
+        num_classes: number K of classes, or None.
+        feature_dim: width d of the features, or None for d = K.
+        sizes: number of samples of each class: one number, or [K].
+        options: options of the loss by name.
+
+    Returns:
+        fit, counts, num_classes and feature_dim.
+
+    Raises:
+        ValueError: for a value out of range, or numbers of classes that differ.
+    """
     sizes = number("sizes", sizes, positive=True)
     num_classes = _num_classes(num_classes, sizes, options.get("hierarchy"))
     feature_dim = num_classes if feature_dim is None else feature_dim
@@ -33,7 +47,12 @@ def class_means(
 
 
 def number(name: str, value: Any, *, positive: bool = False) -> Any:
-    """A float64 array, finite and not negative, or positive; traced ones pass.
+    """The value as a float64 array, finite and at least 0; traced values pass.
+
+    Args:
+        name: name of the value, for errors.
+        value: one number, or an array.
+        positive: whether 0 is refused too.
 
     Raises:
         ValueError: for a value out of range.
@@ -55,7 +74,7 @@ def number(name: str, value: Any, *, positive: bool = False) -> Any:
 
 
 def _num_classes(given: int | None, sizes: Any, tree: Any) -> int:
-    """K, from all that know it."""
+    """K, from all inputs that know it: `num_classes`, `sizes` [K] and the tree."""
     if sizes.ndim > 1:
         raise ValueError(f"sizes must be a number or [K], got shape {sizes.shape}.")
     claims = {

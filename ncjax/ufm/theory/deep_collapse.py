@@ -18,7 +18,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ncjax.ufm.theory.optimum import (
+from ncjax.ufm.theory.ranges import (
     check_at_least,
     check_counts,
     check_positive,

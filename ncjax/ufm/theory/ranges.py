@@ -1,56 +1,35 @@
-"""What a closed form returns, the checks of its input, and scalar equations."""
+"""Ranges of the inputs of closed forms, and roots of scalar equations."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 from scipy import optimize
 
 
-@dataclasses.dataclass(frozen=True)
-class ClassOptimum:
-    """A global optimum of a UFM; its features have collapsed to the class means.
-
-    Attributes:
-        regime: which case of the formula this is, in words.
-        objective: f.
-        logits: of the class means, without the bias [K, K]; row k is of class k.
-        bias: [K]; zeros in a model without one.
-        classifier_gram: W W' [K, K].
-        mean_gram: of the class means, not centred [K, K].
-    """
-
-    regime: str
-    objective: float
-    logits: np.ndarray
-    bias: np.ndarray
-    classifier_gram: np.ndarray
-    mean_gram: np.ndarray
-
-    @property
-    def rank(self) -> int:
-        """Of the logits without bias; the least feature width that allows them."""
-        return int(np.linalg.matrix_rank(self.logits))
-
-
 def check_positive(**values: float) -> None:
-    """Raises ValueError unless all are finite and > 0, naming the first that is not."""
+    """Raises ValueError unless all values are finite and > 0; it names the first."""
     for name, value in values.items():
         if not 0 < value < np.inf:
             raise ValueError(f"{name} must be finite and > 0, got {value}.")
 
 
 def check_at_least(least: int, **values: int) -> None:
-    """Raises ValueError unless all are at least `least`, naming one that is not."""
+    """Raises ValueError unless all values are at least `least`; it names the first."""
     for name, value in values.items():
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}.")
 
 
 def check_width(feature_dim: int | None, needed: int, why: str) -> None:
-    """Raises ValueError if the features are narrower than the optimum needs."""
+    """Raises ValueError if the features are narrower than the optimum needs.
+
+    Args:
+        feature_dim: width d of the features; None passes.
+        needed: least width.
+        why: what needs it, for the error.
+    """
     if feature_dim is not None and feature_dim < needed:
         raise ValueError(
             f"feature_dim={feature_dim} is too small: {why} needs at least {needed}. "
@@ -59,7 +38,10 @@ def check_width(feature_dim: int | None, needed: int, why: str) -> None:
 
 
 def check_counts(class_counts: np.ndarray) -> np.ndarray:
-    """The class sizes n_k in float64.
+    """The class sizes n_k in float64 [K].
+
+    Args:
+        class_counts: samples of each class [K].
 
     Raises:
         ValueError: unless there are at least 2 of them, all positive.
@@ -73,7 +55,7 @@ def check_counts(class_counts: np.ndarray) -> np.ndarray:
 
 
 def find_root(function: Callable[[float], float], low: float, high: float) -> float:
-    """The root between two numbers at which the function differs in sign."""
+    """The root between `low` and `high`, where the function has different signs."""
     found = optimize.root_scalar(
         function, bracket=(low, high), method="brentq", xtol=1e-300, rtol=1e-15
     )

@@ -1,0 +1,126 @@
+"""The configuration of an experiment: its fields, their defaults, what they may be.
+
+`default()` has every field; a file in `configs/` changes some of them.  The options of
+losses are read off the signatures of their functions, and each experiment brings its
+own fields, so that a new loss or experiment needs no line here.
+"""
+
+from __future__ import annotations
+
+import math
+
+from ml_collections import ConfigDict
+
+from ncjax.options import ConfigError, all_options, choose, options_of
+from ncjax.ufm.run.experiment import Field
+from ncjax.ufm.run.experiments import EXPERIMENTS
+from ncjax.ufm.run.setting import setting_of
+from ncjax.ufm.tables import FITS, known_losses
+
+COMMON: dict[str, Field] = {
+    "experiment": Field("optimum", "name of the experiment"),
+    "seed": Field(0, "seed of random starts"),
+    "model.loss": Field("cross_entropy", "name of the loss"),
+    "model.tree": Field("", 'built-in tree, or "2x2x2": children at each depth'),
+    "model.num_classes": Field(0, "number K of classes; 0: that of the tree"),
+    "model.per_class": Field(1, "number n of samples of each class", 0),
+    "model.feature_dim": Field(0, "width d of the features; 0: as many as classes"),
+    "model.c": Field(1e-3, "sqrt(n lW lH), all that the optimum depends on", 0),
+    "model.ratio": Field(1.0, "lH / lW", 0),
+    "model.lambda_b": Field(-1.0, "weight decay of the bias; 0: free; -1: no bias"),
+    "flow.t_max": Field(1e5, "time at which the flow ends, if it has not stopped", 1),
+    "flow.points": Field(61, "number of recorded times, log-spaced", 2),
+    "flow.stop_gap": Field(1e-8, "duality gap at which the flow stops", 0),
+    "flow.scale": Field(0.1, "size of the random start", 0),
+    "grid": Field((), "values that a phase experiment goes through"),
+}
+
+
+def fields() -> dict[str, Field]:
+    """All fields by their dotted name: common ones, options of losses, experiments'."""
+    found = dict(COMMON)
+    for name, value in all_options(_losses().values()).items():
+        if (field := f"model.{name}") in found:
+            raise ValueError(f"A loss has the option {name!r}, but {field} is a field.")
+        users = [loss for loss, f in _losses().items() if name in options_of(f)]
+        found[field] = Field(value, f"option of {', '.join(users)}")
+    for experiment in EXPERIMENTS.values():
+        found |= experiment.fields
+    return found
+
+
+def default() -> ConfigDict:
+    """All fields with their defaults, locked."""
+    config = ConfigDict()
+    for name, field in fields().items():
+        section, _, key = name.rpartition(".")
+        if section and section not in config:
+            config[section] = ConfigDict()
+        (config[section] if section else config)[key] = field.default
+    return config.lock()
+
+
+def describe() -> str:
+    """The fields, their defaults and what they mean, as text for `--help`."""
+    lines = ["Fields (--config.FIELD=VALUE):"]
+    for name, field in fields().items():
+        lines.append(f"  {f'{name} = {field.default!r}':38} {field.meaning}")
+    lines.append(f"Experiments: {', '.join(EXPERIMENTS)}.")
+    lines.append(f"Losses that can be certified: {', '.join(FITS)}.")
+    return "\n".join(lines)
+
+
+def validate(config: ConfigDict) -> None:
+    """Raises `ConfigError` for a configuration that cannot be run."""
+    if "experiment" not in config:
+        raise ConfigError(
+            "This config describes the training of a network, not an experiment on "
+            "an unconstrained-features model. Run it with `ncjax train`."
+        )
+    choose("experiment", config.experiment, EXPERIMENTS)
+    choose("model.loss", config.model.loss, known_losses())
+    for name, field in fields().items():
+        _check_bound(config, name, field.above)
+    lambda_b = config.model.lambda_b
+    if lambda_b != -1 and not 0 <= lambda_b < math.inf:
+        raise ConfigError(
+            "config.model.lambda_b must be at least 0, or -1 for no bias, got "
+            f"{lambda_b}."
+        )
+    if not all(isinstance(x, (int, float)) and x > 0 for x in config.grid):
+        raise ConfigError(f"config.grid must hold positive numbers, got {config.grid}.")
+    _check_unused(config)
+    try:
+        if EXPERIMENTS[config.experiment].plain_model:
+            setting_of(config).problem  # noqa: B018  # it checks all that it is made of
+    except ConfigError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"config.model: {error}") from error
+
+
+def _losses():
+    """Losses whose options are fields: those that can be certified, then the others."""
+    return FITS | {k: f for k, f in known_losses().items() if k not in FITS}
+
+
+def _check_bound(config: ConfigDict, name: str, above: float | None) -> None:
+    section, _, key = name.rpartition(".")
+    value = (config[section] if section else config)[key]
+    if above is not None and not above < value < math.inf:
+        raise ConfigError(
+            f"config.{name} must be finite and more than {above}, got {value}."
+        )
+
+
+def _check_unused(config: ConfigDict) -> None:
+    """Raises `ConfigError` for an option that the loss does not take."""
+    loss = config.model.loss
+    used = options_of(known_losses()[loss])
+    for name, value in all_options(_losses().values()).items():
+        if name not in used and config.model[name] != value:
+            raise ConfigError(
+                f"config.model.{name} = {config.model[name]!r} has no effect: "
+                f"{loss!r} takes {', '.join(used) or 'no options'}. "
+                f"Leave it at {value!r}."
+            )

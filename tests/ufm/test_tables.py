@@ -1,0 +1,58 @@
+"""Losses as tables, and any other loss."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ncjax import losses
+from ncjax.ufm import certify, solve, solve_convex
+from tests.thin import thin
+from tests.ufm.problems import CIFAR10, balanced_problem
+
+
+@pytest.mark.parametrize(
+    ("loss", "options"),
+    thin(
+        [
+            ("cross_entropy", {}),
+            ("cross_entropy", {"label_smoothing": 0.2}),
+            ("mse", {}),
+            ("soft_labels", {"hierarchy": CIFAR10, "beta": 3.0}),
+            ("soft_labels", {"hierarchy": CIFAR10, "subtract_entropy": True}),
+            ("hxe", {"hierarchy": CIFAR10}),
+            ("hxe", {"hierarchy": CIFAR10, "weighting": "depth", "normalise": True}),
+        ],
+        keep={0, 2},
+    ),
+)
+def test_tables_are_the_losses(loss, options):
+    """The objective without penalty is the mean of the loss of `ncjax.losses`."""
+    problem = balanced_problem(1e-9, loss, **options)
+    params = problem.init(jax.random.key(0))
+    with jax.enable_x64(True):
+        logits = 30 * jax.random.normal(jax.random.key(1), (10, 10), jnp.float64)
+        values = losses.LOSSES[loss](logits, jnp.arange(10), **options)
+        np.testing.assert_allclose(problem.fit.losses(logits), values, atol=1e-12)
+    total = problem.objective(params) - problem.penalty(params)
+    np.testing.assert_allclose(
+        total,
+        problem.weights @ np.asarray(problem.fit.losses(problem.logits(params))),
+        rtol=1e-6,
+    )
+
+
+def test_any_other_loss():
+    """A function of the kind of `ncjax.losses` is solved, but has no dual."""
+
+    def pseudo_huber(logits, labels, *, delta=1.0):
+        square = (logits - jax.nn.one_hot(labels, logits.shape[1])) ** 2
+        return jnp.sum(delta**2 * (jnp.sqrt(1 + square / delta**2) - 1), axis=1)
+
+    problem = balanced_problem(1e-2, pseudo_huber, delta=100.0)
+    solution = solve(problem)
+    np.testing.assert_allclose(solution.objective, 0.1 - 0.005, atol=1e-5)  # near MSE
+    verdict = certify(problem, solution.params).verdict
+    assert verdict == "not certifiable: the loss is not known to be convex"
+    with pytest.raises(ValueError, match="not known to be convex"):
+        solve_convex(problem)

@@ -1,0 +1,99 @@
+"""Cross-entropy in closed form: reference values, and independent numerical optima."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import optimize
+
+from ncjax.ufm.theory import cross_entropy
+from tests.ufm.theory.searches import assert_found, ce, search
+
+
+class TestCrossEntropy:
+    @pytest.mark.parametrize(
+        ("c", "objective", "s"),
+        [(1e-3, 0.0711291755, 6.8987145), (1e-2, 0.5002880350, 4.5108595)],
+    )
+    def test_reference_values(self, c, objective, s):
+        optimum = cross_entropy.cross_entropy_optimum(10, 4, c / 2, c / 2)
+        np.testing.assert_allclose(optimum.objective, objective, atol=5.1e-11)
+        np.testing.assert_allclose(optimum.logits, s * (np.eye(10) - 0.1), atol=5.1e-8)
+        np.testing.assert_allclose(
+            optimum.objective, -math.log(1 - 9 * c) + 9 * c * s, atol=1e-8
+        )
+        assert optimum.rank == 9
+
+    @pytest.mark.parametrize(("eps", "s"), [(0.1, 4.405610), (0.2, 3.653746)])
+    def test_label_smoothing_reference_values(self, eps, s):
+        optimum = cross_entropy.cross_entropy_optimum(
+            10, 1, 1e-3, 1e-3, label_smoothing=eps
+        )
+        np.testing.assert_allclose(optimum.logits[0, 0], 0.9 * s, atol=5.1e-7)
+
+    @pytest.mark.parametrize("eps", [0.0, 0.2])
+    @pytest.mark.parametrize("decays", [(2e-2, 5e-3), (3e-3, 3e-3), (0.3, 0.2)])
+    def test_against_a_search(self, eps, decays):
+        k, n = 4, 3
+        targets = np.repeat((1 - eps) * np.eye(k) + eps / k, n, axis=0)
+        optimum = cross_entropy.cross_entropy_optimum(
+            k, n, *decays, label_smoothing=eps
+        )
+        assert_found(optimum, search(ce, targets, *decays), k, n)
+        biased = search(ce, targets, *decays, lambda_b=1e-2)
+        np.testing.assert_allclose(biased[0], optimum.objective, rtol=1e-9)
+
+    def test_trivial_regime_is_stated(self):
+        optimum = cross_entropy.cross_entropy_optimum(10, 1, 0.1, 0.1)
+        assert "trivial" in optimum.regime
+        np.testing.assert_allclose(optimum.objective, math.log(10))
+        assert optimum.rank == 0
+        edge = cross_entropy.cross_entropy_optimum
+        assert edge(10, 1, 0.0801, 0.0801, label_smoothing=0.2).rank == 0
+        assert edge(10, 1, 0.0799, 0.0799, label_smoothing=0.2).rank == 9
+
+    def test_normalised(self):
+        k, tau = 4, 0.5
+        got = cross_entropy.normalised_cross_entropy_minimum(k, tau, feature_dim=3)
+
+        def objective(x):
+            rows = x.reshape(2, k, 3)
+            w, h = rows / np.linalg.norm(rows, axis=2, keepdims=True)
+            return ce(h @ w.T / tau, np.eye(k))[0]
+
+        start = np.random.default_rng(0).normal(size=2 * k * 3)
+        found = optimize.minimize(objective, start, tol=1e-10)
+        np.testing.assert_allclose(got, found.fun, rtol=1e-7)
+
+    @pytest.mark.parametrize(
+        ("price", "t"), [(1e-3, 6.587322), (1e-2, 4.771150), (0.1, 2.910005)]
+    )
+    def test_fixed_simplex(self, price, t):
+        got, objective = cross_entropy.fixed_simplex_optimum(10, 50, price / 50)
+        np.testing.assert_allclose(got, t, atol=5.1e-7)
+        frame = math.sqrt(10 / 9) * (np.eye(10) - 0.1)
+
+        def value(h):
+            loss, slope = ce(h.reshape(10, 10) @ frame.T, np.eye(10))
+            return loss + price / 20 * h @ h, (slope @ frame).ravel() + price / 10 * h
+
+        found = optimize.minimize(value, np.zeros(100), jac=True, tol=1e-10)
+        np.testing.assert_allclose(objective, found.fun, rtol=1e-9)
+        np.testing.assert_allclose(found.x.reshape(10, 10), got * frame, atol=1e-5)
+
+    def test_bad_input(self):
+        call = cross_entropy.cross_entropy_optimum
+        with pytest.raises(ValueError, match="num_classes must be at least 2, got 1"):
+            call(1, 1, 0.1, 0.1)
+        with pytest.raises(ValueError, match=r"lambda_w must be .* > 0, got 0"):
+            call(3, 1, 0.0, 0.1)
+        with pytest.raises(ValueError, match=r"lambda_h must be .* > 0, got -1"):
+            call(3, 1, 0.1, -1.0)
+        with pytest.raises(ValueError, match=r"in \[0, 1\), got 1"):
+            call(3, 1, 0.1, 0.1, label_smoothing=1.0)
+        with pytest.raises(ValueError, match=r"feature_dim=8 is .* at least 9"):
+            call(10, 1, 1e-3, 1e-3, feature_dim=8)
+        with pytest.raises(ValueError, match="feature_dim=2 is too small"):
+            cross_entropy.normalised_cross_entropy_minimum(4, 0.5, 2)
+        with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
+            cross_entropy.fixed_simplex_optimum(4, 0, 0.1)
