@@ -155,7 +155,7 @@ def _place(field: str) -> tuple[int, bool, str]:
 def _is_mute(
     field: str, configs: Sequence[dict[str, Any]], defaults: Mapping[str, Any]
 ) -> bool:
-    """Whether a field need not be written: some do not have it, for the others it is off.
+    """Whether a field may be left out: some lack it, for all others it is off.
 
     A word or a switch at its default counts as off; a number must be 0.
     """
