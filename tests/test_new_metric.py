@@ -93,6 +93,7 @@ def test_a_key_says_where_the_value_stands(registered):
     assert describe("nc/nc1").curve == "log"
     assert describe("test/nc1").curve is None
     assert (describe("train/loss").log, describe("test/loss").log) == (True, False)
+    assert describe("probe/x/nc1").title == "probe/x/nc1"  # it may be anything
     unknown = describe("tree/level1_x")
     assert (unknown.key, unknown.title, unknown.log) == (
         *("tree/level1_x", "tree/level1_x"),

@@ -74,11 +74,16 @@ def compare(
 
 
 def _is_number(value: object) -> bool:
+    """Whether a metric is a number; a confusion matrix is none."""
     return not isinstance(value, list)
 
 
 def _metrics(runs: Sequence[Run], chosen: Sequence[str] | None) -> list[Metric]:
-    """The metrics to compare, in the order of the table, or as they were chosen."""
+    """The metrics to compare, in the order of the registry or as they were chosen.
+
+    Raises:
+        CompareError: if there are none, or a key is in none of the runs.
+    """
     rows = [row for run in runs for row in run.rows]
     available = {key for row in rows for key, v in row.items() if _is_number(v)}
     available.discard("epoch")
@@ -103,7 +108,11 @@ def _metrics(runs: Sequence[Run], chosen: Sequence[str] | None) -> list[Metric]:
 
 
 def _named(groups: Sequence[Group], name: str) -> Group:
-    """The group of that name, or the only one whose name begins so."""
+    """The group of that name, or the only one whose name begins with it.
+
+    Raises:
+        CompareError: if there is no such group, or there are several.
+    """
     exact = [g for g in groups if g.name == name]
     found = exact or [g for g in groups if g.name.startswith(name)]
     if len(found) != 1:

@@ -17,7 +17,8 @@ from ncjax.config import default
 from ncjax.runs.workdir import flat
 from ncjax.statistics import Interval, t_interval
 
-# Fields that change neither what is learned nor what a metric of the last layer means.
+# Fields that change neither what a network learns nor what its last layer's metrics
+# mean.
 IGNORED = {
     *("seed", "num_seeds", "data.dir", "data.placement", "data.device_mb"),
     *("checkpoint.every_epochs", "checkpoint.keep"),
@@ -26,7 +27,7 @@ IGNORED = {
 }
 
 # Sections in the order in which a name mentions them.
-_ORDER = ("data", "hierarchy", "model", "loss", "optimizer", "eval")
+_ORDER = ("data", "hierarchy", "model", "classifier", "loss", "optimizer", "eval")
 _OFF = (0, "", "none", None, ())
 
 
@@ -48,20 +49,28 @@ class Group:
         return tuple(run.seed for run in self.runs)
 
     def final(self, key: str) -> np.ndarray:
-        """A metric at the last measured epoch of each run [n]; NaN where undefined."""
+        """A metric at the last measured epoch of each run [n]; NaN where undefined.
+
+        Args:
+            key: key of the metric, as in metrics.jsonl.
+        """
         return np.array([run.rows[-1].get(key, math.nan) for run in self.runs])
 
     def summary(self, metric: Metric, level: float) -> Interval:
         """Mean and interval of a metric over the seeds, at the last measured epoch.
 
         Args:
-            metric: whose logarithm is averaged where it spans decades.
+            metric: the metric; if it spans decades, its logarithm is averaged.
             level: confidence of the interval.
         """
         return t_interval(self.final(metric.key), level, metric.log)
 
     def curves(self, key: str) -> tuple[np.ndarray, np.ndarray]:
-        """A metric at the epochs that all runs measured: epochs [m], values [n, m]."""
+        """A metric at the epochs that all runs measured: epochs [m], values [n, m].
+
+        Args:
+            key: key of the metric, as in metrics.jsonl.
+        """
         columns = [
             {int(row["epoch"]): row[key] for row in run.rows if key in row}
             for run in self.runs
@@ -72,7 +81,10 @@ class Group:
 
 
 def group(runs: Sequence[Run]) -> list[Group]:
-    """Groups in the order of their first runs.
+    """Puts runs that differ in nothing but the seed into one group.
+
+    Args:
+        runs: the runs, in any order; groups stand in the order of their first runs.
 
     Raises:
         CompareError: if two runs of a group have the same seed.
@@ -98,12 +110,16 @@ def group(runs: Sequence[Run]) -> list[Group]:
 def name(
     configs: Sequence[dict[str, Any]], defaults: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """A name for each configuration, of the fields in which they differ.
+    """A name for each configuration, made of the fields in which they differ.
 
-    `cross_entropy`, `soft_labels beta=4`, `hxe alpha=0.5 weighting=depth`: the names
-    of losses, models, ... stand for themselves, other fields are written with theirs.
-    An option of which others know nothing is left out where it is off, or a word or a
-    switch at its default.
+    Such as `cross_entropy`, `soft_labels beta=4`, `hxe alpha=0.5 weighting=depth`: the
+    name of a loss or a model is written alone, the value of another field with the name
+    of the field.  A field that some configurations do not have is left out where it is
+    off, and where it is a word or a switch at its default.
+
+    Args:
+        configs: configurations as {"loss.name": "mse", ...}.
+        defaults: default value of each field.
     """
     if len(configs) == 1:
         return [str(configs[0].get("loss.name", "all runs"))]
@@ -119,17 +135,18 @@ class _Absent:
 
 
 def _identity(config: dict[str, Any]) -> tuple:
-    """What two runs of a group share, hashable."""
+    """All that the runs of a group have in common, hashable."""
     kept = ((f, _freeze(v)) for f, v in sorted(config.items()) if f not in IGNORED)
     return tuple(kept)
 
 
 def _freeze(value: Any) -> Any:
+    """A value with tuples for lists, so that it is hashable."""
     return tuple(map(_freeze, value)) if isinstance(value, list) else value
 
 
 def _place(field: str) -> tuple[int, bool, str]:
-    """Sections in their order; in each the name first, then options by the alphabet."""
+    """Key that sorts fields: by section, in each the name first, then the alphabet."""
     section, dot, option = field.partition(".")
     place = _ORDER.index(section) if dot and section in _ORDER else len(_ORDER)
     return place, option != "name", field
@@ -138,7 +155,10 @@ def _place(field: str) -> tuple[int, bool, str]:
 def _is_mute(
     field: str, configs: Sequence[dict[str, Any]], defaults: Mapping[str, Any]
 ) -> bool:
-    """One value that need not be told wherever the field exists, and not everywhere."""
+    """Whether a field may be left out: some lack it, for all others it is off.
+
+    A word or a switch at its default counts as off; a number must be 0.
+    """
     values = {config.get(field, _Absent) for config in configs}
     if len(values) != 2 or _Absent not in values:
         return False

@@ -22,13 +22,15 @@ def describe(key: str) -> Metric:
     """The metric of a key, under that key; an unknown one is taken as it is.
 
     The longest end of the key that is registered counts: `test/loss` may be described
-    otherwise than `loss`.
+    otherwise than `loss`.  What a probe finds may have the name of another metric, so
+    its own name must be part of that end: `NAME/KEY`.
 
     Args:
         key: as in metrics.jsonl.
     """
     parts = key.split("/")
-    for start in range(len(parts)):
+    ends = 2 if parts[0] == "probe" else len(parts)
+    for start in range(ends):
         tail = "/".join(parts[start:])
         for registry in _REGISTRIES:
             if tail in registry:
