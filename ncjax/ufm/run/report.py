@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from ncjax.io import write_whole
 from ncjax.runs.plots import save
-from ncjax.runs.workdir import write_atomically
 from ncjax.ufm import Trajectory
 
 
@@ -115,9 +115,9 @@ class Report:
         }
         for name, value in (("config", config), ("verdict", verdict)):
             text = json.dumps(strict(value), indent=2, allow_nan=False)
-            write_atomically(folder / f"{name}.json", text + "\n")
+            write_whole(folder / f"{name}.json", text + "\n")
         lines = [json.dumps(strict(row), allow_nan=False) for row in self.rows]
-        write_atomically(folder / "metrics.jsonl", "".join(x + "\n" for x in lines))
+        write_whole(folder / "metrics.jsonl", "".join(x + "\n" for x in lines))
         save(self.figure, folder / "ufm.png")
 
 
