@@ -13,7 +13,8 @@ from typing import Any
 
 from ncjax.config import SECTIONS, default, resolved
 from ncjax.runs.history import Row
-from ncjax.runs.workdir import flat, parse_row
+from ncjax.runs.rows import is_measured, read_rows
+from ncjax.runs.workdir import flat
 
 
 class CompareError(ValueError):
@@ -75,9 +76,7 @@ def read(path: Path) -> Run:
     """
     try:
         config = json.loads((path / "config.json").read_text())
-        metrics = path / "metrics.jsonl"
-        lines = metrics.read_text().splitlines() if metrics.exists() else []
-        rows = [row for row in map(parse_row, lines) if row and _measured(row)]
+        rows = list(filter(is_measured, read_rows(path / "metrics.jsonl")))
         config = complete(config)
     except OSError as error:
         raise CompareError(
@@ -133,11 +132,6 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     """Sorts `beta4` before `beta10`."""
     parts = re.findall(r"\d+|\D+", str(path))
     return [(int(p), "") if p.isdecimal() else (0, p) for p in parts]
-
-
-def _measured(row: Row) -> bool:
-    """Whether more is known of an epoch than the running averages of its training."""
-    return any(k != "epoch" and not k.startswith("running/") for k in row)
 
 
 def _why_not(path: Path) -> str:

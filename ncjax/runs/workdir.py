@@ -1,30 +1,31 @@
 """The folder of a run: config.json, metrics.jsonl, TensorBoard events, checkpoints.
 
 config.json      the configuration, written once
-metrics.jsonl    a line for each epoch, measured epochs with all metrics
+metrics.jsonl    a line for each epoch; measured epochs have all metrics
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
 collapse.png     the curves; layers.png and confusion.png if they are asked for
-seeds/SEED       with many seeds the run of each, without checkpoints
+seeds/SEED       with many seeds the run of each seed, without checkpoints
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ncjax import cluster
+from ncjax.io import plain, write_json
+from ncjax.runs.board import Board, renew_events
 from ncjax.runs.history import Row
+from ncjax.runs.rows import append_rows, read_rows, trim_rows
 
-# Where the data lie does not change what is computed.
-_MAY_DIFFER = {("data", "dir"), ("data", "placement"), ("data", "device_mb")}
+# Fields that may differ when a run goes on: where the data lie changes no result.
+_MAY_DIFFER = {"data.dir", "data.placement", "data.device_mb"}
 
 
 class WorkdirError(ValueError):
@@ -38,7 +39,11 @@ class Workdir:
     """
 
     def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
-        """Claims the folder for `config`.
+        """Claims the folder for a run.
+
+        Args:
+            path: the folder; it is made if it does not exist.
+            config: configuration of the run, a nested dict of plain values.
 
         Raises:
             WorkdirError: if the folder cannot be written, holds something else, or
@@ -47,42 +52,9 @@ class Workdir:
         self.path = Path(path).expanduser().absolute()
         self.checkpoints = self.path / "checkpoints"
         self._metrics = self.path / "metrics.jsonl"
-        self._board: Any = None
+        self._board: Board | None = None
         cluster.from_first(lambda: self._claim(config))
         cluster.agree(self._look)
-
-    def _claim(self, config: dict[str, Any]) -> None:
-        written = self.path / "config.json"
-        try:
-            if written.exists():
-                _check_same(json.loads(written.read_text()), config, self.path)
-            elif self.path.exists() and any(self.path.iterdir()):
-                raise WorkdirError(
-                    f"The workdir {self.path} is not empty and holds no run of ncjax. "
-                    "Choose another with --workdir."
-                )
-            self.path.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.path):
-                pass
-            if not written.exists():
-                write_atomically(written, json.dumps(config, indent=2) + "\n")
-        except json.JSONDecodeError as error:
-            raise WorkdirError(
-                f"{written} is not readable as JSON ({error}). Choose another workdir."
-            ) from error
-        except OSError as error:
-            raise WorkdirError(
-                f"The workdir {self.path} cannot be written: {error.strerror}. "
-                "Choose another with --workdir."
-            ) from error
-
-    def _look(self) -> None:
-        if not (self.path / "config.json").exists():
-            raise WorkdirError(
-                f"The workdir {self.path} is not there on {socket.gethostname()}, one "
-                "of the hosts of this run. Choose one with --workdir that lies on a "
-                "file system that all hosts share."
-            )
 
     def resume(self, epoch: int) -> list[Row]:
         """Drops what was written after `epoch`; returns the rows up to it.
@@ -91,18 +63,9 @@ class Workdir:
         """
         return cluster.from_first(lambda: self._resume(epoch))
 
-    def _resume(self, epoch: int) -> list[Row]:
-        rows = self.trim(epoch)
-        self._board = _events(self.path, purge_step=epoch + 1)
-        return rows
-
     def trim(self, epoch: int) -> list[Row]:
         """The rows up to `epoch`; those after it are dropped from metrics.jsonl."""
-        lines = self._metrics.read_text().splitlines() if self._metrics.exists() else []
-        rows = [row for row in map(parse_row, lines) if row and row["epoch"] <= epoch]
-        if len(rows) < len(lines):
-            write_atomically(self._metrics, "".join(map(_dump, rows)))
-        return rows
+        return trim_rows(self._metrics, epoch)
 
     def write(self, row: Row) -> None:
         """Appends a row to metrics.jsonl and to TensorBoard."""
@@ -110,114 +73,76 @@ class Workdir:
             return
         assert self._board is not None, "call resume first"
         self.append([row])
-        _add(self._board, row)
+        self._board.add(row)
 
     def append(self, rows: Sequence[Row]) -> None:
         """Appends rows to metrics.jsonl alone."""
-        if not cluster.is_first():
-            return
-        with self._metrics.open("a") as file:
-            file.writelines(map(_dump, rows))
+        if cluster.is_first():
+            append_rows(self._metrics, rows)
 
     def renew_events(self) -> None:
         """Makes TensorBoard events of metrics.jsonl, unless they are newer than it."""
-        if not cluster.is_first():
+        if not cluster.is_first() or not self._metrics.exists():
             return
-        old = list(self.path.glob("events.out.tfevents.*"))
         written = self._metrics.stat().st_mtime_ns
-        if any(events.stat().st_mtime_ns > written for events in old):
-            return
-        with tempfile.TemporaryDirectory(dir=self.path) as folder:
-            with closing(_events(folder)) as board:
-                for line in self._metrics.read_text().splitlines():
-                    _add(board, parse_row(line) or {})
-            for events in old:
-                events.unlink()
-            for events in Path(folder).iterdir():
-                os.replace(events, self.path / events.name)
+        old = self.path.glob("events.out.tfevents.*")
+        if not any(events.stat().st_mtime_ns > written for events in old):
+            renew_events(self.path, read_rows(self._metrics))
 
     def close(self) -> None:
-        """Flushes TensorBoard."""
+        """Writes what is left of the TensorBoard events."""
         if self._board is not None:
             self._board.close()
 
+    def _claim(self, config: dict[str, Any]) -> None:
+        """Makes the folder and its config.json, or checks those that are there."""
+        written = self.path / "config.json"
+        try:
+            if written.exists():
+                _check_same(_read_config(written), config, self.path)
+            claim(self.path, "config.json", holds="run of ncjax")
+            if not written.exists():
+                write_json(written, config)
+        except OSError as error:
+            raise _not_writable(self.path, error) from error
 
-def claim(path: Path, mark: str) -> None:
-    """Makes a folder of results; an old one is known by the file `mark` in it.
+    def _look(self) -> None:
+        """Raises `WorkdirError` in a process that does not see the folder."""
+        if not (self.path / "config.json").exists():
+            raise WorkdirError(
+                f"The workdir {self.path} is not there on {socket.gethostname()}, one "
+                "of the hosts of this run. Choose one with --workdir that lies on a "
+                "file system that all hosts share."
+            )
+
+    def _resume(self, epoch: int) -> list[Row]:
+        rows = self.trim(epoch)
+        self._board = Board(self.path, after=epoch)
+        return rows
+
+
+def claim(path: Path, mark: str, *, holds: str = "") -> None:
+    """Makes a folder of results.
+
+    Args:
+        path: the folder.
+        mark: file by which an older folder of results is known.
+        holds: what such a folder holds, for the error; by default the file `mark`.
 
     Raises:
-        WorkdirError: if it cannot be written, or holds something else.
+        WorkdirError: if the folder cannot be written, or holds something else.
     """
     try:
         if path.exists() and any(path.iterdir()) and not (path / mark).exists():
             raise WorkdirError(
-                f"The workdir {path} is not empty and holds no {mark}. "
+                f"The workdir {path} is not empty and holds no {holds or mark}. "
                 "Choose another with --workdir."
             )
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
     except OSError as error:
-        raise WorkdirError(
-            f"The workdir {path} cannot be written: {error.strerror}. "
-            "Choose another with --workdir."
-        ) from error
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, path)
-
-
-def _events(folder: str | os.PathLike, **options: Any) -> Any:
-    """A writer of TensorBoard events."""
-    # Late: tensorboardX imports PyTorch where that is installed, which takes a second.
-    from tensorboardX import SummaryWriter
-
-    return SummaryWriter(os.fspath(folder), **options)
-
-
-def _add(board: Any, row: Row) -> None:
-    for name, value in row.items():
-        if name != "epoch" and not isinstance(value, list) and math.isfinite(value):
-            board.add_scalar(name, value, int(row["epoch"]))
-
-
-def _dump(row: Row) -> str:
-    """One line of strict JSON: numbers that are not finite become null."""
-    finite = {
-        k: v if isinstance(v, list) or math.isfinite(v) else None
-        for k, v in row.items()
-    }
-    return json.dumps(finite) + "\n"
-
-
-def parse_row(line: str) -> Row | None:
-    """A row; None for a last line that a killed run left unfinished."""
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return {k: math.nan if v is None else v for k, v in row.items()}
-
-
-def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
-    """Raises `WorkdirError` naming the fields in which two configurations differ."""
-    old, new = flat(old), json.loads(json.dumps(flat(new)))
-    differ = [
-        f"{name} ({old.get(name)!r} there, {new.get(name)!r} now)"
-        for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name) and tuple(name.split(".")) not in _MAY_DIFFER
-    ]
-    if differ:
-        raise WorkdirError(
-            f"The workdir {path} holds a run of another configuration; they differ in "
-            f"{', '.join(differ)}. Choose another with --workdir."
-        )
+        raise _not_writable(path, error) from error
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -229,3 +154,35 @@ def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             out[prefix + name] = value
     return out
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """The configuration in a config.json."""
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise WorkdirError(
+            f"{path} is not readable as JSON ({error}). Choose another workdir."
+        ) from error
+
+
+def _not_writable(path: Path, error: OSError) -> WorkdirError:
+    return WorkdirError(
+        f"The workdir {path} cannot be written: {error.strerror}. "
+        "Choose another with --workdir."
+    )
+
+
+def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
+    """Raises `WorkdirError` naming the fields in which two configurations differ."""
+    old, new = plain(flat(old)), plain(flat(new))
+    differ = [
+        f"{name} ({old.get(name)!r} there, {new.get(name)!r} now)"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and name not in _MAY_DIFFER
+    ]
+    if differ:
+        raise WorkdirError(
+            f"The workdir {path} holds a run of another configuration; they differ in "
+            f"{', '.join(differ)}. Choose another with --workdir."
+        )

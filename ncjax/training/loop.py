@@ -6,26 +6,23 @@ import math
 import os
 import sys
 import time
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from typing import Any
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax import cluster
-from ncjax import config as configs
-from ncjax.runs import plots
-from ncjax.runs.checkpoints import Checkpoints
+from ncjax.config import resolved, validate
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
-from ncjax.runs.seeds import Folders, mean_row, seeds_of
+from ncjax.runs.record import Record, Settings
 from ncjax.training.experiment import Experiment, build, load_data, load_hierarchy
+from ncjax.training.failures import TrainingError as TrainingError
+from ncjax.training.failures import check_finite, out_of_memory
 from ncjax.training.step import TrainState
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says where it stopped and why."""
 
 
 def train(
@@ -43,8 +40,9 @@ def train(
 
     Args:
         config: from `ncjax.config.default()` or a config file.
-        workdir: folder for metrics, checkpoints and the figure; None writes nothing.
-        devices: to train on, by default all; the result does not depend on them.
+        workdir: folder for metrics, checkpoints and figures; None writes nothing.
+        devices: devices to train on, by default all; the result does not depend on
+            them.
         progress: show a progress line on standard error.
 
     Returns:
@@ -55,38 +53,9 @@ def train(
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
         TrainingError: if the loss is no longer finite, or memory does not suffice.
     """
-    configs.validate(config)
-    with _memory(config):
-        return _run(config, workdir, devices, progress)
-
-
-@contextmanager
-def _memory(config: ConfigDict) -> Generator[None]:
-    """Says what to lower when memory runs out, whether in compiling or in a step."""
-    try:
-        yield
-    except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        if isinstance(error, jax.errors.JaxRuntimeError) and (
-            "RESOURCE_EXHAUSTED" not in str(error)
-        ):
-            raise
-        reason = (str(error).strip() or "on the host").splitlines()[0].rstrip(".")
-        # In the order in which to try; only the last changes a seed's run.
-        lower = (
-            ("data.placement", " = 'stream' keeps the images off the devices"),
-            ("eval.buffer_mb", " bounds the features kept on a device"),
-            ("num_seeds", " are trained at once"),
-            ("eval.batch_size", " are measured at once"),
-            ("batch_size", " are trained on at once, which changes the run"),
-        )
-        fields = "; ".join(
-            f"config.{name} (now {configs.get(config, name)}){effect}"
-            for name, effect in lower
-        )
-        raise TrainingError(
-            f"Out of memory: {reason}. Lower what takes it: {fields}. More devices "
-            "share batches and features."
-        ) from error
+    validate(config)
+    with out_of_memory(config):
+        return _run(config, workdir, devices, progress and cluster.is_first())
 
 
 def _run(
@@ -95,39 +64,40 @@ def _run(
     devices: Sequence[jax.Device] | None,
     progress: bool,
 ) -> History:
-    progress = progress and cluster.is_first()
+    """`train` with a valid configuration."""
     dataset = cluster.agree(lambda: load_data(config))
     experiment = build(config, dataset, devices)
-    run = None if workdir is None else Folders(workdir, config)
-    state = experiment.init()
-    checkpoints, start = None, 0
-    many = config.num_seeds > 1
-    history = History([], seeds=[History([]) for _ in seeds_of(config) if many])
-    if run is not None:
-        checkpoints = Checkpoints(run.whole.checkpoints, config.checkpoint.keep)
-        latest = checkpoints.latest  # all look, the first decides
-        start = cluster.from_first(lambda: latest or 0)
-        if start:
-            state = checkpoints.load(start, state)
-        history = run.resume(start)
-    try:
+    seeds = seeds_of(config)
+    with closing(Record(workdir, _settings(config, seeds))) as record:
+        start, state = record.restore(experiment.init())
         if start < config.num_epochs:
             experiment = _compile(experiment, state, progress)
         with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
-            _loop(config, experiment, state, start, history, run, checkpoints, bar)
-    finally:
-        if run is not None and checkpoints is not None:
-            checkpoints.close()
-            run.close()
-    if history.workdir is not None and cluster.is_first():
-        plots.save(plots.collapse(history), history.workdir / "collapse.png")
-        if config.eval.layers == "all":
-            plots.save(plots.layers(history), history.workdir / "layers.png")
-        if config.eval.confusion:
-            tree = load_hierarchy(config, dataset)
-            drawn = plots.confusion(history, dataset.class_names, tree)
-            plots.save(drawn, history.workdir / "confusion.png")
-    return history
+
+            def read(epoch: int, steps: Mapping, metrics: Mapping) -> None:
+                check_finite(
+                    np.atleast_2d(steps["loss"]),
+                    epoch,
+                    seeds=seeds,
+                    last_good=record.latest,
+                    learning_rate=config.optimizer.learning_rate,
+                )
+                row = record.add(_rows(epoch, steps, metrics, len(seeds)))
+                bar.update(epoch, _shown(row, record.history))
+
+            _loop(
+                experiment,
+                state,
+                range(start + 1, config.num_epochs + 1),
+                measured=set(measured_epochs(config)),
+                every=config.checkpoint.every_epochs
+                or math.ceil(config.num_epochs / 10),
+                read=read,
+                save=record.save,
+            )
+    tree = load_hierarchy(config, dataset) if config.eval.confusion else None
+    record.draw(dataset.class_names, tree)
+    return record.history
 
 
 def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Experiment:
@@ -144,91 +114,63 @@ def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Exper
 
 
 def _loop(
-    config: ConfigDict,
     experiment: Experiment,
     state: TrainState,
-    start: int,
-    history: History,
-    run: Folders | None,
-    checkpoints: Checkpoints | None,
-    bar: Progress,
+    epochs: range,
+    *,
+    measured: set[int],
+    every: int,
+    read: Callable[[int, Mapping, Mapping], None],
+    save: Callable[[int, Any], None],
 ) -> None:
-    """Epochs start+1 ... num_epochs.
+    """Trains and measures.
 
-    An epoch is read only after the next was dispatched, so the device does not wait for
-    the host, except before a checkpoint: what is saved is known to be finite.
+    What an epoch gives is read only after the next epoch was dispatched, so that the
+    devices never wait for the host.  Before a checkpoint it is read first: what is
+    saved is known to be finite.
+
+    Args:
+        experiment: the compiled functions.
+        state: the networks before the first of the epochs.
+        epochs: numbers of the epochs.
+        measured: epochs after which to measure.
+        every: epochs from one checkpoint to the next; the last epoch has one too.
+        read: takes an epoch's number, the values of its steps, and its metrics.
+        save: takes an epoch's number and the networks.
     """
-    measured = set(measured_epochs(config))
-    every = config.checkpoint.every_epochs or math.ceil(config.num_epochs / 10)
-    pending: tuple[int, dict, dict] | None = None
-
-    def read() -> None:
-        nonlocal pending
-        if pending is None:
-            return
-        (epoch, steps, metrics), pending = pending, None
-        losses = np.atleast_2d(steps["loss"])  # [S, steps]
-        if not np.isfinite(losses).all():
-            first, who = np.argwhere(~np.isfinite(losses.T))[0]
-            of = f" of seed {seeds_of(config)[who]}" if history.seeds else ""
-            last_good = None if checkpoints is None else checkpoints.latest
-            saved = (
-                f"The last good checkpoint is that of epoch {last_good}"
-                if last_good
-                else "There is no checkpoint yet"
-            )
-            raise TrainingError(
-                f"The loss{of} became {losses[who, first]} in epoch {epoch}, at step "
-                f"{(epoch - 1) * losses.shape[1] + first + 1}. {saved}. Try a lower "
-                f"config.optimizer.learning_rate (now "
-                f"{config.optimizer.learning_rate})."
-            )
-        errors = np.atleast_2d(steps["error"])
-        rows = _rows(epoch, losses, errors, metrics, bool(history.seeds))
-        row = mean_row(rows) if history.seeds else rows[0]
-        if metrics:
-            history.rows.append(row)
-            for one, of_one in zip(history.seeds, rows, strict=False):
-                one.rows.append(of_one)
-        if run is not None:
-            run.write(row, rows)
-        shown = {"loss": row["running/loss"], "error": row["running/error"]}
-        if history.rows:
-            shown["NC1"] = history.rows[-1]["nc/nc1"]
-        bar.update(epoch, shown)
-
-    for epoch in range(start + 1, config.num_epochs + 1):
+    pending: tuple[int, Mapping, Mapping] | None = None
+    for epoch in epochs:
         state, steps = experiment.epoch(state, epoch)
         metrics = experiment.evaluate(state) if epoch in measured else {}
-        read()
+        if pending is not None:
+            read(*pending)
         pending = (epoch, steps, metrics)
-        if epoch == config.num_epochs or epoch % every == 0:
-            read()
-            if run is not None and checkpoints is not None:
-                run.flush()
-                checkpoints.save(epoch, state)
+        if epoch == epochs[-1] or epoch % every == 0:
+            read(*pending)
+            pending = None
+            save(epoch, state)
 
 
 def _rows(
     epoch: int,
-    losses: np.ndarray,
-    errors: np.ndarray,
+    steps: Mapping[str, Any],
     metrics: Mapping[str, jax.Array],
-    many: bool,
+    num_seeds: int,
 ) -> list[Row]:
-    """What is known of an epoch, for each seed.
+    """What is known of an epoch, for each network.
 
     Args:
-        epoch: its number.
-        losses: of the steps [S, steps].
-        errors: likewise.
-        metrics: name -> [S, ...], or [...] of a single network; {} where nothing was
-            measured.
-        many: metrics are of many networks.
+        epoch: number of the epoch.
+        steps: "loss" and "error" of its steps, [steps] of a single network or
+            [S, steps] of many.
+        metrics: name -> [...] of a single network or [S, ...] of many; {} where nothing
+            was measured.
+        num_seeds: S, or 0 for a single network.
     """
     measured = jax.device_get(metrics)
-    if not many:
+    if not num_seeds:
         measured = {name: value[None] for name, value in measured.items()}
+    losses, errors = np.atleast_2d(steps["loss"]), np.atleast_2d(steps["error"])
     return [
         {
             "epoch": epoch,
@@ -238,6 +180,30 @@ def _rows(
         | {name: values[i].tolist() for name, values in measured.items()}
         for i in range(len(losses))
     ]
+
+
+def _shown(row: Row, history: History) -> dict[str, float]:
+    """The numbers beside the progress bar."""
+    shown = {"loss": row["running/loss"], "error": row["running/error"]}
+    if history.rows and "nc/nc1" in history.rows[-1]:
+        shown["NC1"] = history.rows[-1]["nc/nc1"]
+    return shown
+
+
+def seeds_of(config: ConfigDict) -> range:
+    """The seeds of the networks of a run; none where there is a single network."""
+    count = config.num_seeds if config.num_seeds > 1 else 0
+    return range(config.seed, config.seed + count)
+
+
+def _settings(config: ConfigDict, seeds: Sequence[int]) -> Settings:
+    """What the folders of the run and of its seeds are known by."""
+    alone = {}
+    for seed in seeds:
+        one = config.copy_and_resolve_references()
+        one.seed, one.num_seeds = seed, 1
+        alone[seed] = resolved(one)
+    return Settings(resolved(config), alone, config.checkpoint.keep)
 
 
 def measured_epochs(config: ConfigDict) -> list[int]:

@@ -244,7 +244,7 @@ def test_foreign_and_unwritable_workdirs(tmp_path):
         ("data.long_tail", "cubic", ConfigError, "cubic"),
         ("data.classes", ("11",), DataError, "11"),
         ("data.examples_per_class", 10_000, DataError, "10000"),
-        ("data.name", "mnist", DataError, r"ncjax\.data\.prepare mnist"),
+        ("data.name", "mnist", DataError, r"ncjax prepare mnist"),
     ],
 )
 def test_bad_data_options_write_nothing(

@@ -1,0 +1,178 @@
+"""The record of a run: rows of metrics become its history, its files and its figures.
+
+A `Record` trains nothing.  Whoever trains gives it a row of metrics for each epoch and,
+if the run shall be able to go on after a crash, the state of the networks.
+
+DIR              the run: means and intervals of seeds, checkpoints of all networks
+DIR/seeds/SEED   with many seeds, each run: config.json, metrics.jsonl, TensorBoard
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ncjax import cluster
+from ncjax.hierarchy import Hierarchy
+from ncjax.runs.history import History, Row
+from ncjax.runs.rows import is_measured
+from ncjax.runs.seeds import mean_row
+from ncjax.runs.workdir import Workdir
+
+if TYPE_CHECKING:
+    from ncjax.runs.checkpoints import Checkpoints
+
+State = TypeVar("State")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What config.json says of a run and, with many seeds, of the run of each.
+
+    Attributes:
+        whole: configuration of the run, a nested dict of plain values.
+        seeds: seed -> configuration of its run alone; {} for a single network.
+        keep: number of checkpoints that are kept.
+    """
+
+    whole: dict[str, Any]
+    seeds: Mapping[int, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    keep: int = 2
+
+
+class Record:
+    """What a run has measured so far, in memory and, with a workdir, on disk.
+
+    Attributes:
+        history: the metrics of all measured epochs.
+    """
+
+    history: History
+
+    def __init__(self, workdir: str | os.PathLike | None, settings: Settings):
+        """Claims the folders of the run.
+
+        Args:
+            workdir: folder of the run; None writes nothing.
+            settings: what identifies the run.
+
+        Raises:
+            WorkdirError: if one of the folders cannot be had.
+        """
+        self.history = History([], seeds=[History([]) for _ in settings.seeds])
+        self._whole: Workdir | None = None
+        self._each: list[Workdir] = []
+        self._checkpoints: Checkpoints | None = None
+        self._waiting: list[Sequence[Row]] = []
+        if workdir is None:
+            return
+        from ncjax.runs.checkpoints import Checkpoints  # late: Orbax takes a second
+
+        self._whole = Workdir(workdir, settings.whole)
+        folder = self._whole.path / "seeds"
+        self._each = [Workdir(folder / str(s), c) for s, c in settings.seeds.items()]
+        self._checkpoints = Checkpoints(self._whole.checkpoints, settings.keep)
+
+    @property
+    def latest(self) -> int:
+        """Epoch of the newest checkpoint; 0 if there is none."""
+        return (self._checkpoints and self._checkpoints.latest) or 0
+
+    def restore(self, state: State) -> tuple[int, State]:
+        """Goes on from the newest checkpoint: its epoch and its state.
+
+        Args:
+            state: the state of a new run, which is returned with epoch 0 if there is no
+                checkpoint.
+        """
+        # All processes look, the first decides: files may appear late on the others.
+        latest = self.latest
+        epoch = cluster.from_first(lambda: latest)
+        if epoch and self._checkpoints is not None:
+            state = self._checkpoints.load(epoch, state)
+        self.resume(epoch)
+        return epoch, state
+
+    def resume(self, epoch: int) -> None:
+        """Drops what was written after an epoch, and reads what was measured before."""
+        if self._whole is None:
+            return
+        rows = self._whole.resume(epoch)
+        of_seeds = cluster.from_first(lambda: [one.trim(epoch) for one in self._each])
+        each = zip(self._each, of_seeds, strict=True)
+        self.history = History(
+            list(filter(is_measured, rows)),
+            self._whole.path,
+            [History(list(filter(is_measured, own)), one.path) for one, own in each],
+        )
+
+    def add(self, rows: Sequence[Row]) -> Row:
+        """Takes in an epoch.
+
+        metrics.jsonl and TensorBoard get it at once, those of the seeds with `flush`.
+
+        Args:
+            rows: one row for each network.
+
+        Returns:
+            The row of the run: with many seeds means and intervals.
+        """
+        row = mean_row(rows) if self.history.seeds else rows[0]
+        if is_measured(row):
+            self.history.rows.append(row)
+            for one, own in zip(self.history.seeds, rows, strict=False):
+                one.rows.append(own)
+        if self._whole is not None:
+            self._whole.write(row)
+        if self._each:
+            self._waiting.append(rows)
+        return row
+
+    def flush(self) -> None:
+        """Brings metrics.jsonl of every seed up to date.
+
+        One seed after the other: thousands of files cannot be open at once.
+        """
+        for i, one in enumerate(self._each):
+            one.append([of_seeds[i] for of_seeds in self._waiting])
+        self._waiting.clear()
+
+    def save(self, epoch: int, state: Any) -> None:
+        """Writes a checkpoint; with a workdir the run can go on from here."""
+        if self._checkpoints is not None:
+            self.flush()
+            self._checkpoints.save(epoch, state)
+
+    def close(self) -> None:
+        """Writes what is left, and the TensorBoard events of the seeds."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+        if self._whole is not None:
+            self._whole.close()
+        self.flush()
+        for one in self._each:
+            one.renew_events()
+
+    def draw(
+        self, class_names: Sequence[str] = (), hierarchy: Hierarchy | None = None
+    ) -> None:
+        """Draws collapse.png, and layers.png and confusion.png if they were measured.
+
+        Args:
+            class_names: name of each class, for the confusion of classes.
+            hierarchy: class tree, whose levels get panels of the confusion too.
+        """
+        folder = self.history.workdir
+        if folder is None or not self.history.rows or not cluster.is_first():
+            return
+        from ncjax.runs import plots  # late: matplotlib takes long to import
+
+        plots.save(plots.collapse(self.history), folder / "collapse.png")
+        keys = self.history.rows[-1].keys()
+        if any(key.startswith("layers/") for key in keys):
+            plots.save(plots.layers(self.history), folder / "layers.png")
+        if "test/confusion" in keys:
+            drawn = plots.confusion(self.history, class_names, hierarchy)
+            plots.save(drawn, folder / "confusion.png")

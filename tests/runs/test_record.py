@@ -1,0 +1,152 @@
+"""A record turns rows of metrics into history, files and figures, without training."""
+
+import json
+import os
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ncjax.runs.record import Record, Settings
+from ncjax.runs.workdir import WorkdirError
+from tests.runs.events import scalars
+
+NC = {f"{part}/{key}": 0.5 for key in ("nc1", "nc4") for part in ("nc", "test")}
+
+
+def row(epoch, seed=0, **more):
+    """A measured epoch, as `ncjax.train` writes it."""
+    shrinking = 1.0 / (epoch + seed)
+    return {
+        "epoch": epoch,
+        "running/loss": shrinking,
+        "running/error": 0.0,
+        "train/loss": shrinking,
+        "test/loss": 2 * shrinking,
+        "train/error": 0.0,
+        "test/error": 0.1,
+        **NC,
+        "nc/nc1_floor": 1e-14,
+        "nc/nc2": shrinking,
+        "nc/nc3": shrinking,
+        **more,
+    }
+
+
+def lines(folder):
+    return [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_without_a_workdir_it_keeps_the_history_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    record = Record(None, Settings({}))
+    assert record.restore("state") == (0, "state")
+    assert record.add([row(1)]) == row(1)
+    record.add([{"epoch": 2, "running/loss": 0.1, "running/error": 0.0}])
+    record.save(2, {"w": np.ones(2)})
+    record.close()
+    record.draw()
+    assert record.history.rows == [row(1)]  # epoch 2 was not measured
+    assert record.latest == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_leaves_its_files(tmp_path):
+    folder = tmp_path / "run"
+    record = Record(folder, Settings({"seed": 3, "data": {"name": "toy"}}))
+    record.resume(0)
+    for epoch in (1, 2):
+        record.add([row(epoch, extra=np.nan)])
+    record.close()
+    record.draw()
+    assert json.loads((folder / "config.json").read_text())["data"] == {"name": "toy"}
+    assert [x["epoch"] for x in lines(folder)] == [1, 2]
+    assert lines(folder)[0]["extra"] is None
+    found = scalars(folder)
+    assert found["nc/nc2"] == [(1, 1.0), (2, 0.5)]
+    assert "extra" not in found
+    assert (folder / "collapse.png").is_file()
+    assert not (folder / "layers.png").exists()
+
+
+def test_files_are_readable_by_whom_the_umask_allows(tmp_path):
+    old = os.umask(0o027)
+    try:
+        record = Record(tmp_path / "run", Settings({}))
+        record.resume(0)
+        record.add([row(1)])
+        record.close()
+        record.draw()
+    finally:
+        os.umask(old)
+    for name in ("config.json", "metrics.jsonl", "collapse.png"):
+        assert (tmp_path / "run" / name).stat().st_mode & 0o777 == 0o640, name
+
+
+def test_layers_and_the_confusion_are_drawn_where_they_were_measured(tmp_path):
+    record = Record(tmp_path / "run", Settings({}))
+    record.resume(0)
+    keys = ("nc/nc1", "nc/nc2", "nc/nc4", "train/ncc_accuracy")
+    layers = {f"layers/01_stem/{key}": 0.5 for key in keys}
+    record.add([row(1, **layers, **{"test/confusion": [[3.0, 1.0], [0.0, 4.0]]})])
+    record.close()
+    record.draw(("cat", "dog"))
+    for name in ("collapse.png", "layers.png", "confusion.png"):
+        assert (tmp_path / "run" / name).is_file(), name
+
+
+def test_many_seeds_have_a_folder_each(tmp_path):
+    settings = Settings({"num_seeds": 2}, {4: {"seed": 4}, 5: {"seed": 5}})
+    record = Record(tmp_path / "run", settings)
+    record.resume(0)
+    mean = record.add([row(1, seed) for seed in (0, 1)])
+    assert mean["train/loss/low"] < mean["train/loss"] < mean["train/loss/high"]
+    own = [tmp_path / "run" / "seeds" / seed for seed in ("4", "5")]
+    assert not (own[0] / "metrics.jsonl").exists()  # not before the next checkpoint
+    record.flush()
+    assert [lines(folder) for folder in own] == [[row(1)], [row(1, 1)]]
+    record.close()
+    assert [scalars(folder)["nc/nc2"] for folder in own] == [[(1, 1.0)], [(1, 0.5)]]
+    assert [one.rows for one in record.history.seeds] == [[row(1)], [row(1, 1)]]
+    assert lines(tmp_path / "run") == record.history.rows
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, count):
+    seeds = {seed: {"seed": seed} for seed in range(count)} if count > 1 else {}
+    settings = Settings({"num_seeds": count}, seeds, keep=1)
+
+    def rows(epoch):
+        return [row(epoch, seed) for seed in range(count)]
+
+    first = Record(tmp_path / "run", settings)
+    start, state = first.restore({"w": jnp.zeros(2)})
+    assert start == 0
+    for epoch in (1, 2, 3):
+        first.add(rows(epoch))
+        if epoch < 3:
+            first.save(epoch, {"w": jnp.full(2, float(epoch))})
+    first.close()  # as if it had been stopped before the checkpoint of epoch 3
+
+    again = Record(tmp_path / "run", settings)
+    assert again.latest == 2
+    start, state = again.restore({"w": jnp.zeros(2)})
+    assert start == 2
+    np.testing.assert_array_equal(state["w"], [2, 2])
+    assert [x["epoch"] for x in again.history.rows] == [1, 2]
+    assert [len(one.rows) for one in again.history.seeds] == [2] * len(seeds)
+    again.add(rows(3))
+    again.close()
+    assert lines(tmp_path / "run") == first.history.rows
+    for seed in seeds:
+        own = lines(tmp_path / "run" / "seeds" / str(seed))
+        assert own == first.history.seeds[seed].rows
+
+
+def test_another_run_is_refused(tmp_path):
+    Record(tmp_path / "run", Settings({"seed": 1})).close()
+    with pytest.raises(WorkdirError, match=r"seed \(1 there, 2 now\)"):
+        Record(tmp_path / "run", Settings({"seed": 2}))
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(WorkdirError, match="is not empty and holds no run of ncjax"):
+        Record(tmp_path, Settings({"seed": 1}))
