@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
+from ncjax import struct
 from ncjax.ufm.checks import class_means, number
 from ncjax.ufm.fits import Leaf
 from ncjax.ufm.precision import double
