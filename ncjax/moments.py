@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jaxtyping import Array, Float, Int
+
+from ncjax import struct
 
 Scatter = Literal["none", "pooled", "classes"]
 

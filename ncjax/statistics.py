@@ -12,7 +12,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 TESTS = ("t", "wilcoxon")
 
@@ -46,6 +45,8 @@ def t_interval(values: np.ndarray, level: float, log: bool = False) -> Interval:
     References:
         Student, "The probable error of a mean", Biometrika 1908.
     """
+    from scipy import stats  # late: it takes a second to import
+
     values = np.asarray(values, np.float64)
     with np.errstate(all="ignore"):
         values = np.log(values) if log else values
@@ -128,6 +129,8 @@ def paired(
     _, _, low, high = (float(x) for x in t_interval(differences, level))
     if log:
         low, high = math.exp(low), math.exp(high)
+    from scipy import stats  # late: it takes a second to import
+
     if test == "t":
         p = stats.ttest_rel(a, b).pvalue
     else:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ncjax.io import write_whole
+
+if TYPE_CHECKING:  # matplotlib is loaded by the first figure
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # After Wong, Points of View: Color Blindness, Nature Methods 2011: told apart by
 # colour-blind readers.
@@ -70,6 +72,13 @@ def log_axis(axis: Axes, values: np.ndarray, *, margin: float = 0.06) -> None:
         values: all that is drawn, any shape; 0 and NaN do not count.
         margin: empty space above and below, as a share of the decades in between.
     """
+    from matplotlib.ticker import (
+        FuncFormatter,
+        LogLocator,
+        MaxNLocator,
+        NullFormatter,
+    )
+
     axis.set_yscale("log")
     axis.yaxis.set_minor_formatter(NullFormatter())
     values = np.asarray(values, float)

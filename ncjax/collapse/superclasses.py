@@ -5,8 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
+from ncjax import struct
 from ncjax.collapse.duality import nc3
 from ncjax.collapse.frame import Frame
 from ncjax.collapse.levels import (

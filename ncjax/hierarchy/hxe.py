@@ -14,7 +14,6 @@ References:
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from ncjax.hierarchy.algebra import (
     TreeLevels,
@@ -109,6 +108,8 @@ def hxe_optimum(
         HierarchyError: if the tree is not balanced.
         ValueError: for an alpha, c or weighting that is not allowed.
     """
+    from scipy import special  # late: it takes half a second to import
+
     levels = tree_levels(tree)
     sizes = levels.sizes
     check_c(c)
@@ -157,6 +158,8 @@ def _hxe(logits, weights, sizes):
 
     L = -w_1 z_0 + sum_a c_a LSE_a, LSE_a over the n_a classes that meet at level <= a.
     """
+    from scipy import special  # late: it takes half a second to import
+
     shifted = logits + _log_counts(sizes)
     loss, curvature = -weights[0] * logits[0], np.zeros((len(sizes), len(sizes)))
     slope = np.append(-weights[0], np.zeros(len(sizes) - 1))

@@ -19,7 +19,6 @@ Better Mistakes, CVPR 2020.
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from ncjax.gram import as_square
 from ncjax.hierarchy.algebra import to_eigenvalues, to_entries, tree_levels
@@ -48,6 +47,8 @@ def soft_label_matrix(distances: np.ndarray, beta: float) -> np.ndarray:
     check_beta(beta)
     if np.isinf(beta):
         return np.eye(len(distances))
+    from scipy import special  # late: it takes half a second to import
+
     return special.softmax(-beta * distances, axis=1)
 
 
@@ -92,6 +93,8 @@ def soft_label_optimum(tree: Hierarchy, beta: float, c: float) -> TreeOptimum:
         HierarchyError: if the tree is not balanced.
         ValueError: if beta < 0 or c <= 0.
     """
+    from scipy import special  # late: it takes half a second to import
+
     levels = tree_levels(tree)
     sizes = levels.sizes
     check_beta(beta)

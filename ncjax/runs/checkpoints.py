@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from orbax.checkpoint import v1 as ocp
-
-logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax logs every file
 
 
 class Checkpoints:
@@ -21,6 +18,10 @@ class Checkpoints:
         With `read_only` nothing there is touched, not even what a run that is still
         going on has half written.
         """
+        # Late: Orbax takes a second to import, and logs every file that it writes.
+        from orbax.checkpoint import v1 as ocp
+
+        logging.getLogger("absl").setLevel(logging.WARNING)
         # Orbax's own policies do not satisfy its declared protocol.
         keep_last: Any = ocp.training.preservation_policies.LatestN(keep)
         self._checkpointer = ocp.training.Checkpointer(

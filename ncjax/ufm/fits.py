@@ -24,8 +24,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jax.scipy.special import entr
+
+from ncjax import struct
 
 Leaf = Any  # an array: NumPy where a problem is made, traced where it is solved
 

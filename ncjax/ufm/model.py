@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
+from ncjax import struct
 
 from ncjax.ufm.fits import Fit, Leaf
 from ncjax.ufm.precision import double

@@ -8,7 +8,7 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
+from ncjax import struct
 
 from ncjax.ufm.fits import Leaf
 from ncjax.ufm.inputs import class_means, number

@@ -1,0 +1,40 @@
+"""Frozen dataclasses that JAX transforms: `flax.struct` without importing Flax.
+
+    @struct.dataclass
+    class Ball:
+        centre: jax.Array  # [d]
+        name: str = struct.field(pytree_node=False)
+
+Fields are parts of a pytree, except those marked `pytree_node=False`.  These are
+static: they must be hashable, and `jit` compiles again when they change.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar, dataclass_transform
+
+import jax
+
+_T = TypeVar("_T")
+
+
+def field(*, pytree_node: bool = True, **options: Any) -> Any:
+    """A field of a dataclass.
+
+    Args:
+        pytree_node: whether it is a part of the pytree, not a static value.
+        **options: those of `dataclasses.field`, such as `default` and `kw_only`.
+    """
+    return dataclasses.field(metadata={"static": not pytree_node}, **options)
+
+
+@dataclass_transform(field_specifiers=(field,), frozen_default=True)
+def dataclass(cls: type[_T]) -> type[_T]:
+    """Makes a class a frozen dataclass and a pytree, with a method `replace`.
+
+    `value.replace(centre=0)` is a copy of `value` with another centre.
+    """
+    made: Any = dataclasses.dataclass(frozen=True)(cls)
+    made.replace = dataclasses.replace
+    return jax.tree_util.register_dataclass(made)

@@ -1,0 +1,84 @@
+"""Flags of the commands that take a config: both styles, files, fields."""
+
+import pytest
+
+from ncjax.cli.configs import find_config, parse_flags, shipped_configs, titles
+from ncjax.cli.usage import UsageError
+from ncjax.config import default
+
+
+def parse(*arguments):
+    return parse_flags(
+        arguments, fallback="digits.py", fields=default, texts={"workdir": "folder"}
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (
+            *("--config=digits:smoke", "--config.seed=3", "--config.eval.crm=True"),
+            *("--config.model.widths=(8, 4)", "--workdir=x"),
+        ),
+        (
+            *("--config", "digits:smoke", "--config.seed", "3"),
+            *("--config.eval.crm", "True", "--config.model.widths", "(8, 4)"),
+            *("--workdir", "x"),
+        ),
+    ],
+)
+def test_both_styles_of_flags(arguments):
+    config, name, values = parse(*arguments)
+    assert (name, values) == ("digits", {"workdir": "x"})
+    assert (config.num_epochs, config.seed, config.eval.crm) == (20, 3, True)
+    assert config.model.widths == (8, 4)
+
+
+def test_a_negative_value_after_a_space():
+    assert parse("--config.seed", "-1")[0].seed == -1
+
+
+def test_without_arguments_the_fallback_is_read():
+    config, name, values = parse()
+    assert name == "digits"
+    assert config.data.name == "digits"
+    assert values == {"workdir": ""}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--workdri=x"], "Unknown flag '--workdri'. Did you mean '--workdir'?"),
+        (["--config.optimizer.momentun=0"], r"Did you mean 'momentum'\?"),
+        (["--config.seed=1", "--config=digits"], "before a value for --config"),
+        (["--config.eval.crm=maybe"], "maybe"),
+        (["--config=nowhere/digit.py"], r"'nowhere/digit.py'. Did you mean 'digits'\?"),
+        (["x"], "Unexpected argument 'x'"),
+    ],
+)
+def test_what_cannot_be_read(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        parse(*arguments)
+
+
+def test_an_error_in_a_config_file_names_its_place(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("def get_config(preset=''):\n    raise ValueError('no seed')\n")
+    with pytest.raises(UsageError, match=r"no seed \(File .*mine\.py.*line 2"):
+        parse(f"--config={path}")
+
+
+def test_shipped_configs_are_told_apart_by_their_prefix():
+    training, models = shipped_configs(), shipped_configs("ufm_")
+    assert sorted(training + models) == shipped_configs("")
+    assert all(path.name.startswith("ufm_") for path in models)
+    lines = titles(models).splitlines()
+    assert len(lines) == len(models)
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_files_of_ones_own_go_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config("digits").name == "digits.py"
+    (tmp_path / "digits.py").write_text("")
+    assert find_config("digits.py").read_text() == ""
