@@ -13,6 +13,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import jax
+
 PLAIN = (bool, int, float, str, tuple)
 
 
@@ -68,9 +70,29 @@ def fill(function: Callable, values: Mapping[str, Any], **given: Any) -> Callabl
     return functools.partial(function, **filled)
 
 
+def is_traced(option: Any) -> bool:
+    """Whether JAX traces an option, so that its value is not known yet.
+
+    Options that are traced can differ between networks that train in one program; their
+    range cannot be checked then.
+    """
+    return isinstance(option, jax.core.Tracer)
+
+
 def choose(field: str, value: str, allowed: Iterable[str]) -> None:
     """Raises `ConfigError` unless the value of config.`field` is one of `allowed`."""
     if value not in allowed:
         raise ConfigError(
             f"Unknown config.{field} {value!r}. Available: {', '.join(allowed)}."
         )
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"loss": {"name": "mse"}} -> {"loss.name": "mse"}."""
+    out: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{name}.")
+        else:
+            out[prefix + name] = value
+    return out

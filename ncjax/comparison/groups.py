@@ -13,7 +13,7 @@ import numpy as np
 
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import default
-from ncjax.runs.workdir import flat
+from ncjax.options import flat
 
 # Fields that change neither what is learned nor what a metric of the last layer means.
 IGNORED = {

@@ -17,12 +17,13 @@ import numpy as np
 from ncjax.comparison.groups import Group
 from ncjax.comparison.networks import Network, data_of, read_networks
 from ncjax.comparison.runs import CompareError, Run
-from ncjax.config import needs_hierarchy, options_of
+from ncjax.config.binding import needs_hierarchy
 from ncjax.data import Dataset
 from ncjax.gram import gram_cosines, gram_nc2, simplex_gram
 from ncjax.hierarchy import Hierarchy, from_nested
 from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.losses import LOSSES
+from ncjax.options import options_of
 from ncjax.ufm.match import (
     Match,
     OptimumPath,

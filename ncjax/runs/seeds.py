@@ -29,7 +29,7 @@ def seeds_of(config: ConfigDict) -> range:
 
 def single(config: ConfigDict, seed: int) -> ConfigDict:
     """The run of one of the seeds alone."""
-    one = config.copy_and_resolve_references()
+    one = ConfigDict(config.to_dict())
     one.seed, one.num_seeds = seed, 1
     return one
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ncjax import cluster
+from ncjax.options import flat
 from ncjax.runs.history import Row
 
 # Where the data lie does not change what is computed.
@@ -218,14 +219,3 @@ def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
             f"The workdir {path} holds a run of another configuration; they differ in "
             f"{', '.join(differ)}. Choose another with --workdir."
         )
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"loss": {"name": "mse"}} -> {"loss.name": "mse"}."""
-    out: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            out |= flat(value, f"{prefix}{name}.")
-        else:
-            out[prefix + name] = value
-    return out

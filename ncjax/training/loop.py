@@ -14,13 +14,16 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax import cluster
-from ncjax import config as configs
+from ncjax.config import validate
+from ncjax.config.binding import load_data, load_hierarchy
+from ncjax.config.fields import get
 from ncjax.runs import plots
 from ncjax.runs.checkpoints import Checkpoints
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.seeds import Folders, mean_row, seeds_of
-from ncjax.training.experiment import Experiment, build, load_data, load_hierarchy
+from ncjax.training.experiment import Experiment, build
+from ncjax.training.plan import measured_epochs
 from ncjax.training.step import TrainState
 
 
@@ -55,7 +58,7 @@ def train(
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
         TrainingError: if the loss is no longer finite, or memory does not suffice.
     """
-    configs.validate(config)
+    config = validate(config)
     with _memory(config):
         return _run(config, workdir, devices, progress)
 
@@ -80,8 +83,7 @@ def _memory(config: ConfigDict) -> Generator[None]:
             ("batch_size", " are trained on at once, which changes the run"),
         )
         fields = "; ".join(
-            f"config.{name} (now {configs.get(config, name)}){effect}"
-            for name, effect in lower
+            f"config.{name} (now {get(config, name)}){effect}" for name, effect in lower
         )
         raise TrainingError(
             f"Out of memory: {reason}. Lower what takes it: {fields}. More devices "
@@ -238,11 +240,3 @@ def _rows(
         | {name: values[i].tolist() for name, values in measured.items()}
         for i in range(len(losses))
     ]
-
-
-def measured_epochs(config: ConfigDict) -> list[int]:
-    """Epochs after which to measure: those given, or log-spaced; always the last."""
-    if config.eval.epochs:
-        return sorted({*config.eval.epochs, config.num_epochs})
-    points = np.geomspace(1, config.num_epochs, config.eval.num_points)
-    return sorted({round(float(p)) for p in points})

@@ -1,12 +1,13 @@
 """An epoch over data that the devices cannot hold: the numbers of a compiled epoch.
 
-The order, the steps and the augmentation are those of `ncjax.training.step.make_epoch`;
-only where images come from differs (`ncjax.data.reading`).
+The order, the steps and the augmentation are those of an epoch on the devices
+(`ncjax.training.epoch`); only where images come from differs (`ncjax.data.reading`).
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -15,20 +16,22 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ncjax.data.reading import Array, Pace, chunk_steps, read
-from ncjax.training.step import TrainState, epoch_order
+from ncjax.training.epoch import epoch_order
+from ncjax.training.step import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
 class StreamedEpoch:
-    """`epoch(state, key, images, labels)`, as from `make_epoch`, on host arrays.
+    """An `Epoch` over images and labels on the host.
 
     Attributes:
-        steps: from `ncjax.training.step.make_steps`.
-        batch_size: over all devices.
+        steps: the program of some steps, from `ncjax.training.epoch.make_steps`; or one
+            compiled program for each number of steps.
+        batch_size: examples per step, over all devices.
         mesh: batches are sharded over its axis "data".
     """
 
-    steps: Any  # jitted, or {size: compiled}
+    steps: Callable[..., Any] | Mapping[int, Callable[..., Any]]
     batch_size: int
     mesh: Mesh
 
@@ -40,7 +43,7 @@ class StreamedEpoch:
         outputs, pace = [], Pace()
         for chunk in read(images, labels, rows, self._size(images), self.mesh):
             steps = self.steps
-            program = steps[len(chunk[1])] if isinstance(steps, dict) else steps
+            program = steps[len(chunk[1])] if isinstance(steps, Mapping) else steps
             state, metrics = program(state, key, *chunk)
             outputs.append(metrics)
             pace(metrics)

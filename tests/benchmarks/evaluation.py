@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ncjax.config import bind, default
+from ncjax.config import default
+from ncjax.config.binding import bind
 from ncjax.data import Dataset, Split
 from ncjax.losses import cross_entropy
 from ncjax.training.experiment import build

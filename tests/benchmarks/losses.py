@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ncjax.config import bind_loss, default
+from ncjax.config import default
+from ncjax.config.binding import bind_loss
 from ncjax.hierarchy import BUILTIN, balanced
 from ncjax.losses import LOSSES
 from ncjax.models import MODELS

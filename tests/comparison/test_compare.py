@@ -18,8 +18,8 @@ from ncjax.comparison.runs import complete
 from ncjax.comparison.tables import cell, plus_minus
 from ncjax.config import default, resolved
 from ncjax.metrics import METRICS, describe
+from ncjax.options import flat
 from ncjax.runs import plots
-from ncjax.runs.workdir import flat
 from ncjax.statistics import holm, paired, smallest_p, t_interval
 
 ROOT = Path(__file__).parents[2]

@@ -16,9 +16,10 @@ import ncjax
 from ncjax import ConfigError, DataError, TrainingError, WorkdirError
 from ncjax.cli.train import parse
 from ncjax.config import default
+from ncjax.config.binding import load_data
 from ncjax.runs.workdir import Workdir
 from ncjax.training import experiment as experiments
-from ncjax.training.experiment import Experiment, build, load_data
+from ncjax.training.experiment import Experiment, build
 from ncjax.training.loop import measured_epochs
 
 ONE = jax.devices()[:1]
