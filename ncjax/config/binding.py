@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import linen as nn
 from ml_collections import ConfigDict
 
-from ncjax.classifiers import CLASSIFIERS, Classifier
-from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, chosen
+from ncjax.classifiers import Classifier
+from ncjax.config.fields import Choice, Hyper, choice
 from ncjax.data import DataError, Dataset, select
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
-from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES, OUTPUTS
+from ncjax.losses import CLASSIFIER_OF, GEOMETRY, OUTPUTS
 from ncjax.optimizers import SCHEDULES
-from ncjax.options import ConfigError, fill, options_of, takes
+from ncjax.options import ConfigError, fill, options_of
 
-# Hyper-parameters that take the place of fields, {"optimizer.learning_rate": [], ...}.
-Hyper = Mapping[str, Any]
 Loss = Callable[[jax.Array, jax.Array], jax.Array]  # outputs [n, M], labels [n] -> [n]
 BindLoss = Callable[[Hyper], Loss]
 BindOptimizer = Callable[[Hyper], optax.GradientTransformation]
@@ -49,45 +45,25 @@ class Objective:
     geometry: np.ndarray | None
 
 
-def bind(config: ConfigDict, section: str, **given: Any) -> Callable:
-    """The chosen function of a section with its options filled in.
-
-    Args:
-        config: the configuration.
-        section: name of the section, such as "model".
-        **given: further arguments to fill in; those that the function does not take
-            are left out.
-    """
-    function = SECTIONS[section].registry[chosen(config, section)]
-    return fill(function, config[section].to_dict(), **given)
-
-
-def bind_model(config: ConfigDict, classifier: Classifier | int) -> nn.Module:
-    """The model with its last layer: a classifier, or a linear one of M outputs."""
-    return bind(config, "model")(classifier, dtype=COMPUTE_DTYPES[config.compute_dtype])
-
-
-def bind_optimizer(config: ConfigDict, steps: int) -> BindOptimizer:
+def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimizer:
     """The optimizer with its options and its schedule, as a function of the hyper.
 
     Args:
-        config: the configuration.
+        optimizer: the chosen optimizer.
+        num_epochs: number of epochs of the run.
         steps: number of steps in an epoch.
     """
-    values, num_epochs = config.optimizer.to_dict(), config.num_epochs
-    optimizer = SECTIONS["optimizer"].registry[values["name"]]
-    schedule = SCHEDULES[values["schedule"]]
+    schedule = SCHEDULES[optimizer.values["schedule"]]
 
     def bound(hyper: Hyper) -> optax.GradientTransformation:
-        now = values | _of_section(hyper, "optimizer")
-        rate = schedule(now["learning_rate"], num_epochs, steps)
-        return fill(optimizer, now)(rate)
+        start = optimizer.now(hyper)["learning_rate"]
+        return optimizer.bind(hyper)(schedule(start, num_epochs, steps))
 
     return bound
 
 
 def bind_objective(
-    config: ConfigDict, hierarchy: Hierarchy | None, num_classes: int
+    loss: Choice, classifier: Choice, hierarchy: Hierarchy | None, num_classes: int
 ) -> Objective:
     """The loss with its options and tree, the classifier, and the predicted geometry.
 
@@ -95,69 +71,75 @@ def bind_objective(
         ConfigError: for options out of range, a loss that lacks its tree, or a loss
             and a classifier that do not fit each other.
     """
-    _check_tree(config, hierarchy)
+    if hierarchy is None:
+        _check_no_tree(loss, classifier)
     try:
-        classifier = _bind_classifier(config, hierarchy, num_classes)
+        layer = _bind_classifier(loss, classifier, hierarchy, num_classes)
     except ValueError as error:
         raise ConfigError(f"config.classifier: {error}") from error
     try:
-        loss = _bind_loss(config, classifier, hierarchy)
-        _try_loss(loss({}), classifier)
-        geometry = _geometry(config, classifier, hierarchy)
+        _check_vectors(loss, classifier, layer)
+        bound = _bind_loss(loss, layer, hierarchy)
+        _try_loss(bound({}), layer)
+        return Objective(bound, layer, _geometry(loss, layer, hierarchy))
     except ValueError as error:
         raise ConfigError(f"config.loss: {error}") from error
-    return Objective(loss, classifier, geometry)
 
 
-def needs_hierarchy(config: ConfigDict) -> bool:
+def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
     """Whether the loss or the classifier needs a class tree."""
-    functions = LOSSES[config.loss.name], CLASSIFIERS[chosen(config, "classifier")]
-    return any(takes(function, "hierarchy") for function in functions)
+    return loss.takes("hierarchy") or classifier.takes("hierarchy")
 
 
-def try_out(config: ConfigDict) -> None:
+def try_out(choices: Mapping[str, Choice]) -> None:
     """Binds everything that needs no data, so that bad options are refused at once.
+
+    Args:
+        choices: what each section of a configuration chooses.
 
     Raises:
         ValueError: for an option out of its range.
     """
-    classifier: Classifier | int = 2  # a linear layer of two outputs
-    if not needs_hierarchy(config):  # else the options are tried once there is a tree
-        classifier = bind_objective(config, None, num_classes=2).classifier
-    bind_model(config, classifier)
-    bind_optimizer(config, steps=1)({})
+    loss, classifier = choices["loss"], choices["classifier"]
+    layer: Classifier | int = 2  # a linear layer of two outputs
+    if not needs_hierarchy(loss, classifier):  # else once there is a tree
+        layer = bind_objective(loss, classifier, None, num_classes=2).classifier
+    choices["model"].bind()(layer)
+    bind_optimizer(choices["optimizer"], num_epochs=1, steps=1)({})
 
 
-def numeric_fields(config: ConfigDict) -> dict[str, float]:
+def numeric_fields(*choices: Choice) -> dict[str, float]:
     """Fields in which the networks of one program may differ, with their values.
 
-    They are the learning rate and the options of the optimizer and the loss that are
-    numbers with a point: JAX traces their values.
+    They are the options of the optimizer and of the loss that are numbers with a point,
+    and the learning rate: JAX traces their values.
+
+    Args:
+        *choices: the chosen optimizer and loss.
     """
-    found = {"optimizer.learning_rate": config.optimizer.learning_rate}
-    for name in ("optimizer", "loss"):
-        function = SECTIONS[name].registry[config[name].name]
-        for option, default in options_of(function).items():
-            if isinstance(default, float):
-                found[f"{name}.{option}"] = config[name][option]
-    return found
+    return {
+        f"{chosen.section}.{option}": value
+        for chosen in choices
+        for option, value in chosen.values.items()
+        if option == "learning_rate"
+        or isinstance(options_of(chosen.function).get(option), float)
+    }
 
 
 def check_hyper(
-    config: ConfigDict, hyper: Mapping[str, Sequence[float]], count: int
+    hyper: Mapping[str, Sequence[float]], allowed: Mapping[str, float], count: int
 ) -> None:
     """Checks the names and numbers of hyper-parameters in which networks differ.
 
     Args:
-        config: a valid configuration.
         hyper: value of each network, for each field.
+        allowed: the fields in which networks may differ.
         count: number of networks.
 
     Raises:
         ConfigError: for a field in which they cannot differ, or a wrong number of
             values.
     """
-    allowed = numeric_fields(config)
     for field, values in hyper.items():
         if field not in allowed:
             raise ConfigError(
@@ -186,72 +168,63 @@ def try_hyper(
                 f"optimizer.learning_rate must be positive and finite, got {rate}."
             )
         optimizer(hyper)
-        if _of_section(hyper, "loss"):
+        if any(field.startswith("loss.") for field in hyper):
             _try_loss(loss(hyper), classifier)
     except ValueError as error:
         raise ConfigError(f"A network of the program is not usable: {error}") from error
 
 
-def _of_section(hyper: Hyper, section: str) -> dict[str, Any]:
-    """The hyper-parameters of one section, by the names of the options."""
-    start = f"{section}."
-    return {k.removeprefix(start): v for k, v in hyper.items() if k.startswith(start)}
-
-
-def _check_tree(config: ConfigDict, hierarchy: Hierarchy | None) -> None:
-    """Raises `ConfigError` if a tree is needed and there is none."""
-    if hierarchy is not None or not needs_hierarchy(config):
+def _check_no_tree(loss: Choice, classifier: Choice) -> None:
+    """Raises `ConfigError` if a class tree is needed, since there is none."""
+    if not needs_hierarchy(loss, classifier):
         return
-    needy = "classifier"
-    if takes(LOSSES[config.loss.name], "hierarchy") or config.classifier.name == "auto":
-        needy = "loss"
+    by_loss = loss.takes("hierarchy") or classifier.values["name"] == "auto"
+    needy = loss if by_loss else classifier
     raise ConfigError(
-        f"config.{needy}.name = {config[needy].name!r} needs a class tree, and "
-        f"config.data.name = {config.data.name!r} brings none. Set "
-        f"config.hierarchy.name to one of {', '.join(BUILTIN)}, or "
-        "config.hierarchy.file to a tree of yours."
+        f"config.{needy.section}.name = {needy.name!r} needs a class tree, and the "
+        "data set that config.data.name chooses brings none. Set config.hierarchy.name "
+        f"to one of {', '.join(BUILTIN)}, or config.hierarchy.file to a tree of yours."
     )
 
 
 def _bind_classifier(
-    config: ConfigDict, hierarchy: Hierarchy | None, num_classes: int
+    loss: Choice, classifier: Choice, hierarchy: Hierarchy | None, num_classes: int
 ) -> Classifier:
     """The classifier with its options, tree, and the outputs that the loss takes."""
-    loss = config.loss.name
-    make = bind(config, "classifier", hierarchy=hierarchy)
-    if loss not in OUTPUTS:
+    make = classifier.bind(hierarchy=hierarchy)
+    if loss.name not in OUTPUTS:
         return make(num_classes)
-    name = chosen(config, "classifier")
-    if not takes(CLASSIFIERS[name], "outputs"):
+    if not classifier.takes("outputs"):
         raise ValueError(
-            f"The loss {loss!r} takes other outputs than one score for each class, and "
-            f"the classifier {name!r} has no others. Choose 'linear'."
+            f"The loss {loss.name!r} takes other outputs than one score for each "
+            f"class, and the classifier {classifier.name!r} has no others. Choose "
+            "'linear'."
         )
-    outputs = fill(OUTPUTS[loss], config.loss.to_dict(), hierarchy=hierarchy)()
-    return make(num_classes, outputs=outputs)
+    outputs = fill(OUTPUTS[loss.name], loss.values, hierarchy=hierarchy)
+    return make(num_classes, outputs=outputs())
+
+
+def _check_vectors(loss: Choice, classifier: Choice, layer: Classifier) -> None:
+    """Raises `ValueError` if the loss needs fixed class vectors and there are none."""
+    if loss.takes("vectors") and layer.vectors is None:
+        raise ValueError(
+            f"The loss {loss.name!r} needs fixed class vectors, and the classifier "
+            f"{classifier.name!r} has none. Choose {CLASSIFIER_OF.get(loss.name)!r}."
+        )
 
 
 def _bind_loss(
-    config: ConfigDict, classifier: Classifier, hierarchy: Hierarchy | None
+    loss: Choice, classifier: Classifier, hierarchy: Hierarchy | None
 ) -> BindLoss:
     """The loss as a function of the outputs of the classifier, not of class logits."""
-    name, values = config.loss.name, config.loss.to_dict()
-    function, vectors = LOSSES[name], classifier.vectors
-    embedded = takes(function, "vectors")
-    if embedded and vectors is None:
-        raise ValueError(
-            f"The loss {name!r} needs fixed class vectors, and the classifier "
-            f"{chosen(config, 'classifier')!r} has none. Choose "
-            f"{CLASSIFIER_OF.get(name)!r}."
-        )
-    on_outputs = embedded or name in OUTPUTS
+    given = {"hierarchy": hierarchy, "vectors": classifier.vectors}
+    on_outputs = loss.takes("vectors") or loss.name in OUTPUTS
 
     def bound(hyper: Hyper) -> Loss:
-        now = values | _of_section(hyper, "loss")
-        loss = fill(function, now, hierarchy=hierarchy, vectors=vectors)
+        function = loss.bind(hyper, **given)
         if on_outputs:
-            return loss
-        return lambda outputs, labels: loss(classifier.scores(outputs), labels)
+            return function
+        return lambda outputs, labels: function(classifier.scores(outputs), labels)
 
     return bound
 
@@ -267,15 +240,14 @@ def _try_loss(loss: Loss, classifier: Classifier) -> None:
 
 
 def _geometry(
-    config: ConfigDict, classifier: Classifier, hierarchy: Hierarchy | None
+    loss: Choice, classifier: Classifier, hierarchy: Hierarchy | None
 ) -> np.ndarray | None:
     """Gram matrix of the centred class means that theory predicts [K, K], or None."""
     if classifier.vectors is not None:
         return centred_gram(classifier.vectors.gram)
-    name = config.loss.name
-    if name not in GEOMETRY or hierarchy is None:
+    if loss.name not in GEOMETRY or hierarchy is None:
         return None
-    return fill(GEOMETRY[name], config.loss.to_dict(), hierarchy=hierarchy)()
+    return fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
 
 
 def load_data(config: ConfigDict) -> Dataset:
@@ -286,7 +258,8 @@ def load_data(config: ConfigDict) -> Dataset:
         DataError: if the data set cannot be read.
     """
     try:
-        return fill(select, config.data.to_dict())(bind(config, "data")())
+        data = choice(config, "data")
+        return fill(select, data.values)(data.bind()())
     except DataError:
         raise
     except ValueError as error:

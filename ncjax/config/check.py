@@ -8,11 +8,18 @@ from typing import Any
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from ncjax.config import binding
-from ncjax.config.fields import COMPUTE_DTYPES, RANGES, SECTIONS, chosen, default, get
+from ncjax.config.fields import (
+    COMPUTE_DTYPES,
+    RANGES,
+    SECTIONS,
+    Choice,
+    choice,
+    default,
+)
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.hierarchy import BUILTIN
 from ncjax.optimizers import SCHEDULES
-from ncjax.options import ConfigError, choose
+from ncjax.options import ConfigError, choose, flat
 
 
 class ValidConfig(FrozenConfigDict):
@@ -32,7 +39,7 @@ def validate(config: ConfigDict) -> ValidConfig:
     if isinstance(config, ValidConfig):
         return config
     _check_fields(config.to_dict(), default().to_dict())
-    _check_ranges(config)
+    _check_ranges(flat(config.to_dict()))
     choose("compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
     choose("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
     choose("data.augment", config.data.augment, AUGMENTATIONS)
@@ -42,10 +49,11 @@ def validate(config: ConfigDict) -> ValidConfig:
     choose("hierarchy.name", config.hierarchy.name, ("dataset", "none", *BUILTIN))
     for name, section in SECTIONS.items():
         choose(f"{name}.name", config[name].name, section.names)
-    for name in SECTIONS:
-        _check_unused(config, name)
-    try:
-        binding.try_out(config)  # the functions themselves know their options' ranges
+    choices = {name: choice(config, name) for name in SECTIONS}
+    for chosen in choices.values():
+        _check_unused(chosen)
+    try:  # the functions themselves know the ranges of their options
+        binding.try_out(choices)
     except ValueError as error:
         raise ConfigError(f"The configuration is not usable: {error}") from error
     return ValidConfig(config)
@@ -62,40 +70,44 @@ def wants_smoke(preset: str) -> bool:
     return preset == "smoke"
 
 
-def _check_ranges(config: ConfigDict) -> None:
+def _check_ranges(fields: dict[str, Any]) -> None:
+    """Numbers between their bounds; `fields` are {"optimizer.momentum": 0.9, ...}."""
     for field, (low, high) in RANGES.items():
-        value = get(config, field)
+        value = fields[field]
         if not low <= value <= high:  # also refuses NaN
             raise ConfigError(
                 f"config.{field} must be between {low} and {high}, got {value}."
             )
-    last, largest = config.seed + config.num_seeds - 1, RANGES["seed"][1]
-    if last > largest:
+    first, count, largest = fields["seed"], fields["num_seeds"], RANGES["seed"][1]
+    if first + count - 1 > largest:
         raise ConfigError(
-            f"config.num_seeds = {config.num_seeds} from config.seed = {config.seed} "
-            f"on ends at seed {last}; the largest is {largest}."
+            f"config.num_seeds = {count} from config.seed = {first} on ends at seed "
+            f"{first + count - 1}; the largest is {largest}."
         )
-    if not 0 < config.optimizer.learning_rate < math.inf:
+    if not 0 < fields["optimizer.learning_rate"] < math.inf:
         raise ConfigError(
             "config.optimizer.learning_rate must be positive and finite, got "
-            f"{config.optimizer.learning_rate}."
+            f"{fields['optimizer.learning_rate']}."
         )
-    for epoch in config.eval.epochs:
-        if not isinstance(epoch, int) or not 1 <= epoch <= config.num_epochs:
+    for epoch in fields["eval.epochs"]:
+        if not isinstance(epoch, int) or not 1 <= epoch <= fields["num_epochs"]:
             raise ConfigError(
                 "config.eval.epochs must hold integers between 1 and num_epochs = "
-                f"{config.num_epochs}, got {epoch!r}."
+                f"{fields['num_epochs']}, got {epoch!r}."
             )
 
 
-def _check_unused(config: ConfigDict, name: str) -> None:
+def _check_unused(chosen: Choice) -> None:
     """An option that the chosen function does not take must keep its default."""
-    choice, defaults = chosen(config, name), default()[name]
-    used = SECTIONS[name].used(choice)
-    for option, value in config[name].items():
+    defaults, used = (
+        default()[chosen.section],
+        SECTIONS[chosen.section].used(chosen.name),
+    )
+    for option, value in chosen.values.items():
         if option not in used and value != defaults[option]:
             raise ConfigError(
-                f"config.{name}.{option} = {value!r} has no effect: {choice!r} takes "
+                f"config.{chosen.section}.{option} = {value!r} has no effect: "
+                f"{chosen.name!r} takes "
                 f"{', '.join(sorted(used - {'name'})) or 'no options'}. "
                 f"Leave it at {defaults[option]!r}."
             )

@@ -20,7 +20,10 @@ from ncjax.data import DATASETS, select
 from ncjax.losses import CLASSIFIER_OF, LOSSES, OUTPUTS
 from ncjax.models import MODELS
 from ncjax.optimizers import OPTIMIZERS
-from ncjax.options import all_options, choose, options_of
+from ncjax.options import all_options, choose, fill, options_of, takes
+
+# Values that take the place of fields: {"optimizer.learning_rate": [], ...}.
+Hyper = Mapping[str, Any]
 
 COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -91,15 +94,15 @@ class Section:
         companions: more functions that a choice brings with it, by the same names.
         also: functions whose options hold for every choice.
         own: fields of the section that are no option of a function.
-        auto: configuration -> the name that "auto" stands for; None where there is no
-            "auto".
+        auto: name of the loss -> the name that "auto" stands for; None where there is
+            no "auto".
     """
 
     registry: Mapping[str, Callable]
     companions: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
     also: tuple[Callable, ...] = ()
     own: frozenset[str] = frozenset({"name"})
-    auto: Callable[[ConfigDict], str] | None = None
+    auto: Callable[[str], str] | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -122,9 +125,50 @@ class Section:
         return set(self.own).union(*map(options_of, functions))
 
 
-def _meant_for_loss(config: ConfigDict) -> str:
-    """The classifier that the loss is meant for."""
-    return CLASSIFIER_OF.get(config.loss.name, "linear")
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What a section of a configuration chooses.
+
+    Attributes:
+        section: name of the section.
+        name: name of the function in its registry, never "auto".
+        function: the function.
+        values: values of all fields of the section, by name.
+    """
+
+    section: str
+    name: str
+    function: Callable
+    values: Mapping[str, Any]
+
+    def now(self, hyper: Hyper) -> dict[str, Any]:
+        """The values, with hyper-parameters in the place of some of them."""
+        start = f"{self.section}."
+        own = {k: v for k, v in hyper.items() if k.startswith(start)}
+        return {**self.values} | {k.removeprefix(start): v for k, v in own.items()}
+
+    def bind(self, hyper: Hyper | None = None, **given: Any) -> Callable:
+        """The function with its options filled in.
+
+        Args:
+            hyper: hyper-parameters that take the place of fields.
+            **given: further arguments to fill in; those that the function does not take
+                are left out.
+        """
+        return fill(self.function, self.now(hyper or {}), **given)
+
+    def takes(self, parameter: str) -> bool:
+        """Whether the function has a parameter of this name, such as `hierarchy`."""
+        return takes(self.function, parameter)
+
+
+def choice(config: ConfigDict, section: str) -> Choice:
+    """What a section of a configuration chooses."""
+    values, known = config[section].to_dict(), SECTIONS[section]
+    name = values["name"]
+    if known.auto and name == "auto":
+        name = known.auto(config.loss.name)
+    return Choice(section, name, known.registry[name], values)
 
 
 SECTIONS: dict[str, Section] = {
@@ -134,7 +178,9 @@ SECTIONS: dict[str, Section] = {
         own=frozenset({"name", "augment", "placement", "device_mb"}),
     ),
     "model": Section(MODELS),
-    "classifier": Section(CLASSIFIERS, auto=_meant_for_loss),
+    "classifier": Section(
+        CLASSIFIERS, auto=lambda loss: CLASSIFIER_OF.get(loss, "linear")
+    ),
     "loss": Section(LOSSES, companions=OUTPUTS),
     "optimizer": Section(
         OPTIMIZERS, own=frozenset({"name", "learning_rate", "schedule"})
@@ -164,12 +210,6 @@ def get(config: ConfigDict, field: str) -> Any:
     return config
 
 
-def chosen(config: ConfigDict, section: str) -> str:
-    """The name of the function that a section chooses, which is never "auto"."""
-    name, auto = config[section].name, SECTIONS[section].auto
-    return auto(config) if auto and name == "auto" else name
-
-
 def resolved(config: ConfigDict) -> dict[str, Any]:
     """The configuration as a plain nested dict, without the options not in use.
 
@@ -180,6 +220,6 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
     for name, section in SECTIONS.items():
         choose(f"{name}.name", plain[name]["name"], section.names)
     for name, section in SECTIONS.items():
-        used = section.used(chosen(config, name))
+        used = section.used(choice(config, name).name)
         plain[name] = {k: v for k, v in plain[name].items() if k in used}
     return plain

@@ -18,12 +18,12 @@ from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config.binding import (
     BindLoss,
     BindOptimizer,
-    bind_model,
     bind_objective,
     bind_optimizer,
     load_hierarchy,
     try_hyper,
 )
+from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice
 from ncjax.data import Dataset, channel_statistics
 from ncjax.evaluation.stages import LAST, Features
 from ncjax.hierarchy import Hierarchy
@@ -158,14 +158,19 @@ def make_network(config: ConfigDict, dataset: Dataset) -> Network:
         ConfigError: if the tree does not fit the classes, or an option the tree.
     """
     hierarchy = load_hierarchy(config, dataset)
-    objective = bind_objective(config, hierarchy, dataset.num_classes)
+    parts = {name: choice(config, name) for name in SECTIONS}
+    objective = bind_objective(
+        parts["loss"], parts["classifier"], hierarchy, dataset.num_classes
+    )
     mean, std = channel_statistics(dataset.train.images)
     steps = len(dataset.train) // config.batch_size
     return Network(
-        model=bind_model(config, objective.classifier),
+        model=parts["model"].bind()(
+            objective.classifier, dtype=COMPUTE_DTYPES[config.compute_dtype]
+        ),
         classifier=objective.classifier,
         loss=objective.loss,
-        optimizer=bind_optimizer(config, steps),
+        optimizer=bind_optimizer(parts["optimizer"], config.num_epochs, steps),
         geometry=objective.geometry,
         hierarchy=hierarchy,
         num_classes=dataset.num_classes,

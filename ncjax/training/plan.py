@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.config.binding import check_hyper
+from ncjax.config.binding import check_hyper, numeric_fields
+from ncjax.config.fields import choice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +103,8 @@ def members_of(
     """
     seeds = tuple(range(config.seed, config.seed + config.num_seeds))
     given = {field: tuple(values) for field, values in (hyper or {}).items()}
-    check_hyper(config, given, len(seeds))
+    allowed = numeric_fields(choice(config, "optimizer"), choice(config, "loss"))
+    check_hyper(given, allowed, len(seeds))
     return Members(seeds, given)
 
 

@@ -7,6 +7,7 @@ import pytest
 from ncjax import ConfigError
 from ncjax.config import default
 from ncjax.config.binding import load_data, numeric_fields
+from ncjax.config.fields import choice
 from ncjax.training.experiment import build
 from ncjax.training.plan import members_of
 
@@ -107,7 +108,9 @@ def test_without_hyper_parameters_the_program_is_the_same():
 
 
 def test_which_fields_may_differ():
-    assert numeric_fields(small()) == {
+    config = small()
+    choices = choice(config, "optimizer"), choice(config, "loss")
+    assert numeric_fields(*choices) == {
         "optimizer.learning_rate": 0.05,
         "optimizer.weight_decay": 5e-4,
         "optimizer.momentum": 0.9,
