@@ -73,8 +73,9 @@ def fill(function: Callable, values: Mapping[str, Any], **given: Any) -> Callabl
 def is_traced(option: Any) -> bool:
     """Whether JAX traces an option, so that its value is not known yet.
 
-    Options that are traced can differ between networks that train in one program; their
-    range cannot be checked then.
+    Options that are traced can differ between networks that train in one program.  They
+    cannot be checked, and what depends on them is computed by JAX in the type of the
+    outputs; with a known value it is computed once, by NumPy in float64.
     """
     return isinstance(option, jax.core.Tracer)
 

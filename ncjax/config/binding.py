@@ -233,7 +233,8 @@ def _try_loss(loss: Loss, classifier: Classifier) -> None:
     """Traces the loss on the outputs of the classifier, so that it checks options."""
 
     def value(key: jax.Array) -> jax.Array:
-        outputs, _ = classifier.layer().init_with_output(key, jnp.zeros((1, 64)))
+        features = jnp.zeros((1, 4096))  # enough to be split between many heads
+        outputs, _ = classifier.layer().init_with_output(key, features)
         return loss(outputs, jnp.zeros((1,), jnp.int32))
 
     jax.eval_shape(value, jax.random.key(0))
