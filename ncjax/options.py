@@ -13,8 +13,6 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import jax
-
 PLAIN = (bool, int, float, str, tuple)
 
 
@@ -77,6 +75,8 @@ def is_traced(option: Any) -> bool:
     cannot be checked, and what depends on them is computed by JAX in the type of the
     outputs; with a known value it is computed once, by NumPy in float64.
     """
+    import jax  # late: options are read before JAX is needed
+
     return isinstance(option, jax.core.Tracer)
 
 

@@ -9,13 +9,43 @@
         config.data.name = "mnist"
         return config
 
-The fields stand in `fields`; `check` refuses what cannot be run; `binding` makes of the
-fields the functions, data and trees that they name; `describe` is the text of `--help`;
-`stored` reads the configuration of an old run.
+- `fields`: the fields and their defaults, and where options come from.
+- `check`: refuses what cannot be run, once.
+- `binding`: makes of the fields the functions, data and trees that they name.
+- `describe`: the fields as text for `--help`.
+- `stored`: reads the configuration of a run of an older version.
+- `recipes`: settings that several shipped configs share.
 """
 
-from ncjax.config.check import validate, wants_smoke
-from ncjax.config.fields import default, resolved
-from ncjax.options import ConfigError
+from __future__ import annotations
 
-__all__ = ["ConfigError", "default", "resolved", "validate", "wants_smoke"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ncjax.config.check import validate as validate
+    from ncjax.config.check import wants_smoke as wants_smoke
+    from ncjax.config.fields import default as default
+    from ncjax.config.fields import resolved as resolved
+    from ncjax.options import ConfigError as ConfigError
+
+# Public name -> the module that has it, imported when it is first asked for: the
+# registries of models and optimizers take seconds to import.
+_HOME = {
+    "ConfigError": "ncjax.options",
+    "default": "ncjax.config.fields",
+    "resolved": "ncjax.config.fields",
+    "validate": "ncjax.config.check",
+    "wants_smoke": "ncjax.config.check",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    """The public name, imported now."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'ncjax.config' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value

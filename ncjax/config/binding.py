@@ -46,12 +46,15 @@ class Objective:
 
 
 def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimizer:
-    """The optimizer with its options and its schedule, as a function of the hyper.
+    """The optimizer with its options and its schedule.
 
     Args:
         optimizer: the chosen optimizer.
         num_epochs: number of epochs of the run.
         steps: number of steps in an epoch.
+
+    Returns:
+        Hyper-parameters -> optimizer; {} gives that of the configuration.
     """
     schedule = SCHEDULES[optimizer.values["schedule"]]
 
