@@ -53,7 +53,7 @@ class Checkpoints:
         self._checkpointer.close()
 
 
-def _stored(state: Any) -> dict[str, Any]:
+def _stored(state: Any) -> Any:
     """The fields of a `TrainState` that are written.
 
     An empty `hyper` is left out: checkpoints of older versions have no such field.

@@ -7,7 +7,7 @@ The order of the examples and their augmentation depend on the key of the epoch 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Protocol, runtime_checkable
 
@@ -29,7 +29,7 @@ class Epoch(Protocol):
 
     def __call__(
         self, state: TrainState, key: jax.Array, images: Array, labels: Array
-    ) -> tuple[TrainState, dict[str, Array]]:
+    ) -> tuple[TrainState, Mapping[str, Array]]:
         """A new state, {"loss": [steps], "error": [steps]}; `state` is donated."""
         ...
 
@@ -54,7 +54,7 @@ class DeviceEpoch:
 
     def __call__(
         self, state: TrainState, key: jax.Array, images: Array, labels: Array
-    ) -> tuple[TrainState, dict[str, Array]]:
+    ) -> tuple[TrainState, Mapping[str, Array]]:
         """A new state, {"loss": [steps], "error": [steps]}; `state` is donated."""
         return (self.program or self.jitted)(state, key, images, labels)
 
@@ -133,7 +133,7 @@ def make_steps(
     prepare: Callable[[jax.Array], jax.Array],
     mesh: Mesh,
     augment: Augment = none,
-) -> Callable[..., tuple[TrainState, dict[str, jax.Array]]]:
+) -> jax.stages.Wrapped:
     """Makes the program of some steps of an epoch whose batches are read elsewhere.
 
     The steps are those of `make_epoch`, which see for the arguments.

@@ -74,7 +74,7 @@ class Experiment:
 
     def epoch(
         self, state: TrainState, number: int
-    ) -> tuple[TrainState, dict[str, Array]]:
+    ) -> tuple[TrainState, Mapping[str, Array]]:
         """One epoch: a new state, {"loss": [steps], "error": [steps]}.
 
         The given state is donated.

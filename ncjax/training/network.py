@@ -120,7 +120,8 @@ class Network:
                 self.model, variables, images, self.pool
             )
         else:
-            outputs, features = self.model.apply(variables, images, train=False)
+            found: Any = self.model.apply(variables, images, train=False)
+            outputs, features = found
         if self.classifier.measured == "outputs":
             features = outputs
         return outputs, {LAST: features, **inner}

@@ -8,6 +8,7 @@ With `axis_name` the same step runs on per-device batches, inside `jax.pmap`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -120,7 +121,8 @@ def make_train_step(
         if axis_name is not None:
             grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
         updates_, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        state = state.replace(
+        state = dataclasses.replace(
+            state,
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates_),
             batch_stats=updates.get("batch_stats", {}),

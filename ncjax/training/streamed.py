@@ -7,8 +7,7 @@ The order, the steps and the augmentation are those of an epoch on the devices
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -25,15 +24,18 @@ class StreamedEpoch:
     """An `Epoch` over images and labels on the host.
 
     Attributes:
-        steps: the program of some steps, from `ncjax.training.epoch.make_steps`; or one
-            compiled program for each number of steps.
+        steps: the program of some steps, from `ncjax.training.epoch.make_steps`.
         batch_size: examples per step, over all devices.
         mesh: batches are sharded over its axis "data".
+        programs: number of steps -> that program, compiled.
     """
 
-    steps: Callable[..., Any] | Mapping[int, Callable[..., Any]]
+    steps: jax.stages.Wrapped
     batch_size: int
     mesh: Mesh
+    programs: Mapping[int, jax.stages.Compiled] = dataclasses.field(
+        default_factory=dict
+    )
 
     def __call__(
         self, state: TrainState, key: jax.Array, images: Array, labels: Array
@@ -42,8 +44,7 @@ class StreamedEpoch:
         rows = np.asarray(_epoch_order(key, len(labels), self.batch_size))
         outputs, pace = [], Pace()
         for chunk in read(images, labels, rows, self._size(images), self.mesh):
-            steps = self.steps
-            program = steps[len(chunk[1])] if isinstance(steps, Mapping) else steps
+            program = self.programs.get(len(chunk[1]), self.steps)
             state, metrics = program(state, key, *chunk)
             outputs.append(metrics)
             pace(metrics)
@@ -70,7 +71,7 @@ class StreamedEpoch:
             return self.steps.lower(state, key, *chunk).compile()
 
         sizes = {size, total % size} - {0}
-        return dataclasses.replace(self, steps={s: program(s) for s in sizes})
+        return dataclasses.replace(self, programs={s: program(s) for s in sizes})
 
     def _size(self, images: Array) -> int:
         batch_bytes = self.batch_size * images[:1].nbytes
