@@ -162,7 +162,7 @@ def _loop(
     """
     measured = set(measured_epochs(config))
     every = config.checkpoint.every_epochs or math.ceil(config.num_epochs / 10)
-    pending: tuple[int, dict, dict] | None = None
+    pending: tuple[int, Mapping, Mapping] | None = None
 
     def read() -> None:
         nonlocal pending
