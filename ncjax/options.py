@@ -68,9 +68,32 @@ def fill(function: Callable, values: Mapping[str, Any], **given: Any) -> Callabl
     return functools.partial(function, **filled)
 
 
+def is_traced(option: Any) -> bool:
+    """Whether JAX traces an option, so that its value is not known yet.
+
+    Options that are traced can differ between networks that train in one program.  They
+    cannot be checked, and what depends on them is computed by JAX in the type of the
+    outputs; with a known value it is computed once, by NumPy in float64.
+    """
+    import jax  # late: options are read before JAX is needed
+
+    return isinstance(option, jax.core.Tracer)
+
+
 def choose(field: str, value: str, allowed: Iterable[str]) -> None:
     """Raises `ConfigError` unless the value of config.`field` is one of `allowed`."""
     if value not in allowed:
         raise ConfigError(
             f"Unknown config.{field} {value!r}. Available: {', '.join(allowed)}."
         )
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"loss": {"name": "mse"}} -> {"loss.name": "mse"}."""
+    out: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{name}.")
+        else:
+            out[prefix + name] = value
+    return out

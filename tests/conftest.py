@@ -6,7 +6,7 @@ import tempfile
 import jax
 
 jax.config.update("jax_num_cpu_devices", 8)
-# An array [n] that meets one of [n, d] is a mistake unless its shape says what is meant.
+# An array [n] that meets one of [n, d] is a mistake unless its shape says so.
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tests compile for longer than they compute: they do without LLVM's optimisation.
 _LEVEL = "--xla_backend_optimization_level=0"

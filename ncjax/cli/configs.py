@@ -192,7 +192,7 @@ def _explain(error: Exception) -> str:
     if "Error whilst parsing config file" in str(error):
         places = [line.strip() for line in lines if line.strip().startswith("File ")]
         place = re.sub(r", in .*", "", places[-1]) if places else ""
-        mistake = lines[-1].removeprefix("ncjax.config.ConfigError: ")
+        mistake = lines[-1].removeprefix("ncjax.options.ConfigError: ")
         return f"The config file cannot be used: {mistake} ({place})"
     text = " ".join(line.strip() for line in lines)
     return f"The command line cannot be used: {text} (--help shows what is allowed)"

@@ -73,7 +73,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
     try:
         config, name, workdir = parse(argv)
         cluster.check_devices()
-        validate(config)
+        config = validate(config)
         keep_compiled_programs()
         workdir = workdir or f"runs/{name}-{_digest(resolved(config))}"
         history = train_network(config, workdir)
@@ -129,7 +129,7 @@ def parse(argv: Sequence[str]) -> tuple[ConfigDict, str, str]:
 
 
 def _help(prog: str) -> str:
-    from ncjax.config import describe
+    from ncjax.config.describe import describe
 
     more = _MORE.format(prog=prog, configs=titles(shipped_configs()), fields=describe())
     return config_parser(prog, _ABOUT, more, _TEXTS).format_help()

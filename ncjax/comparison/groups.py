@@ -14,7 +14,7 @@ import numpy as np
 from ncjax.collapse import Metric
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import default
-from ncjax.runs.workdir import flat
+from ncjax.options import flat
 from ncjax.statistics import Interval, t_interval
 
 # Fields that change neither what a network learns nor what its last layer's metrics

@@ -14,12 +14,14 @@ from ml_collections import ConfigDict
 
 from ncjax.collapse import centred_means
 from ncjax.comparison.runs import CompareError, Run, read
-from ncjax.config import ConfigError, default, validate
+from ncjax.config import ConfigError
+from ncjax.config.binding import load_data, load_hierarchy
+from ncjax.config.stored import to_config
 from ncjax.data import DataError, Dataset
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
 from ncjax.runs.checkpoints import Checkpoints
-from ncjax.training.experiment import build, load_data, load_hierarchy
+from ncjax.training.experiment import build
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,23 +41,6 @@ class Network:
     centred_means: np.ndarray
     classifier: np.ndarray
     logits: np.ndarray
-
-
-def to_config(fields: dict[str, Any]) -> ConfigDict:
-    """The configuration of a run from its flat fields, {"loss.name": "mse", ...}.
-
-    Raises:
-        ConfigError: for fields or values that this version does not know.
-    """
-    config = default()
-    for field, value in fields.items():
-        section, _, option = field.rpartition(".")
-        target: ConfigDict = config.get(section, config) or config
-        if option not in target:
-            raise ConfigError(f"Unknown field config.{field}.")
-        target[option] = tuple(value) if isinstance(value, list) else value
-    validate(config)
-    return config
 
 
 def data_of(run: Run) -> tuple[ConfigDict, Dataset, Hierarchy | None]:

@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ncjax.config import SECTIONS, default, resolved
+from ncjax.config.stored import complete
 from ncjax.runs.history import Row
 from ncjax.runs.rows import is_measured, read_rows
-from ncjax.runs.workdir import flat
 
 
 class CompareError(ValueError):
@@ -92,27 +91,6 @@ def read(path: Path) -> Run:
             "on, or leave it out."
         )
     return Run(path, config, rows)
-
-
-def complete(config: dict[str, Any]) -> dict[str, Any]:
-    """Flattens a configuration, with today's defaults for fields it does not have.
-
-    A run of an older version lacks the fields that came later; their defaults keep
-    what was before.
-    """
-    base, unknown = default(), set()
-    for section, (registry, _, _) in SECTIONS.items():
-        name = config.get(section, {}).get("name")
-        if name in registry:
-            base[section].name = name
-        else:
-            unknown.add(section)
-    known = {
-        field: value
-        for field, value in flat(json.loads(json.dumps(resolved(base)))).items()
-        if field.partition(".")[0] not in unknown
-    }
-    return known | flat(config)
 
 
 def _folders(path: Path) -> list[Path]:

@@ -17,7 +17,6 @@ import numpy as np
 from ncjax.comparison.groups import Group
 from ncjax.comparison.networks import Network, data_of, read_networks
 from ncjax.comparison.runs import CompareError, Run
-from ncjax.config import needs_hierarchy, options_of
 from ncjax.data import Dataset
 from ncjax.gram import (
     gram_cosines,
@@ -29,6 +28,7 @@ from ncjax.gram import (
 from ncjax.hierarchy import Hierarchy, from_nested
 from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.losses import LOSSES
+from ncjax.options import options_of, takes
 from ncjax.ufm.match import (
     Match,
     OptimumPath,
@@ -94,7 +94,7 @@ def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
     Raises:
         CompareError: if no group has a theory, or a network cannot be read back.
     """
-    known = [g for g in groups if _loss(g.runs[0]) in FITS]
+    known = [g for g in groups if _is_known(g.runs[0])]
     if not known:
         losses = ", ".join(sorted({_loss(g.runs[0]) for g in groups}))
         raise CompareError(
@@ -112,7 +112,7 @@ def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
 def _group(group: Group) -> GroupTheory:
     config, dataset, tree = data_of(group.runs[0])
     options = {k: config.loss[k] for k in options_of(LOSSES[config.loss.name])}
-    if needs_hierarchy(config):
+    if takes(LOSSES[config.loss.name], "hierarchy"):
         options["hierarchy"] = tree
     hierarchy = _flat(dataset) if tree is None else tree
     found, path = [], None
@@ -189,6 +189,12 @@ def _prediction(fitted: Match, from_loss: Match) -> Match:
     So it is for cross-entropy and MSE with balanced classes: always the simplex.
     """
     return from_loss if fitted.state == "free" else fitted
+
+
+def _is_known(run: Run) -> bool:
+    """Whether the optimum is known: a loss in `FITS`, a classifier that learns."""
+    classifier = run.config.get("classifier.name", "auto")
+    return _loss(run) in FITS and classifier in ("auto", "linear")
 
 
 def _loss(run: Run) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,16 +12,6 @@ from ncjax.hierarchy import Hierarchy
 
 # A numeric option: a number, or an array with one value, which JAX may trace.
 Scalar = float | int | Float[Array, ""]
-
-
-def is_traced(option: Any) -> bool:
-    """Whether JAX traces an option, so that its value is not known yet.
-
-    Options that are traced can differ between networks that train in one program.  They
-    cannot be checked, and what depends on them is computed by JAX in the type of the
-    outputs; with a known value it is computed once, by NumPy in float64.
-    """
-    return isinstance(option, jax.core.Tracer)
 
 
 def check_floating(outputs: jax.Array) -> None:

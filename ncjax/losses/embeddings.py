@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ncjax.losses.checks import Scalar, check_floating, is_traced
+from ncjax.losses.checks import Scalar, check_floating
 from ncjax.losses.flat import cross_entropy
 from ncjax.losses.outputs import FixedVectors
+from ncjax.options import is_traced
 
 
 def label_embedding(

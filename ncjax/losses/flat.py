@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ncjax.losses.checks import Scalar, check_floating, is_traced
+from ncjax.losses.checks import Scalar, check_floating
+from ncjax.options import is_traced
 
 
 def cross_entropy(

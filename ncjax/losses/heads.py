@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax.hierarchy import Hierarchy
-from ncjax.losses.checks import Scalar, check_floating, is_traced
+from ncjax.losses.checks import Scalar, check_floating
 from ncjax.losses.flat import cross_entropy
 from ncjax.losses.outputs import Outputs
+from ncjax.options import is_traced
 
 
 def multi_level(

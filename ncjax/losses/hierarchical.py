@@ -19,8 +19,8 @@ from ncjax.losses.checks import (
     check_floating,
     check_tree,
     distance_rule,
-    is_traced,
 )
+from ncjax.options import is_traced
 
 
 def soft_labels(

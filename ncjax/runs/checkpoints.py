@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
@@ -37,16 +38,26 @@ class Checkpoints:
         return None if newest is None else newest.step
 
     def save(self, number: int, state: Any) -> None:
-        """Writes a pytree of arrays; returns when it is on disk."""
-        self._checkpointer.save(number, state)
+        """Writes a `TrainState`; returns when it is on disk."""
+        self._checkpointer.save(number, _stored(state))
 
     def load(self, number: int, like: Any) -> Any:
-        """Reads a pytree with the structure, types and shardings of `like`."""
+        """Reads a `TrainState` with the structure, types and shardings of `like`."""
         abstract = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), like
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+            _stored(like),
         )
-        return self._checkpointer.load(number, abstract)
+        return like.replace(**self._checkpointer.load(number, abstract))
 
     def close(self) -> None:
         """Releases the folder."""
         self._checkpointer.close()
+
+
+def _stored(state: Any) -> Any:
+    """The fields of a `TrainState` that are written.
+
+    An empty `hyper` is left out: checkpoints of older versions have no such field.
+    """
+    fields = {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+    return {name: x for name, x in fields.items() if name != "hyper" or x}

@@ -20,6 +20,7 @@ from typing import Any
 
 from ncjax import cluster
 from ncjax.io import plain, write_json
+from ncjax.options import flat
 from ncjax.runs.board import Board, renew_events
 from ncjax.runs.history import Row
 from ncjax.runs.rows import append_rows, read_rows, trim_rows
@@ -143,17 +144,6 @@ def claim(path: Path, mark: str, *, holds: str = "") -> None:
             pass
     except OSError as error:
         raise _not_writable(path, error) from error
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"loss": {"name": "mse"}} -> {"loss.name": "mse"}."""
-    out: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            out |= flat(value, f"{prefix}{name}.")
-        else:
-            out[prefix + name] = value
-    return out
 
 
 def _read_config(path: Path) -> dict[str, Any]:

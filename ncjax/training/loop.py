@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 import time
@@ -16,12 +15,14 @@ from ml_collections import ConfigDict
 
 from ncjax import cluster
 from ncjax.config import resolved, validate
+from ncjax.config.binding import load_data, load_hierarchy
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record, Settings
-from ncjax.training.experiment import Experiment, build, load_data, load_hierarchy
+from ncjax.training.experiment import Experiment, build
 from ncjax.training.failures import TrainingError as TrainingError
 from ncjax.training.failures import check_finite, out_of_memory
+from ncjax.training.plan import Plan, make_plan
 from ncjax.training.step import TrainState
 
 
@@ -53,7 +54,7 @@ def train(
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
         TrainingError: if the loss is no longer finite, or memory does not suffice.
     """
-    validate(config)
+    config = validate(config)
     with out_of_memory(config):
         return _run(config, workdir, devices, progress and cluster.is_first())
 
@@ -67,12 +68,13 @@ def _run(
     """`train` with a valid configuration."""
     dataset = cluster.agree(lambda: load_data(config))
     experiment = build(config, dataset, devices)
-    seeds = seeds_of(config)
+    plan = make_plan(config)
+    seeds = plan.members.seeds if len(plan.members) > 1 else ()
     with closing(Record(workdir, _settings(config, seeds))) as record:
         start, state = record.restore(experiment.init())
-        if start < config.num_epochs:
+        if start < plan.num_epochs:
             experiment = _compile(experiment, state, progress)
-        with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
+        with closing(Progress(plan.num_epochs, start, enabled=progress)) as bar:
 
             def read(epoch: int, steps: Mapping, metrics: Mapping) -> None:
                 check_finite(
@@ -80,21 +82,12 @@ def _run(
                     epoch,
                     seeds=seeds,
                     last_good=record.latest,
-                    learning_rate=config.optimizer.learning_rate,
+                    learning_rate=plan.learning_rate,
                 )
                 row = record.add(_rows(epoch, steps, metrics, len(seeds)))
                 bar.update(epoch, _shown(row, record.history))
 
-            _loop(
-                experiment,
-                state,
-                range(start + 1, config.num_epochs + 1),
-                measured=set(measured_epochs(config)),
-                every=config.checkpoint.every_epochs
-                or math.ceil(config.num_epochs / 10),
-                read=read,
-                save=record.save,
-            )
+            _loop(experiment, state, start, plan, read=read, save=record.save)
     tree = load_hierarchy(config, dataset) if config.eval.confusion else None
     record.draw(dataset.class_names, tree)
     return record.history
@@ -116,10 +109,9 @@ def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Exper
 def _loop(
     experiment: Experiment,
     state: TrainState,
-    epochs: range,
+    start: int,
+    plan: Plan,
     *,
-    measured: set[int],
-    every: int,
     read: Callable[[int, Mapping, Mapping], None],
     save: Callable[[int, Any], None],
 ) -> None:
@@ -132,20 +124,19 @@ def _loop(
     Args:
         experiment: the compiled functions.
         state: the networks before the first of the epochs.
-        epochs: numbers of the epochs.
-        measured: epochs after which to measure.
-        every: epochs from one checkpoint to the next; the last epoch has one too.
+        start: number of the last epoch that is done.
+        plan: epochs after which to measure and to save.
         read: takes an epoch's number, the values of its steps, and its metrics.
         save: takes an epoch's number and the networks.
     """
     pending: tuple[int, Mapping, Mapping] | None = None
-    for epoch in epochs:
+    for epoch in range(start + 1, plan.num_epochs + 1):
         state, steps = experiment.epoch(state, epoch)
-        metrics = experiment.evaluate(state) if epoch in measured else {}
+        metrics = experiment.evaluate(state) if epoch in plan.measured else {}
         if pending is not None:
             read(*pending)
         pending = (epoch, steps, metrics)
-        if epoch == epochs[-1] or epoch % every == 0:
+        if plan.saves(epoch):
             read(*pending)
             pending = None
             save(epoch, state)
@@ -190,25 +181,11 @@ def _shown(row: Row, history: History) -> dict[str, float]:
     return shown
 
 
-def seeds_of(config: ConfigDict) -> range:
-    """The seeds of the networks of a run; none where there is a single network."""
-    count = config.num_seeds if config.num_seeds > 1 else 0
-    return range(config.seed, config.seed + count)
-
-
 def _settings(config: ConfigDict, seeds: Sequence[int]) -> Settings:
     """What the folders of the run and of its seeds are known by."""
     alone = {}
     for seed in seeds:
-        one = config.copy_and_resolve_references()
+        one = ConfigDict(config.to_dict())  # the valid configuration is frozen
         one.seed, one.num_seeds = seed, 1
         alone[seed] = resolved(one)
     return Settings(resolved(config), alone, config.checkpoint.keep)
-
-
-def measured_epochs(config: ConfigDict) -> list[int]:
-    """Epochs after which to measure: those given, or log-spaced; always the last."""
-    if config.eval.epochs:
-        return sorted({*config.eval.epochs, config.num_epochs})
-    points = np.geomspace(1, config.num_epochs, config.eval.num_points)
-    return sorted({round(float(p)) for p in points})

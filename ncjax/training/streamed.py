@@ -1,13 +1,13 @@
 """An epoch over data that the devices cannot hold: the numbers of a compiled epoch.
 
-The order, the steps and the augmentation are those of `ncjax.training.step.make_epoch`;
-only where images come from differs (`ncjax.data.reading`).
+The order, the steps and the augmentation are those of an epoch on the devices
+(`ncjax.training.epoch`); only where images come from differs (`ncjax.data.reading`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from collections.abc import Mapping
 
 import jax
 import numpy as np
@@ -15,22 +15,27 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ncjax.data.reading import Array, Pace, chunk_steps, read
-from ncjax.training.step import TrainState, epoch_order
+from ncjax.training.epoch import epoch_order
+from ncjax.training.step import TrainState
 
 
 @dataclasses.dataclass(frozen=True)
 class StreamedEpoch:
-    """`epoch(state, key, images, labels)`, as from `make_epoch`, on host arrays.
+    """An `Epoch` over images and labels on the host.
 
     Attributes:
-        steps: from `ncjax.training.step.make_steps`.
-        batch_size: over all devices.
+        steps: the program of some steps, from `ncjax.training.epoch.make_steps`.
+        batch_size: examples per step, over all devices.
         mesh: batches are sharded over its axis "data".
+        programs: number of steps -> that program, compiled.
     """
 
-    steps: Any  # jitted, or {size: compiled}
+    steps: jax.stages.Wrapped
     batch_size: int
     mesh: Mesh
+    programs: Mapping[int, jax.stages.Compiled] = dataclasses.field(
+        default_factory=dict
+    )
 
     def __call__(
         self, state: TrainState, key: jax.Array, images: Array, labels: Array
@@ -39,8 +44,7 @@ class StreamedEpoch:
         rows = np.asarray(_epoch_order(key, len(labels), self.batch_size))
         outputs, pace = [], Pace()
         for chunk in read(images, labels, rows, self._size(images), self.mesh):
-            steps = self.steps
-            program = steps[len(chunk[1])] if isinstance(steps, dict) else steps
+            program = self.programs.get(len(chunk[1]), self.steps)
             state, metrics = program(state, key, *chunk)
             outputs.append(metrics)
             pace(metrics)
@@ -67,7 +71,7 @@ class StreamedEpoch:
             return self.steps.lower(state, key, *chunk).compile()
 
         sizes = {size, total % size} - {0}
-        return dataclasses.replace(self, steps={s: program(s) for s in sizes})
+        return dataclasses.replace(self, programs={s: program(s) for s in sizes})
 
     def _size(self, images: Array) -> int:
         batch_bytes = self.batch_size * images[:1].nbytes

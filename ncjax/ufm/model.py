@@ -27,8 +27,8 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ncjax import struct
 
+from ncjax import struct
 from ncjax.ufm.fits import Fit, Leaf
 from ncjax.ufm.precision import double
 

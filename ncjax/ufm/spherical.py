@@ -8,8 +8,8 @@ from typing import Any, final
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ncjax import struct
 
+from ncjax import struct
 from ncjax.ufm.fits import Leaf
 from ncjax.ufm.inputs import class_means, number
 from ncjax.ufm.model import Model, Params, no_dual_point, one_row_each, random_like

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ncjax.config import bind, default
+from ncjax.config import default
+from ncjax.config.fields import choice
 from ncjax.data import Dataset, Split
 from ncjax.losses import cross_entropy
 from ncjax.training.experiment import build
@@ -52,7 +53,7 @@ def compare(rounds: int) -> list[dict]:
         experiment = build(config, dataset, jax.devices()[:1])
         state = experiment.init()
         variables = {"params": state.params, "batch_stats": state.batch_stats}
-        model, batch = bind(config, "model")(10), config.eval.batch_size
+        model, batch = choice(config, "model").bind()(10), config.eval.batch_size
 
         @jax.jit
         def bare(variables, images, labels, model=model, batch=batch):

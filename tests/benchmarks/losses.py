@@ -16,7 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ncjax.config import bind_loss, default
+from ncjax.config import default
+from ncjax.config.binding import bind_objective
+from ncjax.config.fields import choice
 from ncjax.hierarchy import BUILTIN, balanced
 from ncjax.losses import LOSSES
 from ncjax.models import MODELS
@@ -31,7 +33,10 @@ def make_steps(name: str, tree, images, labels):
     """`STEPS` steps as one compiled call, from the same state each time."""
     config = default()
     config.loss.name = name
-    loss, classifier, _ = bind_loss(config, tree, tree.num_classes)
+    objective = bind_objective(
+        choice(config, "loss"), choice(config, "classifier"), tree, tree.num_classes
+    )
+    loss, classifier = objective.loss({}), objective.classifier
     model = MODELS["mlp"](classifier, widths=(512, 512))
     optimizer = optax.sgd(0.01, momentum=0.9)
     step = make_train_step(model, loss, optimizer, scores=classifier.scores)

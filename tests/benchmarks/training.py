@@ -35,7 +35,8 @@ from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config import default
 from ncjax.losses import cross_entropy
 from ncjax.models import MODELS
-from ncjax.training.step import init_state, make_epoch, make_train_step
+from ncjax.training.epoch import make_epoch
+from ncjax.training.step import init_state, make_train_step
 from tests.benchmarks import evaluation, harness
 
 try:

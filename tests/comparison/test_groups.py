@@ -5,7 +5,7 @@ import numpy as np
 from ncjax.comparison import compare
 from ncjax.comparison.groups import IGNORED, name
 from ncjax.config import default
-from ncjax.runs.workdir import flat
+from ncjax.options import flat
 from tests.comparison.folders import row, write
 
 

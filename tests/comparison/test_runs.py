@@ -5,8 +5,8 @@ import json
 import pytest
 
 from ncjax.comparison import CompareError, compare
-from ncjax.comparison.runs import complete
 from ncjax.config import default, resolved
+from ncjax.config.stored import complete
 from tests.comparison.folders import row, write
 
 

@@ -19,7 +19,7 @@ from ncjax.comparison.theory_tables import spectrum
 from ncjax.config import ConfigError, default, resolved
 from ncjax.gram import gram_nc2
 from ncjax.hierarchy import BUILTIN, balanced
-from ncjax.runs.workdir import flat
+from ncjax.options import flat
 
 pytestmark = pytest.mark.slow  # the fit itself is in test_ufm_match.py
 

@@ -10,6 +10,7 @@ import pytest
 from ncjax import config as configs
 from ncjax.cli.configs import shipped_configs
 from ncjax.config import ConfigError, default, validate
+from ncjax.config.describe import describe
 from ncjax.losses import LOSSES
 
 
@@ -176,7 +177,32 @@ def test_every_package_is_installed():
 
 
 def test_describe_names_every_field():
-    text = configs.describe()
+    text = describe()
     for section, fields in default().to_dict().items():
         for field in fields if isinstance(fields, dict) else [section]:
             assert field in text
+
+
+def test_what_validate_has_passed_is_frozen_and_not_checked_again(monkeypatch):
+    config = default()
+    valid = validate(config)
+    with pytest.raises(AttributeError):
+        valid.num_epochs = 3
+    config.num_epochs = 3  # the copy does not see it
+    assert valid.num_epochs == 350
+    monkeypatch.setattr("ncjax.config.check.default", None)
+    assert validate(valid) is valid
+
+
+def test_auto_is_the_classifier_that_the_loss_is_meant_for():
+    config = default()
+    assert configs.resolved(config)["classifier"] == {"name": "auto"}
+    config.loss.name = "haframe"
+    assert configs.resolved(config)["classifier"]["frame_gamma"] == 3.0
+    config.loss.name = "mse"
+    config.classifier.frame_gamma = 1.0
+    with pytest.raises(ConfigError, match=r"frame_gamma = 1\.0 has no eff.*'linear'"):
+        validate(config)
+    config.classifier.name = "frame"
+    with pytest.raises(ConfigError, match=r"'frame'. Available: auto, linear, label_"):
+        validate(config)

@@ -7,8 +7,9 @@ import pytest
 
 import ncjax
 from ncjax.config import default
+from ncjax.config.binding import load_data
 from ncjax.data.augment import AUGMENTATIONS, PAD, crop_flip
-from ncjax.training.experiment import build, load_data
+from ncjax.training.experiment import build
 
 
 def keys_of(n, seed=0):

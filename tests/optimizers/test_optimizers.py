@@ -1,10 +1,12 @@
-"""Optimizers against their formulas; schedules at their corners."""
+"""Optimizers against their formulas, traced and not; schedules at their corners."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ncjax.optimizers import OPTIMIZERS, SCHEDULES, adam, sgd
+from ncjax.optimizers import OPTIMIZERS, SCHEDULES, adam, adamw, sgd
+from ncjax.options import options_of
 
 
 def test_sgd_is_momentum_with_coupled_decay():
@@ -51,3 +53,44 @@ def test_adam_decay_is_coupled():
     tx = adam(0.1, weight_decay=1e-3)
     updates, _ = tx.update(jnp.zeros(1), tx.init(params), params)
     np.testing.assert_allclose(updates, [-0.1], rtol=1e-4)
+
+
+def test_adamw_decay_is_decoupled():
+    # With zero gradient a step is the decay alone: theta -= lr * decay * theta.
+    params = jnp.array([4.0])
+    tx = adamw(0.1, weight_decay=1e-3)
+    updates, _ = tx.update(jnp.zeros(1), tx.init(params), params)
+    np.testing.assert_allclose(updates, [-0.1 * 1e-3 * 4], rtol=1e-5)
+
+
+def five_steps(name, schedule, learning_rate, options):
+    """Parameters after five steps on the gradients cos(theta + step)."""
+    rate = SCHEDULES[schedule](learning_rate, 3, 2)  # both drops of "step" are seen
+    tx = OPTIMIZERS[name](rate, **options)
+    params = jnp.array([1.0, -2.0, 0.5])
+    state = tx.init(params)
+    for number in range(5):
+        updates, state = tx.update(jnp.cos(params + number), state, params)
+        params = params + updates
+    return params
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_traced_options_are_the_known_ones(name, schedule):
+    """Alone and mapped over networks that differ in learning rate and options."""
+    given = {"weight_decay": [0.0, 0.3], "momentum": [0.9, 0.0]}
+    takes = options_of(OPTIMIZERS[name])
+    rates = [0.1, 0.02]
+    options = {k: v for k, v in given.items() if k in takes}
+
+    def run(learning_rate, options):
+        return five_steps(name, schedule, learning_rate, options)
+
+    mapped = jax.jit(jax.vmap(run))(
+        jnp.array(rates), {k: jnp.array(v) for k, v in options.items()}
+    )
+    for place, rate in enumerate(rates):
+        own = {k: v[place] for k, v in options.items()}
+        known = jax.jit(lambda: run(rate, own))()  # noqa: B023
+        np.testing.assert_allclose(mapped[place], known, rtol=1e-5, atol=1e-6)

@@ -16,13 +16,14 @@ from ncjax.comparison import compare
 from ncjax.comparison.networks import data_of, read_networks
 from ncjax.comparison.runs import find, read
 from ncjax.config import default, validate
+from ncjax.config.binding import load_data
 from ncjax.models import MODELS
 from ncjax.models.resnet import ResNet
 from ncjax.runs import plots
 from ncjax.runs.history import History
 from ncjax.runs.seeds import mean_row
 from ncjax.runs.workdir import Workdir
-from ncjax.training.experiment import Experiment, build, load_data
+from ncjax.training.experiment import Experiment, build
 from tests.training.test_train import ONE, rows_of, run, small
 
 SEEDS = (5, 6, 7)

@@ -13,7 +13,8 @@ from ncjax.losses import cross_entropy, mse
 from ncjax.models import conv, mlp
 from ncjax.models.resnet import ResNet
 from ncjax.optimizers import sgd
-from ncjax.training.step import init_state, make_epoch, make_train_step
+from ncjax.training.epoch import make_epoch
+from ncjax.training.step import init_state, make_train_step
 
 SHAPE = (4, 4, 1)
 

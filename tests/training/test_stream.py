@@ -13,10 +13,11 @@ import ncjax
 from ncjax import ConfigError, TrainingError
 from ncjax import main as cli
 from ncjax.config import default
+from ncjax.config.binding import load_data
 from ncjax.data import Dataset, Split
 from ncjax.data import reading as stream
 from ncjax.runs.workdir import Workdir
-from ncjax.training.experiment import Experiment, build, load_data
+from ncjax.training.experiment import Experiment, build
 
 ONE = jax.devices()[:1]
 

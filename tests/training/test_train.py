@@ -16,9 +16,10 @@ import ncjax
 from ncjax import ConfigError, DataError, TrainingError, WorkdirError
 from ncjax.cli.train import parse
 from ncjax.config import default
+from ncjax.config.binding import load_data
 from ncjax.runs.workdir import Workdir
-from ncjax.training import experiment as experiments
-from ncjax.training.experiment import Experiment, build, load_data
+from ncjax.training import placement
+from ncjax.training.experiment import Experiment, build
 from ncjax.training.loop import measured_epochs
 
 ONE = jax.devices()[:1]
@@ -272,13 +273,13 @@ def test_bfloat16_that_is_slow_or_not_there(monkeypatch, capsys):
     dataset = load_data(config)
     build(config, dataset, ONE)
     assert "most likely no time" in capsys.readouterr().err
-    assert experiments._fast_bfloat16("gpu", "8.0")
-    assert not experiments._fast_bfloat16("gpu", "7.5")
+    assert placement._fast_bfloat16("gpu", "8.0")
+    assert not placement._fast_bfloat16("gpu", "7.5")
 
     def refused(*_):
         raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: no bf16 here.\nMore.")
 
-    monkeypatch.setattr(experiments, "_multiply", refused)
+    monkeypatch.setattr(placement, "_multiply", refused)
     with pytest.raises(
         ConfigError, match=r"UNIMPLEMENTED: no bf16 here\. Choose 'float"
     ):

@@ -11,11 +11,12 @@ import ncjax
 from ncjax import ConfigError
 from ncjax.classifiers import CLASSIFIERS
 from ncjax.config import default
+from ncjax.config.binding import load_data, load_hierarchy
 from ncjax.data import Dataset, Split
 from ncjax.evaluation.mistakes import confusion_by_level
 from ncjax.hierarchy import BUILTIN, write
 from ncjax.losses import LOSSES
-from ncjax.training.experiment import build, load_data, load_hierarchy
+from ncjax.training.experiment import build
 from tests.config.test_config import load
 from tests.thin import thin
 from tests.training.test_train import small as treeless

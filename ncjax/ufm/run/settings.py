@@ -12,10 +12,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ncjax.config import ConfigError, choose
+from ncjax.config import ConfigError
 from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
 from ncjax.hierarchy.algebra import is_balanced
 from ncjax.losses import LOSSES
+from ncjax.options import choose
 from ncjax.ufm import Problem
 
 # Options of a loss that a configuration or a sweep can set.

@@ -1,0 +1,297 @@
+"""What the fields of a configuration name: functions with their options, data, trees.
+
+Of a valid configuration; what comes out of this module knows no configuration any more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from ncjax.classifiers import Classifier
+from ncjax.config.fields import Choice, Hyper, choice
+from ncjax.data import DataError, Dataset, select
+from ncjax.gram import centred_gram
+from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
+from ncjax.losses import CLASSIFIER_OF, GEOMETRY, OUTPUTS
+from ncjax.optimizers import SCHEDULES
+from ncjax.options import ConfigError, fill, options_of
+
+Loss = Callable[[jax.Array, jax.Array], jax.Array]  # outputs [n, M], labels [n] -> [n]
+BindLoss = Callable[[Hyper], Loss]
+BindOptimizer = Callable[[Hyper], optax.GradientTransformation]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Objective:
+    """What a network has to learn.
+
+    Attributes:
+        loss: hyper-parameters -> loss of the outputs of the classifier; {} gives the
+            loss of the configuration.
+        classifier: the last layer, and what its outputs mean.
+        geometry: Gram matrix [K, K] of the centred class means that theory predicts for
+            vanishing weight decay; None where there is no prediction.
+    """
+
+    loss: BindLoss
+    classifier: Classifier
+    geometry: np.ndarray | None
+
+
+def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimizer:
+    """The optimizer with its options and its schedule.
+
+    Args:
+        optimizer: the chosen optimizer.
+        num_epochs: number of epochs of the run.
+        steps: number of steps in an epoch.
+
+    Returns:
+        Hyper-parameters -> optimizer; {} gives that of the configuration.
+    """
+    schedule = SCHEDULES[optimizer.values["schedule"]]
+
+    def bound(hyper: Hyper) -> optax.GradientTransformation:
+        start = optimizer.now(hyper)["learning_rate"]
+        return optimizer.bind(hyper)(schedule(start, num_epochs, steps))
+
+    return bound
+
+
+def bind_objective(
+    loss: Choice, classifier: Choice, hierarchy: Hierarchy | None, num_classes: int
+) -> Objective:
+    """The loss with its options and tree, the classifier, and the predicted geometry.
+
+    Raises:
+        ConfigError: for options out of range, a loss that lacks its tree, or a loss
+            and a classifier that do not fit each other.
+    """
+    if hierarchy is None:
+        _check_no_tree(loss, classifier)
+    try:
+        layer = _bind_classifier(loss, classifier, hierarchy, num_classes)
+    except ValueError as error:
+        raise ConfigError(f"config.classifier: {error}") from error
+    try:
+        _check_vectors(loss, classifier, layer)
+        bound = _bind_loss(loss, layer, hierarchy)
+        _try_loss(bound({}), layer)
+        return Objective(bound, layer, _geometry(loss, layer, hierarchy))
+    except ValueError as error:
+        raise ConfigError(f"config.loss: {error}") from error
+
+
+def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
+    """Whether the loss or the classifier needs a class tree."""
+    return loss.takes("hierarchy") or classifier.takes("hierarchy")
+
+
+def try_out(choices: Mapping[str, Choice]) -> None:
+    """Binds everything that needs no data, so that bad options are refused at once.
+
+    Args:
+        choices: what each section of a configuration chooses.
+
+    Raises:
+        ValueError: for an option out of its range.
+    """
+    loss, classifier = choices["loss"], choices["classifier"]
+    layer: Classifier | int = 2  # a linear layer of two outputs
+    if not needs_hierarchy(loss, classifier):  # else once there is a tree
+        layer = bind_objective(loss, classifier, None, num_classes=2).classifier
+    choices["model"].bind()(layer)
+    bind_optimizer(choices["optimizer"], num_epochs=1, steps=1)({})
+
+
+def numeric_fields(*choices: Choice) -> dict[str, float]:
+    """Fields in which the networks of one program may differ, with their values.
+
+    They are the options of the optimizer and of the loss that are numbers with a point,
+    and the learning rate: JAX traces their values.
+
+    Args:
+        *choices: the chosen optimizer and loss.
+    """
+    return {
+        f"{chosen.section}.{option}": value
+        for chosen in choices
+        for option, value in chosen.values.items()
+        if option == "learning_rate"
+        or isinstance(options_of(chosen.function).get(option), float)
+    }
+
+
+def check_hyper(
+    hyper: Mapping[str, Sequence[float]], allowed: Mapping[str, float], count: int
+) -> None:
+    """Checks the names and numbers of hyper-parameters in which networks differ.
+
+    Args:
+        hyper: value of each network, for each field.
+        allowed: the fields in which networks may differ.
+        count: number of networks.
+
+    Raises:
+        ConfigError: for a field in which they cannot differ, or a wrong number of
+            values.
+    """
+    for field, values in hyper.items():
+        if field not in allowed:
+            raise ConfigError(
+                f"The networks of one program cannot differ in config.{field}. They "
+                f"can in {', '.join(allowed)}."
+            )
+        if len(values) != count:
+            raise ConfigError(
+                f"config.{field} has {len(values)} values for {count} networks. Give "
+                "one for each."
+            )
+
+
+def try_hyper(
+    hyper: Hyper, loss: BindLoss, optimizer: BindOptimizer, classifier: Classifier
+) -> None:
+    """Binds loss and optimizer with known hyper-parameters, which checks their ranges.
+
+    Raises:
+        ConfigError: for a value out of its range.
+    """
+    rate = hyper.get("optimizer.learning_rate", 1.0)
+    try:
+        if not 0 < rate < np.inf:
+            raise ValueError(
+                f"optimizer.learning_rate must be positive and finite, got {rate}."
+            )
+        optimizer(hyper)
+        if any(field.startswith("loss.") for field in hyper):
+            _try_loss(loss(hyper), classifier)
+    except ValueError as error:
+        raise ConfigError(f"A network of the program is not usable: {error}") from error
+
+
+def _check_no_tree(loss: Choice, classifier: Choice) -> None:
+    """Raises `ConfigError` if a class tree is needed, since there is none."""
+    if not needs_hierarchy(loss, classifier):
+        return
+    by_loss = loss.takes("hierarchy") or classifier.values["name"] == "auto"
+    needy = loss if by_loss else classifier
+    raise ConfigError(
+        f"config.{needy.section}.name = {needy.name!r} needs a class tree, and the "
+        "data set that config.data.name chooses brings none. Set config.hierarchy.name "
+        f"to one of {', '.join(BUILTIN)}, or config.hierarchy.file to a tree of yours."
+    )
+
+
+def _bind_classifier(
+    loss: Choice, classifier: Choice, hierarchy: Hierarchy | None, num_classes: int
+) -> Classifier:
+    """The classifier with its options, tree, and the outputs that the loss takes."""
+    make = classifier.bind(hierarchy=hierarchy)
+    if loss.name not in OUTPUTS:
+        return make(num_classes)
+    if not classifier.takes("outputs"):
+        raise ValueError(
+            f"The loss {loss.name!r} takes other outputs than one score for each "
+            f"class, and the classifier {classifier.name!r} has no others. Choose "
+            "'linear'."
+        )
+    outputs = fill(OUTPUTS[loss.name], loss.values, hierarchy=hierarchy)
+    return make(num_classes, outputs=outputs())
+
+
+def _check_vectors(loss: Choice, classifier: Choice, layer: Classifier) -> None:
+    """Raises `ValueError` if the loss needs fixed class vectors and there are none."""
+    if loss.takes("vectors") and layer.vectors is None:
+        raise ValueError(
+            f"The loss {loss.name!r} needs fixed class vectors, and the classifier "
+            f"{classifier.name!r} has none. Choose {CLASSIFIER_OF.get(loss.name)!r}."
+        )
+
+
+def _bind_loss(
+    loss: Choice, classifier: Classifier, hierarchy: Hierarchy | None
+) -> BindLoss:
+    """The loss as a function of the outputs of the classifier, not of class logits."""
+    given = {"hierarchy": hierarchy, "vectors": classifier.vectors}
+    on_outputs = loss.takes("vectors") or loss.name in OUTPUTS
+
+    def bound(hyper: Hyper) -> Loss:
+        function = loss.bind(hyper, **given)
+        if on_outputs:
+            return function
+        return lambda outputs, labels: function(classifier.scores(outputs), labels)
+
+    return bound
+
+
+def _try_loss(loss: Loss, classifier: Classifier) -> None:
+    """Traces the loss on the outputs of the classifier, so that it checks options."""
+
+    def value(key: jax.Array) -> jax.Array:
+        features = jnp.zeros((1, 4096))  # enough to be split between many heads
+        outputs, _ = classifier.layer().init_with_output(key, features)
+        return loss(outputs, jnp.zeros((1,), jnp.int32))
+
+    jax.eval_shape(value, jax.random.key(0))
+
+
+def _geometry(
+    loss: Choice, classifier: Classifier, hierarchy: Hierarchy | None
+) -> np.ndarray | None:
+    """Gram matrix of the centred class means that theory predicts [K, K], or None."""
+    if classifier.vectors is not None:
+        return centred_gram(classifier.vectors.gram)
+    if loss.name not in GEOMETRY or hierarchy is None:
+        return None
+    return fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
+
+
+def load_data(config: ConfigDict) -> Dataset:
+    """The data set of a configuration, cut as it says.
+
+    Raises:
+        ConfigError: for an option out of its range.
+        DataError: if the data set cannot be read.
+    """
+    try:
+        data = choice(config, "data")
+        return fill(select, data.values)(data.bind()())
+    except DataError:
+        raise
+    except ValueError as error:
+        raise ConfigError(f"config.data: {error}") from error
+
+
+def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
+    """The class tree of a configuration, over the classes of its data; None if none.
+
+    Raises:
+        ConfigError: if the tree cannot be read, or lacks a class of the data.
+    """
+    name, file = config.hierarchy.name, config.hierarchy.file
+    try:
+        if file:
+            tree = read(file)
+        elif name == "dataset" and dataset.tree is not None:
+            tree = from_nested(dataset.tree)
+        elif name == "dataset" and config.data.name in BUILTIN:
+            tree = BUILTIN[config.data.name]()
+        elif name in ("dataset", "none"):
+            return None
+        else:
+            tree = BUILTIN[name]()
+        return tree.restrict(dataset.class_names)
+    except HierarchyError as error:
+        source = f"file {file}" if file else name
+        raise ConfigError(
+            f"The class tree of config.hierarchy ({source}) does not fit the data set "
+            f"{dataset.name}: {error}"
+        ) from error

@@ -1,0 +1,29 @@
+"""The fields of a configuration as text for `--help`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+
+from ncjax.config.fields import SECTIONS, default
+from ncjax.options import all_options
+
+
+def describe() -> str:
+    """The fields with their defaults and comments, and the options of every choice."""
+    lines = ["Fields (--config.FIELD=VALUE):"]
+    source = inspect.getsource(default)
+    for field, value, comment in re.findall(r"config\.(\S+) = (.+?)  # (.+)", source):
+        lines.append(f"  {field + ' = ' + value:42} {comment}")
+    for name, section in SECTIONS.items():
+        lines.append(f"{name}.name, and the fields of {name} that it takes:")
+        for choice in section.registry:
+            lines.append(f"  {choice:15} {_options(section.functions(choice))}")
+        lines += [f"  {'any of them':15} {_options([f])}" for f in section.also]
+    return "\n".join(lines)
+
+
+def _options(functions: list[Callable]) -> str:
+    options = all_options(functions)
+    return ", ".join(f"{k} = {v!r}" for k, v in options.items()) or "-"

@@ -1,0 +1,225 @@
+"""The fields of a configuration with their defaults, and where options come from.
+
+The options of losses, models, data sets and optimizers are read off the signatures of
+the functions in their registries (`ncjax.options`), so a new function needs no line
+here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ncjax.classifiers import CLASSIFIERS
+from ncjax.data import DATASETS, select
+from ncjax.losses import CLASSIFIER_OF, LOSSES, OUTPUTS
+from ncjax.models import MODELS
+from ncjax.optimizers import OPTIMIZERS
+from ncjax.options import all_options, choose, fill, options_of, takes
+
+# Values that take the place of fields: {"optimizer.learning_rate": [], ...}.
+Hyper = Mapping[str, Any]
+
+COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+
+def default() -> ConfigDict:
+    """All fields with their defaults, locked: Papyan's recipe, an MLP, the digits.
+
+    The recipe: SGD with momentum 0.9, batch 128, weight decay 5e-4, 350 epochs, the
+    learning rate divided by 10 after one third and two thirds, no augmentation
+    (Papyan, Han & Donoho, PNAS 2020).
+    """
+    config = ConfigDict()
+    config.seed = 0  # seed of initialisation and shuffling
+    config.num_seeds = 1  # networks in one program, with seeds seed, seed + 1, ...
+    config.num_epochs = 350  # passes over the training set
+    config.batch_size = 128  # examples per step, over all devices together
+    config.compute_dtype = "float32"  # or "bfloat16"; parameters are always float32
+
+    config.data = SECTIONS["data"].options()
+    config.data.name = "digits"
+    config.data.augment = "none"  # or "crop_flip": random crops and mirror images
+    config.data.placement = "auto"  # by size; or "device", "stream": where images lie
+    config.data.device_mb = 8192  # MiB of images a device may hold; more are streamed
+
+    config.model = SECTIONS["model"].options()
+    config.model.name = "mlp"
+
+    config.classifier = SECTIONS["classifier"].options()
+    config.classifier.name = "auto"  # the one that the loss is meant for, or a name
+
+    config.loss = SECTIONS["loss"].options()
+    config.loss.name = "cross_entropy"
+
+    config.hierarchy = ConfigDict()
+    config.hierarchy.name = "dataset"  # the dataset's own tree, a built-in one, "none"
+    config.hierarchy.file = ""  # a tree of yours: .json, .csv, .tsv, .newick
+
+    config.optimizer = SECTIONS["optimizer"].options()
+    config.optimizer.name = "sgd"
+    config.optimizer.learning_rate = 0.05  # learning rate at the start
+    config.optimizer.schedule = "step"  # or "cosine", "constant"
+    config.optimizer.momentum = 0.9
+    config.optimizer.weight_decay = 5e-4  # lambda: adds lambda * theta to the gradient
+
+    config.eval = ConfigDict()
+    config.eval.epochs = ()  # epochs after which to measure; (): log-spaced
+    config.eval.num_points = 50  # largest number of log-spaced epochs
+    config.eval.batch_size = 1000  # examples per forward pass, over all devices
+    config.eval.buffer_mb = 4096  # MiB of features a device may hold for one pass
+    config.eval.layers = "last"  # or "all": measure the output of every block
+    config.eval.pool = "mean"  # or "flatten": how a feature map becomes a vector
+    config.eval.scatter = False  # keep the d x d scatter too, for VCI
+    config.eval.crm = False  # also decide by least expected distance in the tree
+    config.eval.confusion = False  # also write [K, K]: who is taken for whom
+
+    config.checkpoint = ConfigDict()
+    config.checkpoint.every_epochs = 0  # epochs between checkpoints; 0: ten in a run
+    config.checkpoint.keep = 2  # number of checkpoints to keep
+    return config.lock()
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A part of the configuration whose field `name` chooses a function.
+
+    Attributes:
+        registry: the functions to choose from, by name.
+        companions: more functions that a choice brings with it, by the same names.
+        also: functions whose options hold for every choice.
+        own: fields of the section that are no option of a function.
+        auto: name of the loss -> the name that "auto" stands for; None where there is
+            no "auto".
+    """
+
+    registry: Mapping[str, Callable]
+    companions: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
+    also: tuple[Callable, ...] = ()
+    own: frozenset[str] = frozenset({"name"})
+    auto: Callable[[str], str] | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the field `name` may be."""
+        return (*(("auto",) if self.auto else ()), *self.registry)
+
+    def options(self) -> ConfigDict:
+        """The options of all functions of the section, with their defaults."""
+        chosen = (*self.registry.values(), *self.companions.values())
+        return ConfigDict(all_options((*chosen, *self.also)))
+
+    def functions(self, name: str) -> list[Callable]:
+        """The functions whose options a choice takes, without `also`."""
+        more = [self.companions[name]] if name in self.companions else []
+        return [self.registry[name], *more]
+
+    def used(self, name: str) -> set[str]:
+        """The fields of the section that have an effect with this choice."""
+        functions = (*self.functions(name), *self.also)
+        return set(self.own).union(*map(options_of, functions))
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What a section of a configuration chooses.
+
+    Attributes:
+        section: name of the section.
+        name: name of the function in its registry, never "auto".
+        function: the function.
+        values: values of all fields of the section, by name.
+    """
+
+    section: str
+    name: str
+    function: Callable
+    values: Mapping[str, Any]
+
+    def now(self, hyper: Hyper) -> dict[str, Any]:
+        """The values, with hyper-parameters in the place of some of them."""
+        start = f"{self.section}."
+        own = {k: v for k, v in hyper.items() if k.startswith(start)}
+        return {**self.values} | {k.removeprefix(start): v for k, v in own.items()}
+
+    def bind(self, hyper: Hyper | None = None, **given: Any) -> Callable:
+        """The function with its options filled in.
+
+        Args:
+            hyper: hyper-parameters that take the place of fields.
+            **given: further arguments to fill in; those that the function does not take
+                are left out.
+        """
+        return fill(self.function, self.now(hyper or {}), **given)
+
+    def takes(self, parameter: str) -> bool:
+        """Whether the function has a parameter of this name, such as `hierarchy`."""
+        return takes(self.function, parameter)
+
+
+def choice(config: ConfigDict, section: str) -> Choice:
+    """What a section of a configuration chooses."""
+    values, known = config[section].to_dict(), SECTIONS[section]
+    name = values["name"]
+    if known.auto and name == "auto":
+        name = known.auto(config.loss.name)
+    return Choice(section, name, known.registry[name], values)
+
+
+SECTIONS: dict[str, Section] = {
+    "data": Section(
+        DATASETS,
+        also=(select,),
+        own=frozenset({"name", "augment", "placement", "device_mb"}),
+    ),
+    "model": Section(MODELS),
+    "classifier": Section(
+        CLASSIFIERS, auto=lambda loss: CLASSIFIER_OF.get(loss, "linear")
+    ),
+    "loss": Section(LOSSES, companions=OUTPUTS),
+    "optimizer": Section(
+        OPTIMIZERS, own=frozenset({"name", "learning_rate", "schedule"})
+    ),
+}
+
+# Field: (smallest, largest) allowed value.
+RANGES: dict[str, tuple[float, float]] = {
+    "seed": (0, 2**31 - 1),
+    "num_seeds": (1, 10**4),
+    "num_epochs": (1, 10**7),
+    "batch_size": (1, 10**7),
+    "data.device_mb": (0, 10**7),
+    "optimizer.learning_rate": (0, math.inf),
+    "eval.num_points": (2, 10**6),
+    "eval.batch_size": (1, 10**7),
+    "eval.buffer_mb": (0, 10**7),
+    "checkpoint.every_epochs": (0, 10**7),
+    "checkpoint.keep": (1, 10**4),
+}
+
+
+def get(config: ConfigDict, field: str) -> Any:
+    """The value of a field: `get(config, "data.name")`."""
+    for part in field.split("."):
+        config = config[part]
+    return config
+
+
+def resolved(config: ConfigDict) -> dict[str, Any]:
+    """The configuration as a plain nested dict, without the options not in use.
+
+    Raises:
+        ConfigError: if a section chooses a name that its registry does not have.
+    """
+    plain = config.to_dict()
+    for name, section in SECTIONS.items():
+        choose(f"{name}.name", plain[name]["name"], section.names)
+    for name, section in SECTIONS.items():
+        used = section.used(choice(config, name).name)
+        plain[name] = {k: v for k, v in plain[name].items() if k in used}
+    return plain

@@ -1,0 +1,56 @@
+"""The configuration of a run that was stored, perhaps by an older version."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ncjax.config.check import ValidConfig, validate
+from ncjax.config.fields import SECTIONS, default, resolved
+from ncjax.options import ConfigError, flat
+
+# Fields that have moved: their name in stored configurations -> their name today.
+MOVED: dict[str, str] = {"loss.frame_gamma": "classifier.frame_gamma"}
+
+
+def complete(stored: dict[str, Any]) -> dict[str, Any]:
+    """A stored configuration, flat, with today's defaults for fields it does not have.
+
+    A run of an older version lacks the fields that came later; their defaults keep
+    what was before.
+
+    Args:
+        stored: the content of config.json, {"loss": {"name": "mse"}, ...}.
+    """
+    given = {MOVED.get(field, field): value for field, value in flat(stored).items()}
+    base, unknown = default(), set()
+    for name, section in SECTIONS.items():
+        choice = given.get(f"{name}.name", "auto" if section.auto else None)
+        if choice in section.names:
+            base[name].name = choice
+        else:
+            unknown.add(name)
+    known = {
+        field: value
+        for field, value in flat(json.loads(json.dumps(resolved(base)))).items()
+        if field.partition(".")[0] not in unknown
+    }
+    return known | given
+
+
+def to_config(fields: dict[str, Any]) -> ValidConfig:
+    """The configuration of a run from its flat fields, {"loss.name": "mse", ...}.
+
+    Raises:
+        ConfigError: for fields or values that this version does not know.
+    """
+    config = default()
+    for field, value in fields.items():
+        section, _, option = field.rpartition(".")
+        target: ConfigDict = config.get(section, config) or config
+        if option not in target:
+            raise ConfigError(f"Unknown field config.{field}.")
+        target[option] = tuple(value) if isinstance(value, list) else value
+    return validate(config)

@@ -1,0 +1,183 @@
+"""An epoch: all its steps in one program, over data that lie on the devices.
+
+The order of the examples and their augmentation depend on the key of the epoch alone.
+`ncjax.training.streamed` takes the same steps over data that the devices cannot hold.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Protocol, runtime_checkable
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from ncjax.cluster.members import Over
+from ncjax.data.augment import Augment, none
+from ncjax.training.step import Step, TrainState
+
+Array = jax.Array | np.ndarray
+
+
+@runtime_checkable
+class Epoch(Protocol):
+    """All steps over a training set, in an order that the key decides."""
+
+    def __call__(
+        self, state: TrainState, key: jax.Array, images: Array, labels: Array
+    ) -> tuple[TrainState, Mapping[str, Array]]:
+        """A new state, {"loss": [steps], "error": [steps]}; `state` is donated."""
+        ...
+
+    def compiled(
+        self, state: TrainState, key: jax.Array, images: Array, labels: Array
+    ) -> Epoch:
+        """The same for arrays of these shapes, compiled now, not at the first call."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class DeviceEpoch:
+    """An `Epoch` over images and labels on the devices, in one program.
+
+    Attributes:
+        jitted: (state, key, images, labels) -> (state, metrics), not compiled yet.
+        program: the same, compiled for the shapes of one run; None: when it is called.
+    """
+
+    jitted: jax.stages.Wrapped
+    program: jax.stages.Compiled | None = None
+
+    def __call__(
+        self, state: TrainState, key: jax.Array, images: Array, labels: Array
+    ) -> tuple[TrainState, Mapping[str, Array]]:
+        """A new state, {"loss": [steps], "error": [steps]}; `state` is donated."""
+        return (self.program or self.jitted)(state, key, images, labels)
+
+    def compiled(
+        self, state: TrainState, key: jax.Array, images: Array, labels: Array
+    ) -> DeviceEpoch:
+        """The same for arrays of these shapes, compiled now, not at the first call."""
+        program = self.lower(state, key, images, labels).compile()
+        return dataclasses.replace(self, program=program)
+
+    def lower(
+        self, state: TrainState, key: jax.Array, images: Array, labels: Array
+    ) -> jax.stages.Lowered:
+        """The program for arrays of these shapes, traced but not compiled."""
+        return self.jitted.lower(state, key, images, labels)
+
+
+def make_epoch(
+    step: Step,
+    prepare: Callable[[jax.Array], jax.Array],
+    batch_size: int,
+    mesh: Mesh,
+    augment: Augment = none,
+    *,
+    many: Over | None = None,
+) -> DeviceEpoch:
+    """Makes the program of an epoch over a data set that lies on the devices.
+
+    The order is a new permutation for each key; the last n mod batch_size examples of
+    it are left out, so every step has the same shape.
+
+    Args:
+        step: a step, as from `make_train_step`.
+        prepare: raw images -> network input, for example normalisation.
+        batch_size: examples per step over all devices; their number must divide it.
+        mesh: batches are sharded over its axis "data"; with `many`, networks over
+            "seeds".
+        augment: (keys [n], raw images) -> raw images; the key of an image depends on
+            that of the epoch and on its place in the data set, on nothing else.
+        many: makes a function of one network one of many (`ncjax.cluster.members`), to
+            train a network for each key: state, keys and metrics have a leading axis
+            [S], states lie over the mesh axis "seeds", and all share the data.
+    """
+    batches = NamedSharding(mesh, P(None, "data"))
+
+    def epoch(state, key, images, labels):
+        order = epoch_order(key, len(labels), batch_size)
+        order = jax.lax.with_sharding_constraint(order, batches)
+        visit = _visitor(step, prepare, augment, key)
+        return jax.lax.scan(
+            lambda state, rows: visit(state, images[rows], labels[rows], rows),
+            state,
+            order,
+        )
+
+    if many:
+        # Left to itself XLA gathers the kernels of all networks on every device.
+        own, shared = P("seeds"), P()
+        epoch = jax.shard_map(
+            many(epoch, (0, 0, None, None)),
+            mesh=mesh,
+            in_specs=(own, own, shared, shared),
+            out_specs=own,
+            axis_names={"seeds"},
+            check_vma=False,
+        )
+    else:
+        epoch = _on(mesh, epoch)
+    # What goes in comes out: a program compiled ahead of time takes nothing else.
+    out = NamedSharding(mesh, P("seeds") if many else P()), NamedSharding(mesh, P())
+    return DeviceEpoch(jax.jit(epoch, donate_argnums=0, out_shardings=out))
+
+
+def make_steps(
+    step: Step,
+    prepare: Callable[[jax.Array], jax.Array],
+    mesh: Mesh,
+    augment: Augment = none,
+) -> jax.stages.Wrapped:
+    """Makes the program of some steps of an epoch whose batches are read elsewhere.
+
+    The steps are those of `make_epoch`, which see for the arguments.
+
+    Returns:
+        `steps(state, key, images [s, n, h, w, c], labels [s, n], rows [s, n]) ->
+        (state, metrics [s])` for any number s of steps; `state` is donated, batches are
+        sharded along n, `key` is the key of the epoch, and `rows` are the places of the
+        images in the data set.
+    """
+
+    def steps(state, key, *batches):
+        visit = _visitor(step, prepare, augment, key)
+        return jax.lax.scan(lambda state, batch: visit(state, *batch), state, batches)
+
+    everywhere = NamedSharding(mesh, P())
+    return jax.jit(_on(mesh, steps), donate_argnums=0, out_shardings=everywhere)
+
+
+def epoch_order(key: jax.Array, n: int, batch_size: int) -> jax.Array:
+    """Shuffled rows of the batches of an epoch, [n // batch_size, batch_size]."""
+    steps = n // batch_size
+    order = jax.random.permutation(key, n)[: steps * batch_size]
+    return order.reshape(steps, batch_size)
+
+
+def _on(mesh: Mesh, f: Callable) -> Callable:
+    """The function f, which knows the mesh while it is traced."""
+
+    @wraps(f)
+    def traced(*args):
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return f(*args)
+
+    return traced
+
+
+def _visitor(step: Step, prepare: Callable, augment: Augment, key: jax.Array):
+    """The step on raw images, augmented by the key of the epoch and their rows."""
+    # Not 0 or 1: the keys that `permutation` splits off would be the same.
+    images_key = jax.random.fold_in(key, 2)
+
+    def visit(state, images, labels, rows):
+        keys = jax.vmap(lambda row: jax.random.fold_in(images_key, row))(rows)
+        return step(state, prepare(augment(keys, images)), labels)
+
+    return visit

@@ -1,0 +1,184 @@
+"""What is trained: a model with its classifier, its loss and its optimizer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from ncjax.classifiers import Classifier
+from ncjax.cluster.members import Over, map_networks, vmap_networks
+from ncjax.config.binding import (
+    BindLoss,
+    BindOptimizer,
+    bind_objective,
+    bind_optimizer,
+    load_hierarchy,
+    try_hyper,
+)
+from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice
+from ncjax.data import Dataset, channel_statistics
+from ncjax.evaluation.stages import LAST, Features
+from ncjax.hierarchy import Hierarchy
+from ncjax.models import layer_outputs
+from ncjax.training.step import TrainState, init_state, make_train_step
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Network:
+    """A network, how it learns, and what is measured of it.
+
+    Its functions are pure and of one network; `ncjax.cluster.members` makes them
+    functions of many.
+
+    Attributes:
+        model: the layers, of `ncjax.models`.
+        classifier: the last layer and what its outputs mean.
+        loss: hyper-parameters -> loss; {} gives that of the configuration.
+        optimizer: hyper-parameters -> optimizer; {} gives that of the configuration.
+        geometry: Gram matrix [K, K] of the centred class means that theory predicts for
+            the loss and the classifier, or None.
+        hierarchy: the class tree, or None.
+        num_classes: K, number of classes.
+        image_shape: (height, width, channels).
+        image_dtype: type of the raw images.
+        mean: mean of each channel over the training images.
+        std: standard deviation of each channel.
+        layers: "all" to measure the output of every block, or "last": only what the
+            classifier sees.
+        pool: "mean" or "flatten": how a feature map becomes a vector.
+    """
+
+    model: nn.Module
+    classifier: Classifier
+    loss: BindLoss
+    optimizer: BindOptimizer
+    geometry: np.ndarray | None
+    hierarchy: Hierarchy | None
+    num_classes: int
+    image_shape: tuple[int, ...]
+    image_dtype: np.dtype
+    mean: np.ndarray
+    std: np.ndarray
+    layers: Literal["last", "all"]
+    pool: Literal["mean", "flatten"]
+
+    def init(self, key: jax.Array, hyper: Mapping[str, jax.Array]) -> TrainState:
+        """A new network.
+
+        Args:
+            key: typed PRNG key.
+            hyper: the hyper-parameters of this network that are no constants of the
+                program, such as {"optimizer.learning_rate": []}; most often {}.
+        """
+        return init_state(
+            self.model, self.optimizer(hyper), key, self.image_shape, hyper
+        )
+
+    def check(self, hyper: Mapping[str, float]) -> None:
+        """Raises `ConfigError` for hyper-parameters out of their range."""
+        try_hyper(hyper, self.loss, self.optimizer, self.classifier)
+
+    def prepare(self, images: jax.Array) -> jax.Array:
+        """Raw images -> normalised float32 images, the input of the model."""
+        return (images.astype(jnp.float32) - self.mean) / self.std
+
+    def step(
+        self, state: TrainState, images: jax.Array, labels: jax.Array
+    ) -> tuple[TrainState, dict[str, jax.Array]]:
+        """A training step on normalised images; see `make_train_step`."""
+        step = make_train_step(
+            self.model,
+            self.loss(state.hyper),
+            self.optimizer(state.hyper),
+            scores=self.classifier.scores,
+        )
+        return step(state, images, labels)
+
+    def forward(
+        self, variables: Mapping[str, Any], images: jax.Array
+    ) -> tuple[jax.Array, Features]:
+        """Outputs [n, M] and the features [n, d] of each measured layer.
+
+        In evaluation mode.
+
+        Args:
+            variables: {"params": ..., "batch_stats": ...}.
+            images: raw images [n, h, w, c].
+        """
+        images, inner = self.prepare(images), {}
+        variables = {k: v for k, v in variables.items() if k != "hyper"}
+        if self.layers == "all":
+            outputs, features, inner = layer_outputs(
+                self.model, variables, images, self.pool
+            )
+        else:
+            found: Any = self.model.apply(variables, images, train=False)
+            outputs, features = found
+        if self.classifier.measured == "outputs":
+            features = outputs
+        return outputs, {LAST: features, **inner}
+
+    def features(self, state: TrainState, images: jax.Array) -> jax.Array:
+        """Raw images -> the features [n, d] that the classifier sees."""
+        return self.forward(state.variables(), images)[1][LAST]
+
+    def weights(self, state: TrainState) -> tuple[jax.Array, jax.Array]:
+        """W [K, d] and b [K], the linear classifier of the features."""
+        return self.classifier.weights(state.variables())
+
+    def abstract(self) -> TrainState:
+        """The shapes of a state, without its hyper-parameters."""
+        return jax.eval_shape(partial(self.init, hyper={}), jax.random.key(0))
+
+    def feature_dims(self) -> list[int]:
+        """Number of features of each measured layer."""
+        image = jax.ShapeDtypeStruct((1, *self.image_shape), self.image_dtype)
+        variables = self.abstract().variables()
+        _, layers = jax.eval_shape(self.forward, variables, image)
+        return [features.shape[1] for features in layers.values()]
+
+    def over(self) -> Over:
+        """How a function of this network becomes one of many networks."""
+        params = self.abstract().params
+        convolves = any(kernel.ndim == 4 for kernel in jax.tree.leaves(params))
+        return map_networks if convolves else vmap_networks
+
+
+def make_network(config: ConfigDict, dataset: Dataset) -> Network:
+    """The network of a valid configuration, for the images and classes of its data.
+
+    Raises:
+        ConfigError: if the tree does not fit the classes, or an option the tree.
+    """
+    hierarchy = load_hierarchy(config, dataset)
+    parts = {name: choice(config, name) for name in SECTIONS}
+    objective = bind_objective(
+        parts["loss"], parts["classifier"], hierarchy, dataset.num_classes
+    )
+    mean, std = channel_statistics(dataset.train.images)
+    steps = len(dataset.train) // config.batch_size
+    return Network(
+        model=parts["model"].bind()(
+            objective.classifier, dtype=COMPUTE_DTYPES[config.compute_dtype]
+        ),
+        classifier=objective.classifier,
+        loss=objective.loss,
+        optimizer=bind_optimizer(parts["optimizer"], config.num_epochs, steps),
+        geometry=objective.geometry,
+        hierarchy=hierarchy,
+        num_classes=dataset.num_classes,
+        image_shape=dataset.image_shape,
+        image_dtype=dataset.train.images.dtype,
+        mean=mean,
+        std=std,
+        layers=config.eval.layers,
+        pool=config.eval.pool,
+    )
