@@ -35,7 +35,7 @@ class Inputs:
     moments: ClassMoments
     classifier: jax.Array | None  # [K, d]
     bias: jax.Array | None  # [K]
-    directional: jax.Array | None  # [r]
+    within_variance: jax.Array | None  # [r]
     convention: Convention = struct.field(pytree_node=False)
 
     @property
@@ -45,7 +45,7 @@ class Inputs:
         return {
             "moments",
             *(["scatter"] if scatter else []),
-            *(["within"] if scatter or self.directional is not None else []),
+            *(["within"] if scatter or self.within_variance is not None else []),
             *(["classifier"] if self.classifier is not None else []),
         }
 
@@ -131,7 +131,7 @@ METRICS: dict[str, Metric] = {
     "nc1": (
         "within",
         lambda x: variability.nc1(
-            x.moments, directional=x.directional, **x.nc1_options
+            x.moments, within_variance=x.within_variance, **x.nc1_options
         ),
     ),
     "nc1_floor": (
@@ -213,7 +213,7 @@ def measure(
     classifier: Float[Array, "K d"] | None = None,
     bias: Float[Array, "K"] | None = None,
     *,
-    directional: Float[Array, "r"] | None = None,
+    within_variance: Float[Array, "r"] | None = None,
     convention: str | Convention = "default",
     only: Iterable[str] | None = None,
 ) -> dict[str, jax.Array]:
@@ -226,9 +226,10 @@ def measure(
         moments: of the training features.
         classifier: W [K, d], for the metrics of W and of duality.
         bias: b [K], for `bias_collapse`; none means 0.
-        directional: `directional_variance` [r] along
+        within_variance: within-class variance [r] along the directions of
             `between_basis(moments, global_mean=..., between=...)` of the same
-            convention; replaces the scatter in `nc1`.
+            convention, from `SecondPass` or the function of that name; replaces the
+            scatter in `nc1`.
         convention: a `Convention` or the name of one of `PRESETS`.
         only: names to compute, also of `ON_REQUEST`; by default all of `METRICS` that
             can be.
@@ -240,7 +241,7 @@ def measure(
         ValueError: for an unknown convention or name, or shapes that do not fit.
     """
     convention = get_convention(convention)
-    inputs = Inputs(moments, classifier, bias, directional, convention)
+    inputs = Inputs(moments, classifier, bias, within_variance, convention)
     copies = {"nc2": convention.nc2, "nc3": convention.nc3}
     wanted = list(METRICS) + list(copies) if only is None else list(only)
     registered = METRICS | ON_REQUEST

@@ -27,6 +27,9 @@ _WIDE = 4096
 
 _measure = jax.jit(collapse.measure, static_argnames=("convention", "only"))
 _basis = jax.jit(collapse.between_basis, static_argnames=("global_mean", "between"))
+_empty = jax.jit(
+    collapse.SecondPass.empty, static_argnames=("within_variance", "decisions")
+)
 _nc1 = jax.jit(
     collapse.nc1, static_argnames=("divide_by_classes", "global_mean", "between")
 )
@@ -115,7 +118,7 @@ def measure(
 
     with jax.enable_x64(train.dtype == np.float64):
         dtype = jnp.promote_types(train.dtype, jnp.float32)
-        moments = passes.accumulate(
+        moments = passes.first_pass(
             train.read("moments"),
             train.size,
             num_classes=num_classes,
@@ -224,21 +227,20 @@ def _values(
         principal = jax.jit(collapse.principal_directions, static_argnums=1)(
             moments, rank
         )
-    look = functools.partial(
-        passes.look_again,
-        moments=moments,
-        classifier=classifier,
-        bias=bias,
-        directions=basis[1],
-    )
-    along, seen, known = None, {}, None
+    decided = classifier is not None or decisions is not None
+    network = {"classifier": classifier, "bias": bias}
+    seen: dict[str, jax.Array] = {}
+    known = None
     if train.repeatable:
-        seen, along, known = look(
+        seen, known = _second_pass(
             _with_decisions(train.read("decisions"), decisions),
-            train.size,
-            principal=principal if test is None else None,
-            name=train.name,
+            train,
+            moments,
+            # Where there is no scatter, NC1 needs the variance along these directions.
             directions=basis[1] if moments.scatter is None else None,
+            decided=decided,
+            principal=principal if test is None else None,
+            **network,
         )
     else:
         warned.append(
@@ -250,33 +252,37 @@ def _values(
             warned.append(
                 f"Features wider than {_WIDE:,} need a second reading for NC1 too."
             )
-    directional = None if along is None else jnp.asarray(along, dtype)
     results = _measure(
         moments,
         classifier,
         bias,
-        directional=directional,
+        within_variance=seen.pop("within_variance", None),
         convention=convention,
         only=(*collapse.METRICS, "nc2", "nc3", *requested),
     )
-    values = {name: float(value) for name, value in results.items()} | seen
+    values = {name: float(value) for name, value in results.items()}
+    values |= {name: float(value) for name, value in seen.items()}
     if "nc2" not in values:
         warned.append(
             f"NC2 of this preset ({convention.nc2}) is that of the classifier, and "
             "there is none; nc2_means is that of the class means."
         )
     if test is not None:
-        seen, along, known = look(
+        seen, known = _second_pass(
             _test_batches(test, moments.num_classes, warned, moments),
-            test.size,
+            test,
+            moments,
+            directions=basis[1],
+            decided=classifier is not None,
             principal=principal,
-            name=test.name,
+            **network,
         )
-        values |= {f"test_{name}": value for name, value in seen.items()}
+        within_variance = seen.pop("within_variance")
+        values |= {f"test_{name}": float(value) for name, value in seen.items()}
         values["test_nc1"] = float(
             _nc1(
                 moments,
-                directional=jnp.asarray(along, dtype),
+                within_variance=within_variance,
                 basis=basis,
                 divide_by_classes=convention.divide_by_classes,
                 **centring,
@@ -287,6 +293,20 @@ def _values(
         if principal is None:
             warned.append(f"NECO scores need a scatter, and d is beyond {_WIDE:,}.")
     return values, warned
+
+
+def _second_pass(batches, data: Data, moments, *, directions, decided, **given):
+    """What the second pass finds in a set, and the NECO scores of its features [n]."""
+    state = _empty(
+        moments,
+        directions=directions,
+        within_variance=directions is not None,
+        decisions=decided,
+    )
+    state, scores = passes.second_pass(
+        batches, data.size, state, name=data.name, **given
+    )
+    return state.compute(), scores
 
 
 def _with_decisions(pairs, decisions):
@@ -323,7 +343,7 @@ def _outliers(moments, ood: Data, principal, known) -> dict[str, float]:
                 kept.append(np.asarray(passes.share(rows, principal))[: len(features)])
             yield features, np.zeros(len(features), np.int32)
 
-    outliers = passes.accumulate(
+    outliers = passes.first_pass(
         scored(),
         ood.size,
         num_classes=1,

@@ -20,9 +20,9 @@ from ncjax import config as configs
 from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.data import DataError, Dataset, channel_statistics, select
 from ncjax.data.augment import AUGMENTATIONS
-from ncjax.evaluation.evaluate import Array, make_evaluate
+from ncjax.evaluation.evaluate import make_evaluate
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.stages import LAST, Features
+from ncjax.evaluation.protocol import LAST, Array, Features
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.models import classifier, layer_outputs
 from ncjax.optimizers import SCHEDULES
