@@ -18,15 +18,6 @@ from ncjax.collapse.duality import (
     nc3_papyan,
     uniform_duality,
 )
-from ncjax.collapse.frame import (
-    Frame,
-    coordinates,
-    deviations,
-    frame,
-    nearest_class,
-    residual_deviations,
-    with_pivot,
-)
 from ncjax.collapse.levels import (
     cophenetic_correlation,
     cosines_by_height,
@@ -45,6 +36,7 @@ from ncjax.collapse.means import (
 from ncjax.collapse.measure import METRICS, available, measure
 from ncjax.collapse.outliers import nc5, neco, principal_directions
 from ncjax.collapse.registry import Metric
+from ncjax.collapse.second_pass import SecondPass
 from ncjax.collapse.separation import cdnv, cdnv_matrix, snr, snr_matrix
 from ncjax.collapse.simplex import (
     angle_statistics,
@@ -54,25 +46,27 @@ from ncjax.collapse.simplex import (
     max_angle,
     nc2,
 )
+from ncjax.collapse.span import Span
 from ncjax.collapse.superclasses import level_metrics, superclass_levels, tree_metrics
 from ncjax.collapse.uniformity import log_kernel, riesz_kernel
 from ncjax.collapse.variability import (
-    directional_variance,
     nc1,
     nc1_floor,
     numerical_rank,
     trace_ratio,
     vci,
+    within_variance,
 )
 
 __all__ = [
     "METRICS",
     "PRESETS",
     "Convention",
-    "Frame",
     "MSEDecomposition",
     "Margin",
     "Metric",
+    "SecondPass",
+    "Span",
     "angle_statistics",
     "available",
     "between_basis",
@@ -81,14 +75,10 @@ __all__ = [
     "cdnv_matrix",
     "center_features",
     "centred_means",
-    "coordinates",
     "cophenetic_correlation",
     "cosines_by_height",
-    "deviations",
-    "directional_variance",
     "equiangularity",
     "equinorm",
-    "frame",
     "get_convention",
     "global_mean",
     "gram_distance",
@@ -110,7 +100,6 @@ __all__ = [
     "nc4",
     "nc5",
     "ncc_accuracy",
-    "nearest_class",
     "nearest_mean",
     "nearest_row",
     "neco",
@@ -119,7 +108,6 @@ __all__ = [
     "present_classes",
     "principal_angles",
     "principal_directions",
-    "residual_deviations",
     "ridge_classifier",
     "riesz_kernel",
     "shape_residual",
@@ -130,5 +118,5 @@ __all__ = [
     "tree_metrics",
     "uniform_duality",
     "vci",
-    "with_pivot",
+    "within_variance",
 ]

@@ -1,39 +1,74 @@
-"""NC4: the network decides as the nearest class mean does."""
+"""NC4: the network decides as the nearest class mean does.
+
+The nearest class mean is found among the centred class means, so that a large common
+part of all features cannot flip a decision.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ncjax.collapse.means import center_features, centred_means, present_classes
+from ncjax.collapse.means import centre, present_classes
 from ncjax.collapse.registry import COLLAPSE, Metric, one, zero
 from ncjax.moments import ClassMoments
 
-# Distances held at a time.
+# Distances between features and class means that are held at a time.
 _DISTANCES = 2**24
+
+
+class Centred(NamedTuple):
+    """Class means minus the global mean, in all d dimensions; make it with `of`."""
+
+    origin: jax.Array  # [d] a point near the global mean, to subtract first
+    shift: jax.Array  # [d] global mean minus that point
+    means: jax.Array  # [K, d] centred class means
+    present: jax.Array  # [K] True for classes that have samples
+
+    @classmethod
+    def of(cls, moments: ClassMoments) -> Centred:
+        """Those of the moments of the training features, with any scatter."""
+        means, _, origin, shift = centre(moments)
+        return cls(origin, shift, means, present_classes(moments))
+
+    def nearest(self, features: Float[Array, "n d"]) -> Int[Array, "n"]:
+        """Class of the nearest mean of each feature; see `nearest_mean`."""
+        points = (features.astype(self.origin.dtype) - self.origin) - self.shift
+        return nearest_row(points, self.means, self.present)
 
 
 def nearest_mean(
     features: Float[Array, "n d"], moments: ClassMoments
 ) -> Int[Array, "n"]:
-    """Class of the nearest mean, Euclidean, among classes present [n].
+    """Class of the class mean that is nearest to each feature.
 
-    The centred score h.m_k - |m_k|^2/2 is compared, so that a large common part of the
-    features cannot flip a decision; the first class wins ties.
+    Distances are Euclidean.  The centred score h.m_k - |m_k|^2/2 is compared, so that a
+    large common part of the features cannot flip a decision; the first class wins ties,
+    and classes without samples are never nearest.
 
     Args:
-        features: [n, d], of any set.
-        moments: of the TRAINING features; any scatter.
+        features: features h [n, d] of the training set or another set.
+        moments: moments of the TRAINING features, with any scatter.
+
+    Returns:
+        A class in 0..K-1 for each feature [n].
     """
-    features = center_features(features, moments)
-    return nearest_row(features, centred_means(moments), present_classes(moments))
+    return Centred.of(moments).nearest(features)
 
 
 def nearest_row(
     points: Float[Array, "n d"], rows: Float[Array, "K d"], present: Bool[Array, "K"]
 ) -> Int[Array, "n"]:
-    """Index of the nearest of the present rows; the first wins ties [n]."""
+    """Index of the present row that is nearest to each point [n]; ties: the first.
+
+    Args:
+        points: points [n, d].
+        rows: rows [K, d] among which the nearest is sought.
+        present: which rows count [K].
+    """
     offset = jnp.where(present, 0.5 * jnp.sum(rows**2, axis=1), jnp.inf)
 
     def decide(point):
@@ -52,15 +87,17 @@ def nc4(
     moments: ClassMoments,
     weights: Float[Array, "n"] | None = None,
 ) -> Float[Array, ""]:
-    """Fraction of samples where network and nearest mean disagree; 0 at collapse.
+    """Fraction of samples for which network and nearest class mean disagree.
 
-    With the network's own decision, not the label: see `ncc_accuracy` for that.
+    0 at collapse.  It compares with the decision of the network, not with the label;
+    `ncc_accuracy` compares with the label.
 
     Args:
-        features: [n, d], training or test.
-        decisions: the network's classes [n], or its logits [n, K] (with the bias).
-        moments: of the TRAINING features.
-        weights: [n], non-negative; 0 masks a row.
+        features: features [n, d] of the training set or the test set.
+        decisions: classes [n] that the network decides for, or its logits [n, K] with
+            the bias.
+        moments: moments of the TRAINING features, with any scatter.
+        weights: weight of each row [n], not negative; 0 leaves a row out.
 
     References:
         Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
@@ -77,13 +114,14 @@ def ncc_accuracy(
     moments: ClassMoments,
     weights: Float[Array, "n"] | None = None,
 ) -> Float[Array, ""]:
-    """Accuracy of the nearest-class-mean classifier, in [0, 1].
+    """Accuracy of the classifier that decides for the nearest class mean, in [0, 1].
 
     Args:
-        features: [n, d], training or test.
-        labels: [n], 0..K-1; rows with another label are left out.
-        moments: of the TRAINING features.
-        weights: [n], non-negative; 0 masks a row.
+        features: features [n, d] of the training set or the test set.
+        labels: class of each feature [n], in 0..K-1; rows with another label are left
+            out.
+        moments: moments of the TRAINING features, with any scatter.
+        weights: weight of each row [n], not negative; 0 leaves a row out.
     """
     inside = (labels >= 0) & (labels < moments.num_classes)
     weights = inside if weights is None else jnp.where(inside, weights, 0)

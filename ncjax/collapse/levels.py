@@ -57,7 +57,7 @@ def group_variance(
 ) -> Float[Array, "r"]:
     """Variance of class means about their superclass mean along each direction.
 
-    sum_k (n_k/N) (v_j . (mu_k - mu_{g(k)}))^2.  Added to the `directional_variance` of
+    sum_k (n_k/N) (v_j . (mu_k - mu_{g(k)}))^2.  Added to the `within_variance` of
     the classes it is that of the superclasses.
 
     Args:

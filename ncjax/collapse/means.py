@@ -70,14 +70,14 @@ def centred_means(
     Raises:
         ValueError: for fewer than two classes.
     """
-    return _centre(moments, global_mean)[0]
+    return centre(moments, global_mean)[0]
 
 
 def global_mean(
     moments: ClassMoments, weighting: Weighting = "classes"
 ) -> Float[Array, "d"]:
     """mu_G [d]: mean of the class means, or of all features (`"samples"`)."""
-    return _centre(moments, weighting)[1]
+    return centre(moments, weighting)[1]
 
 
 def center_features(
@@ -87,12 +87,14 @@ def center_features(
     global_mean: Weighting = "classes",
 ) -> Float[Array, "n d"]:
     """Features minus mu_G [n, d]; a large common part is not rounded into them."""
-    _, _, origin, shift = _centre(moments, global_mean)
+    _, _, origin, shift = centre(moments, global_mean)
     return (features.astype(origin.dtype) - origin) - shift
 
 
-def _centre(moments, weighting):
-    """Centred means, global mean, and its two parts: a pivot and the rest."""
+def centre(
+    moments: ClassMoments, weighting: Weighting = "classes"
+) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
+    """Centred means [K, d], global mean [d], and its two parts: a pivot, the rest."""
     if moments.num_classes < 2:
         raise ValueError(
             "Neural collapse compares class means: it needs at least 2 classes, got "

@@ -52,7 +52,7 @@ METRICS: dict[str, Metric] = collect(
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("moments", "classifier", "bias", "directional"),
+    data_fields=("moments", "classifier", "bias", "within_variance"),
     meta_fields=("convention",),
 )
 @dataclasses.dataclass(frozen=True)
@@ -63,14 +63,15 @@ class Inputs:
         moments: of the training features.
         classifier: W [K, d], or None.
         bias: b [K], or None.
-        directional: within-class variance [r] along the directions of `basis`, or None.
+        within_variance: within-class variance [r] along the directions of `basis`, or
+            None.
         convention: the options under which metrics are computed.
     """
 
     moments: ClassMoments
     classifier: jax.Array | None
     bias: jax.Array | None
-    directional: jax.Array | None
+    within_variance: jax.Array | None
     convention: Convention
 
     @property
@@ -79,7 +80,7 @@ class Inputs:
         found: set[Needs] = {"moments"}
         if self.moments.scatter is not None:
             found |= {"scatter", "within"}
-        if self.directional is not None:
+        if self.within_variance is not None:
             found.add("within")
         if self.classifier is not None:
             found.add("classifier")
@@ -169,7 +170,7 @@ def measure(
     classifier: Float[Array, "K d"] | None = None,
     bias: Float[Array, "K"] | None = None,
     *,
-    directional: Float[Array, "r"] | None = None,
+    within_variance: Float[Array, "r"] | None = None,
     convention: str | Convention = "default",
     only: Iterable[str] | None = None,
 ) -> dict[str, jax.Array]:
@@ -182,9 +183,10 @@ def measure(
         moments: of the training features.
         classifier: W [K, d], for the metrics of W and of duality.
         bias: b [K], for `bias_collapse`; None means 0.
-        directional: `directional_variance` [r] along
+        within_variance: within-class variance [r] along the directions of
             `between_basis(moments, global_mean=..., between=...)` of the same
-            convention; replaces the scatter in `nc1`.
+            convention, from `SecondPass` or the function of that name; replaces the
+            scatter in `nc1`.
         convention: a `Convention`, or the name of one of `PRESETS`.
         only: keys of the metrics to compute; by default all that the inputs suffice
             for, but those that are computed only on request.
@@ -197,7 +199,7 @@ def measure(
         ValueError: for an unknown convention or key, or shapes that do not fit.
     """
     convention = get_convention(convention)
-    inputs = Inputs(moments, classifier, bias, directional, convention)
+    inputs = Inputs(moments, classifier, bias, within_variance, convention)
     copies = {"nc2": convention.nc2, "nc3": convention.nc3}
     functions = {k: m.function for k, m in METRICS.items() if m.function is not None}
     wanted = available() if only is None else tuple(only)

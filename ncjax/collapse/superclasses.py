@@ -8,7 +8,6 @@ import numpy as np
 
 from ncjax import struct
 from ncjax.collapse.duality import nc3
-from ncjax.collapse.frame import Frame
 from ncjax.collapse.levels import (
     cophenetic_correlation,
     cosines_by_height,
@@ -19,6 +18,7 @@ from ncjax.collapse.levels import (
 from ncjax.collapse.means import between_basis, present_classes
 from ncjax.collapse.registry import TREE, Metric, one, zero
 from ncjax.collapse.simplex import gram_distance, nc2
+from ncjax.collapse.span import Span
 from ncjax.collapse.tiles import dot, safe_divide
 from ncjax.collapse.variability import nc1
 from ncjax.hierarchy import Hierarchy
@@ -33,13 +33,13 @@ class Level:
     groups: Leaf  # [K] superclass of each class
     moments: ClassMoments  # of the superclasses
     basis: tuple[Leaf, Leaf]  # `between_basis` of them
-    directions: Leaf  # [r', r] those of the basis, in the frame of the classes
-    means: Leaf  # [G, r] of the superclasses in that frame, centred like it
+    directions: Leaf  # [r', r] those of the basis, in the span of the class means
+    means: Leaf  # [G, r] means of the superclasses, in the coordinates of that span
     present: Leaf  # [G] superclasses with samples
 
 
 def superclass_levels(
-    moments: ClassMoments, hierarchy: Hierarchy, frame: Frame
+    moments: ClassMoments, hierarchy: Hierarchy, span: Span
 ) -> list[Level]:
     """One `Level` for each depth above the classes at which something splits.
 
@@ -47,9 +47,9 @@ def superclass_levels(
     needs of a feature are its coordinates there.
 
     Args:
-        moments: of K classes.
-        hierarchy: tree over them.
-        frame: of the moments.
+        moments: moments of K classes.
+        hierarchy: class tree over the K classes.
+        span: `Span.of(moments)`.
     """
     levels = []
     for depth in hierarchy.levels[:-1]:
@@ -65,8 +65,8 @@ def superclass_levels(
                 groups,
                 grouped,
                 basis,
-                directions=dot(basis[1], frame.directions.T),
-                means=dot(share, frame.means),
+                directions=dot(basis[1], span.directions.T),
+                means=dot(share, span.means),
                 present=present_classes(grouped),
             )
         )
@@ -76,21 +76,23 @@ def superclass_levels(
 def level_metrics(
     level: Level,
     moments: ClassMoments,
-    directional: jax.Array,
+    within_variance: jax.Array,
     classifier: jax.Array,
 ) -> dict[str, jax.Array]:
     """NC1, NC2 and NC3 of superclasses; their classifier is the mean row of theirs.
 
     Args:
-        level: of `superclass_levels`.
-        moments: of the classes.
-        directional: `directional_variance` [r] of the classes along the level's basis.
-        classifier: W [K, d].
+        level: one of `superclass_levels`.
+        moments: moments of the classes.
+        within_variance: `within_variance` of the classes [r], along the directions of
+            the basis of the level.
+        classifier: weights W [K, d] of the last layer.
     """
     spread = group_variance(moments, level.moments, level.groups, level.basis[1])
     rows = group_rows(classifier, level.groups, level.moments.num_classes)
+    whole = within_variance + spread
     return {
-        "nc1": nc1(level.moments, directional=directional + spread, basis=level.basis),
+        "nc1": nc1(level.moments, within_variance=whole, basis=level.basis),
         "nc2": nc2(level.moments),
         "nc3": nc3(level.moments, rows),
     }

@@ -27,12 +27,12 @@ from ncjax.moments import ClassMoments
 
 Basis = tuple[Float[Array, "r"], Float[Array, "r d"]]
 
-# Rows that `directional_variance` projects at a time, so that it holds their residuals
+# Rows that `within_variance` projects at a time, so that it holds their residuals
 # and not a second copy of all features; no slower (measured at 512 to 16,384).
 _ROWS = 4096
 
 
-def directional_variance(
+def within_variance(
     features: Float[Array, "n d"],
     labels: Int[Array, "n"],
     moments: ClassMoments,
@@ -42,16 +42,18 @@ def directional_variance(
     """Within-class variance along each direction, with no d x d scatter.
 
     (1/N) sum_i w_i (v_j . (h_i - mu_{y_i}))^2, N = sum_i w_i; O(N d r) operations.
+    `SecondPass` finds the same batch by batch.
 
     Args:
-        features: [n, d].
-        labels: [n], 0..K-1; rows with another label are left out.
-        moments: of the same features; `scatter="none"` is enough.
-        directions: v_j [r, d], as `between_basis` gives them.
-        weights: [n], non-negative; 0 masks a row.
+        features: features h_i [n, d].
+        labels: class y_i of each feature [n], in 0..K-1; rows with another label are
+            left out.
+        moments: moments of the same features; `scatter="none"` is enough.
+        directions: directions v_j [r, d], as `between_basis` gives them.
+        weights: weight w_i of each row [n], not negative; 0 leaves a row out.
 
     Returns:
-        [r], in squared units of the features.
+        Variances [r], in squared units of the features.
     """
     num_classes, dtype = moments.num_classes, moments.count.dtype
     inside = (labels >= 0) & (labels < num_classes)
@@ -80,7 +82,7 @@ def directional_variance(
 def nc1(
     moments: ClassMoments,
     *,
-    directional: Float[Array, "r"] | None = None,
+    within_variance: Float[Array, "r"] | None = None,
     basis: Basis | None = None,
     divide_by_classes: bool = True,
     global_mean: Weighting = "classes",
@@ -93,10 +95,12 @@ def nc1(
     unchanged by shifts, scale and rotations of the features.
 
     Args:
-        moments: with `scatter="pooled"`, unless `directional` is given.
-        directional: `directional_variance` [r] along the directions of the basis; then
-            no scatter is needed.
-        basis: of `between_basis`, if it is at hand.
+        moments: moments of the features, with `scatter="pooled"` unless
+            `within_variance` is given.
+        within_variance: within-class variance [r] along the directions of the basis,
+            from the function of that name or from `SecondPass`; then no scatter is
+            needed.
+        basis: what `between_basis` gives, if it is at hand.
         divide_by_classes: False leaves out the 1/K, as the code of Papyan et al. does.
         global_mean: see `centred_means`.
         between: weights of the classes in Sigma_B, see `between_basis`.
@@ -111,20 +115,20 @@ def nc1(
     """
     weighting: dict = {"global_mean": global_mean, "between": between}
     wide = moments.num_classes > moments.feature_dim
-    if wide and basis is None and directional is None:
+    if wide and basis is None and within_variance is None:
         return _full_rank_nc1(moments, divide_by_classes, weighting)
     if basis is None:
         basis = between_basis(moments, **weighting)
     values, directions = basis
-    if directional is not None and directional.shape != values.shape:
+    if within_variance is not None and within_variance.shape != values.shape:
         raise ValueError(
-            f"directional has shape {directional.shape}, but the basis has "
-            f"{values.shape[0]} directions; give directional_variance along them."
+            f"within_variance has shape {within_variance.shape}, but the basis has "
+            f"{values.shape[0]} directions; give the variance along each of them."
         )
-    if directional is None:
+    if within_variance is None:
         projected = dot(directions, moments.within_cov)
-        directional = jnp.sum(projected * directions, axis=1)
-    return _over_between(moments, directional, values, divide_by_classes)
+        within_variance = jnp.sum(projected * directions, axis=1)
+    return _over_between(moments, within_variance, values, divide_by_classes)
 
 
 def _full_rank_nc1(moments, divide_by_classes, weighting):
@@ -187,13 +191,13 @@ def nc1_floor(
     power = jnp.where(mantissa != 0, jnp.ldexp(jnp.ones_like(means), exponent - 1), 0)
     ulp = moments.resolution * power
     rounding = dot(class_weights(moments, "samples"), ulp**2) / 12
-    directional = dot(directions**2, rounding)
-    return _over_between(moments, directional, values, divide_by_classes)
+    variance = dot(directions**2, rounding)
+    return _over_between(moments, variance, values, divide_by_classes)
 
 
-def _over_between(moments, directional, values, divide_by_classes):
-    """sum_j directional_j / s_j^2 over the kept directions; NaN if there is none."""
-    ratio = jnp.sum(safe_divide(safe_divide(directional, values), values))
+def _over_between(moments, variance, values, divide_by_classes):
+    """sum_j variance_j / s_j^2 over the kept directions; NaN if there is none."""
+    ratio = jnp.sum(safe_divide(safe_divide(variance, values), values))
     if not divide_by_classes:
         ratio = ratio * jnp.sum(present_classes(moments))
     return jnp.where(values[0] > 0, ratio, jnp.nan)
@@ -289,7 +293,9 @@ METRICS = (
         "NC1",
         "spread within classes over distance between their means",
         needs="within",
-        function=lambda x: nc1(x.moments, directional=x.directional, **x.nc1_options),
+        function=lambda x: nc1(
+            x.moments, within_variance=x.within_variance, **x.nc1_options
+        ),
         limit=zero,
         headline=True,
         on_test="NC1 of the test features about the training means",

@@ -1,20 +1,19 @@
-"""Collapse of a network over a whole data set: one compiled program.
+"""Collapse of a network over data sets that lie on the devices: one compiled program.
 
 The network runs in evaluation mode over the training set and the test set; each device
 takes its share, and what the devices found is merged once, at the end.  Class means
 are always those of the training set.
 
-One forward pass over the training set streams its features into `ClassMoments`.  NC4
-and the spread along the K-1 directions of the means, which is all that NC1 needs, take
-a second look at the features once the means are known: they are kept for it, minus the
-pivot of their class, where they fit on the devices (`buffer=True`), else a second
-forward pass makes them again.
+One forward pass over the training set takes its features into the class moments.  The
+second pass needs the features once more, now that the means are known: they are kept
+for it in a feature buffer, minus the pivot of their class, where they fit on the
+devices (`buffer=True`), else a second forward pass makes them again.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,46 +22,60 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from ncjax import collapse
 from ncjax.cluster.members import Over
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.stages import AXIS, Classifier, Features, Forward, Stages
-
-Array = jax.Array | np.ndarray
-Arrays = tuple[Array, Array]  # images [n, h, w, c], labels [n]
+from ncjax.evaluation.passes import (
+    Batch,
+    Moments,
+    Passes,
+    SetPass,
+    all_reduce_moments,
+    update_moments,
+)
+from ncjax.evaluation.protocol import (
+    AXIS,
+    Array,
+    Arrays,
+    Classifier,
+    Features,
+    Forward,
+    Variables,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """`evaluate(variables, train, test) -> {metric: []}`, from `make_evaluate`."""
+class InMemoryEvaluate:
+    """`Evaluate` for arrays that lie on the devices; made by `make_evaluate`."""
 
-    program: Any  # (variables, train, test, room) -> metrics, room; room is donated
-    make_room: Callable[[Mapping, Array], Features]
-    hold: bool  # keep the room from one call to the next
-    stages: Stages
+    program: Any  # (variables, train, test, buffer) -> metrics, buffer; it is donated
+    make_buffer: Callable[[Variables, Array], Features]
+    hold: bool  # keep the feature buffer from one call to the next
+    passes: Passes
     local_size: int  # examples per forward pass of a device
     buffer: bool
     held: dict[tuple[int, ...], Features] = dataclasses.field(default_factory=dict)
 
     def __call__(
-        self, variables: Mapping, train: Arrays, test: Arrays
+        self, variables: Variables, train: Arrays, test: Arrays
     ) -> dict[str, jax.Array]:
-        """All metrics of a network."""
+        """All metrics of a network: the name of each -> its value."""
         shape = train[0].shape
-        room = self.held.pop(shape, None)
-        if room is None:
-            room = self.make_room(variables, train[0])
-        found, room = self.program(variables, train, test, room)
+        buffer = self.held.pop(shape, None)
+        if buffer is None:
+            buffer = self.make_buffer(variables, train[0])
+        found, buffer = self.program(variables, train, test, buffer)
         if self.hold:
             self.held.clear()
-            self.held[shape] = room
+            self.held[shape] = buffer
         return found
 
-    def compiled(self, variables: Mapping, train: Arrays, test: Arrays) -> Evaluate:
+    def compiled(
+        self, variables: Variables, train: Arrays, test: Arrays
+    ) -> InMemoryEvaluate:
         """The same for arrays of these shapes, compiled now, not at the first call."""
-        room = self.make_room(variables, train[0])
-        program = self.program.lower(variables, train, test, room).compile()
-        held = {train[0].shape: room} if self.hold else {}
+        buffer = self.make_buffer(variables, train[0])
+        program = self.program.lower(variables, train, test, buffer).compile()
+        held = {train[0].shape: buffer} if self.hold else {}
         return dataclasses.replace(self, program=program, held=held)
 
 
@@ -80,7 +93,7 @@ def make_evaluate(
     buffer: bool = True,
     scatter: bool = False,
     many: Over | None = None,
-) -> Evaluate:
+) -> InMemoryEvaluate:
     """Builds `evaluate(variables, train, test) -> {metric: []}`, compiled.
 
     Metrics are named `nc/...` for the features that the classifier sees,
@@ -90,13 +103,13 @@ def make_evaluate(
     Args:
         forward: (variables, raw images [n, h, w, c]) -> outputs [n, M] and the features
             of each layer [n, d], of which `LAST` must be one, in evaluation mode.
-        classifier: params -> W [K, d], b [K].
-        loss: (outputs [n, M], labels [n]) -> [n].
+        classifier: params -> weights W [K, d] and bias b [K] of the last layer.
+        loss: (outputs [n, M], labels [n]) -> loss of each example [n].
         mesh: with an axis "data"; variables and data are replicated over it.
-        num_classes: K.
+        num_classes: number of classes K.
         batch_size: examples per forward pass of a network, over all its devices;
             rounded up to a multiple of their number.
-        scores: outputs [n, M] -> [n, K], of which the largest is the decision.
+        scores: outputs [n, M] -> scores [n, K], of which the largest is the decision.
         mistakes: what to measure of the scores; its class tree, if it has one, is also
             that of the collapse of superclasses.
         geometry: Gram matrix of the centred class means that theory predicts [K, K].
@@ -104,12 +117,10 @@ def make_evaluate(
             On a CPU the memory for them is held from one call to the next.
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
-        many: of `ncjax.cluster.members`, to measure many networks: variables and
+        many: `vmap_networks` or `map_networks`, to measure many networks: variables and
             metrics have a leading axis [S], variables over the mesh axis "seeds".
     """
-    devices = mesh.shape[AXIS]
-    local_size = -(-batch_size // devices)
-    stages = Stages(
+    passes = Passes(
         forward,
         classifier,
         loss,
@@ -119,105 +130,132 @@ def make_evaluate(
         num_classes,
         scatter,
     )
-
-    def sweep(variables, data, asked, carry, visit):
-        """Scans this device's share of the data; returns carry and stacked outputs."""
-        images, labels = data
-        batches = -(-len(labels) // (devices * local_size))
-        rows = jax.lax.axis_index(AXIS) * batches * local_size
-        rows = rows + jnp.arange(batches * local_size).reshape(batches, local_size)
-
-        def step(carry, rows):  # those beyond the data are padding
-            weights = (rows < len(labels)).astype(jnp.float32)
-            rows = jnp.minimum(rows, len(labels) - 1)
-            batch = stages.look(variables, images[rows], labels[rows], weights, asked)
-            return visit(carry, batch)
-
-        return jax.lax.scan(step, carry, rows)
-
-    def all_means(scanned):
-        """Means over all batches of all devices, from the sums of `second_look`."""
-        looked = jax.tree.map(lambda x: x.sum(0), scanned[1])
-        sums, total = jax.lax.psum(looked, AXIS)
-        return jax.tree.map(lambda x: x / total, sums)
-
-    def evaluate(variables, train, test, room):
-        def accumulate(carry, b):
-            i, moments, room = carry
-            moments = stages.take(moments, b)
-            room = {
-                layer: jax.lax.dynamic_update_index_in_dim(
-                    x, b.features[layer] - moments[layer].pivot[b.labels], i, 0
-                )
-                for layer, x in room.items()
-            }
-            rest = b._replace(features={})
-            return (i + 1, moments, room), rest if buffer else None
-
-        start = (0, stages.empty(variables, train[0]), room)
-        carry, kept = sweep(variables, train, stages.brief, start, accumulate)
-        _, local, room = carry
-        moments, frames, levels = stages.meet(local)
-
-        def visit(_, b):
-            return None, stages.second_look(b, frames, levels)
-
-        if buffer:
-            # All batches in one product, which reads what was kept just once.
-            around = {
-                layer: collapse.residual_deviations(
-                    residual,
-                    kept.labels,
-                    collapse.with_pivot(frames[layer], local[layer].pivot),
-                )
-                for layer, residual in room.items()
-            }
-            again = jax.lax.scan(
-                lambda _, x: (None, stages.second_look(x[0], frames, levels, x[1])),
-                None,
-                (kept, around),
-            )
-        else:
-            again = sweep(variables, train, stages.brief, None, visit)
-        on_train = all_means(again)
-        on_test = all_means(sweep(variables, test, stages.mistakes, None, visit))
-        return stages.finish(variables, moments, levels, on_train, on_test), room
-
-    network, room_axes = P(), P(AXIS)
+    devices = mesh.shape[AXIS]
+    share = _Share(passes, devices, -(-batch_size // devices), buffer)
+    evaluate, network, buffer_axes = share.evaluate, P(), P(AXIS)
     if many:
         evaluate = many(evaluate, (0, None, None, 0))
-        network, room_axes = P("seeds"), P("seeds", AXIS)
-
+        network, buffer_axes = P("seeds"), P("seeds", AXIS)
     # No gradient passes through this shard_map, and the metrics are replicated by
     # construction, so the replication check is not needed.
-    compiled = jax.jit(
-        jax.shard_map(
-            evaluate,
-            mesh=mesh,
-            in_specs=(network, P(), P(), room_axes),
-            out_specs=(network, room_axes),
-            check_vma=False,
-        ),
-        donate_argnums=3,
-        out_shardings=(NamedSharding(mesh, P()), NamedSharding(mesh, room_axes)),
+    mapped = jax.shard_map(
+        evaluate,
+        mesh=mesh,
+        in_specs=(network, P(), P(), buffer_axes),
+        out_specs=(network, buffer_axes),
+        check_vma=False,
     )
+    whole, own = NamedSharding(mesh, P()), NamedSharding(mesh, buffer_axes)
+    program = jax.jit(mapped, donate_argnums=3, out_shardings=(whole, own))
+    many_forward = many(forward, (0, None)) if many else forward
 
-    def make_room(variables, images) -> Features:
-        """Memory for the residuals of all batches [batches, local_size, d]."""
-        one = many(forward, (0, None)) if many else forward
-        _, layers = jax.eval_shape(one, variables, images[:1])
-        batches = devices * -(-len(images) // (devices * local_size))
-        return {
-            layer: jnp.zeros(
-                (*x.shape[:-2], batches, local_size, x.shape[-1]),
-                jnp.promote_types(x.dtype, jnp.float32),
-                device=NamedSharding(mesh, room_axes),
-            )
-            for layer, x in layers.items()
-        }
+    def make_buffer(variables: Variables, images: Array) -> Features:
+        if not buffer:
+            return {}
+        _, layers = jax.eval_shape(many_forward, variables, images[:1])
+        return share.empty_buffer(layers, len(images), own)
 
     # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all the
     # rest of the measurement; an accelerator has a pool.
     hold = mesh.devices.flat[0].platform == "cpu"
-    room = make_room if buffer else lambda *_: {}
-    return Evaluate(compiled, room, hold, stages, local_size, buffer)
+    return InMemoryEvaluate(program, make_buffer, hold, passes, share.size, buffer)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Share:
+    """What one device does with its share of the data, inside `shard_map`."""
+
+    passes: Passes
+    devices: int
+    size: int  # examples per forward pass
+    buffer: bool
+
+    def evaluate(
+        self, variables: Variables, train: Arrays, test: Arrays, buffer: Features
+    ) -> tuple[dict[str, jax.Array], Features]:
+        """All metrics of a network, and the feature buffer."""
+        passes = self.passes
+        local, kept, buffer = self._first(variables, train, buffer)
+        moments = all_reduce_moments(local, AXIS)
+        on_train = passes.empty(variables, train[0], moments, passes.brief)
+        if self.buffer:
+            on_train = self._second(on_train, kept, buffer, local)
+        else:
+            on_train = self._sweep(variables, train, passes.brief, on_train, _second)
+        on_test = passes.empty(variables, train[0], moments, passes.mistakes)
+        on_test = self._sweep(variables, test, passes.mistakes, on_test, _second)
+        both = on_train.all_reduce(AXIS), on_test.all_reduce(AXIS)
+        return passes.compute(variables, moments, *both), buffer
+
+    def empty_buffer(
+        self, layers: Features, number: int, sharding: NamedSharding
+    ) -> Features:
+        """Memory for the features of all batches, [batches, size, d] for each layer."""
+        batches = self.devices * -(-number // (self.devices * self.size))
+        return {
+            layer: jnp.zeros(
+                (*x.shape[:-2], batches, self.size, x.shape[-1]),
+                jnp.promote_types(x.dtype, jnp.float32),
+                device=sharding,
+            )
+            for layer, x in layers.items()
+        }
+
+    def _first(self, variables: Variables, train: Arrays, buffer: Features):
+        """Moments of this device, what is kept of each batch, and the full buffer."""
+
+        def visit(carry, batch: Batch):
+            i, moments, buffer = carry
+            moments = update_moments(moments, batch)
+            buffer = {
+                layer: jax.lax.dynamic_update_index_in_dim(
+                    x, batch.features[layer] - moments[layer].pivot[batch.labels], i, 0
+                )
+                for layer, x in buffer.items()
+            }
+            rest = batch._replace(features={}) if self.buffer else None
+            return (i + 1, moments, buffer), rest
+
+        start = (0, self.passes.empty_moments(variables, train[0]), buffer)
+        carry, kept = self._scan(variables, train, self.passes.brief, start, visit)
+        _, moments, buffer = carry
+        return moments, kept, buffer
+
+    def _second(
+        self, state: SetPass, kept: Batch, buffer: Features, local: Moments
+    ) -> SetPass:
+        """The second pass over the training set, from the feature buffer."""
+        # All batches in one product, which reads the buffer just once.
+        deviations = {}
+        for layer, residuals in buffer.items():
+            span = state.layers[layer].span.with_pivot(local[layer].pivot)
+            deviations[layer] = span.residual_deviations(residuals, kept.labels)
+        state, _ = jax.lax.scan(
+            lambda state, batch: (state.update(*batch), None), state, (kept, deviations)
+        )
+        return state
+
+    def _sweep(self, variables, data: Arrays, asked: Mistakes, carry, visit):
+        """A state that has visited all batches of this device's share of the data."""
+        return self._scan(variables, data, asked, carry, visit)[0]
+
+    def _scan(self, variables, data: Arrays, asked: Mistakes, carry, visit):
+        """Scans this device's share of the data; returns carry and stacked outputs."""
+        images, labels = data
+        batches = -(-len(labels) // (self.devices * self.size))
+        rows = jax.lax.axis_index(AXIS) * batches * self.size
+        rows = rows + jnp.arange(batches * self.size).reshape(batches, self.size)
+
+        def step(carry, rows):  # rows beyond the data are padding
+            weights = (rows < len(labels)).astype(jnp.float32)
+            rows = jnp.minimum(rows, len(labels) - 1)
+            batch = self.passes.batch(
+                variables, images[rows], labels[rows], weights, asked
+            )
+            return visit(carry, batch)
+
+        return jax.lax.scan(step, carry, rows)
+
+
+def _second(state: SetPass, batch: Batch) -> tuple[SetPass, None]:
+    return state.update(batch), None

@@ -1,127 +1,100 @@
 """Collapse of a network over data that the devices cannot hold: the same numbers.
 
-The stages and batches are those of `ncjax.evaluation.evaluate`, in several programs;
+The passes and batches are those of `ncjax.evaluation.evaluate`, in several programs;
 only where images come from differs (`ncjax.data.reading`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
 from ncjax.data.reading import Chunk, Pace, chunk_steps, read
-from ncjax.evaluation.evaluate import AXIS, Arrays, Evaluate
+from ncjax.evaluation.evaluate import InMemoryEvaluate
+from ncjax.evaluation.mistakes import Mistakes
+from ncjax.evaluation.passes import (
+    Batch,
+    Moments,
+    Passes,
+    SetPass,
+    all_reduce_moments,
+    update_moments,
+)
+from ncjax.evaluation.protocol import AXIS, Array, Arrays, Variables
 
 
 class StreamedEvaluate:
-    """`evaluate(variables, train, test) -> {metric: []}` on host arrays."""
+    """`Evaluate` for arrays on the host or in a memory map."""
 
-    def __init__(self, evaluate: Evaluate, mesh: Mesh):
+    def __init__(self, evaluate: InMemoryEvaluate, mesh: Mesh):
         """Measures what `evaluate` does, in the same batches, by several programs."""
         self.mesh, self.local_size = mesh, evaluate.local_size
-        self.buffer, stages = evaluate.buffer, evaluate.stages
+        self.buffer, passes = evaluate.buffer, evaluate.passes
+        shared, own, chunk = P(), P(AXIS), (P(None, AXIS),) * 3
 
-        def looks(variables, asked, visit, carry, batches):
-            def step(carry, batch):
-                images, labels, rows = batch
-                weights = (rows >= 0).astype(jnp.float32)
-                seen = stages.look(variables, images, labels, weights, asked)
-                return visit(carry, seen)
-
-            return jax.lax.scan(step, carry, batches)
-
-        def start(variables, images):
-            return _lead(stages.empty(variables, images))
-
-        def first(variables, moments, *batches):
-            def visit(moments, batch):
-                return stages.take(moments, batch), batch if self.buffer else None
-
-            moments, kept = looks(
-                variables, stages.brief, visit, _unlead(moments), batches
-            )
-            return _lead(moments), kept
-
-        def meet(moments):
-            return stages.meet(_unlead(moments))
-
-        def with_means(frames, levels):
-            return lambda _, b: (None, stages.second_look(b, frames, levels))
-
-        def again(frames, levels, kept):
-            return total(jax.lax.scan(with_means(frames, levels), None, kept))
-
-        def second(asked, variables, frames, levels, *batches):
-            visit = with_means(frames, levels)
-            return total(looks(variables, asked, visit, None, batches))
-
-        def total(scanned):
-            return jax.lax.psum(jax.tree.map(lambda x: x.sum(0), scanned[1]), AXIS)
-
-        def finish(variables, moments, levels, on_train, on_test):
-            means = [
-                jax.tree.map(lambda x, n=n: x / n, sums)
-                for sums, n in (on_train, on_test)
-            ]
-            return stages.finish(variables, moments, levels, *means)
-
-        def spmd(function, takes, gives):
+        def spmd(function: Callable, takes: Any, gives: Any) -> Callable:
             mapped = jax.shard_map(
                 function, mesh=mesh, in_specs=takes, out_specs=gives, check_vma=False
             )
             return jax.jit(mapped)
 
-        shared, own, chunk = P(), P(AXIS), (P(None, AXIS),) * 3
-        self._start = spmd(start, (shared, shared), own)
-        self._first = spmd(first, (shared, own, *chunk), (own, own))
-        self._meet = spmd(meet, (own,), shared)
-        self._again = spmd(again, (shared, shared, own), shared)
+        programs = _Programs(passes, self.buffer)
+        self._empty = spmd(programs.empty, (shared, shared), own)
+        self._first = spmd(programs.first, (shared, own, *chunk), (own, own))
+        self._meet = spmd(programs.meet, (shared, shared, own), (shared, own, own))
+        self._again = spmd(programs.again, (own, own), own)
         self._second_train, self._second_test = (
-            spmd(partial(second, asked), (shared, shared, shared, *chunk), shared)
-            for asked in (stages.brief, stages.mistakes)
+            spmd(partial(programs.second, asked), (shared, own, *chunk), own)
+            for asked in (passes.brief, passes.mistakes)
         )
-        self._finish = jax.jit(finish, out_shardings=NamedSharding(mesh, shared))
+        self._compute = spmd(programs.compute, (shared, shared, own, own), shared)
 
     def __call__(
-        self, variables: Mapping, train: Arrays, test: Arrays
+        self, variables: Variables, train: Arrays, test: Arrays
     ) -> dict[str, jax.Array]:
-        """All metrics of a network."""
+        """All metrics of a network: the name of each -> its value."""
         return self._measure(variables, train, test, None)
 
     def compiled(
-        self, variables: Mapping, train: Arrays, test: Arrays
+        self, variables: Variables, train: Arrays, test: Arrays
     ) -> StreamedEvaluate:
         """The same, compiled by measuring the first chunks."""
         jax.block_until_ready(self._measure(variables, train, test, 1))
         return self
 
-    def _measure(self, variables, train, test, most: int | None):
-        """With only the first chunks of each set, or all."""
-        moments, kept, pace = self._start(variables, train[0][:1]), [], Pace()
+    def _measure(
+        self, variables: Variables, train: Arrays, test: Arrays, most: int | None
+    ) -> dict[str, jax.Array]:
+        """All metrics, from all chunks of each set or from the first `most`."""
+        one = jnp.asarray(train[0][:1])
+        local, kept, pace = self._empty(variables, one), [], Pace()
         for chunk in self._chunks(train, most):
-            moments, batches = self._first(variables, moments, *chunk)
-            kept.append((batches,))
-            pace(moments)
-        moments, frames, levels = self._meet(moments)
-        met = frames, levels
+            local, batches = self._first(variables, local, *chunk)
+            kept.append(batches)
+            pace(local)
+        moments, on_train, on_test = self._meet(variables, one, local)
         if self.buffer:
-            on_train = _summed(partial(self._again, *met), kept)
+            for batches in kept:
+                on_train = self._again(on_train, batches)
+                pace(on_train)
         else:
-            again = partial(self._second_train, variables, *met)
-            on_train = _summed(again, self._chunks(train, most))
-        second = partial(self._second_test, variables, *met)
-        on_test = _summed(second, self._chunks(test, most))
-        return self._finish(variables, moments, levels, on_train, on_test)
+            for chunk in self._chunks(train, most):
+                on_train = self._second_train(variables, on_train, *chunk)
+                pace(on_train)
+        for chunk in self._chunks(test, most):
+            on_test = self._second_test(variables, on_test, *chunk)
+            pace(on_test)
+        return self._compute(variables, moments, on_train, on_test)
 
     def _chunks(self, data: Arrays, most: int | None) -> Iterator[Chunk]:
-        """All of a data set, or the first chunks; the last chunk is filled up."""
+        """The chunks of a data set, all or the first `most`; the last is filled up."""
         images, labels = data
         devices, local = self.mesh.devices.size, self.local_size
         # As in `ncjax.evaluation.evaluate`: a device takes rows that follow each other.
@@ -139,23 +112,71 @@ class StreamedEvaluate:
         return read(images, labels, rows, size, self.mesh)
 
 
-def _lead(tree):
-    """A leading axis, of the devices: what each has of its own."""
+class _Programs:
+    """The passes over chunks of batches, as each device runs them in `shard_map`.
+
+    What a device has of its own between programs carries a leading axis of length 1.
+    """
+
+    def __init__(self, passes: Passes, buffer: bool):
+        self.passes, self.buffer = passes, buffer
+
+    def empty(self, variables: Variables, image: Array) -> Moments:
+        """Moments of no features."""
+        return _lead(self.passes.empty_moments(variables, image))
+
+    def first(self, variables: Variables, moments: Moments, *chunk: Array):
+        """Moments with one more chunk, and its batches, where they are kept."""
+
+        def visit(moments, batch):
+            return update_moments(moments, batch), batch if self.buffer else None
+
+        brief = self.passes.brief
+        moments, kept = self._scan(variables, brief, _unlead(moments), visit, chunk)
+        return _lead(moments), kept
+
+    def meet(self, variables: Variables, image: Array, moments: Moments):
+        """Moments of all devices, and empty second passes over both sets."""
+        moments, passes = all_reduce_moments(_unlead(moments), AXIS), self.passes
+        on_train, on_test = (
+            _lead(passes.empty(variables, image, moments, asked))
+            for asked in (passes.brief, passes.mistakes)
+        )
+        return moments, on_train, on_test
+
+    def again(self, state: SetPass, kept: Any) -> SetPass:
+        """The second pass with the batches that were kept of one more chunk."""
+        return _lead(jax.lax.scan(_second, _unlead(state), kept)[0])
+
+    def second(self, asked: Mistakes, variables: Variables, state, *chunk) -> SetPass:
+        """The second pass with one more chunk, by another forward pass."""
+        return _lead(self._scan(variables, asked, _unlead(state), _second, chunk)[0])
+
+    def compute(self, variables: Variables, moments: Moments, on_train, on_test):
+        """All metrics, from what all devices found."""
+        both = [_unlead(state).all_reduce(AXIS) for state in (on_train, on_test)]
+        return self.passes.compute(variables, moments, *both)
+
+    def _scan(self, variables: Variables, asked: Mistakes, carry, visit, chunk):
+        """Scans the batches of a chunk; returns carry and stacked outputs."""
+
+        def step(carry, rows):
+            images, labels, places = rows
+            weights = (places >= 0).astype(jnp.float32)
+            batch = self.passes.batch(variables, images, labels, weights, asked)
+            return visit(carry, batch)
+
+        return jax.lax.scan(step, carry, chunk)
+
+
+def _second(state: SetPass, batch: Batch) -> tuple[SetPass, None]:
+    return state.update(batch), None
+
+
+def _lead(tree: Any) -> Any:
+    """Adds the leading axis of the devices, which holds what each has of its own."""
     return jax.tree.map(lambda x: x[None], tree)
 
 
-def _unlead(tree):
+def _unlead(tree: Any) -> Any:
     return jax.tree.map(lambda x: x[0], tree)
-
-
-def _summed(program: Callable, chunks: Iterable[tuple]) -> Any:
-    """Sum of what a program gives for each chunk."""
-    total, pace = None, Pace()
-    for chunk in chunks:
-        found = program(*chunk)
-        total = found if total is None else _add(total, found)
-        pace(total)
-    return total
-
-
-_add = jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b))

@@ -1,7 +1,9 @@
-"""Passes over features: moments first, then what needs the final class means.
+"""The two passes over features that come in batches, from files or other programs.
 
-Each works on batches of one size (the last is padded with rows of weight 0), so one
-compiled program serves all; the host reads a batch while the device works on another.
+The first pass finds the class moments; the second, `ncjax.collapse.SecondPass`, what
+needs the final class means.  Both take batches of one size (the last is padded with
+rows of weight 0), so that one compiled program serves all; the host reads one batch
+while the device works on another.
 """
 
 from __future__ import annotations
@@ -19,11 +21,11 @@ from ncjax import collapse
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
-# Logits held at a time.
+# Logits that are held at a time.
 _LOGITS = 2**24
 
 
-def accumulate(
+def first_pass(
     pairs: Iterable[tuple[np.ndarray, np.ndarray]],
     size: int,
     *,
@@ -32,15 +34,15 @@ def accumulate(
     dtype: Any,
     name: str,
 ) -> ClassMoments:
-    """Moments of all pairs of features [m, d] and labels [m], m <= size.
+    """Class moments of all batches of features.
 
     Args:
-        pairs: the batches.
-        size: rows of a full batch.
-        num_classes: K, or None: one more than the largest label.
-        scatter: see `ClassMoments.empty`.
-        dtype: of the state.
-        name: of the features, for messages.
+        pairs: batches of features [m, d] and labels [m], with m <= size.
+        size: number of rows of a full batch.
+        num_classes: number of classes K, or None: one more than the largest label.
+        scatter: which scatter to keep, see `ClassMoments.empty`.
+        dtype: floating-point type of the state.
+        name: what messages call the features.
 
     Raises:
         MeasureError: for NaN or infinite features, or labels of K and more.
@@ -72,8 +74,14 @@ def check_range(
 ) -> None:
     """Refuses labels of K and more.
 
+    Args:
+        labels: labels [m] of one batch.
+        num_classes: number of classes K, or None if it is not known yet.
+        name: what messages call the labels.
+        start: row of the first label in the whole set.
+
     Raises:
-        MeasureError: naming the first.
+        MeasureError: naming the first row with such a label.
     """
     if num_classes is None:
         return
@@ -97,7 +105,7 @@ def _update(moments, features, labels, weights):
 def padded(
     features: np.ndarray, labels: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Features [size, d], labels [size] and weights [size], 0 for padding."""
+    """A batch filled up to `size` rows: features, labels, and weights 1 or 0 [size]."""
     missing = size - len(features)
     weights = np.ones(size, np.float32)
     if missing:
@@ -109,7 +117,7 @@ def padded(
 
 
 def _grown(moments: ClassMoments, capacity: int) -> ClassMoments:
-    """Room for more classes."""
+    """The same moments with space for more classes."""
     more = capacity - moments.num_classes
     if more <= 0:
         return moments
@@ -126,10 +134,15 @@ def _resize(moments, change):
 
 
 def _check_finite(pending, name: str) -> None:
-    """Refuses NaN and infinity, once the device has looked.
+    """Refuses NaN and infinity, once the device has looked at the batch.
+
+    Args:
+        pending: whether the batch is finite, its features [m, d], and the row in the
+            whole set at which it starts; None if there is no batch.
+        name: what messages call the features.
 
     Raises:
-        MeasureError: with how many rows of the batch, and which is the first.
+        MeasureError: with the number of such rows in the batch, and the first of them.
     """
     if pending is None or bool(pending[0]):
         return
@@ -150,77 +163,65 @@ def _check_finite(pending, name: str) -> None:
     raise MeasureError(text)
 
 
-def look_again(
+def second_pass(
     batches: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray | None]],
     size: int,
-    moments: ClassMoments,
+    state: collapse.SecondPass,
     *,
     classifier: Float[Array, "K d"] | None = None,
     bias: Float[Array, "K"] | None = None,
-    directions: Float[Array, "r d"] | None = None,
     principal: Float[Array, "r d"] | None = None,
     name: str = "features",
-) -> tuple[dict[str, float], np.ndarray | None, np.ndarray | None]:
-    """What needs the final class means, over batches of features, labels, decisions.
+) -> tuple[collapse.SecondPass, np.ndarray | None]:
+    """Takes all batches into a second pass, whose class means are final.
 
     Args:
         batches: features [m, d], labels [m] and the decisions of the network [m], or
-            None for those of the classifier, if there is one.
-        size: rows of a full batch.
-        moments: of the training features.
-        classifier: W [K, d].
-        bias: b [K].
-        directions: for `directional_variance`.
-        principal: P [r, d], for NECO scores.
-        name: of the features, for messages.
+            None for the decisions of the classifier, if there is one.
+        size: number of rows of a full batch.
+        state: the second pass, without any features so far.
+        classifier: weights W [K, d] of the last layer.
+        bias: bias b [K] of the last layer.
+        principal: principal directions P [r, d], for the NECO score of each feature.
+        name: what messages call the features.
 
     Returns:
-        `ncc_accuracy`, and with decisions `nc4` and `accuracy`; the variances [r] along
-        the directions; the scores [n].
+        The state of all features, and their NECO scores [n], or None.
+
+    Raises:
+        MeasureError: for NaN or infinite features, or if no feature is of a class that
+            has a mean.
     """
-    totals: dict[str, Any] = {}
     scores = []
 
     def run() -> Iterator[tuple]:
+        nonlocal state
         start = 0
         for features, labels, decisions in batches:
-            here = np.zeros(len(labels), np.int32) if decisions is None else decisions
-            here = np.pad(here, (0, size - len(here)))
-            out = _look(
-                moments,
+            if decisions is not None:
+                decisions = np.pad(decisions, (0, size - len(decisions)))
+            state, score, finite = _second(
+                state,
                 *padded(features, labels, size),
-                None if decisions is None and classifier is not None else here,
+                decisions,
                 classifier,
                 bias,
-                directions,
                 principal,
             )
-            yield out, features, start, decisions is not None
+            yield score, finite, features, start
             start += len(features)
 
-    decided = classifier is not None
-    for (sums, score, finite), features, start, given in _late(run()):
+    for score, finite, features, start in _late(run()):
         _check_finite((finite, features, start), name)
-        decided = decided or given
-        for key, value in sums.items():
-            totals[key] = totals.get(key, 0) + np.asarray(value, np.float64)
         if score is not None:
             scores.append(np.asarray(score)[: len(features)])
-    total = totals.pop("total")
-    if total == 0:
+    if float(state.averages.total) == 0:
         raise MeasureError(f"No row of {name} has a class of the training features.")
-    along = totals.pop("along", None)
-    if not decided:
-        totals = {"ncc_accuracy": totals["ncc_accuracy"]}
-    return (
-        {key: float(value / total) for key, value in totals.items()},
-        None if along is None else along / total,
-        np.concatenate(scores) if scores else None,
-    )
+    return state, np.concatenate(scores) if scores else None
 
 
 def _late(items: Iterator[tuple]) -> Iterator[tuple]:
-    """Each item one step late, when the next is under way."""
+    """Yields each item when the next one has been asked for."""
     previous = None
     for item in items:
         if previous is not None:
@@ -231,45 +232,35 @@ def _late(items: Iterator[tuple]) -> Iterator[tuple]:
 
 
 @jax.jit
-def _look(
-    moments: ClassMoments,
+def _second(
+    state: collapse.SecondPass,
     features: Float[Array, "n d"],
     labels: Int[Array, "n"],
     weights: Float[Array, "n"],
     decisions: Int[Array, "n"] | None,
     classifier: Float[Array, "K d"] | None,
     bias: Float[Array, "K"] | None,
-    directions: Float[Array, "r d"] | None,
     principal: Float[Array, "r d"] | None,
 ):
-    """Sums over a batch; rows of classes without a training mean are left out."""
-    known = (moments.count > 0)[labels]
-    real = weights
-    weights = jnp.where(known, weights, 0)
-    nearest = collapse.nearest_mean(features, moments)
-    if decisions is None:
+    """The state with one more batch, its NECO scores, and whether it is finite."""
+    if decisions is None and classifier is not None:
         decisions = _decide(features, classifier, bias)
-    sums = {
-        "total": weights.sum(),
-        "nc4": weights @ (nearest != decisions),
-        "ncc_accuracy": weights @ (nearest == labels),
-        "accuracy": weights @ (decisions == labels),
-    }
-    if directions is not None:
-        along = collapse.directional_variance(
-            features, labels, moments, directions, weights
-        )
-        sums["along"] = jnp.where(sums["total"] > 0, sums["total"] * along, 0)
+    state = state.update(features, labels, decisions, weights)
     score = None if principal is None else share(features, principal)
-    finite = jnp.isfinite(features).all(axis=1) | (real == 0)
-    return sums, score, finite.all()
+    finite = jnp.isfinite(features).all(axis=1) | (weights == 0)
+    return state, score, finite.all()
 
 
 @jax.jit
 def share(
     features: Float[Array, "n d"], principal: Float[Array, "r d"]
 ) -> Float[Array, "n"]:
-    """NECO score |P h| / |h|, as `ncjax.collapse.neco`, of directions found before."""
+    """NECO score |P h| / |h| of each feature h [n], as `ncjax.collapse.neco` has it.
+
+    Args:
+        features: features h [n, d].
+        principal: principal directions P [r, d] of the training features.
+    """
     features = features.astype(principal.dtype)
     features = features / jnp.maximum(jnp.abs(features).max(1, keepdims=True), 1e-30)
     inside = jnp.matmul(features, principal.T, precision="highest")
@@ -279,7 +270,7 @@ def share(
 
 
 def _decide(features, classifier, bias):
-    """Class of the largest logit of W h + b [n], a block of logits at a time."""
+    """Class of the largest logit of W h + b for each feature h [n], block by block."""
 
     def decide(feature):
         logits = jnp.matmul(classifier, feature, precision=jax.lax.Precision.HIGHEST)

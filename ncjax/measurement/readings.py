@@ -26,6 +26,9 @@ _WIDE = 4096
 
 _measure = jax.jit(collapse.measure, static_argnames=("convention", "only"))
 _basis = jax.jit(collapse.between_basis, static_argnames=("global_mean", "between"))
+_empty = jax.jit(
+    collapse.SecondPass.empty, static_argnames=("within_variance", "decisions")
+)
 _nc1 = jax.jit(
     collapse.nc1, static_argnames=("divide_by_classes", "global_mean", "between")
 )
@@ -64,17 +67,35 @@ class Known:
         rank = min(self.moments.num_classes - 1, self.moments.feature_dim)
         return _principal(self.moments, rank)
 
-    def look_again(self, batches, data: Data, **options: Any):
-        """`passes.look_again` at a set of features."""
-        return passes.look_again(
+    def second_pass(self, batches, data: Data, *, variance: bool, principal, decided):
+        """Takes a set of features into a second pass.
+
+        Args:
+            batches: features [m, d], labels [m], and decisions [m] or None.
+            data: the set of features.
+            variance: whether to find the within-class variance along the basis.
+            principal: directions [r, d] for the NECO scores, or None for no scores.
+            decided: whether the batches come with the decisions of the network.
+
+        Returns:
+            What the pass found, by name, and the NECO scores [n] or None.
+        """
+        state = _empty(
+            self.moments,
+            directions=self.basis[1] if variance else None,
+            within_variance=variance,
+            decisions=decided or self.classifier is not None,
+        )
+        state, scores = passes.second_pass(
             batches,
             data.size,
-            self.moments,
+            state,
             classifier=self.classifier,
             bias=self.bias,
+            principal=principal,
             name=data.name,
-            **options,
         )
+        return state.compute(), scores
 
 
 def first_reading(
@@ -97,7 +118,7 @@ def first_reading(
         MeasureError: for features that are not finite, or all of one class.
     """
     dtype = jnp.promote_types(train.dtype, jnp.float32)
-    moments = passes.accumulate(
+    moments = passes.first_pass(
         train.read("moments"),
         train.size,
         num_classes=num_classes,
@@ -159,13 +180,15 @@ def values_of(
 def _of_train(known: Known, train: Data, decisions, everything: bool, principal):
     """Numbers of the training features, their NECO scores [n], and warnings."""
     moments, convention = known.moments, known.convention
-    seen, along, scores, warned = {}, None, None, []
+    seen: dict[str, jax.Array] = {}
+    scores, warned = None, []
     if train.repeatable:
-        seen, along, scores = known.look_again(
+        seen, scores = known.second_pass(
             _with_decisions(train.read("decisions"), decisions),
             train,
+            variance=moments.scatter is None,
             principal=principal,
-            directions=known.basis[1] if moments.scatter is None else None,
+            decided=decisions is not None,
         )
     else:
         warned.append(
@@ -181,11 +204,12 @@ def _of_train(known: Known, train: Data, decisions, everything: bool, principal)
         moments,
         known.classifier,
         known.bias,
-        directional=None if along is None else jnp.asarray(along, moments.count.dtype),
+        within_variance=seen.pop("within_variance", None),
         convention=convention,
         only=collapse.available(on_request=everything),
     )
-    values = {name: float(value) for name, value in results.items()} | seen
+    found: dict[str, Any] = {**results, **seen}
+    values = {name: float(value) for name, value in found.items()}
     if "nc2" not in values:
         warned.append(
             f"NC2 of this preset ({convention.nc2}) is that of the classifier, and "
@@ -197,22 +221,21 @@ def _of_train(known: Known, train: Data, decisions, everything: bool, principal)
 def _of_test(known: Known, test: Data, principal):
     """Numbers of the test features, their NECO scores [n], and warnings."""
     warned: list[str] = []
-    values, along, scores = known.look_again(
+    seen, scores = known.second_pass(
         _test_batches(test, known.moments, warned),
         test,
+        variance=True,
         principal=principal,
-        directions=known.basis[1],
+        decided=False,
     )
-    values["nc1"] = float(
-        _nc1(
-            known.moments,
-            directional=jnp.asarray(along, known.moments.count.dtype),
-            basis=known.basis,
-            divide_by_classes=known.convention.divide_by_classes,
-            **known.centring,
-        )
+    seen["nc1"] = _nc1(
+        known.moments,
+        within_variance=seen.pop("within_variance"),
+        basis=known.basis,
+        divide_by_classes=known.convention.divide_by_classes,
+        **known.centring,
     )
-    return values, scores, warned
+    return {name: float(value) for name, value in seen.items()}, scores, warned
 
 
 def _with_decisions(pairs, decisions: np.ndarray | None) -> Iterator[tuple]:
@@ -259,7 +282,7 @@ def _of_outliers(moments: ClassMoments, ood: Data, principal, known_scores):
                 kept.append(np.asarray(passes.share(rows, principal))[: len(features)])
             yield features, np.zeros(len(features), np.int32)
 
-    outliers = passes.accumulate(
+    outliers = passes.first_pass(
         scored(),
         ood.size,
         num_classes=1,

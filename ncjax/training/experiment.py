@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -18,28 +17,12 @@ from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS, Augment
 from ncjax.evaluation.evaluate import make_evaluate
 from ncjax.evaluation.mistakes import Mistakes
+from ncjax.evaluation.protocol import Evaluate
 from ncjax.training.epoch import Epoch, make_epoch, make_steps
 from ncjax.training.network import Network, make_network
 from ncjax.training.placement import Array, Arrays, Placement, place
 from ncjax.training.plan import Members, members_of
 from ncjax.training.step import TrainState
-
-
-@runtime_checkable
-class Evaluation(Protocol):
-    """Measures networks over a whole training set and test set."""
-
-    def __call__(
-        self, variables: Mapping[str, Any], train: Arrays, test: Arrays
-    ) -> dict[str, jax.Array]:
-        """Metrics by name, [] or [S]."""
-        ...
-
-    def compiled(
-        self, variables: Mapping[str, Any], train: Arrays, test: Arrays
-    ) -> Evaluation:
-        """The same, compiled now instead of at the first call."""
-        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +48,7 @@ class Experiment:
 
     init: Callable[[], TrainState]
     run_epoch: Epoch
-    run_evaluate: Evaluation
+    run_evaluate: Evaluate
     key: jax.Array
     train_set: Arrays
     test_set: Arrays
@@ -206,7 +189,7 @@ def _evaluation(
     scatter: bool,
     crm: bool,
     confusion: bool,
-) -> Evaluation:
+) -> Evaluate:
     """A measurement over both sets; for the arguments see `make_evaluate`."""
     tree = network.hierarchy
     evaluate = make_evaluate(

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.config import get
+from ncjax.config.fields import get
 
 
 class TrainingError(RuntimeError):

@@ -25,7 +25,7 @@ from ncjax.config.binding import (
 )
 from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice
 from ncjax.data import Dataset, channel_statistics
-from ncjax.evaluation.stages import LAST, Features
+from ncjax.evaluation.protocol import LAST, Features
 from ncjax.hierarchy import Hierarchy
 from ncjax.models import layer_outputs
 from ncjax.training.step import TrainState, init_state, make_train_step

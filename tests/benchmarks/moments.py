@@ -92,8 +92,8 @@ def buffered(x, y, num_classes):
     """Means, then projections on the K-1 directions; no scatter."""
     moments = class_moments(x, y, num_classes, scatter="none")
     _, directions = collapse.between_basis(moments)
-    along = collapse.directional_variance(x, y, moments, directions)
-    return collapse.nc1(moments, directional=along)
+    variance = collapse.within_variance(x, y, moments, directions)
+    return collapse.nc1(moments, within_variance=variance)
 
 
 @jax.jit

@@ -189,7 +189,7 @@ def test_measure_gives_what_inputs_allow():
         return set(jax.eval_shape(run, moments, *args))
 
     assert keys(light) == means
-    assert keys(light, directional=jnp.ones(5)) == means | {"nc1"}
+    assert keys(light, within_variance=jnp.ones(5)) == means | {"nc1"}
     full = light.replace(scatter=jnp.eye(9))
     assert keys(full) == means | {"nc1", "vci"}
     rows = jnp.asarray(classifier, jnp.float32)

@@ -72,7 +72,7 @@ def test_variance_of_groups_along_directions():
     moments = class_moments(features, labels, 10, scatter="none")
     grouped = group_moments(moments, groups, 2)
     directions = jax.jit(collapse.between_basis)(grouped)[1]
-    variance = jax.jit(collapse.directional_variance)
+    variance = jax.jit(collapse.within_variance)
     within = variance(features, labels, moments, directions)
     got = within + collapse.group_variance(moments, grouped, groups, directions)
     want = variance(features, groups[labels], grouped, directions)
@@ -141,8 +141,8 @@ def test_perfect_superclasses():
     means = np.array([[1.0, 0], [1, 0], [-1, 0], [-1, 0]])
     tree = Hierarchy(["root", "x", "y", *"abcd"], [-1, 0, 0, 1, 1, 2, 2])
     moments = moments_of_means(means)
-    frame = jax.jit(collapse.frame)(moments)
-    (level,) = collapse.superclass_levels(moments, tree, frame)
+    span = jax.jit(collapse.Span.of)(moments)
+    (level,) = collapse.superclass_levels(moments, tree, span)
     assert level.name == "level1"
     assert isinstance(level.moments, ClassMoments)
     within = jnp.zeros(len(level.basis[0]))

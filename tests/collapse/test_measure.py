@@ -283,7 +283,7 @@ def test_bad_input_is_refused():
         with pytest.raises(ValueError, match=message):
             jax.eval_shape(getattr(collapse, name), *args)
     with pytest.raises(ValueError, match=r"shape \(3,\).*has 5 directions"):
-        compiled.nc1(moments, directional=jnp.ones(3))
+        compiled.nc1(moments, within_variance=jnp.ones(3))
 
 
 _HUGE = """

@@ -33,11 +33,11 @@ def test_nc1_survives_float32(std):
         exact = compiled.nc1(moments_of(features.astype(np.float64), labels))
     np.testing.assert_allclose(compiled.nc1(moments), exact, rtol=1e-5)
     _, directions = compiled.between_basis(moments)
-    directional = compiled.directional_variance(
+    variance = compiled.within_variance(
         jnp.asarray(features), jnp.asarray(labels), moments, directions
     )
     light = moments_of(features, labels, scatter="none")
-    got = compiled.nc1(light, directional=directional)
+    got = compiled.nc1(light, within_variance=variance)
     np.testing.assert_allclose(got, exact, rtol=1e-5)
 
 
@@ -79,7 +79,7 @@ def test_nc1_of_more_classes_of_which_few_are_there(present):
     np.testing.assert_allclose(compiled.nc1(many), want, rtol=1e-4)
 
 
-def test_directional_variance_masks_and_blocks(x64, monkeypatch):
+def test_within_variance_masks_and_blocks(x64, monkeypatch):
     features, labels, _, _ = clusters()
     moments = moments_of(features, labels)
     directions = compiled.between_basis(moments)[1]
@@ -93,7 +93,7 @@ def test_directional_variance_masks_and_blocks(x64, monkeypatch):
         arrays = [jnp.asarray(x) for x in (features, labels, weights)]
         # A new function: what was compiled before holds the old constant.
         got = jax.jit(
-            lambda h, y, w: collapse.directional_variance(h, y, moments, directions, w)
+            lambda h, y, w: collapse.within_variance(h, y, moments, directions, w)
         )(*arrays)
         np.testing.assert_allclose(got, want, rtol=1e-10)
 

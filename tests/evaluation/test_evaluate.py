@@ -8,7 +8,7 @@ from jax.sharding import AxisType, Mesh
 
 from ncjax.evaluation.evaluate import make_evaluate
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.stages import LAST
+from ncjax.evaluation.protocol import LAST
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses import cross_entropy
 from tests.thin import thin

@@ -1,0 +1,95 @@
+"""Names of what an evaluation finds: `nc/...`, `layers/NAME/...`, `test/...` and so on.
+
+Everything here is a function of states that are complete: the class moments of the
+training features, and the results of the second pass over both sets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ncjax import collapse
+from ncjax.collapse.superclasses import Level
+from ncjax.evaluation.mistakes import Mistakes
+from ncjax.evaluation.protocol import LAST
+from ncjax.hierarchy import Hierarchy
+from ncjax.moments import ClassMoments
+
+Values = Mapping[str, jax.Array]
+
+
+def results(
+    moments: Mapping[str, ClassMoments],
+    train: Mapping[str, Values],
+    test: Mapping[str, Values],
+    train_averages: Values,
+    test_averages: Values,
+    *,
+    classifier: tuple[jax.Array, jax.Array],
+    levels: Sequence[Level] = (),
+    mistakes: Mistakes,
+    geometry: np.ndarray | None = None,
+) -> dict[str, jax.Array]:
+    """All metrics of a network, by the names under which a run logs them.
+
+    Args:
+        moments: moments of the training features of each layer.
+        train: for each layer, what `SecondPass.compute` gives for the training set.
+        test: for each layer, what `SecondPass.compute` gives for the test set.
+        train_averages: mean loss and means of `Mistakes.values`, on the training set.
+        test_averages: mean loss and means of `Mistakes.values`, on the test set.
+        classifier: weights W [K, d] and bias b [K] of the last layer.
+        levels: the superclasses of the class tree, as `SecondPass.levels` has them.
+        mistakes: what was asked of the scores; its tree is the class tree.
+        geometry: Gram matrix of the centred class means that theory predicts [K, K].
+    """
+    found: dict[str, jax.Array] = {}
+    for layer, m in moments.items():
+        last = layer == LAST
+        prefix = "" if last else f"layers/{layer}/"
+        metrics = collapse.measure(
+            m,
+            *(classifier if last else ()),
+            within_variance=train[layer]["within_variance"],
+        )
+        metrics["nc4"] = train[layer]["nc4"]
+        if last and mistakes.hierarchy is not None:
+            found |= _of_tree(mistakes.hierarchy, levels, m, classifier[0], train[LAST])
+        if last and geometry is not None:
+            target = jnp.asarray(geometry, jnp.float32)
+            metrics["gram_to_theory"] = collapse.gram_distance(m, target)
+        found |= {f"{prefix}nc/{name}": value for name, value in metrics.items()}
+        beyond = test[layer]["within_variance"]
+        found[f"{prefix}test/nc1"] = collapse.nc1(m, within_variance=beyond)
+        found[f"{prefix}test/nc4"] = test[layer]["nc4"]
+        found[f"{prefix}test/ncc_accuracy"] = test[layer]["ncc_accuracy"]
+        found[f"{prefix}train/ncc_accuracy"] = train[layer]["ncc_accuracy"]
+    for split, means in (("train", train_averages), ("test", test_averages)):
+        ranked = {name: value for name, value in means.items() if name != "loss"}
+        found[f"{split}/loss"] = means["loss"]
+        for name, value in mistakes.summary(ranked).items():
+            found[f"{split}/{name}"] = value
+    return found
+
+
+def _of_tree(
+    tree: Hierarchy,
+    levels: Sequence[Level],
+    moments: ClassMoments,
+    weights: jax.Array,
+    train: Values,
+) -> dict[str, jax.Array]:
+    """Metrics of the last layer that a class tree allows."""
+    found = collapse.tree_metrics(moments, tree)
+    named = {"nc/gram_to_tree": found.pop("gram")}
+    named |= {f"tree/{name}": value for name, value in found.items()}
+    for level in levels:
+        variance = train[f"{level.name}/within_variance"]
+        metrics = collapse.level_metrics(level, moments, variance, weights)
+        metrics["nc4"] = train[f"{level.name}/nc4"]
+        named |= {f"tree/{level.name}/{name}": v for name, v in metrics.items()}
+    return named

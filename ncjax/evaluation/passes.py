@@ -1,0 +1,218 @@
+"""The two passes of a measurement: what becomes of a batch, whoever reads the batches.
+
+The first pass takes the features of the training set into the class moments of each
+layer.  The second pass, over the training set and the test set, takes in what needs the
+final class means (`ncjax.collapse.SecondPass`), and the loss and the errors.  Both are
+states that are updated batch by batch, merged, and summed over a mesh axis; what they
+hold is turned into named metrics by `ncjax.evaluation.metrics`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ncjax import struct
+from ncjax.averages import Averages
+from ncjax.collapse import SecondPass
+from ncjax.evaluation.metrics import results
+from ncjax.evaluation.mistakes import Mistakes, confusion
+from ncjax.evaluation.protocol import (
+    LAST,
+    Array,
+    Classifier,
+    Features,
+    Forward,
+    Variables,
+)
+from ncjax.hierarchy import Hierarchy
+from ncjax.moments import ClassMoments
+
+Moments = dict[str, ClassMoments]  # name of a layer -> moments of the training features
+
+
+class Batch(NamedTuple):
+    """What one forward pass leaves of a batch of n examples."""
+
+    features: Features
+    labels: jax.Array  # [n]
+    weights: jax.Array  # [n] 1, or 0 for padding
+    decisions: jax.Array  # [n] class that the network decides for
+    averages: Averages  # of the loss and of `Mistakes.values`
+
+
+def make_batch(
+    features: Features,
+    scores: jax.Array,
+    labels: jax.Array,
+    weights: jax.Array,
+    values: Mapping[str, jax.Array],
+    mistakes: Mistakes,
+) -> Batch:
+    """A batch for the two passes, from what any network says of n examples.
+
+    Args:
+        features: features [n, d] of each layer.
+        scores: one score for each class [n, K]; the largest is the decision.
+        labels: class of each example [n], in 0..K-1.
+        weights: weight of each example [n]; 0 leaves it out.
+        values: other values of each example [n] to average, such as the loss.
+        mistakes: what to average of the scores.
+    """
+    averages = Averages.of(dict(values) | mistakes.values(scores, labels), weights)
+    decisions = scores.argmax(1)
+    if mistakes.confusion:
+        table = confusion(decisions, labels, scores.shape[1], weights)
+        averages = Averages(averages.total, averages.sums | {"confusion": table})
+    return Batch(features, labels, weights, decisions, averages)
+
+
+@struct.dataclass
+class SetPass:
+    """The second pass over one set of examples: every layer, the loss, the errors."""
+
+    layers: dict[str, SecondPass]
+    averages: Averages
+
+    @classmethod
+    def empty(
+        cls, moments: Moments, averages: Averages, hierarchy: Hierarchy | None = None
+    ) -> SetPass:
+        """A pass that has seen no examples.
+
+        Args:
+            moments: final moments of each layer on the training set.
+            averages: `Averages` of the batches to come, or their shapes.
+            hierarchy: class tree whose superclasses are measured in the last layer.
+        """
+        layers = {
+            layer: SecondPass.empty(m, hierarchy=hierarchy if layer == LAST else None)
+            for layer, m in moments.items()
+        }
+        return cls(layers, zeros_like(averages))
+
+    def update(self, batch: Batch, deviations: Features | None = None) -> SetPass:
+        """Takes in a batch.
+
+        Args:
+            batch: the batch; its features may be left out where `deviations` are given.
+            deviations: `Span.deviations` [n, r] of the features of each layer, where
+                they are known.
+        """
+        rows = batch.labels, batch.decisions, batch.weights
+        layers = {
+            layer: state.update(batch.features[layer], *rows)
+            if deviations is None
+            else state.update_deviations(deviations[layer], *rows)
+            for layer, state in self.layers.items()
+        }
+        return SetPass(layers, self.averages.merge(batch.averages))
+
+    def merge(self, other: SetPass) -> SetPass:
+        """Both sets of examples together; the class means must be the same."""
+        layers = {name: x.merge(other.layers[name]) for name, x in self.layers.items()}
+        return SetPass(layers, self.averages.merge(other.averages))
+
+    def all_reduce(self, axis_name: str) -> SetPass:
+        """Merges the states of all devices along a mesh axis, inside `shard_map`."""
+        layers = {name: x.all_reduce(axis_name) for name, x in self.layers.items()}
+        return SetPass(layers, self.averages.all_reduce(axis_name))
+
+
+@dataclasses.dataclass(frozen=True)
+class Passes:
+    """The passes over the batches of one network; attributes as in `make_evaluate`."""
+
+    forward: Forward
+    classifier: Classifier
+    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    scores: Callable[[jax.Array], jax.Array]
+    mistakes: Mistakes
+    geometry: np.ndarray | None
+    num_classes: int
+    scatter: bool
+
+    @property
+    def brief(self) -> Mistakes:
+        """What is asked of the scores on the training set: errors and severity alone.
+
+        The training set is large, and a network makes few mistakes on it in the end.
+        """
+        return dataclasses.replace(
+            self.mistakes, top=(1,), calibration=False, crm=False, confusion=False
+        )
+
+    def batch(
+        self,
+        variables: Variables,
+        images: jax.Array,
+        labels: jax.Array,
+        weights: jax.Array,
+        asked: Mistakes,
+    ) -> Batch:
+        """One forward pass over a batch of images [n, h, w, c]."""
+        outputs, features = self.forward(variables, images)
+        outputs = outputs.astype(jnp.float32)
+        loss = {"loss": self.loss(outputs, labels)}
+        scores = self.scores(outputs)
+        return make_batch(features, scores, labels, weights, loss, asked)
+
+    def empty_moments(self, variables: Variables, images: Array) -> Moments:
+        """Moments of no features, for each layer of a network that takes `images`."""
+        _, layers = jax.eval_shape(self.forward, variables, images[:1])
+        return {
+            layer: ClassMoments.empty(
+                self.num_classes,
+                features.shape[1],
+                scatter="pooled" if self.scatter and layer == LAST else "none",
+            )
+            for layer, features in layers.items()
+        }
+
+    def empty(
+        self, variables: Variables, images: Array, moments: Moments, asked: Mistakes
+    ) -> SetPass:
+        """A second pass that has seen no examples, about the means of these moments."""
+        label = jax.ShapeDtypeStruct((1,), jnp.int32)
+        weight = jax.ShapeDtypeStruct((1,), jnp.float32)
+        ask = partial(self.batch, asked=asked)
+        batch = jax.eval_shape(ask, variables, images[:1], label, weight)
+        return SetPass.empty(moments, batch.averages, self.mistakes.hierarchy)
+
+    def compute(
+        self, variables: Variables, moments: Moments, train: SetPass, test: SetPass
+    ) -> dict[str, jax.Array]:
+        """All metrics, by name."""
+        return results(
+            moments,
+            {name: state.compute() for name, state in train.layers.items()},
+            {name: state.compute() for name, state in test.layers.items()},
+            train.averages.compute(),
+            test.averages.compute(),
+            classifier=self.classifier(variables["params"]),
+            levels=train.layers[LAST].levels,
+            mistakes=self.mistakes,
+            geometry=self.geometry,
+        )
+
+
+def update_moments(moments: Moments, batch: Batch) -> Moments:
+    """The moments of each layer with one more batch."""
+    rows = batch.labels, batch.weights
+    return {name: m.update(batch.features[name], *rows) for name, m in moments.items()}
+
+
+def all_reduce_moments(moments: Moments, axis_name: str) -> Moments:
+    """The moments of each layer, merged along a mesh axis, inside `shard_map`."""
+    return {layer: m.all_reduce(axis_name) for layer, m in moments.items()}
+
+
+def zeros_like(tree: Any) -> Any:
+    """Arrays of 0 for arrays, or for their shapes."""
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree)

@@ -1,0 +1,37 @@
+"""What the parts of an evaluation are called: types shared by all ways to measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import numpy as np
+
+Array = jax.Array | np.ndarray
+Arrays = tuple[Array, Array]  # images [n, h, w, c], labels [n]
+Variables = Mapping[str, Any]  # "params" and "batch_stats" of a network
+Features = dict[str, jax.Array]  # name of a layer -> its features [n, d]
+
+# (variables, raw images) -> outputs [n, M] and the features of each layer.
+Forward = Callable[[Any, jax.Array], tuple[jax.Array, Features]]
+# params -> weights W [K, d] and bias b [K] of the last layer.
+Classifier = Callable[[Mapping], tuple[jax.Array, jax.Array]]
+
+LAST = "features"  # name of the layer that the classifier sees
+AXIS = "data"  # name of the mesh axis over which examples are shared
+
+
+@runtime_checkable
+class Evaluate(Protocol):
+    """Measures a network over a training set and a test set, however they are read."""
+
+    def __call__(
+        self, variables: Variables, train: Arrays, test: Arrays
+    ) -> dict[str, jax.Array]:
+        """All metrics of a network: the name of each -> its value."""
+        ...
+
+    def compiled(self, variables: Variables, train: Arrays, test: Arrays) -> Evaluate:
+        """The same for arrays of these shapes, compiled now, not at the first call."""
+        ...
