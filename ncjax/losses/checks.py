@@ -4,12 +4,26 @@ from __future__ import annotations
 
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ncjax.hierarchy import Hierarchy
 
 # A numeric option: a number, or an array with one value, which JAX may trace.
 Scalar = float | int | Float[Array, ""]
+
+
+def check_floating(outputs: jax.Array) -> None:
+    """Raises `TypeError` unless the outputs of a network are floating-point numbers.
+
+    Integers, such as logits typed in by hand, would make a loss round its result.
+    """
+    if not jnp.issubdtype(outputs.dtype, jnp.floating):
+        raise TypeError(
+            f"Outputs must be floating-point numbers, got {outputs.dtype}. Convert "
+            "them with .astype(jnp.float32)."
+        )
 
 
 def check_tree(hierarchy: Hierarchy, num_classes: int, whose: str) -> None:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ncjax.losses.checks import Scalar
+from ncjax.losses.checks import Scalar, check_floating
 from ncjax.losses.flat import cross_entropy
 from ncjax.losses.outputs import FixedVectors
 from ncjax.options import is_traced
@@ -26,17 +26,21 @@ def label_embedding(
     L = 1 - cos(e, phi_C).
 
     Args:
-        outputs: e [n, M], the embedding.
-        labels: C [n], 0..K-1.
+        outputs: e [n, M], the embedding of each example.
+        labels: C [n], the class of each example, 0..K-1.
         vectors: phi, one for each class, of length 1.
 
     Returns:
-        [n], in [0, 2].
+        Loss of each example [n], in [0, 2].
+
+    Raises:
+        TypeError: for integer outputs.
 
     References:
         Barz & Denzler, Hierarchy-Based Image Embeddings for Semantic Image Retrieval,
         WACV 2019.
     """
+    check_floating(outputs)
     table = jnp.asarray(vectors.dense(), outputs.dtype)
     return 1 - jnp.sum(unit_rows(outputs) * table[labels], axis=1)
 
@@ -55,21 +59,23 @@ def haframe(
         L = CE(W e, C) + cosine_weight sum_c (cos(w_c, e) - s_Cc)^2.
 
     Args:
-        outputs: e [n, M], the embedding.
-        labels: C [n], 0..K-1.
+        outputs: e [n, M], the embedding of each example.
+        labels: C [n], the class of each example, 0..K-1.
         vectors: w, one for each class, of length 1.
         cosine_weight: weight of the second term, at least 0.
 
     Returns:
-        [n].
+        Loss of each example [n].
 
     Raises:
+        TypeError: for integer outputs.
         ValueError: for a `cosine_weight` out of range.
 
     References:
         Liang & Davis, Inducing Neural Collapse to a Fixed Hierarchy-Aware Frame for
         Reducing Mistake Severity, ICCV 2023.
     """
+    check_floating(outputs)
     if not is_traced(cosine_weight) and not 0 <= cosine_weight < math.inf:
         raise ValueError(
             f"loss.cosine_weight must be at least 0 and finite, got {cosine_weight}."

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from ncjax.losses.checks import Scalar, check_floating
+from ncjax.options import is_traced
+
 
 def cross_entropy(
     logits: Float[Array, "n K"],
     labels: Int[Array, "n"],
     *,
-    label_smoothing: float = 0.0,
+    label_smoothing: Scalar = 0.0,
 ) -> Float[Array, "n"]:
     """Softmax cross-entropy, with optional label smoothing.
 
@@ -20,22 +23,26 @@ def cross_entropy(
 
     Args:
         logits: z [n, K].
-        labels: [n], 0..K-1.
-        label_smoothing: eps in [0, 1).
+        labels: class of each example [n], 0..K-1.
+        label_smoothing: eps in [0, 1), the share of the target that is spread evenly
+            over all classes.
 
     Returns:
-        [n], in nats.
+        Loss of each example [n], in nats.
 
     Raises:
+        TypeError: for integer logits.
         ValueError: if `label_smoothing` is outside [0, 1).
 
     References:
         Szegedy et al., Rethinking the Inception Architecture, CVPR 2016.
     """
-    if not 0 <= label_smoothing < 1:
+    check_floating(logits)
+    traced = is_traced(label_smoothing)
+    if not traced and not 0 <= label_smoothing < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}.")
     target = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    if label_smoothing:
+    if traced or label_smoothing:
         target = (1 - label_smoothing) * target + label_smoothing * logits.mean(1)
     return jax.nn.logsumexp(logits, axis=1) - target
 
@@ -52,15 +59,19 @@ def mse(logits: Float[Array, "n K"], labels: Int[Array, "n"]) -> Float[Array, "n
 
     Args:
         logits: z [n, K].
-        labels: [n], 0..K-1.
+        labels: class of each example [n], 0..K-1.
 
     Returns:
-        [n].
+        Loss of each example [n].
+
+    Raises:
+        TypeError: for integer logits.
 
     References:
         Han, Papyan & Donoho, Neural Collapse Under MSE Loss, ICLR 2022.
         Zhou et al., On the Optimization Landscape of Neural Collapse under MSE Loss,
         ICML 2022.
     """
+    check_floating(logits)
     targets = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
     return 0.5 * jnp.sum((logits - targets) ** 2, axis=1)

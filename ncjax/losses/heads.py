@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax.hierarchy import Hierarchy
+from ncjax.losses.checks import Scalar, check_floating
 from ncjax.losses.flat import cross_entropy
 from ncjax.losses.outputs import Outputs
+from ncjax.options import is_traced
 
 
 def multi_level(
@@ -19,9 +21,9 @@ def multi_level(
     labels: Int[Array, "n"],
     *,
     hierarchy: Hierarchy,
-    level_weights: tuple[float, ...] = (),
+    level_weights: tuple[Scalar, ...] | Float[Array, "L"] = (),
 ) -> Float[Array, "n"]:
-    """A classifier for each level of the tree on a shared trunk.
+    """A classifier for each level of the tree, all on the same features.
 
     L = sum_l w_l CE(z^(l), group_l(C)), with level l = 1..L from the coarsest
     superclasses to the classes; the decision is that of the last level.  A level at
@@ -29,22 +31,24 @@ def multi_level(
 
     Args:
         outputs: the logits of all levels side by side [n, M], coarsest first.
-        labels: C [n], 0..K-1.
+        labels: C [n], the class of each example, 0..K-1.
         hierarchy: tree over the K classes.
-        level_weights: w, one for each level, at least 0; () means all 1.
+        level_weights: w, one weight for each level, at least 0; () means all 1.
 
     Returns:
-        [n], in nats.
+        Loss of each example [n], in nats.
 
     Raises:
+        TypeError: for integer outputs.
         ValueError: for weights that do not fit the levels.
 
     References:
         Wu et al., Learning to Make Better Mistakes, ACM MM 2016.
     """
-    weights = level_weights or (1.0,) * len(hierarchy.levels)
+    check_floating(outputs)
+    weights = level_weights if len(level_weights) else (1.0,) * len(hierarchy.levels)
     if len(weights) != len(hierarchy.levels) or not all(
-        0 <= w < math.inf for w in weights
+        is_traced(w) or 0 <= w < math.inf for w in weights
     ):
         raise ValueError(
             f"loss.level_weights must be empty or {len(hierarchy.levels)} finite "
@@ -60,7 +64,9 @@ def multi_level(
 
 
 def level_outputs(hierarchy: Hierarchy, *, split_features: bool = False) -> Outputs:
-    """The logits of all levels side by side; a score is the logit of the last level.
+    """The outputs of `multi_level`: the logits of all levels side by side.
+
+    The score of a class is its logit in the last level.
 
     Args:
         hierarchy: tree over the K classes.
@@ -85,34 +91,45 @@ def cascade(
 ) -> Float[Array, "n"]:
     """A softmax over the children of every inner node, multiplied along the path.
 
-    L = -sum over the path of the label of log softmax_{siblings}(z)_node.  The decision
-    is the leaf with the largest product.
+    L = -sum over the nodes on the path from the root to the label of
+    log softmax_{siblings}(z)_node.  The decision is the leaf with the largest product.
 
     Args:
-        outputs: z [n, M - 1], one for each node but the root.
-        labels: C [n], 0..K-1.
+        outputs: z [n, M - 1], an output for each node but the root.
+        labels: C [n], the class of each example, 0..K-1.
         hierarchy: tree over the K classes, with M nodes.
 
     Returns:
-        [n], in nats.
+        Loss of each example [n], in nats.
+
+    Raises:
+        TypeError: for integer outputs.
 
     References:
         Redmon & Farhadi, YOLO9000: Better, Faster, Stronger, CVPR 2017.
     """
+    check_floating(outputs)
     log_p = _log_conditional(outputs, hierarchy)
     path = jnp.asarray(hierarchy.lineage[1:] - 1)[:, labels].T  # [n, D]
-    # A class that lies less deep repeats its own node, which counts once.
+    # A class that lies less deep repeats its own node, which must count once only.
     real = jnp.asarray(hierarchy.lineage[1:] != hierarchy.lineage[:-1])[:, labels].T
     return -jnp.sum(jnp.take_along_axis(log_p, path, axis=1) * real, axis=1)
 
 
 def cascade_outputs(hierarchy: Hierarchy) -> Outputs:
-    """An output for each node but the root; a score is a leaf's log-probability."""
+    """The outputs of `cascade`: one for each node but the root.
+
+    The score of a class is the logarithm of its probability.
+
+    Args:
+        hierarchy: tree over the K classes.
+    """
     depths, parents = hierarchy.depths[1:], hierarchy.parents[1:] - 1
     bounds = np.searchsorted(depths, np.arange(1, hierarchy.height + 2))
 
     def scores(outputs: jax.Array) -> jax.Array:
-        # Nodes are numbered depth by depth: each block adds what its parents have.
+        # Nodes are numbered depth by depth: the nodes of a depth add the values of
+        # their parents, which lie in the block before.
         log_p = _log_conditional(outputs, hierarchy)
         blocks = [log_p[:, : bounds[1]]]
         for first, above, last in zip(bounds, bounds[1:], bounds[2:], strict=False):

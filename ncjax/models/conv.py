@@ -27,7 +27,7 @@ from jax.sharding import PartitionSpec as P
 _apart = jax.lax.optimization_barrier  # XLA would compute sums of sums again and again
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 PIECE = 2**22  # bytes of patches that are worked on at a time, so as to stay in cache
-LEAST = 32  # channels in and out from which fewer products pay for the transforms
+LEAST = 32  # channels in and out from which on fewer products pay for the transforms
 
 # A tile x of 4x4 inputs gives 2x2 outputs OUT [IN x IN' * V] OUT' by the 16 products
 # with V = KERNEL w KERNEL' * SCALES.  All entries but those of SCALES are 0, 1 or -1.
@@ -38,13 +38,15 @@ OUT = np.array([[1, 1, 1, 0], [0, 1, -1, 1]])
 
 
 def by_device(conv: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
-    """`conv`, with each device taking the examples of a batch that lie on it.
+    """Makes each device convolve the examples of a batch that lie on it.
 
-    In a step over several devices XLA finds that out by itself, except for convolutions
-    in groups, for which it gathers the batch on every device
+    In a step over several devices XLA finds out by itself that it can, except for
+    convolutions in groups, for which it gathers the batch on every device
     (https://github.com/openxla/xla/issues/47945), and for batches worked on in pieces.
-    The batch is the first axis of x [n, h, w, c], sharded over the axis "data" of the
-    mesh that is in use.
+
+    Args:
+        conv: a convolution (x, kernel, *window, **options) of a batch x [n, h, w, c],
+            which is sharded along n over the axis "data" of the mesh that is in use.
     """
 
     @wraps(conv)
@@ -75,6 +77,14 @@ def matmul_conv(
     """`jax.lax.conv_general_dilated` by matrix products, where that is faster on a CPU.
 
     Dilated kernels and other types than float32 are left to XLA.
+
+    Args:
+        x: images [n, h, w, c].
+        kernel: [kh, kw, c / groups, d].
+        strides: step of the kernel along h and w.
+        padding: "SAME", "VALID", or (before, after) along h and w.
+        **options: as Flax passes them on: `rhs_dilation` and `feature_group_count`
+            (the number of groups) are read here.
     """
     groups, dilation = options["feature_group_count"], options["rhs_dilation"]
     if set(dilation) != {1} or x.dtype != jnp.float32:
@@ -91,7 +101,7 @@ def matmul_conv(
 
 
 def xla_conv(x: jax.Array, kernel: jax.Array, *args: Any, **options: Any) -> jax.Array:
-    """`jax.lax.conv_general_dilated`; in groups `by_device`."""
+    """`jax.lax.conv_general_dilated`; convolutions in groups are made `by_device`."""
     conv = jax.lax.conv_general_dilated
     groups = options["feature_group_count"]
     return (by_device(conv) if groups > 1 else conv)(x, kernel, *args, **options)
@@ -118,14 +128,24 @@ def direct(
     padding: tuple[tuple[int, int], tuple[int, int]],
     groups: int,
 ) -> jax.Array:
-    """XLA's convolution [n, h, w, d] of x [n, h, w, c] by a kernel [kh, kw, c / G, d].
+    """XLA's convolution, with a gradient by the kernel that is a sum of products.
 
-    Each of the G groups of c / G channels gives d / G of the outputs.
+    Args:
+        x: images [n, h, w, c].
+        kernel: [kh, kw, c / G, d]; each of the G groups of c / G channels of x gives
+            d / G channels of the result.
+        strides: step of the kernel along h and w.
+        padding: (before, after) along h and w.
+        groups: G.
+
+    Returns:
+        [n, h', w', d], with h' and w' as stride and padding leave them.
     """
     return _xla(x, kernel, strides, padding, groups)
 
 
 def _xla(x, kernel, strides, padding, groups, spread=(1, 1)):
+    """XLA's convolution; `spread` - 1 zeros stand between the entries of x."""
     # XLA is slow at any other layout inside a loop on a CPU: it brings convolutions
     # into this one before it compiles, but not within `while`
     # (https://github.com/jax-ml/jax/issues/12868).
@@ -147,6 +167,9 @@ def _direct_forward(x, kernel, strides, padding, groups):
 def _direct_backward(strides, padding, groups, saved, g):
     x, kernel = saved
     kh, kw, c, d = kernel.shape
+    # Gradient by x: every output goes back to the inputs that it has seen, which is a
+    # convolution by the kernel turned by 180 degrees, with channels in and out
+    # exchanged within each group.  Zeros between the outputs undo the stride.
     turned = kernel[::-1, ::-1].reshape(kh, kw, c, groups, d // groups)
     turned = turned.swapaxes(2, 4).reshape(kh, kw, d // groups, groups * c)
     pads = []
@@ -157,6 +180,9 @@ def _direct_backward(strides, padding, groups, saved, g):
         pads.append((k - 1 - low, size - reached + low))
     dx = _xla(g, turned, (1, 1), pads, groups, spread=strides)
 
+    # Gradient by the kernel: entry (i, j) has multiplied the inputs i rows and j
+    # columns further on than the output's place, so its gradient is their matrix
+    # product with the outputs' gradient, summed over places and examples.
     def products(x, g):
         x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
         (h, w), (s, t) = g.shape[1:3], strides
@@ -178,9 +204,14 @@ direct.defvjp(_direct_forward, _direct_backward)
 
 @jax.custom_vjp
 def winograd(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolution [n, h, w, d] of x [n, h, w, c] by a kernel [3, 3, c, d].
+    """Convolution with stride 1 and padding 1 by a kernel of 3x3.
 
-    With stride 1 and padding 1.
+    Args:
+        x: images [n, h, w, c].
+        kernel: [3, 3, c, d].
+
+    Returns:
+        [n, h, w, d].
     """
     _, h, w, c = x.shape
     rows = jnp.stack(_combine(KERNEL, [*kernel]))
@@ -205,9 +236,17 @@ def _winograd_forward(x, kernel):
 def _winograd_backward(saved, g):
     x, kernel = saved
     _, h, w, c = x.shape
+    # With stride 1 and padding 1 the gradient by x is a convolution of the same kind,
+    # by the kernel turned by 180 degrees with channels in and out exchanged.
     dx = winograd(g, kernel[::-1, ::-1].swapaxes(2, 3))
 
+    # The gradient by the kernel takes the steps of `winograd` back, each by its
+    # transpose: a 2x2 tile G of the outputs' gradient becomes the 4x4 tile OUT' G OUT,
+    # its products with the transformed inputs, summed over all tiles, are the gradient
+    # by V, and KERNEL' (. * SCALES) KERNEL leads from there to the 3x3 kernel.  As in
+    # the forward direction there are 16 products for 4 places, not 36.
     def products(x, g):
+        # Outputs beyond an odd row or column were cut off: they have no gradient.
         g = jnp.pad(g, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)))
         g = _apart(jnp.stack(_combine(OUT.T, [g[:, 0::2], g[:, 1::2]])))
         g = jnp.stack(_combine(OUT.T, [g[:, :, :, 0::2], g[:, :, :, 1::2]]))
@@ -235,7 +274,7 @@ def _tiles(x: jax.Array) -> jax.Array:
 
 
 def _combine(matrix: np.ndarray, arrays: list[jax.Array]) -> list[jax.Array]:
-    """Sums and differences of arrays, one for each row of a matrix of 0, 1 and -1."""
+    """Matrix @ arrays, by additions alone: its entries are 0, 1 and -1."""
     sums = []
     for row in matrix:
         total = jnp.zeros(())
@@ -247,11 +286,17 @@ def _combine(matrix: np.ndarray, arrays: list[jax.Array]) -> list[jax.Array]:
 
 
 def _flat(x):
+    """[4, 4, n, a, b, c] -> [16, n a b, c]: one matrix for each place in a tile."""
     return x.reshape(16, -1, x.shape[-1])
 
 
 def _pieces(x: jax.Array, entries: int) -> int:
-    """Into how many equal pieces of a batch the work is cut; `entries` per example."""
+    """Into how many equal pieces the work on a batch is cut.
+
+    Args:
+        x: the batch [n, ...].
+        entries: numbers that the work on one example holds at a time.
+    """
     n = len(x)
     most = max(1, PIECE // (entries * x.dtype.itemsize))
     return min(n // k for k in range(1, min(n, most) + 1) if n % k == 0)
@@ -267,7 +312,13 @@ def _cut(x, pieces):
 
 
 def _map(f: Callable, x: jax.Array, entries: int) -> jax.Array:
-    """f(x), piece by piece."""
+    """f(x) of a batch x, worked on piece by piece.
+
+    Args:
+        f: function of a batch, which treats each example for itself.
+        x: the batch [n, ...].
+        entries: numbers that f holds for one example.
+    """
     pieces = _pieces(x, entries)
     if pieces == 1:
         return f(x)
@@ -284,7 +335,13 @@ def _map(f: Callable, x: jax.Array, entries: int) -> jax.Array:
 
 
 def _sum(f: Callable, arrays: tuple, entries: int) -> list[jax.Array]:
-    """f(*arrays), a list of sums over the batch, piece by piece."""
+    """f(*arrays), a list of sums over the batch, worked on piece by piece.
+
+    Args:
+        f: function of batches, whose results are sums over the examples.
+        arrays: the batches [n, ...].
+        entries: numbers that f holds for one example.
+    """
     pieces = _pieces(arrays[0], entries)
     if pieces == 1:
         return f(*arrays)

@@ -41,23 +41,23 @@ class DenseLayer(nn.Module):
 
 
 class DenseNet(nn.Module):
-    """Stem, stages of dense layers with transitions between them, linear classifier.
+    """Stem, stages of dense layers with transitions between them, classifier.
 
     A transition halves the channels (norm, ReLU, 1x1 convolution) and the image (2x2
     mean).  The last feature map, after norm and ReLU, averaged, is the feature vector.
-    With `feature_dim` one more transition, to so many channels and without the 2x2
+    With `feature_dim` one more transition, to that many channels and without the 2x2
     mean, stands before that last norm: there is no last convolution to narrow, since
     the classifier sees what all layers of the stage have appended.
     """
 
     classifier: Classifier | int
-    layers: tuple[int, ...]  # in each stage
+    layers: tuple[int, ...]  # number of dense layers in each stage
     growth: int  # channels that a layer adds; the stem has twice as many
     feature_dim: int = 0
     stem: str = "cifar"
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
-    method: str = "auto"  # of convolution
+    method: str = "auto"  # how to convolve
 
     @nn.compact
     def __call__(
@@ -91,8 +91,8 @@ class DenseNet(nn.Module):
         x = nn.relu(norm(name="last_norm")(x))
         self.sow("layers", f"out_stage{len(self.layers)}", x)
         x = x.mean(axis=(1, 2))
-        last = last_layer(self.classifier, self.dtype, self.axis_name)
-        return last(x, train=train, labels=labels), x
+        classify = last_layer(self.classifier, self.dtype, self.axis_name)
+        return classify(x, train=train, labels=labels), x
 
 
 def densenet121(
@@ -114,8 +114,9 @@ def densenet121(
             1024 * `width`.
         stem: "cifar" (3x3 convolution, no pooling) or "imagenet".
         conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
-        dtype: of computation; parameters are float32.
-        axis_name: of `pmap` or `shard_map`; under `jit` leave it out.
+        dtype: type of the computation; parameters are float32.
+        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
+            leave it out.
 
     Raises:
         ValueError: if an option is out of its range.

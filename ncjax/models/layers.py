@@ -21,8 +21,17 @@ def conv_and_norm(
     """Convolution and batch norm, initialised and averaged the same way everywhere.
 
     He's normal initialisation over outgoing connections; no bias, since a batch norm
-    follows; running statistics keep 0.9 of what they were.  `method` says how to
-    convolve, see `CONVOLUTIONS`.
+    follows; running statistics keep 0.9 of what they were in each step.
+
+    Args:
+        train: whether to normalise by the statistics of the batch, and update the
+            running ones; else by the running ones.
+        dtype: type of the computation; parameters are float32.
+        axis_name: name of the mapped axis over which statistics are averaged, if any.
+        method: how to convolve, a key of `CONVOLUTIONS`.
+
+    Returns:
+        What makes a convolution, and what makes a batch norm.
     """
     he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
     conv = partial(
@@ -43,14 +52,14 @@ def conv_and_norm(
 
 
 def stem_conv(conv: Callable[..., nn.Module], width: int, stem: str) -> nn.Module:
-    """The first convolution: 3x3, or 7x7 with stride 2."""
+    """The first convolution: 3x3 for "cifar", 7x7 with stride 2 for "imagenet"."""
     if stem == "cifar":
         return conv(width, (3, 3), padding=1, name="stem_conv")
     return conv(width, (7, 7), (2, 2), padding=3, name="stem_conv")
 
 
 def stem_pool(x: jax.Array, stem: str) -> jax.Array:
-    """Nothing, or a 3x3 maximum with stride 2; [n, h, w, c]."""
+    """The pooling of the stem: none, or a 3x3 maximum with stride 2; [n, h, w, c]."""
     if stem == "cifar":
         return x
     return nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))

@@ -12,7 +12,7 @@ from ncjax.models.last import last_layer
 
 
 class MLP(nn.Module):
-    """Dense layers, each followed by (batch norm and) ReLU, then a linear classifier.
+    """Dense layers, each followed by (batch norm and) ReLU, then the classifier.
 
     The output of the last hidden layer, after ReLU, is the feature vector.
     """
@@ -41,8 +41,8 @@ class MLP(nn.Module):
                 )(x)
             x = nn.relu(x)
             self.sow("layers", f"out_dense{i}", x)
-        last = last_layer(self.classifier, self.dtype, self.axis_name)
-        return last(x, train=train, labels=labels), x
+        classify = last_layer(self.classifier, self.dtype, self.axis_name)
+        return classify(x, train=train, labels=labels), x
 
 
 def mlp(
@@ -53,7 +53,15 @@ def mlp(
     dtype: Dtype = jnp.float32,
     axis_name: str | None = None,
 ) -> nn.Module:
-    """MLP with hidden `widths`; the last of them is the feature width d.
+    """Multilayer perceptron.
+
+    Args:
+        classifier: what the last layer is, or its number of outputs if it is linear.
+        widths: widths of the hidden layers; the last of them is the feature width d.
+        batch_norm: whether a batch norm follows each hidden layer.
+        dtype: type of the computation; parameters are float32.
+        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
+            leave it out.
 
     Raises:
         ValueError: if there is no hidden layer or a width is below 1.

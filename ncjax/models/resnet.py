@@ -51,7 +51,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3 (in groups) and 1x1 convolutions and a shortcut.
 
-    The stride is that of the 3x3 convolution, as in today's implementations.
+    The 3x3 convolution has the stride, as in today's implementations.
     """
 
     channels: int
@@ -87,22 +87,22 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, four stages of blocks, global average pool, linear classifier.
+    """Stem, four stages of blocks, global average pool, classifier.
 
     The pooled output of the last block is the feature vector.  With `feature_dim` the
     last convolution of that block is narrowed to it, and its shortcut projected.
     """
 
     classifier: Classifier | int
-    blocks: tuple[int, ...]  # in each stage
+    blocks: tuple[int, ...]  # number of blocks in each stage
     width: int  # channels of the stem
     bottleneck: int = 0  # channels inside the first bottleneck; 0: basic blocks
-    groups: int = 1  # of the 3x3 convolution of a bottleneck
+    groups: int = 1  # groups of channels in the 3x3 convolution of a bottleneck
     feature_dim: int = 0
     stem: str = "cifar"
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
-    method: str = "auto"  # of convolution
+    method: str = "auto"  # how to convolve
 
     @nn.compact
     def __call__(
@@ -133,8 +133,8 @@ class ResNet(nn.Module):
                 x = block(x, train)
                 self.sow("layers", f"out_stage{i + 1}_block{j + 1}", x)
         x = x.mean(axis=(1, 2))
-        last = last_layer(self.classifier, self.dtype, self.axis_name)
-        return last(x, train=train, labels=labels), x
+        classify = last_layer(self.classifier, self.dtype, self.axis_name)
+        return classify(x, train=train, labels=labels), x
 
 
 def resnet18(
@@ -156,8 +156,9 @@ def resnet18(
             512 * `width`.
         stem: "cifar" (3x3 convolution, no pooling) or "imagenet".
         conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
-        dtype: of computation; parameters are float32.
-        axis_name: of `pmap` or `shard_map`; under `jit` leave it out.
+        dtype: type of the computation; parameters are float32.
+        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
+            leave it out.
 
     Raises:
         ValueError: if an option is out of its range.

@@ -13,7 +13,7 @@ from ncjax.models.layers import check_options, conv_and_norm, scaled
 
 
 class VGG(nn.Module):
-    """Stages of 3x3 convolutions, each ended by a 2x2 maximum, linear classifier.
+    """Stages of 3x3 convolutions, each ended by a 2x2 maximum, classifier.
 
     Without the hidden fully connected layers of the ImageNet version: the last feature
     map, 1x1 for images of 32x32, else averaged, is the feature vector.  With
@@ -25,7 +25,7 @@ class VGG(nn.Module):
     feature_dim: int = 0
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
-    method: str = "auto"  # of convolution
+    method: str = "auto"  # how to convolve
 
     @nn.compact
     def __call__(
@@ -48,8 +48,8 @@ class VGG(nn.Module):
                     x = nn.max_pool(x, (2, 2), (2, 2), padding="SAME")
                 self.sow("layers", f"out_conv{number}", x)
         x = x.mean(axis=(1, 2))
-        last = last_layer(self.classifier, self.dtype, self.axis_name)
-        return last(x, train=train, labels=labels), x
+        classify = last_layer(self.classifier, self.dtype, self.axis_name)
+        return classify(x, train=train, labels=labels), x
 
 
 def vgg13(
@@ -69,8 +69,9 @@ def vgg13(
         feature_dim: width d of the features, by narrowing the last convolution; 0 for
             512 * `width`.
         conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
-        dtype: of computation; parameters are float32.
-        axis_name: of `pmap` or `shard_map`; under `jit` leave it out.
+        dtype: type of the computation; parameters are float32.
+        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
+            leave it out.
 
     Raises:
         ValueError: if an option is out of its range.

@@ -1,0 +1,116 @@
+"""Options of losses: out of range, traced by JAX, and of a wrong type."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ncjax.classifiers import CLASSIFIERS
+from ncjax.losses import (
+    CLASSIFIER_OF,
+    LOSSES,
+    OUTPUTS,
+    haframe,
+    hxe,
+    multi_level,
+    soft_labels,
+)
+from ncjax.losses.checks import check_floating
+from ncjax.options import options_of, takes
+from tests.losses.trees import CIFAR, TREES, draw
+
+
+@pytest.mark.parametrize(
+    ("loss", "options", "message"),
+    [
+        (soft_labels, {"beta": -1.0}, "beta must be at least 0 and finite, got -1"),
+        (soft_labels, {"beta": float("inf")}, "beta must be at least 0"),
+        (soft_labels, {"distance": "edges"}, "'edges'. Available: height, depth"),
+        (hxe, {"alpha": float("nan")}, "alpha must be finite, got nan"),
+        (hxe, {"weighting": "width"}, "'width'. Available: height, depth"),
+        (haframe, {"cosine_weight": -1.0}, "cosine_weight must be at least 0"),
+        (multi_level, {"level_weights": (1.0,)}, "3 finite numbers .* got"),
+    ],
+)
+def test_bad_options(loss, options, message):
+    if loss is haframe:
+        options["vectors"] = CLASSIFIERS["haframe"](10, hierarchy=CIFAR).vectors
+    else:
+        options["hierarchy"] = CIFAR
+    outputs = jnp.zeros((1, 18 if loss is multi_level else 10))
+    with pytest.raises(ValueError, match=message):
+        loss(outputs, jnp.zeros(1, jnp.int32), **options)
+
+
+def bound(name, tree):
+    """A loss of `LOSSES` with its tree or its vectors, and its number of outputs."""
+    given = {}
+    if takes(LOSSES[name], "hierarchy"):
+        given["hierarchy"] = tree
+    if takes(LOSSES[name], "vectors"):
+        make = CLASSIFIERS[CLASSIFIER_OF[name]]
+        given["vectors"] = make(tree.num_classes, hierarchy=tree).vectors
+    size = OUTPUTS[name](tree).size if name in OUTPUTS else tree.num_classes
+    return functools.partial(LOSSES[name], **given), size
+
+
+NUMERIC = [
+    (name, option, {}, (0.6 * default + 0.05, 0.9 * default + 0.05))
+    for name, loss in LOSSES.items()
+    for option, default in options_of(loss).items()
+    if isinstance(default, float)
+]
+OTHERS = [
+    ("soft_labels", "beta", {"distance": "depth", "subtract_entropy": True}, (0, 30)),
+    ("hxe", "alpha", {"weighting": "depth", "normalise": True}, (-0.3, 2.0)),
+    ("hxe", "alpha", {"normalise": True}, (0.0, 1.0)),
+    ("multi_level", "level_weights", {}, ((1, 0.5, 0.2, 0), (0.1, 0, 3, 1))),
+]
+
+
+@pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
+@pytest.mark.parametrize(("name", "option", "fixed", "values"), NUMERIC + OTHERS)
+def test_traced_options_are_the_known_ones(name, option, fixed, values, tree):
+    """Networks that differ in an option, each as if it trained alone."""
+    loss, size = bound(name, tree)
+    if option == "level_weights":
+        values = [value[: len(tree.levels)] for value in values]
+    rng = np.random.default_rng(0)
+    outputs = jnp.asarray(3 * rng.normal(size=(2, 20, size)), jnp.float32)
+    labels = jnp.asarray(rng.integers(0, tree.num_classes, 20), jnp.int32)
+
+    def value_and_grad(outputs, value):
+        def total(outputs):
+            each = loss(outputs, labels, **fixed, **{option: value})
+            return each.sum(), each
+
+        return jax.grad(total, has_aux=True)(outputs)
+
+    arrays = jnp.asarray(values, jnp.float32)
+    grads, losses = jax.jit(jax.vmap(value_and_grad))(outputs, arrays)
+    for member in range(2):
+        grad, known = value_and_grad(outputs[member], values[member])
+        scale = float(jnp.abs(known).max())
+        np.testing.assert_allclose(losses[member], known, rtol=2e-5, atol=2e-6 * scale)
+        np.testing.assert_allclose(grads[member], grad, rtol=2e-4, atol=3e-6)
+
+
+def test_a_known_array_stands_for_its_number():
+    outputs, labels = draw(CIFAR)
+    z, y = jnp.asarray(outputs, jnp.float32), jnp.asarray(labels)
+    for name, option in (("soft_labels", "beta"), ("hxe", "alpha")):
+        loss, _ = bound(name, CIFAR)
+        known = jax.jit(functools.partial(loss, **{option: jnp.float32(0.5)}))
+        want = jax.jit(functools.partial(loss, **{option: 0.5}))
+        np.testing.assert_array_equal(known(z, y), want(z, y))
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_integer_outputs_are_refused(name):
+    loss, size = bound(name, CIFAR)
+    with pytest.raises(TypeError):
+        loss(jnp.zeros((1, size), jnp.int32), jnp.zeros(1, jnp.int32))
+    with pytest.raises(TypeError, match="must be floating-point numbers, got int32"):
+        check_floating(jnp.zeros((1, size), jnp.int32))
