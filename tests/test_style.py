@@ -1,0 +1,81 @@
+"""How figures look: axes, curves on log axes, files."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from ncjax import style
+
+
+@pytest.fixture
+def axis():
+    return Figure().subplots()
+
+
+def test_decorated_axes(axis):
+    axis.plot([1, 2], [1, 2], label="a curve")
+    style.decorate(axis, "a title", x="epoch", y="NC1", legend=True)
+    assert axis.get_title(loc="left") == "a title"
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("epoch", "NC1")
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["a curve"]
+    assert not axis.spines["top"].get_visible()
+    style.decorate(axis, "another")  # labels that are not given stay
+    assert axis.get_xlabel() == "epoch"
+
+
+def test_no_legend_without_labels(axis):
+    style.decorate(axis, "a title", legend=True)
+    assert axis.get_legend() is None
+
+
+def test_a_log_axis_encloses_the_positive_values(axis):
+    style.log_axis(axis, np.array([0, np.nan, 1e-3, 10.0]), margin=0.5)
+    assert axis.get_yscale() == "log"
+    np.testing.assert_allclose(axis.get_ylim(), (1e-3 / 100, 10 * 100))
+
+
+def test_a_narrow_log_axis_has_plain_numbers(axis):
+    style.log_axis(axis, np.array([2.0, 5.0]))
+    labels = [axis.yaxis.get_major_formatter()(x) for x in (2.0, 2.5, 0.1)]
+    assert labels == ["2", "2.5", "0.1"]
+
+
+def test_a_log_axis_of_zeros_alone(axis):
+    style.log_axis(axis, np.zeros(3))
+    assert axis.get_yscale() == "log"
+
+
+def test_zeros_of_a_log_curve_are_hollow_points(axis):
+    x, y = np.array([1.0, 2, 3]), np.array([0.5, 0, 0.1])
+    style.log_curve(axis, x, y, color=style.BLUE)
+    curve, points = axis.lines
+    np.testing.assert_array_equal(curve.get_ydata(), [0.5, np.nan, 0.1])
+    np.testing.assert_array_equal(points.get_xdata(), [2])
+    assert points.get_markerfacecolor() == "white"
+
+
+def test_a_band_on_a_log_axis_keeps_to_positive_values(axis):
+    x = np.array([1.0, 2, 3])
+    axis.set_yscale("log")
+    style.band(axis, x, np.zeros(3), np.array([1.0, 2, 0]), color=style.BLUE)
+    heights = axis.collections[0].get_paths()[0].vertices[:, 1]
+    assert (heights > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("ending", "start"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")]
+)
+def test_files(tmp_path, ending, start):
+    figure = Figure()
+    assert style.render(figure, ending).startswith(start)
+    style.save(figure, tmp_path / f"figure{ending}")
+    assert (tmp_path / f"figure{ending}").read_bytes().startswith(start)
+
+
+def test_another_ending_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"'\.gif'. Available: \.png, \.pdf, \.svg"):
+        style.save(Figure(), tmp_path / "figure.gif")
+
+
+def test_ten_groups_can_be_told_apart():
+    assert len(set(style.COLORS)) == 10
