@@ -1,4 +1,8 @@
-"""Trained networks, read back from the folders of their runs; nothing is written."""
+"""Trained networks, read back from the folders of their runs; nothing is written.
+
+The features of a network go through the same first pass, `ClassMoments`, as in every
+other measurement; a comparison with theory needs no more than the class means.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +28,14 @@ from ncjax.training.experiment import build, load_data, load_hierarchy
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """The last layer of a trained network, on its training set; float64.
+    """The last layer of a trained network on its training set, in float64.
 
     Attributes:
-        epoch: of the checkpoint.
-        counts: samples of each class [K].
-        centred_means: of the features, minus their mean [K, d].
-        classifier: W [K, d].
-        logits: of the class means, bias included [K, K].
+        epoch: epoch of the checkpoint.
+        counts: number of samples of each class [K].
+        centred_means: class means of the features minus the global mean [K, d].
+        classifier: weights W [K, d] of the last layer.
+        logits: logits of the class means, bias included [K, K].
     """
 
     epoch: int
@@ -42,7 +46,10 @@ class Network:
 
 
 def to_config(fields: dict[str, Any]) -> ConfigDict:
-    """The configuration of a run from its flat fields, {"loss.name": "mse", ...}.
+    """The configuration of a run from its flat fields.
+
+    Args:
+        fields: name of each field -> its value, as {"loss.name": "mse", ...}.
 
     Raises:
         ConfigError: for fields or values that this version does not know.

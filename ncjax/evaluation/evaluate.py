@@ -93,7 +93,7 @@ def make_evaluate(
     buffer: bool = True,
     scatter: bool = False,
     many: Over | None = None,
-) -> Evaluate:
+) -> InMemoryEvaluate:
     """Builds `evaluate(variables, train, test) -> {metric: []}`, compiled.
 
     Metrics are named `nc/...` for the features that the classifier sees,
