@@ -1,4 +1,8 @@
-"""Trained networks, read back from the folders of their runs; nothing is written."""
+"""Trained networks, read back from the folders of their runs; nothing is written.
+
+The features of a network go through the same first pass, `ClassMoments`, as in every
+other measurement; a comparison with theory needs no more than the class means.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +30,14 @@ from ncjax.training.experiment import build
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """The last layer of a trained network, on its training set; float64.
+    """The last layer of a trained network on its training set, in float64.
 
     Attributes:
-        epoch: of the checkpoint.
-        counts: samples of each class [K].
-        centred_means: of the features, minus their mean [K, d].
-        classifier: W [K, d].
-        logits: of the class means, bias included [K, K].
+        epoch: epoch of the checkpoint.
+        counts: number of samples of each class [K].
+        centred_means: class means of the features minus the global mean [K, d].
+        classifier: weights W [K, d] of the last layer.
+        logits: logits of the class means, bias included [K, K].
     """
 
     epoch: int

@@ -1,8 +1,9 @@
 """What mistakes cost: top-k errors, severity in a class tree, calibration.
 
-Each metric is a mean over examples of a few values, or a function of such means, so
-they are exact under any batching and sharding: `values` of every batch, averaged over
-the data, then `summary` once.
+Each metric is a mean over examples, or a function of such means, so it does not depend
+on how the examples are split into batches or over devices: `Mistakes.values` of every
+batch go into `ncjax.averages.Averages`, and `Mistakes.summary` turns the means of all
+examples into the metrics.
 """
 
 from __future__ import annotations
@@ -17,40 +18,43 @@ from jaxtyping import Array, Float, Int
 from ncjax.collapse.registry import MISTAKES, Metric, collect
 from ncjax.hierarchy import Hierarchy
 
-BINS = 15  # of confidence, for the calibration error
+BINS = 15  # number of intervals of confidence, for the calibration error
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Mistakes:
-    """Metrics of ranked classes against labels.
+    """Which metrics to compute of the classes that a network ranks highest.
 
-    With `scores` [n, K], the largest is the decision.  `values` gives means' summands,
-    `summary` from their means:
+    A network gives every example a score for each of K classes; the class of the
+    largest score is its decision.  The metrics are:
 
-    - `error`, `topK_error`: the label is not among the k best.
-    - `ece`: expected calibration error of the softmax of the scores over 15 bins of
+    - `error`: share of examples whose label is not the decision.
+    - `topK_error`: share of examples whose label is not among the k best classes.
+    - `ece`: expected calibration error of the softmax of the scores, over 15 bins of
       confidence (Guo et al., ICML 2017).
 
-    and with a tree, with h the height of the lowest common ancestor (Bertinetto et al.,
-    CVPR 2020):
+    With a class tree of height H, where h is the height of the lowest common ancestor
+    of the label and another class (Bertinetto et al., CVPR 2020), also:
 
-    - `mistake_severity`: mean h between label and decision over mistakes alone; NaN,
-      not 0, without mistakes.
-    - `ahd@k`: mean h over the k best classes and all examples; `ahd@1` = error x
-      severity.
-    - `min_distance@k`: least h among the k best.
-    - `precision@k`: sum of 1 - h/H over the k best, over the largest possible sum
-      (Frome et al., NeurIPS 2013, as that code has it).
-    - `levelA_error`: the decision lies in another superclass at depth A.
-    - `crm_...`: the same for classes ranked by their expected h under the softmax of
-      the scores, conditional risk minimisation (Karthik et al., ICLR 2021).
+    - `mistake_severity`: mean h of the decision, over the mistakes alone; NaN, not 0,
+      if there are no mistakes.
+    - `ahd@k`: mean h of the k best classes, over all examples; `ahd@1` is the error
+      times the severity.
+    - `min_distance@k`: mean of the least h among the k best classes.
+    - `precision@k`: sum of 1 - h/H over the k best classes, divided by the largest
+      possible such sum (Frome et al., NeurIPS 2013, as their code computes it).
+    - `levelA_error`: share of examples whose decision lies in another superclass at
+      depth A of the tree.
+    - `crm_...`: the same metrics of the classes ranked by their expected h under the
+      softmax of the scores, which is conditional risk minimisation (Karthik et al.,
+      ICLR 2021).
 
     Attributes:
-        hierarchy: tree over the K classes, or None.
-        top: the ks; those from K on are left out.
-        calibration: also `ece`.
-        crm: also the metrics after conditional risk minimisation.
-        confusion: also count which class is taken for which; see `confusion`.
+        hierarchy: class tree over the K classes, or None.
+        top: the numbers k of best classes; those from K on are left out.
+        calibration: whether to compute `ece`.
+        crm: whether to compute the metrics after conditional risk minimisation.
+        confusion: whether to count which class is taken for which; see `confusion`.
     """
 
     hierarchy: Hierarchy | None = None
@@ -62,7 +66,15 @@ class Mistakes:
     def values(
         self, scores: Float[Array, "n K"], labels: Int[Array, "n"]
     ) -> dict[str, jax.Array]:
-        """Values of each example, [n] or [n, bins]."""
+        """What is to be averaged over all examples.
+
+        Args:
+            scores: scores of the K classes for each example [n, K].
+            labels: class of each example [n], in 0..K-1.
+
+        Returns:
+            Name -> the value of each example, [n] or [n, bins].
+        """
         found = self._ranked(scores, labels)
         probability = jax.nn.softmax(scores, axis=1)
         if self.calibration:
@@ -79,7 +91,7 @@ class Mistakes:
         return found
 
     def summary(self, means: dict[str, jax.Array]) -> dict[str, jax.Array]:
-        """Metrics from the means over all examples of what `values` gave."""
+        """The metrics, from the means over all examples of what `values` gives."""
         found = {k: v for k, v in means.items() if not k.startswith("_")}
         if "_gap" in means:
             found["ece"] = jnp.sum(jnp.abs(means["_gap"]))
@@ -92,6 +104,7 @@ class Mistakes:
         return found
 
     def _ranked(self, scores, labels) -> dict[str, jax.Array]:
+        """Values of each example, for classes ranked by these scores."""
         num_classes = scores.shape[1]
         ks = sorted({k for k in self.top if 1 < k < num_classes} | {1})
         best = jax.lax.top_k(scores, ks[-1])[1] if ks[-1] > 1 else None
@@ -128,7 +141,17 @@ def confusion(
     num_classes: int,
     weights: Float[Array, "n"] | None = None,
 ) -> jax.Array:
-    """How often class k (row) was taken for class j (column) [K, K]."""
+    """How often an example of class k (row) was taken for class j (column).
+
+    Args:
+        decisions: class that the network decides for, for each example [n].
+        labels: class of each example [n], in 0..K-1.
+        num_classes: number of classes K.
+        weights: weight of each example [n]; by default 1.
+
+    Returns:
+        Counts, or sums of weights, [K, K].
+    """
     cells = labels * num_classes + decisions
     counts = jnp.bincount(cells, weights, length=num_classes**2)
     return counts.reshape(num_classes, num_classes)
@@ -137,10 +160,15 @@ def confusion(
 def confusion_by_level(
     table: np.ndarray, hierarchy: Hierarchy, depth: int
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-    """A confusion matrix [K, K] summed over the superclasses at a depth.
+    """The confusion matrix of the superclasses at one depth of a class tree.
+
+    Args:
+        table: confusion matrix of the classes [K, K], as `confusion` counts it.
+        hierarchy: class tree over the K classes.
+        depth: depth in the tree; 0 is the root.
 
     Returns:
-        [G, G] and the names of the G superclasses.
+        The matrix [G, G] and the names of the G superclasses.
 
     Raises:
         ValueError: if the matrix is not [K, K] for the K classes of the tree.

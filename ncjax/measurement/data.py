@@ -21,28 +21,46 @@ from ncjax.measurement.sources import (
     to_numpy,
 )
 
-# Numbers in a batch: 8 MB of float32 stay in the caches; with very many classes each
-# batch costs a sweep over all class means, and may have up to 128 MB.
+# Numbers in a batch: 8 MB of float32 stay in the caches of a processor.  With very many
+# classes each batch costs a pass over all class means, so it may have up to 128 MB.
 _BATCH, _MOST = 2**21, 2**25
 
 
 class Data:
-    """A source of features with its labels, opened: what it holds is known.
+    """A set of features with its labels, opened: width, type and size are known.
 
     Attributes:
-        source, name: where the features come from.
-        labels: int32 [n], or None if the chunks bring them.
-        names: of the classes, for labels that are text.
-        width, dtype: of the features, as vectors.
-        size: rows of a batch.
-        seen: rows that the last complete pass has read.
+        source: where the features come from.
+        name: what messages call them.
+        pool: how feature maps become vectors, see `measure`.
+        progress: whether a long pass shows a bar.
+        labels: labels [n] as int32, or None if they come with the chunks of features.
+        names: names of the classes, for labels that are text.
+        width: width d of the features as vectors.
+        dtype: floating-point type of the features.
+        size: number of rows of a batch.
+        seen: number of rows that the last complete pass has read.
         notes: what was done to features and labels, for the report.
     """
 
     def __init__(
         self, features, labels, name, *, pool, names, batch_size, progress, free=False
     ):
-        """Reads the first rows and all labels; `free` features need none."""
+        """Reads the first rows and all labels.
+
+        Args:
+            features: anything that `measure` takes as features.
+            labels: anything that `measure` takes as labels.
+            name: what messages call the features.
+            pool: how feature maps become vectors.
+            names: names of the classes.
+            batch_size: number of rows of a batch; None: as many as stay in the caches.
+            progress: whether a long pass shows a bar.
+            free: whether the features need no labels, as outliers do not.
+
+        Raises:
+            MeasureError: for features or labels that cannot be measured.
+        """
         self.source: Source = as_source(features, name)
         self.name, self.pool, self.progress = self.source.name, pool, progress
         self.names = names
@@ -75,7 +93,7 @@ class Data:
             self.size = min(self.size, self.source.rows)
 
     def _peek(self) -> Pair:
-        """The first rows, which tell the rest; an iterator does not lose them."""
+        """The first rows, which tell width and type; no row of an iterator is lost."""
         stream = self.source.read(1)
         first = next((pair for pair in stream if len(pair[0])), None)
         if first is None:
@@ -93,7 +111,14 @@ class Data:
         return self.source.repeatable
 
     def read(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Batches of features [size, d] and labels [size]; the last may be shorter."""
+        """Batches of features [size, d] and labels [size]; the last may be shorter.
+
+        Args:
+            what: name of the pass, for the bar.
+
+        Raises:
+            MeasureError: for features or labels that cannot be measured.
+        """
         stream = batches(self.source, self.size, self.pool)
         start = 0
         # Short passes show no bar, nor do those that nobody watches.
@@ -135,6 +160,11 @@ def _mismatch(name: str, rows: int, labels: int) -> MeasureError:
 
 
 def same_width(other: Data, train: Data) -> None:
+    """Refuses features of another width than those of the training set.
+
+    Raises:
+        MeasureError: naming both widths.
+    """
     if other.width != train.width:
         raise MeasureError(
             f"{other.name} have width {other.width}, but the training features "

@@ -1,0 +1,76 @@
+"""Batches from any source into the states of a measurement: split, merge, metrics."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ncjax.evaluation.metrics import results
+from ncjax.evaluation.mistakes import Mistakes
+from ncjax.evaluation.passes import (
+    SetPass,
+    make_batch,
+    update_moments,
+    zeros_like,
+)
+from ncjax.evaluation.protocol import LAST
+from ncjax.moments import ClassMoments
+from tests.evaluation.test_evaluate import D, K, dataset, evaluator, forward, network
+
+MISTAKES = Mistakes(confusion=True)
+
+
+@jax.jit
+def batch_of(features, scores, labels):
+    """A batch as a recorder of another framework makes it, with no loss of its own."""
+    weights = jnp.ones(len(labels))
+    loss = {"loss": -jax.nn.log_softmax(scores)[jnp.arange(len(labels)), labels]}
+    return make_batch({LAST: features}, scores, labels, weights, loss, MISTAKES)
+
+
+def split(set_, cuts):
+    """Batches of a set, from what the network says of it."""
+    scores, layers = forward(network(), jnp.asarray(set_[0]))
+    for rows in np.split(np.arange(len(set_[1])), cuts):
+        yield batch_of(layers[LAST][rows], scores[rows], jnp.asarray(set_[1])[rows])
+
+
+def test_any_batches_give_what_the_evaluation_gives():
+    train, test = dataset(203, 0.3, 1), dataset(61, 0.3, 2)
+    found = evaluator(1, batch_size=50, mistakes=MISTAKES)(network(), train, test)
+    moments = {LAST: ClassMoments.empty(K, D, scatter="none")}
+    take, update = jax.jit(update_moments), jax.jit(SetPass.update)
+    for batch in split(train, [70, 140]):
+        moments = take(moments, batch)
+    passes = []
+    for set_, cuts in ((train, [70, 140]), (test, [31])):
+        batches = list(split(set_, cuts))
+        empty = jax.jit(SetPass.empty)(moments, batches[0].averages)
+        one, two = empty, empty
+        for batch in batches[:-1]:
+            one = update(one, batch)
+        passes.append(two.merge(update(two, batches[-1])).merge(one))
+    names = "nc/nc1 nc/nc4 test/nc1 test/nc4 train/ncc_accuracy test/error test/ece"
+    values = [{name: x.compute() for name, x in p.layers.items()} for p in passes]
+    metrics = jax.jit(
+        lambda moments, values, means: results(
+            moments,
+            *values,
+            *means,
+            classifier=tuple(map(jnp.asarray, head())),
+            mistakes=MISTAKES,
+        )
+    )(moments, values, [p.averages.compute() for p in passes])
+    for name in (*names.split(), "train/loss", "test/loss", "test/confusion"):
+        np.testing.assert_allclose(
+            metrics[name], found[name], rtol=1e-4, atol=1e-7, err_msg=name
+        )
+
+
+def head():
+    params = network()["params"]
+    return params["W"], params["b"]
+
+
+def test_zeros_like_shapes():
+    shape = jax.ShapeDtypeStruct((2, 3), jnp.float32)
+    np.testing.assert_array_equal(zeros_like({"a": shape})["a"], np.zeros((2, 3)))
