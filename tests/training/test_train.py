@@ -20,7 +20,7 @@ from ncjax.config.binding import load_data
 from ncjax.runs.workdir import Workdir
 from ncjax.training import placement
 from ncjax.training.experiment import Experiment, build
-from ncjax.training.loop import measured_epochs
+from ncjax.training.plan import measured_epochs
 
 ONE = jax.devices()[:1]
 
