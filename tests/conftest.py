@@ -6,8 +6,6 @@ import tempfile
 import jax
 
 jax.config.update("jax_num_cpu_devices", 8)
-# An array [n] that meets one of [n, d] is a mistake unless its shape says so.
-jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tests compile for longer than they compute: they do without LLVM's optimisation.
 _LEVEL = "--xla_backend_optimization_level=0"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_LEVEL}".strip()
