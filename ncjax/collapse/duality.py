@@ -36,7 +36,7 @@ def means_and_classifier(
     Args:
         moments: class moments of the training features.
         classifier: W [K, d].
-        weighting: of the classes in the global mean; see `centred_means`.
+        weighting: which mean is subtracted from the means; see `centred_means`.
         center: subtracts the mean row of W.
         scaled: divides each matrix by its largest entry.
 

@@ -17,7 +17,7 @@ def group_moments(
     """Moments of superclasses, each with all the samples of its classes.
 
     Args:
-        moments: of K classes.
+        moments: class moments of K classes.
         groups: superclass of each class [K], 0..G-1.
         num_groups: G.
 
@@ -61,8 +61,8 @@ def group_variance(
     the classes it is that of the superclasses.
 
     Args:
-        moments: of K classes.
-        grouped: `group_moments` of them.
+        moments: class moments of K classes.
+        grouped: `group_moments` of these moments.
         groups: superclass of each class [K].
         directions: v_j [r, d].
     """
@@ -76,7 +76,13 @@ def group_variance(
 def group_rows(
     rows: Float[Array, "K d"], groups: Int[Array, "K"], num_groups: int
 ) -> Float[Array, "G d"]:
-    """Mean row of each superclass, as for a classifier W."""
+    """Mean row of each superclass [G, d], as a classifier of superclasses takes it.
+
+    Args:
+        rows: [K, d], such as the classifier W.
+        groups: superclass of each class [K], 0..G-1.
+        num_groups: G.
+    """
     member = _membership(groups, num_groups, rows)
     return dot(member / jnp.sum(member, axis=1, keepdims=True), rows)
 
@@ -89,8 +95,8 @@ def cophenetic_correlation(
     Pearson's, in [-1, 1]; NaN if all pairs are equally far apart in either.
 
     Args:
-        rows: moments, or the means [K, d].
-        distances: d(A, B) [K, K].
+        rows: class moments, or the class means [K, d].
+        distances: tree distance d(A, B) of each pair of classes [K, K].
 
     References:
         Sokal & Rohlf, The Comparison of Dendrograms by Objective Methods, Taxon 1962.
@@ -109,8 +115,8 @@ def cosines_by_height(
 
     Args:
         rows: moments, meaning the centred class means, or rows [K, d] as they are.
-        heights: of the lowest common ancestor [K, K].
-        height: H of the tree.
+        heights: height of the lowest common ancestor of each pair of classes [K, K].
+        height: height H of the tree.
 
     Returns:
         [H], entry h-1 for pairs of height h; NaN where there is no such pair.

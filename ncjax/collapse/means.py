@@ -25,7 +25,11 @@ DROP = 1e-6
 
 
 def present_classes(moments: ClassMoments) -> Bool[Array, "K"]:
-    """True for each class that has samples."""
+    """Which classes have samples [K].
+
+    Args:
+        moments: class moments of the features.
+    """
     return moments.count > 0
 
 
@@ -34,7 +38,11 @@ def class_weights(
 ) -> Float[Array, "K"]:
     """Weights of the classes [K], sum 1: 1/K each (`"classes"`) or n_k/N (`"samples"`).
 
-    Empty classes have weight 0.
+    Classes without samples have weight 0.
+
+    Args:
+        moments: class moments of the features.
+        weighting: `"classes"` or `"samples"`.
 
     Raises:
         ValueError: for another weighting.
@@ -59,7 +67,7 @@ def centred_means(
     means minus the pivot of one class, so the common part is never rounded into them.
 
     Args:
-        moments: of the features; K >= 2.
+        moments: class moments of the features; K >= 2.
         global_mean: `"classes"` for the mean of the class means, `"samples"` for the
             mean of all features.  They differ when classes are unbalanced; with the
             second the rows of Mc do not sum to 0, and NC2 of an ETF is not 0.
@@ -76,7 +84,13 @@ def centred_means(
 def global_mean(
     moments: ClassMoments, weighting: Weighting = "classes"
 ) -> Float[Array, "d"]:
-    """mu_G [d]: mean of the class means, or of all features (`"samples"`)."""
+    """mu_G [d]: mean of the class means, or of all features.
+
+    Args:
+        moments: class moments of the features.
+        weighting: `"classes"` for the mean of the class means, `"samples"` for the mean
+            of all features.
+    """
     return centre(moments, weighting)[1]
 
 
@@ -86,7 +100,13 @@ def center_features(
     *,
     global_mean: Weighting = "classes",
 ) -> Float[Array, "n d"]:
-    """Features minus mu_G [n, d]; a large common part is not rounded into them."""
+    """Features minus mu_G [n, d]; a large common part is not rounded into them.
+
+    Args:
+        features: [n, d], of any set.
+        moments: class moments of the training features.
+        global_mean: which mean is mu_G; see `centred_means`.
+    """
     _, _, origin, shift = centre(moments, global_mean)
     return (features.astype(origin.dtype) - origin) - shift
 
@@ -123,11 +143,11 @@ def between_basis(
     Sigma_B = (1/K) sum_j s_j^2 v_j v_j', so that pinv(Sigma_B) needs no d x d pinv,
     which no float32 code survives.  Of r = min(K - 1, d) directions, those beyond the
     structural rank (number of present classes - 1) or with s_j < 1e-6 s_1 have
-    singular value 0: they are dropped by whoever divides by s_j.
+    singular value 0: a function that divides by s_j leaves them out.
 
     Args:
-        moments: of the features.
-        global_mean: see `centred_means`.
+        moments: class moments of the features.
+        global_mean: which mean is subtracted from the means; see `centred_means`.
         between: weight of each class in Sigma_B, 1/K (`"classes"`) or n_k/N.
 
     Returns:
@@ -160,8 +180,11 @@ def between_rows(
 def right_singular(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Singular values [r] and right singular vectors [r, d]; r = min(K, d).
 
-    For K > d of the triangular factor: a d x d problem that, unlike the Gram matrix,
-    does not square the condition number.
+    For K > d they are those of the triangular factor: a d x d problem that, unlike the
+    Gram matrix, does not square the condition number.
+
+    Args:
+        rows: a matrix [K, d].
     """
     if rows.shape[0] > rows.shape[1]:
         rows = jnp.linalg.qr(rows, mode="r")

@@ -60,7 +60,7 @@ class Inputs:
     """What a metric may use; shared work is done once, when first asked for.
 
     Attributes:
-        moments: of the training features.
+        moments: class moments of the training features.
         classifier: W [K, d], or None.
         bias: b [K], or None.
         within_variance: within-class variance [r] along the directions of `basis`, or
@@ -180,7 +180,7 @@ def measure(
     inside jit, with `convention` and `only` static.
 
     Args:
-        moments: of the training features.
+        moments: class moments of the training features.
         classifier: W [K, d], for the metrics of W and of duality.
         bias: b [K], for `bias_collapse`; None means 0.
         within_variance: within-class variance [r] along the directions of

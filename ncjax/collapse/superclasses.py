@@ -79,7 +79,9 @@ def level_metrics(
     within_variance: jax.Array,
     classifier: jax.Array,
 ) -> dict[str, jax.Array]:
-    """NC1, NC2 and NC3 of superclasses; their classifier is the mean row of theirs.
+    """NC1, NC2 and NC3 of superclasses.
+
+    The classifier of a superclass is the mean row of the classifiers of its classes.
 
     Args:
         level: one of `superclass_levels`.
@@ -102,14 +104,15 @@ def tree_metrics(moments: ClassMoments, hierarchy: Hierarchy) -> dict[str, jax.A
     """How far the class means follow the tree.
 
     - `cophenetic`: correlation of the distances of means with those in the tree.
-    - `cosine_hH`: mean cosine of centred means whose lowest common ancestor has height
-      H; of those, `sibling_cosine` is that of the nearest pairs.
-    - `gram`: distance of the Gram matrix of the means from -P D P, where squared
-      distances are proportional to tree distances.
+    - `cosine_hH`: mean cosine of the centred means of the pairs of classes whose lowest
+      common ancestor has height H.
+    - `sibling_cosine`: the same for the pairs with the lowest common ancestors.
+    - `gram`: distance of the Gram matrix of the means from -P D P, for which squared
+      distances of means are proportional to the tree distances D.
 
     Args:
-        moments: of K classes.
-        hierarchy: tree over them.
+        moments: class moments of K classes.
+        hierarchy: tree over the classes.
     """
     distances = hierarchy.distances()
     cosines = cosines_by_height(

@@ -102,7 +102,7 @@ def nc1(
             needed.
         basis: what `between_basis` gives, if it is at hand.
         divide_by_classes: False leaves out the 1/K, as the code of Papyan et al. does.
-        global_mean: see `centred_means`.
+        global_mean: which mean is subtracted from the means; see `centred_means`.
         between: weights of the classes in Sigma_B, see `between_basis`.
 
     Returns:
@@ -169,16 +169,16 @@ def nc1_floor(
     An entry near mu_kj in a floating-point format is off by a uniform error of variance
     u^2 / 12 with u = eps 2^floor(log2 |mu_kj|), eps being the resolution of the
     coarsest feature type the moments have seen.  The floor is NC1 of that covariance,
-    averaged over samples.  A measured NC1 at or under it says nothing but
-    "below the precision of the features".  (If deviations are far below u, features of
-    a class round to the same number, and NC1 falls below the floor.)
+    averaged over samples.  All that a measured NC1 at or under it says is that NC1 is
+    below the precision of the features.  (If deviations are far below u, features of a
+    class round to the same number, and NC1 falls below the floor.)
 
     Args:
-        moments: of the features; any scatter.
-        basis: of `between_basis`, if it is at hand.
-        divide_by_classes: as for `nc1`.
-        global_mean: as for `nc1`.
-        between: as for `nc1`.
+        moments: class moments of the features, with any scatter or none.
+        basis: what `between_basis` returns, if it is at hand.
+        divide_by_classes: False leaves out the 1/K.
+        global_mean: which mean is subtracted from the means; see `centred_means`.
+        between: weights of the classes in Sigma_B; see `between_basis`.
 
     Returns:
         A scalar, comparable with `nc1` of the same options.
@@ -213,6 +213,11 @@ def trace_ratio(
 
     At an ETF, NC1 <= (K-1)/K times this.
 
+    Args:
+        moments: class moments of the features.
+        global_mean: which mean is subtracted from the means; see `centred_means`.
+        between: weights of the classes in Sigma_B; see `between_basis`.
+
     References:
         Tirer & Bruna, Extended Unconstrained Features Model, ICML 2022.
     """
@@ -233,15 +238,18 @@ def vci(
     """Variability collapse index: 1 - tr(pinv(Sigma_T) Sigma_B) / rank(Sigma_B).
 
     Sigma_T = Sigma_W + Sigma_B.  In [0, 1]; 0 at collapse; unchanged by any invertible
-    linear map of the features.  Computed without cancellation: with C the part of
-    Sigma_W in the span of the means that the orthogonal features do not predict (its
-    Schur complement there) and E = S^-1 C S^-1 K, it is tr((I + E)^-1 E) / rank.
+    linear map of the features.
+
+    Near collapse 1 - tr(...) would cancel, so it is computed otherwise.  In the basis
+    of the means, with singular values S, let C be the part of Sigma_W that the features
+    orthogonal to the means do not predict, its Schur complement.  With
+    E = K S^-1 C S^-1 the index is tr((I + E)^-1 E) / rank, a sum of positive terms.
 
     Args:
-        moments: with `scatter="pooled"`.
-        basis: of `between_basis`, if it is at hand.
-        global_mean: as for `nc1`.
-        between: as for `nc1`.
+        moments: class moments of the features, with `scatter="pooled"`.
+        basis: what `between_basis` returns, if it is at hand.
+        global_mean: which mean is subtracted from the means; see `centred_means`.
+        between: weights of the classes in Sigma_B; see `between_basis`.
 
     Returns:
         A scalar, no unit; without a gradient, for it passes degenerate eigenvalues.
@@ -256,12 +264,15 @@ def vci(
     kept = values > 0
     inside = jnp.where(kept[:, None], directions, 0)
     cross = dot(inside, within)  # [r, d]
+    # Sigma_W in the orthogonal complement of the means: (I - V'V) Sigma_W (I - V'V).
     outside = within - dot(inside.T, cross) - dot(cross.T, inside)
     outside += dot(inside.T, dot(dot(cross, inside.T), inside))
     power, vectors = jnp.linalg.eigh((outside + outside.T) / 2)
     largest = jnp.maximum(power[-1], 0)
+    # Directions with no more variance than rounding are empty, such as dead units.
     cut = within.shape[0] * jnp.finfo(within.dtype).eps * largest
     inverse = jnp.where(power > cut, 1 / jnp.where(power > cut, power, 1), 0)
+    # Schur complement: C = V Sigma_W V' - (V Sigma_W U) (U' Sigma_W U)^-1 (...)'.
     predicted = dot(cross - dot(dot(cross, inside.T), inside), vectors)
     schur = dot(cross, inside.T) - dot(predicted * inverse, predicted.T)
     number = jnp.sum(present_classes(moments)).astype(within.dtype)
@@ -276,9 +287,12 @@ def vci(
 def numerical_rank(rows: Float[Array, "n d"]) -> Float[Array, ""]:
     """Squared ratio of nuclear and Frobenius norm, (sum_j s_j)^2 / sum_j s_j^2.
 
-    Between 1 and the rank.  Of the features of one class, not centred, it tends to 1
-    under collapse (Markou et al. average it over classes); of the centred class means
+    Between 1 and the rank.  For the features of one class, not centred, it tends to 1
+    under collapse (Markou et al. average it over classes); for the centred class means
     it is K - 1 at an ETF.
+
+    Args:
+        rows: features or means [n, d], with singular values s_j.
 
     References:
         Markou, Ajanthan & Gould, Guiding Neural Collapse, NeurIPS 2024.

@@ -83,7 +83,7 @@ def _curve(
     Args:
         axis: where to draw.
         epochs: epochs [m].
-        values: of the seeds [n, m].
+        values: values of the n seeds at these epochs [n, m].
         metric: what the values are.
         level: confidence of the interval.
         place: number of the group, for its colour and dashes.

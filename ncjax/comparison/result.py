@@ -57,8 +57,8 @@ class Comparison:
         """The paired tests, as Markdown.
 
         Args:
-            most: of more tests than this, only those with a corrected p-value below
-                1 - level are shown; None shows all.
+            most: if there are more tests than this, only those with a corrected
+                p-value below 1 - level are shown; None shows all.
         """
         if len(self.groups) == 1:
             return "No tests: there is one group only."

@@ -57,8 +57,8 @@ def paired_tests(
         level: confidence of the intervals; 1 - level is the bound for p-values.
         test: "t" or "wilcoxon".
         baseline: name of the group with which the others are compared, or None.
-        most: of more tests than this, only those with a corrected p-value below
-            1 - level are shown; None shows all.
+        most: if there are more tests than this, only those with a corrected p-value
+            below 1 - level are shown; None shows all.
     """
     alpha = 1 - level
     if all(len(r.seeds) < 2 for r in results):

@@ -45,14 +45,15 @@ class RunTheory:
     """One run and its predictions; K classes.
 
     Attributes:
-        seed: of the run.
-        epoch: of the checkpoint.
-        gram: found, of the centred class means, of norm 1 [K, K].
-        classifier_gram: found, of the centred classifier, likewise.
-        loss: found, of the class means.
+        seed: seed of the run.
+        epoch: epoch of the checkpoint.
+        gram: Gram matrix of the network's centred class means, of norm 1 [K, K].
+        classifier_gram: Gram matrix of its centred classifier, of norm 1 [K, K].
+        loss: its loss at the class means.
         fitted: prediction with c fitted to `gram`.
         from_loss: prediction with c fitted to `loss`.
-        values: numbers by name, see `theory_tables.COLUMNS`; of the classifier too.
+        values: numbers by name, see `theory_tables.COLUMNS`, and those of the
+            classifier.
         cosines: {height: (found, predicted)}, means over the pairs of classes whose
             lowest common ancestor has that height.
     """
@@ -75,12 +76,12 @@ class RunTheory:
 
 @dataclasses.dataclass(frozen=True)
 class GroupTheory:
-    """The runs of one group.
+    """The runs of one group and their predictions.
 
     Attributes:
-        name: of the group.
-        hierarchy: its class tree; one without inner nodes where it has none.
-        runs: by seed.
+        name: name of the group.
+        hierarchy: its class tree; a group without one has all classes under the root.
+        runs: the runs, by ascending seed.
     """
 
     name: str

@@ -48,10 +48,10 @@ def measure(
     class moments, then for NC4 and the accuracies, which need the final class means.
 
     Args:
-        features: of the training set, before the last layer.  An array [n, d] (memory
-            maps are not loaded); feature maps [n, ..., c], see `pool`; an iterable of
-            chunks [m, d] or of pairs (chunk, labels), for instance over a data loader;
-            or a function without arguments that returns such an iterable.
+        features: inputs of the last layer on the training set.  An array [n, d]
+            (memory maps are not loaded); feature maps [n, ..., c], see `pool`; an
+            iterable of chunks [m, d] or of pairs (chunk, labels), for instance over a
+            data loader; or a function without arguments that returns such an iterable.
         labels: classes of the samples [n], integers 0..K-1 that count the rows of the
             classifier; None if the chunks come with them.  Text, if `class_names` are
             given.

@@ -26,7 +26,7 @@ def describe(key: str) -> Metric:
     its own name must be part of that end: `NAME/KEY`.
 
     Args:
-        key: as in metrics.jsonl.
+        key: key of the value, as in metrics.jsonl.
     """
     parts = key.split("/")
     ends = 2 if parts[0] == "probe" else len(parts)
