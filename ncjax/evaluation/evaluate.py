@@ -13,7 +13,7 @@ devices (`buffer=True`), else a second forward pass makes them again.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -188,7 +188,10 @@ class _Share:
         return passes.compute(variables, moments, *both), buffer
 
     def empty_buffer(
-        self, layers: Features, number: int, sharding: NamedSharding
+        self,
+        layers: Mapping[str, jax.ShapeDtypeStruct],
+        number: int,
+        sharding: NamedSharding,
     ) -> Features:
         """Memory for the features of all batches, [batches, size, d] for each layer."""
         batches = self.devices * -(-number // (self.devices * self.size))
