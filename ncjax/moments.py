@@ -18,9 +18,8 @@ References:
 
 from __future__ import annotations
 
+import io
 import os
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import jax
@@ -29,6 +28,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax import struct
+from ncjax.io import write_whole
 
 Scatter = Literal["none", "pooled", "classes"]
 
@@ -43,7 +43,7 @@ else:
 # scatter-add is faster.
 _ONE_HOT_CLASSES = 16
 
-# Longer batches are taken in blocks of so many rows: what is made of a block stays in
+# Longer batches are taken in blocks of this many rows: what is made of a block stays in
 # the cache, which makes the light moments of 50,000 rows four times as fast on a CPU.
 _ROWS = 4096
 
@@ -79,7 +79,7 @@ class ClassMoments:
             scatter: `"none"` keeps O(K d) numbers (class means, traces, CDNV),
                 `"pooled"` adds the d x d within-class scatter, `"classes"` one such
                 matrix for each class.
-            dtype: of the state; float32, or float64 when x64 is on.
+            dtype: type of the numbers kept; float32, or float64 when x64 is on.
 
         Raises:
             ValueError: for sizes below 1 or another `scatter`.
@@ -109,12 +109,12 @@ class ClassMoments:
 
     @property
     def num_classes(self) -> int:
-        """K."""
+        """Number of classes K."""
         return self.count.shape[-1]
 
     @property
     def feature_dim(self) -> int:
-        """D."""
+        """Width d of the features."""
         return self.pivot.shape[-1]
 
     @property
@@ -124,7 +124,7 @@ class ClassMoments:
 
     @property
     def total(self) -> jax.Array:
-        """N, the number (or weight) of all features."""
+        """N, the number (or total weight) of all features."""
         return jnp.sum(self.count)
 
     @property
@@ -149,12 +149,13 @@ class ClassMoments:
         labels: Int[Array, "n"],
         weights: Float[Array, "n"] | None = None,
     ) -> ClassMoments:
-        """Takes in a batch.
+        """The moments with one more batch of features.
 
         Args:
-            features: [n, d], bfloat16, float16, float32 or float64.
-            labels: [n], 0..K-1. Rows with another label are left out.
-            weights: [n], non-negative; 0 masks a row (its features must be finite).
+            features: features [n, d], bfloat16, float16, float32 or float64.
+            labels: classes 0..K-1 [n].  Rows with another label are left out.
+            weights: weights of the rows [n], at least 0; 0 masks a row, whose features
+                must be finite all the same.
 
         Returns:
             The moments of all rows so far.
@@ -243,6 +244,9 @@ class ClassMoments:
         Chan et al. 1983: with delta = mean_B - mean_A,
         S = S_A + S_B + n_A n_B / (n_A + n_B) delta delta'.
 
+        Args:
+            other: moments of the other set.
+
         Raises:
             ValueError: if the two differ in K, d or in the scatter that they keep.
         """
@@ -279,8 +283,12 @@ class ClassMoments:
     def all_reduce(self, axis_name: str) -> ClassMoments:
         """Merges over a mesh axis, inside `shard_map`, `pmap` or a named `vmap`.
 
-        Every device gets the same result.  One pivot for each class, taken from the
-        first device that has it, then sums: memory does not grow with the devices.
+        Every device gets the same result.  Each class gets one pivot, that of the first
+        device that has seen the class; the rest are sums, so that memory does not grow
+        with the number of devices.
+
+        Args:
+            axis_name: name of the mesh axis.
         """
         index = jax.lax.axis_index(axis_name)
         far = jnp.iinfo(jnp.int32).max
@@ -315,18 +323,25 @@ class ClassMoments:
         return f"K={self.num_classes}, d={self.feature_dim}, scatter={kind!r}"
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes an .npz, whole or not at all."""
-        path = Path(path)
+        """Writes an .npz file, whole or not at all.
+
+        Args:
+            path: the file; its folder must exist.
+        """
         arrays: dict[str, Any] = {
             k: np.asarray(v) for k, v in vars(self).items() if v is not None
         }
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            np.savez(file, **arrays)
-        os.replace(file.name, path)
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        write_whole(path, buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> ClassMoments:
-        """Reads what `save` wrote."""
+        """The moments in a file that `save` wrote.
+
+        Args:
+            path: the file.
+        """
         with np.load(path) as file:
             arrays: dict[str, Any] = dict.fromkeys(["scatter"])
             arrays |= {name: jnp.asarray(file[name]) for name in file.files}
@@ -341,7 +356,15 @@ def class_moments(
     *,
     scatter: Scatter = "pooled",
 ) -> ClassMoments:
-    """Moments of arrays that are all in memory; see `ClassMoments.update`."""
+    """Moments of arrays that are all in memory.
+
+    Args:
+        features: features [n, d].
+        labels: classes 0..K-1 [n].
+        num_classes: number of classes K.
+        weights: weights of the rows [n], as `ClassMoments.update` takes them.
+        scatter: what is kept of the scatter, as in `ClassMoments.empty`.
+    """
     dtype = jnp.promote_types(features.dtype, jnp.float32)
     state = ClassMoments.empty(
         num_classes, features.shape[1], scatter=scatter, dtype=dtype
@@ -357,7 +380,7 @@ def class_sum(
 ) -> Float[Array, "K ..."]:
     """Weighted sum of the rows of each class; labels must be in 0..K-1."""
     if values.ndim == 2 and num_classes <= _ONE_HOT_CLASSES:
-        one_hot = labels == jnp.arange(num_classes)[:, None]
+        one_hot = labels[None] == jnp.arange(num_classes)[:, None]
         # Weights go into this [K, n], not into the wider values.
         one_hot = jnp.where(one_hot, 1 if weights is None else weights, 0)
         return _dot(one_hot.astype(values.dtype), values)

@@ -38,9 +38,10 @@ def t_interval(values: np.ndarray, level: float, log: bool = False) -> Interval:
     of 0 has no logarithm: the geometric mean is then 0, without an interval.
 
     Args:
-        values: [n, ...], n independent seeds; NaN where undefined, which is left out.
-        level: of confidence, between 0 and 1.
-        log: on the logarithm; negative values count as undefined.
+        values: values of n independent seeds [n, ...]; NaN where undefined, which is
+            left out.
+        level: level of confidence, between 0 and 1.
+        log: whether to take the logarithm; negative values then count as undefined.
 
     References:
         Student, "The probable error of a mean", Biometrika 1908.
@@ -67,11 +68,11 @@ class Paired:
     """A paired test of a against b.
 
     Attributes:
-        count: pairs of which both values are defined.
+        count: number of pairs in which both values are defined.
         difference: mean of a - b, or with `log` the geometric mean of a / b.
-        low, high: t-interval of it, not corrected for the number of tests.
-        p: two-sided; NaN where there is no test.
-        note: why there is none, or what to know of it; "" otherwise.
+        low, high: t-interval of the difference, not corrected for the number of tests.
+        p: two-sided p-value; NaN where there is no test.
+        note: why there is no test, or what to know of it; "" otherwise.
     """
 
     count: int
@@ -88,15 +89,16 @@ def paired(
     """Is the mean of a - b (with `log` of log a - log b) zero?
 
     "t" is Student's test of the n differences, "wilcoxon" the signed-rank test, exact
-    for small n.  Where all differences are zero up to rounding p = 1; where they are
-    all the same but not zero, neither test can tell chance from certainty: none is
-    made.  (Error rates are multiples of 1/n, so two or three seeds agree now and then.)
+    for small n.  Where all differences are zero up to rounding, p = 1.  Where they are
+    all the same but not zero, neither test can tell chance from certainty, and no test
+    is made.  (Error rates are multiples of 1/n, so two or three seeds agree now and
+    then.)
 
     Args:
-        a: [n], NaN where undefined.
-        b: [n], of the same seeds in the same order.
-        level: of the interval, which is Student's in both cases.
-        log: compare the logarithms.
+        a: values of one group by seed [n], NaN where undefined.
+        b: values of the other group [n], by the same seeds in the same order.
+        level: level of confidence of the interval, which is Student's for both tests.
+        log: whether to compare the logarithms.
         test: "t" or "wilcoxon".
 
     References:
@@ -146,7 +148,7 @@ def holm(p: np.ndarray) -> np.ndarray:
     each other.
 
     Args:
-        p: [n]; NaN where there was no test, which does not count towards m.
+        p: p-values [n]; NaN where there was no test, which does not count towards m.
 
     Returns:
         Corrected p-values [n], NaN where `p` is.
@@ -164,5 +166,9 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def smallest_p(count: int) -> float:
-    """The least p-value that the signed-rank test can give with n pairs: 2^(1 - n)."""
+    """The least p-value that the signed-rank test can give with n pairs: 2^(1 - n).
+
+    Args:
+        count: number n of pairs.
+    """
     return 2.0 ** (1 - count)

@@ -41,8 +41,8 @@ def decorate(
     """Title on the left, labels of the axes, a light grid, no box.
 
     Args:
-        axis: of matplotlib.
-        title: of the panel.
+        axis: the matplotlib axes.
+        title: title of the panel.
         x: label of the x axis; "" leaves it as it is.
         y: label of the y axis; "" leaves it as it is.
         grid: lines across "x", "y" or "both" axes; None draws none.
@@ -68,7 +68,7 @@ def log_axis(axis: Axes, values: np.ndarray, *, margin: float = 0.06) -> None:
     Powers of ten where the values span two decades or more; else plain numbers.
 
     Args:
-        axis: of matplotlib.
+        axis: the matplotlib axes.
         values: all that is drawn, any shape; 0 and NaN do not count.
         margin: empty space above and below, as a share of the decades in between.
     """
@@ -100,11 +100,11 @@ def log_curve(
     """A curve for a log y axis: zeros are hollow points on its lower edge.
 
     Args:
-        axis: of matplotlib.
+        axis: the matplotlib axes.
         x: places [n].
         y: values [n], at least 0; NaN leaves a gap.
-        color: of the curve and its hollow points.
-        options: of `Axes.plot`.
+        color: colour of the curve and its hollow points.
+        options: options of `Axes.plot`.
     """
     axis.plot(x, np.where(y > 0, y, np.nan), color=color, **options)  # type: ignore[arg-type]
     hollow_points(axis, x[y == 0], color=color)
@@ -114,9 +114,9 @@ def hollow_points(axis: Axes, x: np.ndarray, *, color: str) -> None:
     """Hollow points on the lower edge: values of 0, which a log axis cannot show.
 
     Args:
-        axis: of matplotlib.
-        x: places of the values [m], maybe none.
-        color: of the points.
+        axis: the matplotlib axes.
+        x: places of the values [m]; there may be none.
+        color: colour of the points.
     """
     if not len(x):  # a curve without points has no extent, which breaks the layout
         return

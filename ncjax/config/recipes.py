@@ -110,7 +110,7 @@ def fashion_mlp() -> ConfigDict:
 
 
 def smoke_epochs(config: ConfigDict, preset: str) -> ConfigDict:
-    """For data that are small already: the preset "smoke" has 20 epochs.
+    """The preset "smoke" for data that are small already: 20 epochs.
 
     Args:
         config: the configuration, which is changed.
@@ -125,7 +125,7 @@ def smoke_epochs(config: ConfigDict, preset: str) -> ConfigDict:
 
 
 def smoke_mlp(config: ConfigDict, preset: str) -> ConfigDict:
-    """For an MLP on images of ten classes: "smoke" has 500 images and 10 epochs.
+    """The preset "smoke" for an MLP and ten classes: 500 images, 10 epochs.
 
     Arguments and errors are those of `smoke_epochs`.
     """
@@ -138,7 +138,7 @@ def smoke_mlp(config: ConfigDict, preset: str) -> ConfigDict:
 
 
 def smoke_resnet(config: ConfigDict, preset: str, *, per_class: int = 20) -> ConfigDict:
-    """For a ResNet: "smoke" has few images, 1/8 of the width and 24 epochs.
+    """The preset "smoke" for a ResNet: few images, 1/8 of the width, 24 epochs.
 
     With 24 epochs of a cosine the training error of cross-entropy on CIFAR-10 is 0.
 

@@ -36,7 +36,7 @@ def crop_flip(
 
     Args:
         keys: typed PRNG keys, one for each image.
-        images: of any size and dtype.
+        images: images [n, h, w, c], of any size and dtype.
 
     Returns:
         Images of the same size and dtype.

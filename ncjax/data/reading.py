@@ -19,17 +19,17 @@ from jax.sharding import PartitionSpec as P
 Array = jax.Array | np.ndarray
 Chunk = tuple[jax.Array, jax.Array, jax.Array]  # images, labels, rows [s, n, ...]
 
-CHUNK_STEPS = 32  # at most so many batches at a time,
-CHUNK_BYTES = 1 << 26  # of at most so many bytes, but at least one batch
-_THREADS = 4  # that read; each has one chunk in the making or ready
+CHUNK_STEPS = 32  # batches of a chunk at most,
+CHUNK_BYTES = 1 << 26  # and bytes of its images; at least one batch
+_THREADS = 4  # threads that read; each has one chunk in the making or ready
 
 
 def chunk_steps(steps: int, batch_bytes: int) -> int:
-    """Batches in a chunk; where possible all chunks have as many.
+    """Number of batches in a chunk; where possible the same in all chunks.
 
     Args:
-        steps: all batches.
-        batch_bytes: of the images of one.
+        steps: number of all batches.
+        batch_bytes: bytes of the images of one batch.
     """
     most = max(1, min(CHUNK_STEPS, steps, CHUNK_BYTES // batch_bytes))
     # Chunks of two sizes need two compiled programs.
@@ -43,10 +43,12 @@ def read(
     """Chunks of a data set, on the devices, read ahead of their use.
 
     Args:
-        images: [n, h, w, c], possibly a memory map; only what is asked for is read.
-        labels: [n].
-        rows: of each batch [steps, batch]; -1 is padding, for which any image stands.
-        size: batches in a chunk; the last may have fewer.
+        images: images [n, h, w, c], possibly a memory map, of which only the rows of
+            the batches are read.
+        labels: labels of the images [n].
+        rows: row numbers of the images of each batch [steps, batch]; -1 is padding, for
+            which any image stands.
+        size: number of batches in a chunk; the last chunk may have fewer.
         mesh: batches are sharded over its axis "data".
 
     Yields:

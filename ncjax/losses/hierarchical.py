@@ -184,9 +184,9 @@ def hxe_coefficients(
 
     Args:
         hierarchy: tree over the K classes, of depth D.
-        alpha: as in `hxe`, finite.
+        alpha: the discount of `hxe`, finite.
         weighting: "height" or "depth", as in `hxe`.
-        normalise: as in `hxe`.
+        normalise: whether the weights are normalised, as in `hxe`.
 
     Raises:
         ValueError: for a non-finite `alpha`, or another weighting.
@@ -206,7 +206,7 @@ def _coefficients(
         xp: `numpy` or `jax.numpy`.
         hierarchy: tree over the K classes.
         exponents: logarithm of the weight of each node, or of the edge above it [M].
-        normalise: as in `hxe`.
+        normalise: whether the weights are normalised, as in `hxe`.
     """
     weights = xp.exp(exponents)
     if normalise:  # the root, on no edge, counts in their sum with a weight of 1

@@ -83,8 +83,8 @@ def matmul_conv(
         kernel: [kh, kw, c / groups, d].
         strides: step of the kernel along h and w.
         padding: "SAME", "VALID", or (before, after) along h and w.
-        **options: as Flax passes them on: `rhs_dilation` and `feature_group_count`
-            (the number of groups) are read here.
+        **options: the other arguments that Flax passes on; `rhs_dilation` and
+            `feature_group_count` (the number of groups) are read here.
     """
     groups, dilation = options["feature_group_count"], options["rhs_dilation"]
     if set(dilation) != {1} or x.dtype != jnp.float32:
