@@ -72,7 +72,7 @@ class SiblingVectors:
             jnp.asarray(x, outputs.dtype)
             for x in (self.scale, self.groups, self.mixing)
         )
-        return outputs * scale + (outputs @ groups) @ mixing
+        return outputs * scale[None] + (outputs @ groups) @ mixing
 
     def dense(self) -> np.ndarray:
         """The vectors as rows, float64 [K, K], symmetric."""
