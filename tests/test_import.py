@@ -19,6 +19,7 @@ ALLOWED = {
     "import ncjax; ncjax.compare": ("absl", "flax", "ml_collections"),
     "import ncjax; ncjax.plots": ("matplotlib",),
     "import ncjax; ncjax.ufm": (),
+    "import ncjax.ufm.run": ("absl", "ml_collections"),
     "import ncjax; ncjax.default": ("absl", "flax", "ml_collections"),
     "import ncjax; ncjax.train": ("absl", "flax", "ml_collections", "optax"),
 }
