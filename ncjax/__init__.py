@@ -68,7 +68,11 @@ def __getattr__(name: str) -> Any:
 
         value: Any = version("ncjax")
     elif name not in _HOME:
-        raise AttributeError(f"module 'ncjax' has no attribute {name!r}")
+        import difflib
+
+        near = difflib.get_close_matches(name, __all__, n=1)
+        meant = f" Did you mean {near[0]!r}?" if near else ""
+        raise AttributeError(f"module 'ncjax' has no attribute {name!r}.{meant}")
     elif home := _HOME[name]:
         module = importlib.import_module(home)
         found = getattr(module, name, None)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
 from ncjax.classifiers import Classifier
@@ -23,9 +23,12 @@ from ncjax.losses import CLASSIFIER_OF, GEOMETRY, OUTPUTS
 from ncjax.optimizers import SCHEDULES
 from ncjax.options import ConfigError, fill, options_of
 
+if TYPE_CHECKING:
+    import optax
+
 Loss = Callable[[jax.Array, jax.Array], jax.Array]  # outputs [n, M], labels [n] -> [n]
 BindLoss = Callable[[Hyper], Loss]
-BindOptimizer = Callable[[Hyper], optax.GradientTransformation]
+BindOptimizer = Callable[[Hyper], "optax.GradientTransformation"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -12,13 +12,15 @@ train in one program can differ in them; ranges are checked where values are kno
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import optax
+from typing import TYPE_CHECKING
 
 from ncjax.optimizers.adam import adam
 from ncjax.optimizers.adamw import adamw
 from ncjax.optimizers.schedules import SCHEDULES
 from ncjax.optimizers.sgd import sgd
+
+if TYPE_CHECKING:
+    import optax
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "sgd": sgd,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import optax
+from typing import TYPE_CHECKING
 
 from ncjax.optimizers.checks import Scalar, check_weight_decay
+
+if TYPE_CHECKING:  # Optax is loaded by the first optimizer that is made
+    import optax
 
 
 def adam(
@@ -24,6 +27,8 @@ def adam(
     References:
         Kingma & Ba, Adam: A Method for Stochastic Optimization, ICLR 2015.
     """
+    import optax
+
     check_weight_decay(weight_decay)
     return optax.chain(
         optax.add_decayed_weights(weight_decay), optax.adam(learning_rate)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import optax
+from typing import TYPE_CHECKING
 
 from ncjax.optimizers.checks import Scalar, check_weight_decay
+
+if TYPE_CHECKING:  # Optax is loaded by the first optimizer that is made
+    import optax
 
 
 def adamw(
@@ -24,5 +27,7 @@ def adamw(
     References:
         Loshchilov & Hutter, Decoupled Weight Decay Regularization, ICLR 2019.
     """
+    import optax
+
     check_weight_decay(weight_decay)
     return optax.adamw(learning_rate, weight_decay=weight_decay)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import optax
+from typing import TYPE_CHECKING
 
 from ncjax.optimizers.checks import Scalar
+
+if TYPE_CHECKING:  # Optax is loaded by the first schedule that is made
+    import optax
 
 
 def constant(learning_rate: Scalar, num_epochs: int, steps: int) -> optax.Schedule:
@@ -20,6 +22,8 @@ def constant(learning_rate: Scalar, num_epochs: int, steps: int) -> optax.Schedu
     Returns:
         Number of a step, from 0 on -> learning rate.
     """
+    import optax
+
     del num_epochs, steps
     return optax.constant_schedule(learning_rate)  # pyrefly: ignore
 
@@ -32,6 +36,8 @@ def step(learning_rate: Scalar, num_epochs: int, steps: int) -> optax.Schedule:
     References:
         Papyan, Han & Donoho, Prevalence of neural collapse, PNAS 2020.
     """
+    import optax
+
     ends = [max(1, third * num_epochs // 3) * steps for third in (1, 2)]
     return optax.join_schedules(
         [optax.constant_schedule(learning_rate * s) for s in (1, 0.1, 0.01)], ends
@@ -40,6 +46,8 @@ def step(learning_rate: Scalar, num_epochs: int, steps: int) -> optax.Schedule:
 
 def cosine(learning_rate: Scalar, num_epochs: int, steps: int) -> optax.Schedule:
     """Half a cosine, from `learning_rate` to 0.  Arguments as for `constant`."""
+    import optax
+
     return optax.cosine_decay_schedule(learning_rate, num_epochs * steps)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import optax
+from typing import TYPE_CHECKING
 
 from ncjax.optimizers.checks import Scalar, check_momentum, check_weight_decay
 from ncjax.options import is_traced
+
+if TYPE_CHECKING:  # Optax is loaded by the first optimizer that is made
+    import optax
 
 
 def sgd(
@@ -30,6 +33,8 @@ def sgd(
     Raises:
         ValueError: for an option out of its range.
     """
+    import optax
+
     check_weight_decay(weight_decay)
     check_momentum(momentum)
     # With a momentum of 0 no velocity is stored, unless JAX traces it.

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from scipy.sparse.linalg import LinearOperator, eigsh
 
 from ncjax.ufm.model import Model, Params
 from ncjax.ufm.precision import double, to_double
@@ -99,24 +98,19 @@ def least_curvature(
     if size <= _DENSE:
         values, vectors = np.linalg.eigh(np.asarray(_dense(problem, params)))
         return Curvature(values[:count], unravel(jnp.asarray(vectors[:, 0])))
-    operator = _Operator(problem, flat, unravel)
+    from scipy.sparse.linalg import LinearOperator, eigsh  # late: half a second
+
+    operator = LinearOperator(
+        (size, size),
+        matvec=lambda x: np.asarray(_flat_product(problem, flat, unravel, x.ravel())),
+        dtype=np.float64,
+    )
     start = np.random.default_rng(0).standard_normal(size)  # the result is repeatable
     values, vectors = eigsh(
         operator, k=count, which="SA", tol=tol, v0=start, ncv=min(size, 40 + 2 * count)
     )
     order = np.argsort(values)
     return Curvature(values[order], unravel(jnp.asarray(vectors[:, order[0]])))
-
-
-class _Operator(LinearOperator):
-    """The Hessian as a linear operator, which is what ARPACK takes."""
-
-    def __init__(self, problem, flat, unravel):
-        super().__init__(np.dtype(np.float64), (flat.shape[0],) * 2)
-        self.args = problem, flat, unravel
-
-    def _matvec(self, x):
-        return np.asarray(_flat_product(*self.args, x.ravel()))
 
 
 @functools.partial(jax.jit, static_argnums=2)

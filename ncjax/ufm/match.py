@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from scipy import optimize
 
 from ncjax.gram import gram_distance, gram_nc2, unit_gram
 from ncjax.ufm.fits import Fit
@@ -145,6 +144,8 @@ def match_gram(path: OptimumPath, gram: np.ndarray) -> Match:
     Raises:
         ValueError: for another shape, or a matrix that is 0 or not finite.
     """
+    from scipy import optimize  # late: half a second
+
     gram = unit_gram(gram)
     if gram.shape != path.optima[0].gram.shape:
         raise ValueError(
@@ -185,6 +186,8 @@ def match_loss(path: OptimumPath, loss: float) -> Match:
     Raises:
         ValueError: for a loss that is not finite.
     """
+    from scipy import optimize  # late: half a second
+
     if not np.isfinite(loss):
         raise ValueError(f"The loss must be finite, got {loss}.")
     losses = [optimum.loss for optimum in path.optima]

@@ -10,7 +10,6 @@ References:
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from ncjax.ufm.theory.class_optimum import ClassOptimum
 from ncjax.ufm.theory.ranges import (
@@ -54,6 +53,8 @@ def cross_entropy_optimum(
     Raises:
         ValueError: for input outside these ranges.
     """
+    from scipy import special  # late: half a second
+
     k, eps = num_classes, label_smoothing
     check_at_least(2, num_classes=k)
     check_at_least(1, per_class=per_class)

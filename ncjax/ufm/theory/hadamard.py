@@ -17,7 +17,6 @@ References:
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 from ncjax.ufm.theory.ranges import check_at_least, check_positive, find_root
 
@@ -39,6 +38,8 @@ def sylvester_matrix(num_classes: int) -> np.ndarray:
 
 def softmax_coefficients(strengths: np.ndarray) -> np.ndarray:
     """pi_k = <p, phi_k> for k >= 1 [K-1], p the softmax of the right class's row."""
+    from scipy import special  # late: half a second
+
     strengths = np.asarray(strengths, np.float64)
     basis = sylvester_matrix(len(strengths) + 1)[:, 1:]
     return special.softmax(basis @ strengths / len(basis)) @ basis
@@ -74,6 +75,8 @@ def ray_strength(start: float, time: float, num_classes: int) -> float:
     Raises:
         ValueError: for K < 2, start <= 0 or t < 0.
     """
+    from scipy import special  # late: half a second
+
     check_at_least(2, num_classes=num_classes)
     check_positive(start=start)
     if not 0 <= time < np.inf:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy import optimize
 
 
 def check_positive(**values: float) -> None:
@@ -56,6 +55,8 @@ def check_counts(class_counts: np.ndarray) -> np.ndarray:
 
 def find_root(function: Callable[[float], float], low: float, high: float) -> float:
     """The root between `low` and `high`, where the function has different signs."""
+    from scipy import optimize  # late: half a second
+
     found = optimize.root_scalar(
         function, bracket=(low, high), method="brentq", xtol=1e-300, rtol=1e-15
     )

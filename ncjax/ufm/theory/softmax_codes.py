@@ -12,7 +12,6 @@ References:
 from __future__ import annotations
 
 import numpy as np
-from scipy import optimize
 
 from ncjax.ufm.theory.ranges import check_at_least
 
@@ -81,6 +80,8 @@ def one_vs_rest_distance(code: np.ndarray) -> float:
     Args:
         code: W [K, d], taken as it is.
     """
+    from scipy import optimize  # late: half a second
+
     code = np.asarray(code, np.float64)
     check_at_least(2, num_classes=len(code))
     heavy = 1e6 * max(1.0, np.abs(code).max())  # makes the weights sum to 1

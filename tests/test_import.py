@@ -1,0 +1,46 @@
+"""What an import loads: JAX, and no library that is needed only later."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = [
+    *("absl", "diffrax", "flax", "matplotlib", "ml_collections", "optax", "orbax"),
+    *("scipy", "sklearn", "tensorboardX"),
+]
+# Statement -> the heavy libraries that it may load.
+ALLOWED = {
+    "import ncjax": (),
+    "import ncjax; dir(ncjax)": (),
+    "import ncjax; ncjax.class_moments; ncjax.measure; ncjax.collapse": (),
+    "import ncjax; ncjax.Hierarchy; ncjax.hierarchy; ncjax.losses": (),
+    "import ncjax; ncjax.compare": ("absl", "flax", "ml_collections"),
+    "import ncjax; ncjax.plots": ("matplotlib",),
+    "import ncjax; ncjax.ufm": (),
+    "import ncjax.ufm.run": ("absl", "ml_collections"),
+    "import ncjax; ncjax.default": ("absl", "flax", "ml_collections"),
+    "import ncjax; ncjax.train": ("absl", "flax", "ml_collections", "optax"),
+}
+
+
+def loaded(statement: str) -> set[str]:
+    """The heavy libraries that a statement loads in a new process."""
+    code = f"{statement}\nimport sys; print(*(set(sys.modules) & {set(HEAVY)!r}))"
+    env = os.environ | {"JAX_PLATFORMS": "cpu"}
+    program = [sys.executable, "-c", code]
+    result = subprocess.run(program, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize("statement", ALLOWED)
+def test_only_what_is_needed_is_loaded(statement):
+    assert loaded(statement) <= set(ALLOWED[statement])
+
+
+@pytest.mark.parametrize("statement", ["import ncjax", "import ncjax; dir(ncjax)"])
+def test_the_package_itself_does_without_jax(statement):
+    code = f"{statement}; import sys; assert 'jax' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
