@@ -15,13 +15,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax.classifiers import Classifier
-from ncjax.config.fields import Choice, Hyper, choice
+from ncjax.config.fields import SECTIONS, Choice, Hyper, choice
 from ncjax.data import DataError, Dataset, select
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
-from ncjax.losses import CLASSIFIER_OF, GEOMETRY, OUTPUTS
+from ncjax.losses import CLASSIFIER_OF, GEOMETRY, OUTPUTS, TARGETS_OF
 from ncjax.optimizers import SCHEDULES
 from ncjax.options import ConfigError, fill, options_of
+from ncjax.targets import DEFAULT
 
 if TYPE_CHECKING:
     import optax
@@ -255,6 +256,26 @@ def _geometry(
     if loss.name not in GEOMETRY or hierarchy is None:
         return None
     return fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
+
+
+def check_target(loss: Choice, dataset: Dataset) -> None:
+    """Checks that the loss can be trained on what the examples are labelled with.
+
+    Raises:
+        ConfigError: naming the losses that can.
+    """
+
+    def fits(name: str) -> bool:
+        return dataset.target in TARGETS_OF.get(name, (DEFAULT,))
+
+    if not fits(loss.name):
+        able = [name for name in SECTIONS["loss"].registry if fits(name)]
+        raise ConfigError(
+            f"config.loss.name = {loss.name!r} is a loss for the target "
+            f"{' or '.join(map(repr, TARGETS_OF.get(loss.name, (DEFAULT,))))}, but the "
+            f"examples of the data set {dataset.name} are labelled with the target "
+            f"{dataset.target!r}. Losses for it: {', '.join(able) or 'none'}."
+        )
 
 
 def load_data(config: ConfigDict) -> Dataset:

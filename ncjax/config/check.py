@@ -16,6 +16,7 @@ from ncjax.config.fields import (
     choice,
     default,
 )
+from ncjax.config.probing import check_probes
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.hierarchy import BUILTIN
 from ncjax.optimizers import SCHEDULES
@@ -52,6 +53,7 @@ def validate(config: ConfigDict) -> ValidConfig:
     choices = {name: choice(config, name) for name in SECTIONS}
     for chosen in choices.values():
         _check_unused(chosen)
+    check_probes(config.eval.to_dict())
     try:  # the functions themselves know the ranges of their options
         binding.try_out(choices)
     except ValueError as error:

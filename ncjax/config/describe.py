@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ncjax.config.fields import SECTIONS, default
 from ncjax.options import all_options
+from ncjax.probes import PROBES
 
 
 def describe() -> str:
@@ -21,6 +22,8 @@ def describe() -> str:
         for choice in section.registry:
             lines.append(f"  {choice:15} {_options(section.functions(choice))}")
         lines += [f"  {'any of them':15} {_options([f])}" for f in section.also]
+    lines.append("eval.probes, and the fields of eval that they take:")
+    lines += [f"  {name:17} {_options([probe])}" for name, probe in PROBES.items()]
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from ncjax.losses import CLASSIFIER_OF, LOSSES, OUTPUTS
 from ncjax.models import MODELS
 from ncjax.optimizers import OPTIMIZERS
 from ncjax.options import all_options, choose, fill, options_of, takes
+from ncjax.probes import PROBES
 
 # Values that take the place of fields: {"optimizer.learning_rate": [], ...}.
 Hyper = Mapping[str, Any]
@@ -78,11 +79,21 @@ def default() -> ConfigDict:
     config.eval.scatter = False  # keep the d x d scatter too, for VCI
     config.eval.crm = False  # also decide by least expected distance in the tree
     config.eval.confusion = False  # also write [K, K]: who is taken for whom
+    config.eval.probes = ()  # names of further measurements, with options of their own
+    _add_options(config.eval, PROBES.values())
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_epochs = 0  # epochs between checkpoints; 0: ten in a run
     config.checkpoint.keep = 2  # number of checkpoints to keep
     return config.lock()
+
+
+def _add_options(section: ConfigDict, functions: Iterable[Callable]) -> None:
+    """Adds the options of several functions to a section that has other fields too."""
+    for name, value in all_options(functions).items():
+        if name in section:
+            raise ValueError(f"The option {name!r} is the name of another field.")
+        section[name] = value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -222,4 +233,7 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
     for name, section in SECTIONS.items():
         used = section.used(choice(config, name).name)
         plain[name] = {k: v for k, v in plain[name].items() if k in used}
+    probes = [PROBES[name] for name in plain["eval"]["probes"] if name in PROBES]
+    unused = all_options(PROBES.values()).keys() - all_options(probes).keys()
+    plain["eval"] = {k: v for k, v in plain["eval"].items() if k not in unused}
     return plain

@@ -32,6 +32,7 @@ def complete(stored: dict[str, Any]) -> dict[str, Any]:
             base[name].name = choice
         else:
             unknown.add(name)
+    base.eval.probes = tuple(given.get("eval.probes", ()))
     known = {
         field: value
         for field, value in flat(json.loads(json.dumps(resolved(base)))).items()

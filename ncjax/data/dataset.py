@@ -22,7 +22,8 @@ class Split:
 
     Attributes:
       images: uint8 or float32 [n, h, w, c], possibly a read-only memory map.
-      labels: int32 [n], indices into the class names of the dataset.
+      labels: labels [n, ...], as the target of the dataset has them; of the target
+        "class" int32 [n], indices into the class names.
     """
 
     images: np.ndarray
@@ -38,15 +39,16 @@ class Dataset:
 
     Attributes:
       name: For messages and plots.
-      train: Has at least one example of every class.
-      test: May lack classes.
+      train: With at least one example of every class.
+      test: Need not have an example of every class.
       class_names: The name of label 0, 1, ...; unique.
       tree: The class tree where one is known: nested tuples with every class
         name once, such as `(("cat", "dog"), ("car",))`.
+      target: What an example is labelled with: a name in `ncjax.targets.TARGETS`.
 
     Raises:
       TypeError: On a wrong dtype.
-      DataError: On wrong shapes or values.
+      DataError: On wrong shapes or values, or an unknown target.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Dataset:
     test: Split
     class_names: tuple[str, ...]
     tree: Tree | None = None
+    target: str = "class"
 
     def __post_init__(self):
         self._check_class_names()
@@ -69,13 +72,7 @@ class Dataset:
                 f"{self.name}: images are {self.train.images.dtype} in train but "
                 f"{self.test.images.dtype} in test; convert one of them."
             )
-        counts = np.bincount(self.train.labels, minlength=self.num_classes)
-        if absent := np.flatnonzero(counts == 0).tolist():
-            raise DataError(
-                f"{self.name}: more classes than labels: {self.num_classes} class "
-                f"names, but no training example of {_some(self.class_names, absent)}."
-                " Drop these classes, or give each at least one example."
-            )
+        self._check_every_class()
 
     @property
     def num_classes(self) -> int:
@@ -103,6 +100,14 @@ class Dataset:
                 "occur in the tree exactly once."
             )
 
+    def _check_every_class(self):
+        if absent := self._target().absent(self.train.labels, self.num_classes):
+            raise DataError(
+                f"{self.name}: more classes than labels: {self.num_classes} class "
+                f"names, but no training example of {_some(self.class_names, absent)}."
+                " Drop these classes, or give each at least one example."
+            )
+
     def _check_split(self, where: str, split: Split):
         images, labels = split.images, split.labels
         if images.dtype not in (np.uint8, np.float32):
@@ -110,12 +115,7 @@ class Dataset:
                 f"{where}: images are {images.dtype}, must be uint8 or float32; "
                 "convert with `images.astype(np.float32)`."
             )
-        if labels.dtype != np.int32:
-            raise TypeError(
-                f"{where}: labels are {labels.dtype}, must be int32; "
-                "convert with `labels.astype(np.int32)`."
-            )
-        if images.ndim != 4 or labels.shape != images.shape[:1]:
+        if images.ndim != 4 or labels.shape[:1] != images.shape[:1]:
             raise DataError(
                 f"{where}: images have shape {images.shape} and labels "
                 f"{labels.shape}, must be [n, h, w, c] and [n]."
@@ -125,13 +125,23 @@ class Dataset:
                 f"{where}: empty, images have shape {images.shape}; a split needs "
                 "at least one example, and an image at least one pixel."
             )
-        if labels.min() < 0 or labels.max() >= self.num_classes:
-            raise DataError(
-                f"{where}: labels lie in {labels.min()}..{labels.max()}, must lie in "
-                f"0..{self.num_classes - 1} for {self.num_classes} class names."
-            )
+        self._check_labels(where, labels)
         if images.dtype == np.float32:  # uint8 is finite: leave a map unread
             _check_finite(where, images)
+
+    def _check_labels(self, where: str, labels: np.ndarray):
+        """Lets the target check the labels of a split."""
+        try:
+            self._target().check(labels, self.num_classes)
+        except TypeError as error:
+            raise TypeError(f"{where}: {error}") from error
+        except ValueError as error:
+            raise DataError(f"{where}: {error}") from error
+
+    def _target(self) -> Any:
+        from ncjax.targets import get_target  # late: it imports JAX
+
+        return get_target(self.target)
 
 
 def leaves(tree: Tree) -> list[str]:

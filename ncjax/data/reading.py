@@ -75,6 +75,37 @@ def read(
         yield pixels, classes, places
 
 
+def read_shares(
+    images: Array, labels: Array, size: int, mesh: Mesh, *, most: int | None = None
+) -> Iterator[Chunk]:
+    """Chunks of a whole data set, of which every device reads rows that follow on.
+
+    Args:
+        images: images [n, h, w, c].
+        labels: labels [n].
+        size: examples in a batch of one device.
+        mesh: the devices; batches are sharded over the axis "data".
+        most: read only this many chunks; None: all.
+
+    Returns:
+        Chunks as `read` yields them; the last is filled up with padding, so that all
+        have one shape.
+    """
+    devices = mesh.shape["data"]
+    batches = -(-len(labels) // (devices * size))
+    rows = np.arange(devices * batches * size, dtype=np.int32)
+    rows = np.where(rows < len(labels), rows, -1)
+    rows = rows.reshape(devices, batches, size).swapaxes(0, 1)
+    rows = rows.reshape(batches, devices * size)
+    steps = chunk_steps(batches, devices * size * images[:1].nbytes)
+    steps = -(-batches // -(-batches // steps))  # for the least padding
+    filling = np.full((-batches % steps, devices * size), -1, np.int32)
+    rows = np.concatenate([rows, filling])
+    if most is not None:
+        rows = rows[: most * steps]
+    return read(images, labels, rows, steps, mesh)
+
+
 class Pace:
     """Waits for the program before the last, so that at most two are under way.
 

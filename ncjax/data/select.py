@@ -80,6 +80,7 @@ def select(
         test=_take(dataset.test, test_labels),
         class_names=names,
         tree=None if dataset.tree is None else _prune(dataset.tree, names),
+        target=dataset.target,
     )
 
 

@@ -41,6 +41,8 @@ from ncjax.evaluation.protocol import (
     Forward,
     Variables,
 )
+from ncjax.targets import Target
+from ncjax.targets.classes import CLASSES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +94,7 @@ def make_evaluate(
     geometry: np.ndarray | None = None,
     buffer: bool = True,
     scatter: bool = False,
+    target: Target = CLASSES,
     many: Over | None = None,
 ) -> InMemoryEvaluate:
     """Builds `evaluate(variables, train, test) -> {metric: []}`, compiled.
@@ -117,6 +120,7 @@ def make_evaluate(
             On a CPU the memory for them is held from one call to the next.
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
+        target: what the labels are.
         many: `vmap_networks` or `map_networks`, to measure many networks: variables and
             metrics have a leading axis [S], variables over the mesh axis "seeds".
     """
@@ -129,6 +133,7 @@ def make_evaluate(
         geometry,
         num_classes,
         scatter,
+        target,
     )
     devices = mesh.shape[AXIS]
     share = _Share(passes, devices, -(-batch_size // devices), buffer)

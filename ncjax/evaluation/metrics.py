@@ -6,7 +6,7 @@ training features, and the results of the second pass over both sets.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +33,7 @@ def results(
     levels: Sequence[Level] = (),
     mistakes: Mistakes,
     geometry: np.ndarray | None = None,
+    measure: Callable[..., Values] = collapse.measure,
 ) -> dict[str, jax.Array]:
     """All metrics of a network, by the names under which a run logs them.
 
@@ -46,15 +47,18 @@ def results(
         levels: the superclasses of the class tree, as `SecondPass.levels` has them.
         mistakes: what was asked of the scores; its tree is the class tree.
         geometry: Gram matrix of the centred class means that theory predicts [K, K].
+        measure: what finds the metrics of the moments; see `Target.metrics`.
     """
     found: dict[str, jax.Array] = {}
     for layer, m in moments.items():
         last = layer == LAST
         prefix = "" if last else f"layers/{layer}/"
-        metrics = collapse.measure(
-            m,
-            *(classifier if last else ()),
-            within_variance=train[layer]["within_variance"],
+        metrics = dict(
+            measure(
+                m,
+                *(classifier if last else ()),
+                within_variance=train[layer]["within_variance"],
+            )
         )
         metrics["nc4"] = train[layer]["nc4"]
         if last and mistakes.hierarchy is not None:

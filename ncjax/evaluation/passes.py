@@ -33,6 +33,8 @@ from ncjax.evaluation.protocol import (
 )
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
+from ncjax.targets import Target
+from ncjax.targets.classes import CLASSES
 
 Moments = dict[str, ClassMoments]  # name of a layer -> moments of the training features
 
@@ -62,10 +64,11 @@ def make_batch(
         scores: one score for each class [n, K]; the largest is the decision.
         labels: class of each example [n], in 0..K-1.
         weights: weight of each example [n]; 0 leaves it out.
-        values: other values of each example [n] to average, such as the loss.
+        values: other values of each example [n] to average, such as the loss; they take
+            the place of those of `mistakes` that have the same name.
         mistakes: what to average of the scores.
     """
-    averages = Averages.of(dict(values) | mistakes.values(scores, labels), weights)
+    averages = Averages.of(mistakes.values(scores, labels) | dict(values), weights)
     decisions = scores.argmax(1)
     if mistakes.confusion:
         table = confusion(decisions, labels, scores.shape[1], weights)
@@ -137,6 +140,7 @@ class Passes:
     geometry: np.ndarray | None
     num_classes: int
     scatter: bool
+    target: Target = CLASSES
 
     @property
     def brief(self) -> Mistakes:
@@ -159,15 +163,19 @@ class Passes:
         """One forward pass over a batch of images [n, h, w, c]."""
         outputs, features = self.forward(variables, images)
         outputs = outputs.astype(jnp.float32)
-        loss = {"loss": self.loss(outputs, labels)}
         scores = self.scores(outputs)
-        return make_batch(features, scores, labels, weights, loss, asked)
+        values = {
+            **self.target.values(scores, labels),
+            "loss": self.loss(outputs, labels),
+            "error": self.target.error(scores, labels),
+        }
+        return make_batch(features, scores, labels, weights, values, asked)
 
     def empty_moments(self, variables: Variables, images: Array) -> Moments:
         """Moments of no features, for each layer of a network that takes `images`."""
         _, layers = jax.eval_shape(self.forward, variables, images[:1])
         return {
-            layer: ClassMoments.empty(
+            layer: self.target.moments(
                 self.num_classes,
                 features.shape[1],
                 scatter="pooled" if self.scatter and layer == LAST else "none",
@@ -199,6 +207,7 @@ class Passes:
             levels=train.layers[LAST].levels,
             mistakes=self.mistakes,
             geometry=self.geometry,
+            measure=self.target.metrics,
         )
 
 

@@ -12,11 +12,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from ncjax.data.reading import Chunk, Pace, chunk_steps, read
+from ncjax.data.reading import Chunk, Pace, read_shares
 from ncjax.evaluation.evaluate import InMemoryEvaluate
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import (
@@ -94,22 +93,8 @@ class StreamedEvaluate:
         return self._compute(variables, moments, on_train, on_test)
 
     def _chunks(self, data: Arrays, most: int | None) -> Iterator[Chunk]:
-        """The chunks of a data set, all or the first `most`; the last is filled up."""
-        images, labels = data
-        devices, local = self.mesh.devices.size, self.local_size
-        # As in `ncjax.evaluation.evaluate`: a device takes rows that follow each other.
-        batches = -(-len(labels) // (devices * local))
-        rows = np.arange(devices * batches * local, dtype=np.int32)
-        rows = np.where(rows < len(labels), rows, -1)
-        rows = rows.reshape(devices, batches, local).swapaxes(0, 1)
-        rows = rows.reshape(batches, devices * local)
-        size = chunk_steps(batches, devices * local * images[:1].nbytes)
-        size = -(-batches // -(-batches // size))  # for the least to fill up
-        filling = np.full((-batches % size, devices * local), -1, np.int32)
-        rows = np.concatenate([rows, filling])
-        if most is not None:
-            rows = rows[: most * size]
-        return read(images, labels, rows, size, self.mesh)
+        """The chunks of a data set, all or the first `most`."""
+        return read_shares(*data, self.local_size, self.mesh, most=most)
 
 
 class _Programs:

@@ -9,8 +9,9 @@ class tree, one with a keyword `vectors` the fixed class vectors of the classifi
 To add one: write the function, add a line to `LOSSES`, add a test.  A loss on class
 logits works with every classifier.  If a loss takes other outputs than one logit for
 each class, a line in `OUTPUTS` says what they are; if it is meant for another
-classifier than the linear one, a line in `CLASSIFIER_OF` names it; if theory predicts
-its geometry, a line in `GEOMETRY` has it.
+classifier than the linear one, a line in `CLASSIFIER_OF` names it; if its labels are
+not classes, a line in `TARGETS_OF` says what they are; if theory predicts its geometry,
+a line in `GEOMETRY` has it.
 """
 
 from __future__ import annotations
@@ -50,11 +51,16 @@ CLASSIFIER_OF: dict[str, str] = {
     "haframe": "haframe",
 }
 
+# The targets that a loss can be trained on, where not the class alone; names in
+# `ncjax.targets.TARGETS`.
+TARGETS_OF: dict[str, tuple[str, ...]] = {}
+
 __all__ = [
     "CLASSIFIER_OF",
     "GEOMETRY",
     "LOSSES",
     "OUTPUTS",
+    "TARGETS_OF",
     "FixedVectors",
     "Outputs",
     "cascade",

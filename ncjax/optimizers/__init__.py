@@ -28,4 +28,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     "adamw": adamw,
 }
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "adam", "adamw", "sgd"]
+# Optimizers whose weight decay is no penalty (lambda/2)|theta|^2 on the loss.
+DECOUPLED = frozenset({"adamw"})
+
+__all__ = ["DECOUPLED", "OPTIMIZERS", "SCHEDULES", "adam", "adamw", "sgd"]

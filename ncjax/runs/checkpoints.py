@@ -37,6 +37,11 @@ class Checkpoints:
         newest = self._checkpointer.latest
         return None if newest is None else newest.step
 
+    @property
+    def kept(self) -> list[int]:
+        """Numbers of the whole checkpoints in the folder, in order."""
+        return sorted(found.step for found in self._checkpointer.checkpoints)
+
     def save(self, number: int, state: Any) -> None:
         """Writes a `TrainState`; returns when it is on disk."""
         self._checkpointer.save(number, _stored(state))

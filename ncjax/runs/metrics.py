@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
+from ncjax.probes import METRICS as PROBES
 
 # All that a run may have, in the order in which it is printed.
-_REGISTRIES: tuple[dict[str, Metric], ...] = (MISTAKES, COLLAPSE)
+_REGISTRIES: tuple[dict[str, Metric], ...] = (MISTAKES, COLLAPSE, PROBES)
 
 
 def describe(key: str) -> Metric:

@@ -13,11 +13,14 @@ from ml_collections import ConfigDict
 
 from ncjax import cluster
 from ncjax.cluster.members import Over
+from ncjax.config.probing import bind_probes
 from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS, Augment
 from ncjax.evaluation.evaluate import make_evaluate
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.protocol import Evaluate
+from ncjax.probes import Probe
+from ncjax.probes.reading import Measurement, make_probes
 from ncjax.training.epoch import Epoch, make_epoch, make_steps
 from ncjax.training.network import Network, make_network
 from ncjax.training.placement import Array, Arrays, Placement, place
@@ -44,6 +47,7 @@ class Experiment:
         features: (state of one network, images [n, h, w, c]) -> features [n, d] that
             the classifier sees, in evaluation mode.
         classifier: state of one network -> W [K, d], b [K].
+        run_probes: the measurement of all probes, or None if there are none.
     """
 
     init: Callable[[], TrainState]
@@ -54,6 +58,7 @@ class Experiment:
     test_set: Arrays
     features: Callable[[TrainState, jax.Array], jax.Array]
     classifier: Callable[[TrainState], tuple[jax.Array, jax.Array]]
+    run_probes: Measurement | None = None
 
     def epoch(
         self, state: TrainState, number: int
@@ -65,16 +70,27 @@ class Experiment:
         return self.run_epoch(state, self._epoch_key(number), *self.train_set)
 
     def evaluate(self, state: TrainState) -> dict[str, jax.Array]:
-        """Metrics over the whole training and test sets."""
-        return self.run_evaluate(state.variables(), self.train_set, self.test_set)
+        """Metrics over the whole training and test sets, and those of the probes."""
+        found = self.run_evaluate(state.variables(), self.train_set, self.test_set)
+        return found | self.probe(state)
+
+    def probe(self, state: TrainState) -> dict[str, jax.Array]:
+        """What the probes find: `probe/NAME/KEY` -> value."""
+        if self.run_probes is None:
+            return {}
+        return self.run_probes(state.variables(), self.train_set, self.test_set)
 
     def compiled(self, state: TrainState) -> Experiment:
         """The same, compiled now instead of at the first call."""
         epoch = self.run_epoch.compiled(state, self._epoch_key(0), *self.train_set)
-        evaluate = self.run_evaluate.compiled(
-            state.variables(), self.train_set, self.test_set
+        arguments = state.variables(), self.train_set, self.test_set
+        probes = self.run_probes
+        return dataclasses.replace(
+            self,
+            run_epoch=epoch,
+            run_evaluate=self.run_evaluate.compiled(*arguments),
+            run_probes=None if probes is None else probes.compiled(*arguments),
         )
-        return dataclasses.replace(self, run_epoch=epoch, run_evaluate=evaluate)
 
     def _epoch_key(self, number: int) -> jax.Array:
         if self.key.ndim:
@@ -111,6 +127,8 @@ def build(
     network = make_network(config, dataset)
     for hyper in members.each():
         network.check(hyper)
+    subject = network.subject(dataset)
+    probes = bind_probes(config.eval.probes, config.eval.to_dict(), subject)
     placement = place(
         dataset,
         devices,
@@ -141,6 +159,7 @@ def build(
         test_set=placement.test_set,
         features=jax.jit(network.features),
         classifier=network.weights,
+        run_probes=_probes(probes, placement, over, config.eval.batch_size),
     )
 
 
@@ -204,6 +223,7 @@ def _evaluation(
         geometry=network.geometry,
         buffer=buffer,
         scatter=scatter,
+        target=network.target,
         many=over,
     )
     if placement.streamed:
@@ -211,6 +231,22 @@ def _evaluation(
 
         return StreamedEvaluate(evaluate, placement.mesh)
     return evaluate
+
+
+def _probes(
+    probes: Mapping[str, Probe],
+    placement: Placement,
+    over: Over | None,
+    batch_size: int,
+) -> Measurement | None:
+    """The measurement of all probes, if there are any."""
+    if not probes:
+        return None
+    if placement.streamed:
+        from ncjax.probes.streamed import StreamedProbes  # needs grain
+
+        return StreamedProbes(probes, placement.mesh, batch_size=batch_size)
+    return make_probes(probes, placement.mesh, batch_size=batch_size, over=over)
 
 
 def _fits(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Literal
 
@@ -20,14 +20,18 @@ from ncjax.config.binding import (
     BindOptimizer,
     bind_objective,
     bind_optimizer,
+    check_target,
     load_hierarchy,
     try_hyper,
 )
-from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice
+from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Hyper, choice
+from ncjax.config.probing import bind_weight_decay
 from ncjax.data import Dataset, channel_statistics
 from ncjax.evaluation.protocol import LAST, Features
 from ncjax.hierarchy import Hierarchy
 from ncjax.models import layer_outputs
+from ncjax.probes import Subject
+from ncjax.targets import Target, get_target
 from ncjax.training.step import TrainState, init_state, make_train_step
 
 
@@ -45,7 +49,10 @@ class Network:
         optimizer: hyper-parameters -> optimizer; {} gives that of the configuration.
         geometry: Gram matrix [K, K] of the centred class means that theory predicts for
             the loss and the classifier, or None.
+        weight_decay: hyper-parameters -> weight decay lambda, if the optimizer adds the
+            penalty (lambda/2)|theta|^2 to the loss, else 0.
         hierarchy: the class tree, or None.
+        target: what the examples are labelled with.
         num_classes: K, number of classes.
         image_shape: (height, width, channels).
         image_dtype: type of the raw images.
@@ -61,7 +68,9 @@ class Network:
     loss: BindLoss
     optimizer: BindOptimizer
     geometry: np.ndarray | None
+    weight_decay: Callable[[Hyper], float | jax.Array]
     hierarchy: Hierarchy | None
+    target: Target
     num_classes: int
     image_shape: tuple[int, ...]
     image_dtype: np.dtype
@@ -99,6 +108,7 @@ class Network:
             self.loss(state.hyper),
             self.optimizer(state.hyper),
             scores=self.classifier.scores,
+            error=self.target.error,
         )
         return step(state, images, labels)
 
@@ -134,6 +144,27 @@ class Network:
         """W [K, d] and b [K], the linear classifier of the features."""
         return self.classifier.weights(state.variables())
 
+    def subject(self, dataset: Dataset) -> Subject:
+        """What probes may use of this network and its data."""
+
+        def features(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
+            return self.forward(variables, images)[1][LAST]
+
+        def scores(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
+            outputs, _ = self.forward(variables, images)
+            return self.classifier.scores(outputs.astype(jnp.float32))
+
+        return Subject(
+            features=features,
+            scores=scores,
+            classifier=self.classifier.weights,
+            weight_decay=lambda variables: self.weight_decay(
+                variables.get("hyper", {})
+            ),
+            dataset=dataset,
+            hierarchy=self.hierarchy,
+        )
+
     def abstract(self) -> TrainState:
         """The shapes of a state, without its hyper-parameters."""
         return jax.eval_shape(partial(self.init, hyper={}), jax.random.key(0))
@@ -156,10 +187,12 @@ def make_network(config: ConfigDict, dataset: Dataset) -> Network:
     """The network of a valid configuration, for the images and classes of its data.
 
     Raises:
-        ConfigError: if the tree does not fit the classes, or an option the tree.
+        ConfigError: if the loss does not fit what the examples are labelled with, the
+            tree not the classes, or an option not the tree.
     """
-    hierarchy = load_hierarchy(config, dataset)
     parts = {name: choice(config, name) for name in SECTIONS}
+    check_target(parts["loss"], dataset)
+    hierarchy = load_hierarchy(config, dataset)
     objective = bind_objective(
         parts["loss"], parts["classifier"], hierarchy, dataset.num_classes
     )
@@ -173,7 +206,9 @@ def make_network(config: ConfigDict, dataset: Dataset) -> Network:
         loss=objective.loss,
         optimizer=bind_optimizer(parts["optimizer"], config.num_epochs, steps),
         geometry=objective.geometry,
+        weight_decay=bind_weight_decay(parts["optimizer"]),
         hierarchy=hierarchy,
+        target=get_target(dataset.target),
         num_classes=dataset.num_classes,
         image_shape=dataset.image_shape,
         image_dtype=dataset.train.images.dtype,

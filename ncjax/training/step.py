@@ -20,6 +20,7 @@ from flax import linen as nn
 from jaxtyping import Array, Float, Int
 
 from ncjax import struct
+from ncjax.targets.classes import CLASSES
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 Step = Callable[..., tuple["TrainState", dict[str, jax.Array]]]
@@ -88,6 +89,7 @@ def make_train_step(
     optimizer: optax.GradientTransformation,
     *,
     scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs,
+    error: Callable[[jax.Array, jax.Array], jax.Array] = CLASSES.error,
     axis_name: str | None = None,
 ) -> Step:
     """Builds `step(state, images, labels) -> (state, {"loss": [], "error": []})`.
@@ -98,6 +100,8 @@ def make_train_step(
         loss: (outputs [n, M], labels [n]) -> loss of each example [n].
         optimizer: optax transformation.
         scores: outputs [n, M] -> scores [n, K]; the largest is the decision.
+        error: (scores, labels [n]) -> error of each example [n]; by default whether
+            the decision is another class than the label.
         axis_name: name of the mapped axis if the step runs inside `jax.pmap`.
     """
 
@@ -117,8 +121,8 @@ def make_train_step(
 
         grad = jax.value_and_grad(mean_loss, has_aux=True)
         (value, (outputs, updates)), grads = grad(state.params)
-        wrong = scores(outputs).argmax(1) != labels
-        metrics = {"loss": value, "error": jnp.mean(wrong)}
+        errors = error(scores(outputs), labels)
+        metrics = {"loss": value, "error": jnp.mean(errors)}
         if axis_name is not None:
             grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
         updates_, opt_state = optimizer.update(grads, state.opt_state, state.params)

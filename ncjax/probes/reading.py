@@ -1,0 +1,168 @@
+"""How probes read data sets: on the devices, in one compiled program for all probes.
+
+Each device takes its share of the images; what the devices found is merged at the end
+of each pass.  `ncjax.probes.streamed` does the same with images on the host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from ncjax.cluster import put
+from ncjax.cluster.members import Over
+from ncjax.probes.probe import TEST, TRAIN, Arrays, Probe, Reader, State, Variables
+
+AXIS = "data"  # name of the mesh axis over which images are shared
+
+Sets = Mapping[str, Arrays]  # name of a data set -> images and labels
+
+
+@runtime_checkable
+class Measurement(Protocol):
+    """Measures all probes of a run, however the data are read."""
+
+    def __call__(
+        self, variables: Variables, train: Arrays, test: Arrays
+    ) -> dict[str, jax.Array]:
+        """`probe/NAME/KEY` -> value [], or [S] of many networks."""
+        ...
+
+    def compiled(
+        self, variables: Variables, train: Arrays, test: Arrays
+    ) -> Measurement:
+        """The same for arrays of these shapes, compiled now, not at the first call."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class InMemoryProbes:
+    """`Measurement` for data that lie on the devices; made by `make_probes`."""
+
+    program: Any  # (variables, sets) -> {"probe/NAME/KEY": []}
+    sets: Sets  # those that the probes bring
+
+    def __call__(
+        self, variables: Variables, train: Arrays, test: Arrays
+    ) -> dict[str, jax.Array]:
+        """All metrics of all probes."""
+        return self.program(variables, {TRAIN: train, TEST: test, **self.sets})
+
+    def compiled(
+        self, variables: Variables, train: Arrays, test: Arrays
+    ) -> InMemoryProbes:
+        """The same for arrays of these shapes, compiled now, not at the first call."""
+        sets = {TRAIN: train, TEST: test, **self.sets}
+        program = self.program.lower(variables, sets).compile()
+        return dataclasses.replace(self, program=program)
+
+
+def make_probes(
+    probes: Mapping[str, Probe],
+    mesh: Mesh,
+    *,
+    batch_size: int,
+    over: Over | None = None,
+) -> InMemoryProbes:
+    """Makes one program of some probes.
+
+    Args:
+        probes: name -> probe.
+        mesh: devices, with an axis "data"; variables and data are replicated over it.
+        batch_size: examples per forward pass of a network, over all its devices.
+        over: of `ncjax.cluster.members`, to measure many networks: variables and
+            metrics have a leading axis [S], variables over the mesh axis "seeds".
+    """
+    devices = mesh.shape[AXIS]
+    size = -(-batch_size // devices)
+
+    def program(variables: Variables, sets: Sets) -> dict[str, jax.Array]:
+        def reader(name: str) -> Reader:
+            return _Share(visible(sets, probes, name), devices, size)
+
+        return measure_all(probes, variables, reader)
+
+    network = P("seeds") if over else P()
+    mapped = jax.shard_map(
+        over(program, (0, None)) if over else program,
+        mesh=mesh,
+        in_specs=(network, P()),
+        out_specs=network,
+        check_vma=False,  # what the devices found is merged: all have the same
+    )
+    everywhere = NamedSharding(mesh, P())
+    own = {
+        key: (put(np.asarray(images), everywhere), put(np.asarray(labels), everywhere))
+        for key, (images, labels) in own_sets(probes).items()
+    }
+    return InMemoryProbes(jax.jit(mapped, out_shardings=everywhere), own)
+
+
+def measure_all(
+    probes: Mapping[str, Probe], variables: Variables, reader: Callable[[str], Reader]
+) -> dict[str, jax.Array]:
+    """What all probes say of one network.
+
+    Args:
+        probes: name -> probe.
+        variables: variables of the network.
+        reader: name of a probe -> what reads its data sets.
+    """
+    found: dict[str, jax.Array] = {}
+    with jax.default_matmul_precision("highest"):
+        for name, probe in probes.items():
+            metrics = probe.measure(variables, reader(name))
+            found |= {f"probe/{name}/{key}": value for key, value in metrics.items()}
+    return found
+
+
+def own_sets(probes: Mapping[str, Probe]) -> dict[str, Arrays]:
+    """The data sets that probes bring, each named `PROBE/SET`."""
+    return {
+        f"{name}/{key}": arrays
+        for name, probe in probes.items()
+        for key, arrays in probe.sets.items()
+    }
+
+
+def visible(sets: Sets, probes: Mapping[str, Probe], name: str) -> Sets:
+    """The data sets that a probe can read, by the names that it gave them."""
+    own = {key: sets[f"{name}/{key}"] for key in probes[name].sets}
+    return {TRAIN: sets[TRAIN], TEST: sets[TEST], **own}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Share:
+    """`Reader` of one device's share of the data, inside `shard_map`."""
+
+    sets: Sets
+    devices: int
+    size: int  # examples per forward pass
+
+    def fold(
+        self,
+        update: Callable[..., State],
+        state: State,
+        variables: Variables,
+        name: str,
+        *more: Any,
+    ) -> State:
+        images, labels = self.sets[name]
+        batches = -(-len(labels) // (self.devices * self.size))
+        rows = jax.lax.axis_index(AXIS) * batches * self.size
+        rows = rows + jnp.arange(batches * self.size).reshape(batches, self.size)
+
+        def step(state: State, rows: jax.Array) -> tuple[State, None]:
+            weights = (rows < len(labels)).astype(jnp.float32)  # 0 for padding
+            rows = jnp.minimum(rows, len(labels) - 1)
+            batch = images[rows], labels[rows], weights
+            return update(state, variables, *batch, *more), None
+
+        return jax.lax.scan(step, state, rows)[0].all_reduce(AXIS)

@@ -1,0 +1,31 @@
+"""Targets: what an example is labelled with, by name.
+
+`Dataset.target` names the target of a data set.  It decides which labels are valid,
+which losses can be trained, what an error is, and which moments of the features are
+taken and measured.  A loss is meant for classes unless `ncjax.losses.TARGETS_OF` names
+other targets.
+
+To add one: write a `Target`, add a line to `TARGETS`, add a test.
+"""
+
+from __future__ import annotations
+
+from ncjax.targets.classes import CLASSES
+from ncjax.targets.target import Target as Target
+
+DEFAULT = "class"
+
+TARGETS: dict[str, Target] = {
+    DEFAULT: CLASSES,
+}
+
+
+def get_target(name: str) -> Target:
+    """The target of this name.
+
+    Raises:
+        ValueError: listing the names that there are.
+    """
+    if name not in TARGETS:
+        raise ValueError(f"Unknown target {name!r}. Available: {', '.join(TARGETS)}.")
+    return TARGETS[name]

@@ -1,0 +1,156 @@
+"""The networks of a run, read back from its folder and measured again."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from ncjax.config import ConfigError
+from ncjax.config.binding import load_data
+from ncjax.config.stored import complete, to_config
+from ncjax.data import Dataset
+from ncjax.runs.checkpoints import Checkpoints
+from ncjax.runs.workdir import WorkdirError
+from ncjax.training.experiment import Experiment, build
+from ncjax.training.step import TrainState
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredRun:
+    """A run whose networks can be measured; nothing is written to its folder.
+
+    Attributes:
+        epoch: epoch of the checkpoint.
+        state: the networks then; with many seeds they have a leading axis [S].
+        experiment: the functions of the run, and its data.
+        dataset: the data set.
+    """
+
+    epoch: int
+    state: TrainState
+    experiment: Experiment
+    dataset: Dataset
+
+
+def probe(
+    workdir: str | os.PathLike,
+    names: Sequence[str],
+    *,
+    epoch: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    **options: Any,
+) -> dict[str, np.ndarray]:
+    """Measures probes on the networks in a checkpoint of a run.
+
+    Args:
+        workdir: folder of the run, or the folder seeds/SEED of one of its seeds.
+        names: names of the probes, of `ncjax.probes.PROBES`.
+        epoch: epoch of the checkpoint, by default the newest.
+        devices: devices to measure on, by default all.
+        **options: options of the probes; the others are those of the run.
+
+    Returns:
+        `probe/NAME/KEY` -> value [], or [S] of a run of many seeds.
+
+    Raises:
+        WorkdirError: if there is no such run or no such checkpoint.
+        ConfigError, DataError: if the probes or the data cannot be had.
+    """
+    changes = {"probes": tuple(names), **options}
+    changes = {f"eval.{name}": value for name, value in changes.items()}
+    run = open_run(workdir, epoch, devices=devices, changes=changes)
+    return {k: np.asarray(v) for k, v in run.experiment.probe(run.state).items()}
+
+
+def open_run(
+    workdir: str | os.PathLike,
+    epoch: int | None = None,
+    *,
+    devices: Sequence[jax.Device] | None = None,
+    changes: Mapping[str, Any] | None = None,
+) -> StoredRun:
+    """Reads the networks of a run.
+
+    Args:
+        workdir: folder of the run, or the folder seeds/SEED of one of its seeds.
+        epoch: epoch of the checkpoint, by default the newest.
+        devices: devices to measure on, by default all.
+        changes: fields of the configuration that take other values than in the run,
+            {"eval.batch_size": 500}.
+
+    Raises:
+        WorkdirError: if there is no such run or no such checkpoint.
+        ConfigError, DataError: if the run is of a version that this one cannot read, or
+            its data cannot be had.
+    """
+    folder = Path(workdir).expanduser().absolute()
+    fields = _fields(folder)
+    config = to_config(fields | dict(changes or {}))
+    dataset = load_data(config)
+    experiment = build(config, dataset, devices)
+    whole = folder.parent.parent
+    if folder.parent.name != "seeds" or not (whole / "config.json").is_file():
+        epoch, state = _checkpoint(folder, experiment.init(), epoch)
+        return StoredRun(epoch, state, experiment, dataset)
+    # The networks of all seeds lie in one checkpoint.
+    of_all = _fields(whole)
+    count, first = of_all["num_seeds"], of_all["seed"]
+    like = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=x.sharding),
+        experiment.init(),
+    )
+    epoch, states = _checkpoint(whole, like, epoch)
+    state = jax.tree.map(lambda x: x[fields["seed"] - first], states)
+    return StoredRun(epoch, state, experiment, dataset)
+
+
+def _fields(folder: Path) -> dict[str, Any]:
+    """The configuration of a run, flat, with defaults for fields it does not have."""
+    path = folder / "config.json"
+    try:
+        return complete(json.loads(path.read_text()))
+    except OSError as error:
+        raise WorkdirError(
+            f"{folder} is not the folder of a run: {path} cannot be read "
+            f"({error.strerror})."
+        ) from error
+    except (ValueError, AttributeError, TypeError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise WorkdirError(f"{path} is damaged, or not of ncjax: {error}.") from error
+
+
+def _checkpoint(folder: Path, like: Any, epoch: int | None) -> tuple[int, Any]:
+    """Epoch and content of a checkpoint, by default of the newest."""
+    path = folder / "checkpoints"
+    if not path.is_dir():
+        raise WorkdirError(f"The run {folder} has no checkpoints.")
+    checkpoints = Checkpoints(path, keep=1, read_only=True)
+    try:
+        kept = checkpoints.kept
+        if not kept:
+            raise WorkdirError(f"The run {folder} has no whole checkpoint yet.")
+        epoch = kept[-1] if epoch is None else epoch
+        if epoch not in kept:
+            raise WorkdirError(
+                f"The run {folder} keeps no checkpoint of epoch {epoch}. It keeps "
+                f"those of {', '.join(map(str, kept))} "
+                "(config.checkpoint.keep says how many)."
+            )
+        return epoch, checkpoints.load(epoch, like)
+    except WorkdirError:
+        raise
+    except Exception as error:  # whatever Orbax makes of foreign bytes
+        text = " ".join(str(error).split())[:300] or type(error).__name__
+        raise WorkdirError(
+            f"The checkpoint of the run {folder} cannot be read: {text}"
+        ) from error
+    finally:
+        checkpoints.close()
