@@ -39,6 +39,7 @@ from ncjax.evaluation.protocol import (
     Classifier,
     Features,
     Forward,
+    Loss,
     Variables,
 )
 from ncjax.targets import Target
@@ -84,7 +85,7 @@ class InMemoryEvaluate:
 def make_evaluate(
     forward: Forward,
     classifier: Classifier,
-    loss: Callable[[jax.Array, jax.Array], jax.Array],
+    loss: Loss,
     mesh: Mesh,
     *,
     num_classes: int,
@@ -106,8 +107,8 @@ def make_evaluate(
     Args:
         forward: (variables, raw images [n, h, w, c]) -> outputs [n, M] and the features
             of each layer [n, d], of which `LAST` must be one, in evaluation mode.
-        classifier: params -> weights W [K, d] and bias b [K] of the last layer.
-        loss: (outputs [n, M], labels [n]) -> loss of each example [n].
+        classifier: variables -> weights W [K, d] and bias b [K] of the last layer.
+        loss: (variables, outputs [n, M], labels [n]) -> loss of each example [n].
         mesh: with an axis "data"; variables and data are replicated over it.
         num_classes: number of classes K.
         batch_size: examples per forward pass of a network, over all its devices;

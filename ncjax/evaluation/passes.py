@@ -29,6 +29,7 @@ from ncjax.evaluation.protocol import (
     Classifier,
     Features,
     Forward,
+    Loss,
     Variables,
 )
 from ncjax.hierarchy import Hierarchy
@@ -134,7 +135,7 @@ class Passes:
 
     forward: Forward
     classifier: Classifier
-    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    loss: Loss
     scores: Callable[[jax.Array], jax.Array]
     mistakes: Mistakes
     geometry: np.ndarray | None
@@ -166,7 +167,7 @@ class Passes:
         scores = self.scores(outputs)
         values = {
             **self.target.values(scores, labels),
-            "loss": self.loss(outputs, labels),
+            "loss": self.loss(variables, outputs, labels),
             "error": self.target.error(scores, labels),
         }
         return make_batch(features, scores, labels, weights, values, asked)
@@ -203,7 +204,7 @@ class Passes:
             {name: state.compute() for name, state in test.layers.items()},
             train.averages.compute(),
             test.averages.compute(),
-            classifier=self.classifier(variables["params"]),
+            classifier=self.classifier(variables),
             levels=train.layers[LAST].levels,
             mistakes=self.mistakes,
             geometry=self.geometry,

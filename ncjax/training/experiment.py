@@ -19,6 +19,7 @@ from ncjax.data.augment import AUGMENTATIONS, Augment
 from ncjax.evaluation.evaluate import make_evaluate
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.protocol import Evaluate
+from ncjax.hierarchy import Hierarchy
 from ncjax.probes import Probe
 from ncjax.probes.reading import Measurement, make_probes
 from ncjax.training.epoch import Epoch, make_epoch, make_steps
@@ -47,6 +48,7 @@ class Experiment:
         features: (state of one network, images [n, h, w, c]) -> features [n, d] that
             the classifier sees, in evaluation mode.
         classifier: state of one network -> W [K, d], b [K].
+        hierarchy: the class tree, or None.
         run_probes: the measurement of all probes, or None if there are none.
     """
 
@@ -58,6 +60,7 @@ class Experiment:
     test_set: Arrays
     features: Callable[[TrainState, jax.Array], jax.Array]
     classifier: Callable[[TrainState], tuple[jax.Array, jax.Array]]
+    hierarchy: Hierarchy | None
     run_probes: Measurement | None = None
 
     def epoch(
@@ -159,6 +162,7 @@ def build(
         test_set=placement.test_set,
         features=jax.jit(network.features),
         classifier=network.weights,
+        hierarchy=network.hierarchy,
         run_probes=_probes(probes, placement, over, config.eval.batch_size),
     )
 
@@ -213,8 +217,8 @@ def _evaluation(
     tree = network.hierarchy
     evaluate = make_evaluate(
         network.forward,
-        lambda params: network.classifier.weights({"params": params}),
-        network.loss({}),
+        network.classifier.weights,
+        network.losses,
         placement.mesh,
         num_classes=network.num_classes,
         batch_size=batch_size,
