@@ -13,7 +13,7 @@ devices (`buffer=True`), else a second forward pass makes them again.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -188,9 +188,15 @@ class _Share:
         return passes.compute(variables, moments, *both), buffer
 
     def empty_buffer(
-        self, layers: Features, number: int, sharding: NamedSharding
+        self, layers: Mapping[str, Any], number: int, sharding: NamedSharding
     ) -> Features:
-        """Memory for the features of all batches, [batches, size, d] for each layer."""
+        """Memory for the features of all batches, [batches, size, d] for each layer.
+
+        Args:
+            layers: shapes of the features of each layer, for any number of images.
+            number: number of images of the training set.
+            sharding: how the batches lie on the devices.
+        """
         batches = self.devices * -(-number // (self.devices * self.size))
         return {
             layer: jnp.zeros(
