@@ -199,7 +199,13 @@ class _Share:
         number: int,
         sharding: NamedSharding,
     ) -> Features:
-        """Memory for the features of all batches, [batches, size, d] for each layer."""
+        """Memory for the features of all batches, [batches, size, d] for each layer.
+
+        Args:
+            layers: shapes of the features of each layer, for any number of images.
+            number: number of images of the training set.
+            sharding: how the batches lie on the devices.
+        """
         batches = self.devices * -(-number // (self.devices * self.size))
         return {
             layer: jnp.zeros(
