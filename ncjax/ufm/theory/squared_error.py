@@ -48,12 +48,13 @@ def squared_error_optimum(
     W W' = sqrt(n lH/lW) times the logits.
 
     Args:
-        num_classes: K >= 2.
-        per_class: n >= 1.
-        lambda_w: lW > 0.
-        lambda_h: lH > 0.
-        lambda_b: lb >= 0, the coefficient of |b|^2/2; None for no bias.
-        feature_dim: d, checked to be at least the rank of the logits if given.
+        num_classes: number K >= 2 of classes.
+        per_class: number n >= 1 of samples of each class.
+        lambda_w: weight decay lW > 0 of W.
+        lambda_h: weight decay lH > 0 of the features.
+        lambda_b: weight decay lb >= 0, the coefficient of |b|^2/2; None: no bias.
+        feature_dim: width d of the features; if given, checked to be at least the rank
+            of the logits.
 
     Returns:
         The optimum; its `regime` names the case.
@@ -113,10 +114,11 @@ def imbalanced_squared_error_optimum(
     class k is dropped if and only if n_k <= N^2 lW lH.
 
     Args:
-        class_counts: n_k [K].
-        lambda_w: lW > 0.
-        lambda_h: lH > 0.
-        feature_dim: d, checked to be at least the number of classes kept if given.
+        class_counts: samples n_k of each class [K].
+        lambda_w: weight decay lW > 0 of W.
+        lambda_h: weight decay lH > 0 of the features.
+        feature_dim: width d of the features; if given, checked to be at least the
+            number of classes kept.
 
     Raises:
         ValueError: for input outside these ranges.
