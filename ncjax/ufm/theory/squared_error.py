@@ -71,6 +71,26 @@ def squared_error_optimum(
             f"lambda_b must be finite and >= 0, or None for no bias; got {lambda_b}."
         )
     kc = k * math.sqrt(per_class * lambda_w * lambda_h)
+    u, v, b, regime = _modes(k, kc, lambda_b)
+    check_width(feature_dim, (k - 1) * (u > 0) + (v > 0), f"this optimum ({regime})")
+    objective = ((k - 1) * (1 - u) ** 2 + (1 - v - k * b) ** 2) / (2 * k)
+    objective += kc / k * ((k - 1) * u + v) + (lambda_b or 0.0) * k * b**2 / 2
+    logits = u * np.eye(k) + (v - u) / k
+    ratio = np.sqrt(per_class * lambda_h / lambda_w)
+    return ClassOptimum(
+        regime=regime,
+        objective=float(objective),
+        logits=logits,
+        bias=np.full(k, b),
+        classifier_gram=ratio * logits,
+        mean_gram=logits / ratio,
+    )
+
+
+def _modes(
+    k: int, kc: float, lambda_b: float | None
+) -> tuple[float, float, float, str]:
+    """u, v, the entry of the bias, and the name of the case, from K and K c."""
     u = max(1 - kc, 0.0)
     if lambda_b is None:
         v, b = u, 0.0
@@ -85,19 +105,7 @@ def squared_error_optimum(
         regime = "simplex ETF"
     else:
         regime = "between simplex ETF and orthogonal frame"
-    check_width(feature_dim, (k - 1) * (u > 0) + (v > 0), f"this optimum ({regime})")
-    objective = ((k - 1) * (1 - u) ** 2 + (1 - v - k * b) ** 2) / (2 * k)
-    objective += kc / k * ((k - 1) * u + v) + (lambda_b or 0.0) * k * b**2 / 2
-    logits = u * np.eye(k) + (v - u) / k
-    ratio = np.sqrt(per_class * lambda_h / lambda_w)
-    return ClassOptimum(
-        regime=regime,
-        objective=float(objective),
-        logits=logits,
-        bias=np.full(k, b),
-        classifier_gram=ratio * logits,
-        mean_gram=logits / ratio,
-    )
+    return u, v, b, regime
 
 
 def imbalanced_squared_error_optimum(
