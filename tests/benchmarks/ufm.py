@@ -67,7 +67,7 @@ class NumPy:
         self.mass = SAMPLES / rows
 
     def start(self, seed: int) -> np.ndarray:
-        """A random start of the size of `Problem.init`, in units of `Problem.scales`."""
+        """A random start as large as that of `Problem.init`, in units of `scales`."""
         size = (self.k + self.n) * self.k
         return np.random.default_rng(seed).normal(size=size) * self.k**-0.5
 

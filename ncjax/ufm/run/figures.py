@@ -17,7 +17,7 @@ from ncjax.ufm import Trajectory
 _NAMED = 20  # largest number of classes that get their names
 
 
-def canvas(size: tuple[float, float]) -> Figure:
+def canvas(size: tuple) -> Figure:
     """An empty figure of this width and height, in inches."""
     return Figure(figsize=size, layout="constrained")
 

@@ -14,6 +14,7 @@ References:
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -87,9 +88,7 @@ def squared_error_optimum(
     )
 
 
-def _modes(
-    k: int, kc: float, lambda_b: float | None
-) -> tuple[float, float, float, str]:
+def _modes(k: int, kc: float, lambda_b: Any) -> tuple[float, float, float, str]:
     """u, v, the entry of the bias, and the name of the case, from K and K c."""
     u = max(1 - kc, 0.0)
     if lambda_b is None:
