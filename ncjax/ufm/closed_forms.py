@@ -130,7 +130,7 @@ def soft_labels_limit(
 ) -> np.ndarray:
     """`soft_label_limit` [K, K]: the logits over beta, on any tree."""
     del beta, subtract_entropy  # the scale, and a constant
-    table = hierarchy.distances(distance)
+    table = hierarchy.distances("depth" if distance == "depth" else "height")
     return soft_label_limit(table, free_bias=model.lambda_b == 0)
 
 

@@ -62,15 +62,8 @@ def descend(
             "learning_rate must be > 0 and momentum in [0, 1), got "
             f"{learning_rate} and {momentum}."
         )
-    given = plan(
-        problem,
-        t_max=t_max,
-        points=points,
-        times=times,
-        labels=labels,
-        stop_gap=stop_gap,
-        stop_gradient=stop_gradient,
-    )
+    stops = stop_gap, stop_gradient
+    given = plan(problem, (t_max, points, times), labels, stops)
     speed = learning_rate / (1 - momentum)
     counts = np.unique(np.round(given.times / speed).astype(np.int64))
     problem, start = to_double((problem, checked_start(problem, start)))

@@ -82,15 +82,8 @@ def flow(
         FloatingPointError: where max_steps do not reach the end.
     """
     _check_solver(solver)
-    given = plan(
-        problem,
-        t_max=t_max,
-        points=points,
-        times=times,
-        labels=labels,
-        stop_gap=stop_gap,
-        stop_gradient=stop_gradient,
-    )
+    stops = stop_gap, stop_gradient
+    given = plan(problem, (t_max, points, times), labels, stops)
     problem, start = to_double((problem, checked_start(problem, start)))
     seen, done = _flow(
         *(problem, start, given.times, given.stops, (rtol, atol), solver, max_steps)
@@ -123,10 +116,10 @@ def flow_many(
     Args:
         problems: one model for all starts, or a list of B.
         starts: parameters with a leading axis B, or seeds [B].
-        t_max: the last time, as for `flow`.
-        points: number of recorded times, as for `flow`.
-        times: times to record, as for `flow`.
-        labels: class of each row of H, as for `flow`.
+        t_max: the last time; this and all other options are those of `flow`.
+        points: number of recorded times.
+        times: times to record, in place of these.
+        labels: class of each row of H.
         stop_gap: duality gap at which each flow stops.
         stop_gradient: gradient norm at which each flow stops.
         rtol: relative tolerance of a step.
@@ -138,8 +131,7 @@ def flow_many(
         A `Trajectory` with a leading axis B.
 
     Raises:
-        ValueError: for bad options or parameters, or problems that differ in more than
-            numbers.
+        ValueError: as `flow`, or for problems that differ in more than numbers.
         FloatingPointError: where max_steps do not reach the end.
     """
     _check_solver(solver)
@@ -147,15 +139,8 @@ def flow_many(
     first = problems if isinstance(problems, Model) else problems[0]
     if not isinstance(starts, dict):
         starts = stack([small_start(first, int(seed)) for seed in starts])
-    given = plan(
-        first,
-        t_max=t_max,
-        points=points,
-        times=times,
-        labels=labels,
-        stop_gap=stop_gap,
-        stop_gradient=stop_gradient,
-    )
+    stops = stop_gap, stop_gradient
+    given = plan(first, (t_max, points, times), labels, stops)
     together = jax.default_backend() != "cpu"
     shared, batch = to_double(
         (problems, (None, starts)) if one else (None, (stack(problems), starts))

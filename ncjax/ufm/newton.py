@@ -49,50 +49,6 @@ def minimise(
         max_steps: largest number of steps of Newton's method.
         inner: largest number of conjugate-gradient steps in each of them.
     """
-
-    def advance(state: Minimum):
-        (value, gradient), tangent = jax.linearize(
-            jax.value_and_grad(function), state.point
-        )
-        norm = jnp.linalg.norm(gradient)
-        # The last step was so short that only the gradient could judge it, and it did
-        # not shorten the gradient: rounding is all that is left.  The step is undone.
-        worse = state.blind & ~(norm < state.gradient_norm)
-        done = worse | (norm <= tol) | (state.iterations >= max_steps)
-        done |= ~jnp.isfinite(value)
-
-        # Solving the model to sqrt(|g|) |g| keeps superlinear convergence (Dembo,
-        # Eisenstat & Steihaug, 1982) and wastes no steps far from the minimum.
-        enough = jnp.maximum(jnp.minimum(0.25, jnp.sqrt(norm)) * norm, 0.1 * tol)
-        step, residual, edge = _steihaug(
-            lambda v: tangent(v)[1], gradient, state.radius, enough, inner
-        )
-        # Model: g'p + p'Hp/2 with Hp = residual - g.
-        predicted = -0.5 * step @ (gradient + residual)
-        # Both reductions plus the noise of the values: their ratio tends to 1 where
-        # rounding hides the reduction, and good steps are not refused (Conn et al.).
-        noise = 10 * _EPS * jnp.maximum(1, jnp.abs(value))
-        trial = function(state.point + step)
-        ratio = (value - trial + noise) / (predicted + noise)
-        ratio = jnp.where(jnp.isfinite(trial), ratio, -1)
-        blind = predicted <= noise
-        taken = ~done & (blind | (ratio > 0.1))
-        short = 0.25 * jnp.linalg.norm(step)
-        radius = jnp.where(ratio < 0.25, short, state.radius)
-        radius = jnp.where((ratio > 0.75) & edge, 2 * state.radius, radius)
-        point = jnp.where(worse, state.before, state.point)
-        return Minimum(
-            point=jnp.where(taken, state.point + step, point),
-            value=jnp.where(worse, state.value_before, value),
-            gradient_norm=jnp.where(worse, state.gradient_norm, norm),
-            before=state.point,
-            value_before=value,
-            blind=blind & taken,
-            radius=radius,
-            iterations=state.iterations + ~done,
-            done=done,
-        )
-
     infinite = jnp.asarray(jnp.inf)
     state = Minimum(
         point=start,
@@ -105,7 +61,56 @@ def minimise(
         iterations=jnp.zeros((), jnp.int32),
         done=jnp.zeros((), bool),
     )
-    return jax.lax.while_loop(lambda state: ~state.done, advance, state)
+    return jax.lax.while_loop(
+        lambda state: ~state.done,
+        lambda state: _advance(function, state, tol, max_steps, inner),
+        state,
+    )
+
+
+def _advance(function, state: Minimum, tol, max_steps, inner) -> Minimum:
+    """One step of Newton's method, taken or refused."""
+    (value, gradient), tangent = jax.linearize(
+        jax.value_and_grad(function), state.point
+    )
+    norm = jnp.linalg.norm(gradient)
+    # The last step was so short that only the gradient could judge it, and it did
+    # not shorten the gradient: rounding is all that is left.  The step is undone.
+    worse = state.blind & ~(norm < state.gradient_norm)
+    done = worse | (norm <= tol) | (state.iterations >= max_steps)
+    done |= ~jnp.isfinite(value)
+
+    # Solving the model to sqrt(|g|) |g| keeps superlinear convergence (Dembo,
+    # Eisenstat & Steihaug, 1982) and wastes no steps far from the minimum.
+    enough = jnp.maximum(jnp.minimum(0.25, jnp.sqrt(norm)) * norm, 0.1 * tol)
+    step, residual, edge = _steihaug(
+        lambda v: tangent(v)[1], gradient, state.radius, enough, inner
+    )
+    # Model: g'p + p'Hp/2 with Hp = residual - g.
+    predicted = -0.5 * step @ (gradient + residual)
+    # Both reductions plus the noise of the values: their ratio tends to 1 where
+    # rounding hides the reduction, and good steps are not refused (Conn et al.).
+    noise = 10 * _EPS * jnp.maximum(1, jnp.abs(value))
+    trial = function(state.point + step)
+    ratio = (value - trial + noise) / (predicted + noise)
+    ratio = jnp.where(jnp.isfinite(trial), ratio, -1)
+    blind = predicted <= noise
+    taken = ~done & (blind | (ratio > 0.1))
+    short = 0.25 * jnp.linalg.norm(step)
+    radius = jnp.where(ratio < 0.25, short, state.radius)
+    radius = jnp.where((ratio > 0.75) & edge, 2 * state.radius, radius)
+    point = jnp.where(worse, state.before, state.point)
+    return Minimum(
+        point=jnp.where(taken, state.point + step, point),
+        value=jnp.where(worse, state.value_before, value),
+        gradient_norm=jnp.where(worse, state.gradient_norm, norm),
+        before=state.point,
+        value_before=value,
+        blind=blind & taken,
+        radius=radius,
+        iterations=state.iterations + ~done,
+        done=done,
+    )
 
 
 class _Inner(NamedTuple):

@@ -112,13 +112,13 @@ def make_fit(loss: str | Callable, num_classes: int, options: Mapping[str, Any])
     known = known_losses()
     if isinstance(loss, str) and loss not in known:
         raise ValueError(f"Unknown loss {loss!r}. Available: {', '.join(known)}.")
-    signature = known[loss] if isinstance(loss, str) else loss
-    options = _checked(loss, signature, options)
-    function = LOSSES.get(loss) if isinstance(loss, str) else loss
-    if function is not None:
-        _check_range(loss, function, num_classes, options)
+    options = _checked(loss, known[loss] if isinstance(loss, str) else loss, options)
     if isinstance(loss, str) and loss in FITS:
+        if loss in LOSSES:
+            _check_range(loss, LOSSES[loss], num_classes, options)
         return FITS[loss](num_classes, **options)
+    function = LOSSES[loss] if isinstance(loss, str) else loss
+    _check_range(loss, function, num_classes, options)
     return Plain(np.arange(num_classes), function, tuple(sorted(options.items())))
 
 

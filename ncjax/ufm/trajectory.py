@@ -40,31 +40,20 @@ class Plan(NamedTuple):
     stops: tuple[float, float] | None  # duality gap and gradient norm at which to stop
 
 
-def plan(
-    problem: Model,
-    *,
-    t_max: Any,
-    points: int,
-    times: Any,
-    labels: Any,
-    stop_gap: Any,
-    stop_gradient: Any,
-) -> Plan:
+def plan(problem: Model, when: tuple, labels: Any, stops: tuple) -> Plan:
     """The options of `ncjax.ufm.flow` and `ncjax.ufm.descend`, checked.
 
     Args:
         problem: the model that moves.
-        t_max: the last time, where `times` is None.
-        points: number of recorded times: 0, and log-spaced ones from 1e-2 to t_max.
-        times: times to record, increasing from 0 [T], in place of these; or None.
+        when: t_max, points and times of these functions.
         labels: class of each row of H [n]; None: row k is of class k, if n = K.
-        stop_gap: duality gap at which to stop, or None.
-        stop_gradient: gradient norm at which to stop, or None.
+        stops: duality gap and gradient norm at which to stop; each may be None.
 
     Raises:
         ValueError: for times that do not increase from 0, or a gap to stop at where the
             model has none.
     """
+    t_max, points, times = when
     if times is None:
         if not 1e-2 < t_max < np.inf or points < 3:
             raise ValueError(
@@ -76,18 +65,13 @@ def plan(
     rising = times.ndim == 1 and len(times) > 1 and np.all(np.diff(times) > 0)
     if not rising or times[0] != 0:
         raise ValueError(f"times must increase from 0, got {times}.")
-    if stop_gap is not None and problem.not_convex is not None:
+    if stops[0] is not None and problem.not_convex is not None:
         raise ValueError(f"There is no gap to stop at: {problem.not_convex}.")
-    stops = None
-    if stop_gap is not None or stop_gradient is not None:
-        # No gap or norm is ever below -1: that one does not stop.
-        stops = (
-            -1.0 if stop_gap is None else stop_gap,
-            -1.0 if stop_gradient is None else stop_gradient,
-        )
+    # No gap or norm is ever below -1: where one bound is not given, it does not stop.
+    gap, norm = (-1.0 if stop is None else stop for stop in stops)
     if labels is None and problem.num_rows == problem.num_classes:
         labels = np.arange(problem.num_classes)
-    return Plan(times, labels, stops)
+    return Plan(times, labels, None if stops == (None, None) else (gap, norm))
 
 
 @double

@@ -67,7 +67,7 @@ class NumPy:
         self.mass = SAMPLES / rows
 
     def start(self, seed: int) -> np.ndarray:
-        """Of the size of `Problem.init`, in the units of `Problem.scales`."""
+        """A random start as large as that of `Problem.init`, in units of `scales`."""
         size = (self.k + self.n) * self.k
         return np.random.default_rng(seed).normal(size=size) * self.k**-0.5
 
@@ -113,7 +113,7 @@ class NumPy:
         return loss + self.decay / 2 * (x @ x) - special.entr(p).sum() / self.n
 
     def solve(self, seed: int, iterations: int, callback: Callable | None = None):
-        """SciPy's result after so many iterations."""
+        """The result of SciPy after this many iterations."""
         options = {"maxiter": iterations, "maxfun": 10**6, "ftol": 0, "gtol": 0}
         return optimize.minimize(
             self,

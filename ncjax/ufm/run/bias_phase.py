@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -82,7 +82,7 @@ def state(found: Found) -> Findings:
     wanted_b = np.array([x.bias[0] for x in found.theory])
     wrong = np.sum((found.v > 1e-6) != (np.array(decay) > place))
 
-    def error(name: str, difference: np.ndarray, bound: float):
+    def error(name: str, difference: Any, bound: float):
         return at_most(f"{name}, largest error", np.abs(difference).max(), bound)
 
     statements = [

@@ -8,6 +8,7 @@ own fields, so that a new loss or experiment needs no line here.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -104,7 +105,7 @@ def _losses():
     return FITS | {k: f for k, f in known_losses().items() if k not in FITS}
 
 
-def _check_bound(config: ConfigDict, name: str, above: float | None) -> None:
+def _check_bound(config: ConfigDict, name: str, above: Any) -> None:
     section, _, key = name.rpartition(".")
     value = (config[section] if section else config)[key]
     if above is not None and not above < value < math.inf:

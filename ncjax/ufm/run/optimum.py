@@ -57,7 +57,14 @@ class Found(NamedTuple):
         """Logits [K, K] to compare with, and where they come from."""
         if self.closed is not None:
             return self.closed.logits, "theory"
-        return (None, "") if self.twin is None else (self.twin.logits, "convex twin")
+        if self.twin is not None:
+            return np.asarray(self.twin.logits), "convex twin"
+        return None, ""
+
+    @property
+    def gram(self) -> np.ndarray:
+        """Gram matrix [K, K] of the centred class means."""
+        return np.asarray(self.geometry.gram)
 
     @property
     def trivial(self) -> bool:
@@ -167,7 +174,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
     limit = found.setting.limit
     if limit is not None and not found.trivial:
         gram = mean_gram(limit)
-        far = gram_distance(shape.gram, gram)
+        far = gram_distance(found.gram, gram)
         text = f"Gram matrix at distance {far:.4f} (NC2 {gram_nc2(gram):.4f} there)"
         facts.append(("c -> 0", text))
     end = "stopped at" if path.stopped else "ended at"
@@ -187,7 +194,7 @@ def _against_theory(found: Found) -> list[Statement]:
         statements.append(equal("rank", shape.rank, found.twin.rank, 0))
     logits, name = found.reference
     if logits is not None and not found.trivial:
-        distance = gram_distance(shape.gram, mean_gram(logits))
+        distance = gram_distance(found.gram, mean_gram(logits))
         statements.append(at_most(f"Gram matrix, distance to {name}", distance, 1e-5))
     return statements
 
@@ -256,7 +263,7 @@ def draw(found: Found) -> Figure:
     return figures.optimum(
         found.path,
         float(limits.lower) if limits.convex else lowest,
-        np.asarray(found.geometry.gram),
+        found.gram,
         None if logits is None else mean_gram(logits),
         found.setting.class_names,
         name,

@@ -100,7 +100,7 @@ def decays(c: float, ratio: float, per_class: int) -> tuple[float, float]:
     """Weight decays lW and lH, with sqrt(n lW lH) = c.
 
     Args:
-        c: c > 0.
+        c: the constant c > 0.
         ratio: lH / lW > 0.
         per_class: number n of samples of each class.
     """

@@ -214,7 +214,7 @@ def _thresholds(
     def above(place: float, row: float, level: float) -> bool:
         point = {moving.name: place, other.name: row}
         found = setting_of(config, tree, **point).prediction
-        return found is not None and found.rank > level
+        return found is not None and bool(found.rank > level)
 
     lines, steps = [], np.unique(rank)
     for level in (steps[1:] + steps[:-1]) / 2:

@@ -9,7 +9,7 @@ labels and hierarchical losses on balanced trees, see `ncjax.hierarchy.soft_labe
 
     cross_entropy   cross-entropy, label smoothing; normalised; fixed simplex classifier
     squared_error   MSE: the bias transition, imbalanced classes
-    deep            deep linear and ReLU models: DNC, low-rank SRG, thresholds
+    deep_collapse   deep linear and ReLU models: DNC, low-rank SRG, thresholds
     regression      neural regression collapse
     landscape       Hessian at the origin, directions that leave strict saddles
     hadamard        gradient flow from Hadamard initialisation

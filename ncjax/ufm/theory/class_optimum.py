@@ -16,7 +16,7 @@ class ClassOptimum:
         objective: least value of f.
         logits: logits of the class means, without the bias [K, K]; row k is of class k.
         bias: the bias b [K]; zeros in a model without one.
-        classifier_gram: W W' [K, K].
+        classifier_gram: Gram matrix W W' [K, K] of the classifier.
         mean_gram: Gram matrix of the class means, not centred [K, K].
     """
 

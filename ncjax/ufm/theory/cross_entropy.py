@@ -40,12 +40,12 @@ def cross_entropy_optimum(
     w_k, b = 0 (any constant vector if it has no decay).
 
     Args:
-        num_classes: K >= 2.
-        per_class: n >= 1.
-        lambda_w: lW > 0, the coefficient of |W|^2/2.
-        lambda_h: lH > 0, the coefficient of |H|^2/2.
-        label_smoothing: eps in [0, 1).
-        feature_dim: d, checked to be at least K - 1 if given.
+        num_classes: number K >= 2 of classes.
+        per_class: number n >= 1 of samples of each class.
+        lambda_w: weight decay lW > 0, the coefficient of |W|^2/2.
+        lambda_h: weight decay lH > 0, the coefficient of |H|^2/2.
+        label_smoothing: smoothing eps in [0, 1).
+        feature_dim: width d of the features; if given, checked to be at least K - 1.
 
     Returns:
         The optimum; its `regime` says whether it is trivial.
@@ -91,6 +91,11 @@ def normalised_cross_entropy_minimum(
 
     log(1 + (K-1) exp(-K/((K-1) tau))), for K <= d + 1.
 
+    Args:
+        num_classes: number K >= 2 of classes.
+        temperature: temperature tau > 0.
+        feature_dim: width d of the features; if given, checked to be at least K - 1.
+
     Raises:
         ValueError: for K < 2, tau <= 0, or K > d + 1 (see `softmax_codes`).
     """
@@ -110,9 +115,9 @@ def fixed_simplex_optimum(
     f = log(1 + (K-1) e^{-tK/(K-1)}) + (lH/2) N t^2.
 
     Args:
-        num_classes: K >= 2.
-        num_samples: N >= 1, of all classes together.
-        lambda_h: lH > 0.
+        num_classes: number K >= 2 of classes.
+        num_samples: number N >= 1 of samples of all classes together.
+        lambda_h: weight decay lH > 0 of the features.
 
     Returns:
         t and f.

@@ -31,8 +31,9 @@ class DeepOptimum:
     """Global optimum of a deep linear UFM; classes are orthogonal in every layer.
 
     Attributes:
-        objective: f.
-        logits: z_k [K], of the right class; all others are 0.  0: the class is dropped.
+        objective: least value of f.
+        logits: logit z_k of the right class [K], all others are 0; where z_k is 0 too,
+            the class is dropped.
         layer_squares: squared singular value of each W_l for each class [L, K].
         feature_squares: |h_k|^2 of the class means [K].
     """
@@ -57,8 +58,8 @@ def mode_minimum(price: float, layers: int) -> tuple[float, float]:
     minimum below `mode_threshold`, where z jumps from (L-1)/L to 0.
 
     Args:
-        price: a > 0.
-        layers: L >= 1.
+        price: the price a > 0.
+        layers: number L >= 1 of layers.
 
     Returns:
         z and the minimum.
@@ -80,7 +81,10 @@ def mode_threshold(layers: int) -> float:
     """Price a from which on `mode_minimum` is at 0: (1/L)((L-1)/L)^{(L-1)/(L+1)}.
 
     There the other minimum is at z = (L-1)/L, with the value (1-z)^2/2 +
-    ((L+1)/2)(1-z)z = 1/2.  1 for L = 1.
+    ((L+1)/2)(1-z)z = 1/2.  For one layer the threshold is 1.
+
+    Args:
+        layers: number L >= 1 of layers.
     """
     check_at_least(1, layers=layers)
     return ((layers - 1) / layers) ** ((layers - 1) / (layers + 1)) / layers
@@ -99,9 +103,9 @@ def deep_linear_optimum(
     the better of the two minima, that root is only a local one.
 
     Args:
-        class_counts: n_k [K].
-        lambdas: l_1..l_L > 0, decay of each layer; one is the plain UFM.
-        lambda_h: lH > 0.
+        class_counts: samples n_k of each class [K].
+        lambdas: weight decay l_1..l_L > 0 of each layer; one layer is the plain UFM.
+        lambda_h: weight decay lH > 0 of the features.
 
     Raises:
         ValueError: for input outside these ranges.
@@ -127,6 +131,12 @@ def dnc_cost(
     """Cost of deep neural collapse, all layers orthogonal frames; linear or ReLU.
 
     min_z (1-z)^2/2 + ((L+1)/2)(K^{L+1} n lH prod l_l)^{1/(L+1)} z^{2/(L+1)}.
+
+    Args:
+        num_classes: number K >= 2 of classes.
+        per_class: number n >= 1 of samples of each class.
+        lambdas: weight decay l_1..l_L > 0 of each layer.
+        lambda_h: weight decay lH > 0 of the features.
     """
     check_at_least(2, num_classes=num_classes)
     check_at_least(1, per_class=per_class)
@@ -138,7 +148,11 @@ def dnc_cost(
 
 
 def incidence_matrix(vertices: int) -> np.ndarray:
-    """B [r, K] of the complete graph, K = r(r-1)/2 edges; BB' = (r-2)I + 11'."""
+    """Incidence matrix B [r, K] of the complete graph; BB' = (r-2)I + 11'.
+
+    Args:
+        vertices: number r >= 3 of vertices; K = r(r-1)/2 is the number of edges.
+    """
     check_at_least(3, vertices=vertices)
     ends = np.stack(np.triu_indices(vertices, 1))
     return (np.arange(vertices)[:, None, None] == ends).any(1).astype(np.float64)
@@ -155,10 +169,10 @@ def srg_cost(
     bound of the optimum: search finds still lower cost for some L and K.
 
     Args:
-        vertices: r >= 3.
-        per_class: n >= 1.
-        lambdas: l_1..l_L > 0.
-        lambda_h: lH > 0.
+        vertices: number r >= 3 of vertices.
+        per_class: number n >= 1 of samples of each class.
+        lambdas: weight decay l_1..l_L > 0 of each layer.
+        lambda_h: weight decay lH > 0 of the features.
     """
     check_at_least(1, per_class=per_class)
     _check_decays(lambdas, lambda_h)
@@ -173,6 +187,10 @@ def srg_ratio(vertices: int, layers: int) -> float:
 
     (N_B^2 r^{L-2} / (4 K^{L-1}))^{1/(L+1)}: SRG beats DNC if and only if
     N_B^2 r^{L-2} < 4 K^{L-1} (unless both are trivial), never at L = 3.
+
+    Args:
+        vertices: number r >= 3 of vertices.
+        layers: number L >= 3 of layers.
 
     Raises:
         ValueError: for r < 3, or L < 3, where the construction does not exist.
@@ -191,6 +209,11 @@ def schatten_regulariser(
 
     ((L+1)/2)(lH prod l_l)^{1/(L+1)} sum_i sigma_i^{2/(L+1)}, a Schatten quasi-norm, for
     any loss; L = 1 is the nuclear norm.  Garrod & Keating, arXiv 2410.23169.
+
+    Args:
+        singular_values: singular values sigma of the product.
+        lambdas: weight decay l_1..l_L > 0 of each layer.
+        lambda_h: weight decay lH > 0 of the features.
     """
     _check_decays(lambdas, lambda_h)
     power = 1 / (len(lambdas) + 1)

@@ -37,7 +37,11 @@ def sylvester_matrix(num_classes: int) -> np.ndarray:
 
 
 def softmax_coefficients(strengths: np.ndarray) -> np.ndarray:
-    """pi_k = <p, phi_k> for k >= 1 [K-1], p the softmax of the right class's row."""
+    """pi_k = <p, phi_k> for k >= 1 [K-1]; p is the softmax of the logits of class 0.
+
+    Args:
+        strengths: strengths s [K-1].
+    """
     from scipy import special  # late: half a second
 
     strengths = np.asarray(strengths, np.float64)
@@ -49,6 +53,9 @@ def strength_velocity(strengths: np.ndarray) -> np.ndarray:
     """ds_k/dt = (2/K) s_k (1 - pi_k), for balanced factors a_k = b_k [K-1].
 
     A strength of 0 stays 0: a saddle that this initialisation cannot leave.
+
+    Args:
+        strengths: strengths s [K-1].
     """
     strengths = np.asarray(strengths, np.float64)
     rest = 1 - softmax_coefficients(strengths)
@@ -56,13 +63,23 @@ def strength_velocity(strengths: np.ndarray) -> np.ndarray:
 
 
 def factor_velocity(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """da/dt and db/dt, [K-1] each; conserves a_k^2 - b_k^2."""
+    """da/dt and db/dt [K-1]; the flow conserves a_k^2 - b_k^2.
+
+    Args:
+        a: factors a_k of the classifier [K-1].
+        b: factors b_k of the features [K-1].
+    """
     rest = (1 - softmax_coefficients(a * b)) / (len(a) + 1)
     return b * rest, a * rest
 
 
 def ray_velocity(strength: float, num_classes: int) -> float:
-    """ds/dt on the collapse ray s_k = s, for any K: 2 s/(e^s + K - 1)."""
+    """ds/dt on the collapse ray s_k = s, for any K: 2 s/(e^s + K - 1).
+
+    Args:
+        strength: the common strength s.
+        num_classes: number K of classes.
+    """
     check_at_least(2, num_classes=num_classes)
     return float(2 * strength / (np.exp(strength) + num_classes - 1))
 
@@ -71,6 +88,11 @@ def ray_strength(start: float, time: float, num_classes: int) -> float:
     """s(t) on the collapse ray, s(0) = start > 0, to rounding.
 
     Solves (Ei(s) + (K-1) log s)/2 - (the same at s(0)) = t; s grows like log t.
+
+    Args:
+        start: strength s(0) > 0.
+        time: the time t >= 0.
+        num_classes: number K of classes.
 
     Raises:
         ValueError: for K < 2, start <= 0 or t < 0.
@@ -100,6 +122,9 @@ def spread(strengths: np.ndarray) -> float:
 
     Falls along `strength_velocity`: a Lyapunov function for neural collapse.
 
+    Args:
+        strengths: strengths s [K-1], all more than 0.
+
     Raises:
         ValueError: unless all strengths are > 0.
     """
@@ -112,6 +137,9 @@ def spread_velocity(strengths: np.ndarray) -> float:
 
     pi is K times the gradient of the convex log-partition function, and constant where
     all s_k are equal, so that the sum is that of a monotone map.
+
+    Args:
+        strengths: strengths s [K-1], all more than 0.
     """
     strengths = _positive(strengths)
     slope = (strengths / strengths.mean() - 1) @ softmax_coefficients(strengths)

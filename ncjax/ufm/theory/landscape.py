@@ -41,11 +41,11 @@ def origin_curvatures(
     lH, d(N - K + 1) times.  Negative, so a strict saddle, if and only if K c < 1.
 
     Args:
-        num_classes: K >= 2.
-        per_class: n >= 1.
-        feature_dim: d >= 1.
-        lambda_w: lW > 0.
-        lambda_h: lH > 0.
+        num_classes: number K >= 2 of classes.
+        per_class: number n >= 1 of samples of each class.
+        feature_dim: width d >= 1 of the features.
+        lambda_w: weight decay lW > 0 of W.
+        lambda_h: weight decay lH > 0 of the features.
 
     Returns:
         Eigenvalues with multiplicities, in the order above, (K + N) d in all.
@@ -81,11 +81,11 @@ def escape_direction(
     if sigma <= mu.
 
     Args:
-        gradient: G [N, K].
-        classifier: W [K, d].
-        features: H [N, d].
-        lambda_w: lW > 0.
-        lambda_h: lH > 0.
+        gradient: gradient G [N, K] of the loss in the logits.
+        classifier: the classifier W [K, d].
+        features: the features H [N, d].
+        lambda_w: weight decay lW > 0 of W.
+        lambda_h: weight decay lH > 0 of the features.
         tolerance: a direction counts as null below this times the largest singular
             value of [W; H], and sigma as above mu beyond this times mu.
 

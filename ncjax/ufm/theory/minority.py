@@ -22,9 +22,9 @@ def ridge_threshold(num_samples: int, lambda_w: float, lambda_h: float) -> float
     n_A, except through N.  With squared error each class of that size is dropped.
 
     Args:
-        num_samples: N, of all classes together.
-        lambda_w: lW > 0.
-        lambda_h: lH > 0.
+        num_samples: number N of samples of all classes together.
+        lambda_w: weight decay lW > 0 of W.
+        lambda_h: weight decay lH > 0 of the features.
     """
     check_at_least(1, num_samples=num_samples)
     check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
@@ -44,9 +44,9 @@ def peeled_threshold(majority: int, minority: int, energy: float) -> float:
     among Z with merged minority; R0 is where its nuclear norm fills the bound.
 
     Args:
-        majority: K_A >= 1.
-        minority: K_B >= 2; a single class has nothing to merge with.
-        energy: E_W E_H > 0.
+        majority: number K_A >= 1 of majority classes.
+        minority: number K_B >= 2 of minority classes; a single one cannot merge.
+        energy: product E_W E_H > 0 of the squared radii.
 
     Returns:
         R0 > 1.
@@ -83,9 +83,9 @@ def merged_norm(majority: int, minority: int, ratio: float) -> float:
         delta_A sqrt(K_A) sin(angle) = delta_B sqrt(K_B) cos(angle).
 
     Args:
-        majority: K_A >= 1.
-        minority: K_B >= 1.
-        ratio: R > 1.
+        majority: number K_A >= 1 of majority classes.
+        minority: number K_B >= 1 of minority classes.
+        ratio: ratio R = n_A/n_B > 1 of the class sizes.
     """
     check_at_least(1, majority=majority, minority=minority)
     if not 1 < ratio < np.inf:

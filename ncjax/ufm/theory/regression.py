@@ -24,8 +24,8 @@ class RegressionOptimum:
     """Global optimum of the regression UFM.
 
     Attributes:
-        objective: f.
-        classifier_gram: W W' [n, n].
+        objective: least value of f.
+        classifier_gram: Gram matrix W W' [n, n] of the classifier.
         rank: directions of the targets that are kept; those with an eigenvalue of Sigma
             up to lH lW vanish.
     """
@@ -49,9 +49,9 @@ def regression_optimum(
     eigenvalues s_j of S above sqrt(cc), and s_j^2/2 over the others.
 
     Args:
-        covariance: Sigma [n, n], of the targets, with 1/M; any rank.
+        covariance: covariance Sigma [n, n] of the targets, with 1/M; of any rank.
         lambda_w: lW > 0.  Without decay there is no collapse.
-        lambda_h: lH > 0.
+        lambda_h: weight decay lH > 0 of the features.
 
     Raises:
         ValueError: for decays <= 0, or a covariance that is not one.
@@ -74,10 +74,10 @@ def regression_features(
     """Features of the optimum whose classifier is W: sqrt(lW/lH) (Y - mean) S^-1 W.
 
     Args:
-        classifier: W [n, d], with the Gram matrix of `regression_optimum`.
-        targets: Y [M, n].
-        lambda_w: lW > 0.
-        lambda_h: lH > 0.
+        classifier: the classifier W [n, d], as `regression_optimum` has it.
+        targets: the targets Y [M, n].
+        lambda_w: weight decay lW > 0 of W.
+        lambda_h: weight decay lH > 0 of the features.
 
     Returns:
         H [M, d].
@@ -97,8 +97,8 @@ def nrc1(features: np.ndarray, dim: int) -> float:
     large common mean NRC1 is large, even if the centred features have collapsed.
 
     Args:
-        features: H [M, d], no row 0.
-        dim: n, of the targets; at most d.
+        features: the features H [M, d]; no row is 0.
+        dim: number n of targets, at most d.
 
     Raises:
         ValueError: if a feature is 0.
@@ -112,8 +112,8 @@ def nrc2(features: np.ndarray, classifier: np.ndarray) -> float:
     """(1/M) sum_i |h~_i - proj(h~_i | rows of W)|^2, h~ = h/|h|.
 
     Args:
-        features: H [M, d], no row 0.
-        classifier: W [n, d] of rank n.
+        features: the features H [M, d]; no row is 0.
+        classifier: the classifier W [n, d], of rank n.
 
     Raises:
         ValueError: if a feature is 0.
@@ -134,9 +134,9 @@ def nrc3(classifier_gram: np.ndarray, covariance: np.ndarray, gamma: float) -> f
     """| W W'/|W W'| - (S - sqrt(gamma) I)/|S - sqrt(gamma) I| |^2, for n >= 2.
 
     Args:
-        classifier_gram: W W' [n, n].
-        covariance: Sigma [n, n].
-        gamma: >= 0; see `best_gamma`.
+        classifier_gram: Gram matrix W W' [n, n] of the classifier.
+        covariance: covariance Sigma [n, n] of the targets.
+        gamma: threshold gamma >= 0; see `best_gamma`.
     """
     roots, vectors = _roots(covariance)
     shape = (vectors * (roots - np.sqrt(gamma))) @ vectors.T
@@ -149,6 +149,10 @@ def best_gamma(classifier_gram: np.ndarray, covariance: np.ndarray) -> float:
 
     gamma = g^2, g = (tr A |S|^2 - <A,S> tr S)/(tr A tr S - n <A,S>), if 0 < g.  At the
     optimum with all directions kept it is lH lW, and NRC3 is 0.
+
+    Args:
+        classifier_gram: Gram matrix A = W W' [n, n] of the classifier.
+        covariance: covariance Sigma [n, n] of the targets.
 
     Raises:
         ValueError: if A is proportional to S or less spread than S, so that no
@@ -168,7 +172,7 @@ def best_gamma(classifier_gram: np.ndarray, covariance: np.ndarray) -> float:
 
 
 def _roots(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues and eigenvectors of S."""
+    """Eigenvalues [n] and eigenvectors [n, n] of S."""
     covariance = np.asarray(covariance, np.float64)
     if covariance.ndim != 2 or not np.allclose(covariance, covariance.T):
         raise ValueError(

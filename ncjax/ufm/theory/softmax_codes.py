@@ -40,6 +40,10 @@ def known_margin(num_classes: int, feature_dim: int) -> float:
     its digits and on numerical evidence only, in d = 3; 0.5 for 24 points in d = 4 and
     0.8 for 16 in d = 5.
 
+    Args:
+        num_classes: number K of classes.
+        feature_dim: dimension d.
+
     Raises:
         ValueError: for K < 2, d < 1, K > 2 in d = 1 (points coincide), or a pair (K, d)
             whose optimum is not listed.
@@ -66,10 +70,13 @@ def known_margin(num_classes: int, feature_dim: int) -> float:
 
 
 def margin_of_angle(angle: float) -> float:
-    """The margin 1 - cos(angle), angle the least between two points, in radians.
+    """The margin 1 - cos(angle) of points on the sphere.
 
     A lower bound for every code; equality at Tammes codes without rattlers (points
     whose neighbours are all further away), as found in every case searched.
+
+    Args:
+        angle: least angle between two of the points, in radians.
     """
     return float(1 - np.cos(angle))
 
@@ -78,7 +85,7 @@ def one_vs_rest_distance(code: np.ndarray) -> float:
     """rho(W) = min_k dist(w_k, conv{w_j, j != k}), by non-negative least squares.
 
     Args:
-        code: W [K, d], taken as it is.
+        code: rows W [K, d] of the code, which are not normalised.
     """
     from scipy import optimize  # late: half a second
 

@@ -14,6 +14,7 @@ References:
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -48,12 +49,13 @@ def squared_error_optimum(
     W W' = sqrt(n lH/lW) times the logits.
 
     Args:
-        num_classes: K >= 2.
-        per_class: n >= 1.
-        lambda_w: lW > 0.
-        lambda_h: lH > 0.
-        lambda_b: lb >= 0, the coefficient of |b|^2/2; None for no bias.
-        feature_dim: d, checked to be at least the rank of the logits if given.
+        num_classes: number K >= 2 of classes.
+        per_class: number n >= 1 of samples of each class.
+        lambda_w: weight decay lW > 0 of W.
+        lambda_h: weight decay lH > 0 of the features.
+        lambda_b: weight decay lb >= 0, the coefficient of |b|^2/2; None: no bias.
+        feature_dim: width d of the features; if given, checked to be at least the rank
+            of the logits.
 
     Returns:
         The optimum; its `regime` names the case.
@@ -70,6 +72,24 @@ def squared_error_optimum(
             f"lambda_b must be finite and >= 0, or None for no bias; got {lambda_b}."
         )
     kc = k * math.sqrt(per_class * lambda_w * lambda_h)
+    u, v, b, regime = _modes(k, kc, lambda_b)
+    check_width(feature_dim, (k - 1) * (u > 0) + (v > 0), f"this optimum ({regime})")
+    objective = ((k - 1) * (1 - u) ** 2 + (1 - v - k * b) ** 2) / (2 * k)
+    objective += kc / k * ((k - 1) * u + v) + (lambda_b or 0.0) * k * b**2 / 2
+    logits = u * np.eye(k) + (v - u) / k
+    ratio = np.sqrt(per_class * lambda_h / lambda_w)
+    return ClassOptimum(
+        regime=regime,
+        objective=float(objective),
+        logits=logits,
+        bias=np.full(k, b),
+        classifier_gram=ratio * logits,
+        mean_gram=logits / ratio,
+    )
+
+
+def _modes(k: int, kc: float, lambda_b: Any) -> tuple[float, float, float, str]:
+    """u, v, the entry of the bias, and the name of the case, from K and K c."""
     u = max(1 - kc, 0.0)
     if lambda_b is None:
         v, b = u, 0.0
@@ -84,19 +104,7 @@ def squared_error_optimum(
         regime = "simplex ETF"
     else:
         regime = "between simplex ETF and orthogonal frame"
-    check_width(feature_dim, (k - 1) * (u > 0) + (v > 0), f"this optimum ({regime})")
-    objective = ((k - 1) * (1 - u) ** 2 + (1 - v - k * b) ** 2) / (2 * k)
-    objective += kc / k * ((k - 1) * u + v) + (lambda_b or 0.0) * k * b**2 / 2
-    logits = u * np.eye(k) + (v - u) / k
-    ratio = np.sqrt(per_class * lambda_h / lambda_w)
-    return ClassOptimum(
-        regime=regime,
-        objective=float(objective),
-        logits=logits,
-        bias=np.full(k, b),
-        classifier_gram=ratio * logits,
-        mean_gram=logits / ratio,
-    )
+    return u, v, b, regime
 
 
 def imbalanced_squared_error_optimum(
@@ -113,10 +121,11 @@ def imbalanced_squared_error_optimum(
     class k is dropped if and only if n_k <= N^2 lW lH.
 
     Args:
-        class_counts: n_k [K].
-        lambda_w: lW > 0.
-        lambda_h: lH > 0.
-        feature_dim: d, checked to be at least the number of classes kept if given.
+        class_counts: samples n_k of each class [K].
+        lambda_w: weight decay lW > 0 of W.
+        lambda_h: weight decay lH > 0 of the features.
+        feature_dim: width d of the features; if given, checked to be at least the
+            number of classes kept.
 
     Raises:
         ValueError: for input outside these ranges.

@@ -1,0 +1,101 @@
+"""`ncjax ufm`: bad input, and help."""
+
+import pytest
+
+from ncjax.cli import train, ufm
+
+
+def run(*args):
+    return ufm.main(args)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config=digits"], "Run it with `ncjax train`"),
+        (["--config=ufm_nope"], "No config file 'ufm_nope'"),
+        (["--config=ufm_ce:fast"], "Unknown preset 'fast'. Available: smoke"),
+        (["--config.model.cc=1"], "Available: alpha, beta, c, "),
+        (["--config.experiment=dream"], "'dream'. Available: optimum, flow_hadamard"),
+        (["--config.model.loss=sce"], "Unknown config.model.loss 'sce'. Available"),
+        (["--config.model.c=0.0"], "model.c must be finite and more than 0, got 0.0"),
+        (["--config.model.ratio=-1.0"], "model.ratio must be finite and more than 0"),
+        (["--config.model.lambda_b=-2.0"], "lambda_b must be at least 0, or -1"),
+        (["--config.model.feature_dim=5"], "feature_dim=5 is too small: a simplex"),
+        (["--config.model.num_classes=0"], "Give config.model.num_classes"),
+        (
+            ["--config=ufm_soft_cifar10", "--config.model.num_classes=7"],
+            "num_classes = 7, but the tree 'cifar10' has 10 classes",
+        ),
+        (
+            ["--config=ufm_soft_cifar10", "--config.model.tree="],
+            "The loss 'soft_labels' needs config.model.tree",
+        ),
+        (["--config.model.tree=oak"], "Unknown config.model.tree 'oak'. Available: "),
+        (
+            ["--config=ufm_flow_hadamard", "--config.model.num_classes=6"],
+            "must be a power of two, at least 2, got 6",
+        ),
+        (
+            ["--config=ufm_mse_bias_phase", "--config.model.c=0.2"],
+            "K c = 2 >= 1 has only the trivial solution",
+        ),
+        (["--config=ufm_fixed_etf", "--config.model.feature_dim=5"], "at least 10"),
+        (["--config=ufm_deep_lowrank", "--config.deep.width=5"], "width = 5 is too"),
+        (["--sweep=c:1e-4"], "--sweep: 'c:1e-4' is not NAME:LOW..HIGH:COUNT"),
+        (
+            ["--sweep=d:1..2:3"],
+            "--sweep: unknown field 'd'. Available: c, label_smoothing, beta",
+        ),
+        (["--sweep=beta:1..2:3"], "'beta' has no effect on 'cross_entropy'"),
+        (
+            ["--config.model.beta=2.0"],
+            "config.model.beta = 2.0 has no effect: 'cross_entropy' takes "
+            "label_smoothing. Leave it at 4.0",
+        ),
+        (
+            ["--config=ufm_hxe_cifar10", "--config.model.weighting=width"],
+            "Unknown loss.weighting 'width'. Available: height, depth",
+        ),
+        (["--sweep=c:2..1:3"], "must rise, with 2 to 1000 values"),
+        (["--sweep=c:1..2:3,c:1..2:3"], "takes one or two different fields"),
+        (["--sweep=lambda_b:1..2:3"], "lambda_b needs a model with a bias"),
+        (["--config=ufm_fixed_etf", "--sweep=c:1..2:3"], "experiment = 'optimum'"),
+    ],
+)
+def test_bad_input(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    error = captured.err.split("error: ", 1)[1]
+    assert message in error
+    assert error.count("\n") == 1  # one paragraph
+    assert "Traceback" not in captured.err
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):
+    (tmp_path / "thesis.tex").write_text("years of work")
+    assert run("--config=ufm_fixed_etf:smoke", f"--workdir={tmp_path}") == 2
+    assert "holds no verdict.json" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_training_refuses_these_configs(capsys):
+    assert train.main(["--config=configs/ufm_ce.py"]) == 2
+    err = capsys.readouterr().err
+    assert "`ncjax ufm`" in err
+    assert err.count("\n") == 1
+
+
+def test_help(capsys):
+    assert run("--help") == 0
+    out = capsys.readouterr().out
+    for text in (
+        "--sweep",
+        ":smoke",
+        "configs/ufm_ce.py",
+        "model.ratio",
+        "Exit status",
+    ):
+        assert text in out
