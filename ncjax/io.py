@@ -6,18 +6,42 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 
-def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
-    """Writes a file whole or not at all, also when the power fails on the way.
+@contextmanager
+def open_whole(path: str | os.PathLike) -> Generator[BinaryIO]:
+    """Opens a file that is written whole or not at all, even if the power fails.
 
-    The content goes to a temporary file beside it, which then takes its name.  The file
-    may be read by whom the umask of the user allows; on failure nothing is left.
+    What is written goes to a temporary file beside it, which takes its name at the end.
+    The file may be read by whom the umask of the user allows; on failure nothing is
+    left.
+
+    Args:
+        path: the file; its folder must exist.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
+    """Writes a file whole or not at all; see `open_whole`.
 
     Args:
         path: the file; its folder must exist.
@@ -26,17 +50,8 @@ def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
     Raises:
         OSError: if the folder cannot be written.
     """
-    path = Path(path)
-    content = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with open_whole(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

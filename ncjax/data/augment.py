@@ -16,7 +16,7 @@ from jaxtyping import Array, Key, Shaped
 
 Augment = Callable[[jax.Array, jax.Array], jax.Array]
 
-PAD = 4  # pixels on each side
+PAD = 4  # pixels of padding on each side
 
 
 def none(
@@ -29,13 +29,13 @@ def none(
 def crop_flip(
     keys: Key[Array, "n"], images: Shaped[Array, "n h w c"]
 ) -> Shaped[Array, "n h w c"]:
-    """Crops of the image padded with 4 zeros on each side; half of them mirrored.
+    """Each image padded with 4 zeros on each side and cropped; half are mirrored.
 
-    The usual augmentation of CIFAR (He et al., CVPR 2016, section 4.2).  All 81 places
-    of the crop are equally likely, with and without a horizontal flip.
+    The usual augmentation of CIFAR (He et al., CVPR 2016, section 4.2).  All 81
+    positions of the crop are equally likely, with and without a horizontal flip.
 
     Args:
-        keys: typed PRNG keys, one for each image.
+        keys: typed PRNG keys [n], one for each image.
         images: images [n, h, w, c], of any size and dtype.
 
     Returns:

@@ -38,9 +38,9 @@ class Dataset:
     """A train and a test split over the same classes.
 
     Attributes:
-      name: For messages and plots.
-      train: With at least one example of every class.
-      test: Need not have an example of every class.
+      name: The name in messages and plots.
+      train: The training split; it has at least one example of every class.
+      test: The test split; it may lack classes.
       class_names: The name of label 0, 1, ...; unique.
       tree: The class tree where one is known: nested tuples with every class
         name once, such as `(("cat", "dog"), ("car",))`.
@@ -152,7 +152,7 @@ def leaves(tree: Tree) -> list[str]:
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
-    """A random stream of its own for each purpose, so that no draw shifts another."""
+    """A random stream of one purpose: draws for other purposes do not shift it."""
     if seed < 0:
         raise ValueError(f"Got seed={seed}, must be 0 or larger.")
     return np.random.default_rng([seed, *purpose.encode()])

@@ -15,7 +15,7 @@ def digits() -> Dataset:
 
     References:
       E. Alpaydin and C. Kaynak. Optical recognition of handwritten digits. UCI
-      Machine Learning Repository, 1998 (the test part of it).
+      Machine Learning Repository, 1998 (its test part).
     """
     # Late: scikit-learn takes a second to import.
     from sklearn.datasets import load_digits

@@ -2,9 +2,10 @@
 
     ncjax prepare mnist cifar10 [--data-dir=DIR] [--originals=DIR]
 
-Runs the builders of tensorflow-datasets themselves, so that names, versions, example
-order and metadata are theirs. The few TensorFlow functions that these builders call,
-to open files and to encode PNGs, are replaced by plain Python meanwhile.
+Runs the builders of tensorflow-datasets, so that names, versions, the order of examples
+and metadata are those that other users have. The few TensorFlow functions that these
+builders call, to open files and to encode PNGs, are replaced by plain Python while they
+run.
 """
 
 import contextlib
@@ -27,11 +28,11 @@ def prepare(names: Sequence[str], *, dir: str = "", originals: str = ""):
     """Downloads datasets and writes them as array_record; skips what is there.
 
     Args:
-      names: Of `NAMES`.
-      dir: The data folder to write to, see `ncjax.data.tfds.data_dir`.
+      names: Names of datasets, of `ncjax.data.tfds.NAMES`.
+      dir: The data folder to write to; see `ncjax.data.tfds.data_dir` for the default.
       originals: A folder with the original archives, such as cifar-10-binary.tar.gz,
-        to use instead of the network; those of a dataset may be in a subfolder of
-        its name, as MNIST and Fashion-MNIST call their files the same.
+        to use instead of the network. The archives of a dataset may lie in a subfolder
+        with its name, because the files of MNIST and Fashion-MNIST have equal names.
 
     Raises:
       DataError: If packages or archives are missing, or a download fails.
@@ -55,7 +56,7 @@ def prepare(names: Sequence[str], *, dir: str = "", originals: str = ""):
                     config.manual_dir = _find_originals(builder, originals)
                 builder.download_and_prepare(download_config=config)
         except (
-            OSError,  # those of requests too
+            OSError,  # errors of the package requests are OSErrors too
             tfds.download.DownloadError,
             download_manager.NonMatchingChecksumError,
             extractor.ExtractError,
@@ -70,7 +71,7 @@ def prepare(names: Sequence[str], *, dir: str = "", originals: str = ""):
 
 
 def _find_originals(builder: Any, originals: str) -> pathlib.Path:
-    """The folder with all archives of the builder: tfds takes them from there."""
+    """The folder from which tfds takes the archives; checks that all are there."""
     folder = pathlib.Path(originals).expanduser().absolute()
     if (folder / builder.name).is_dir():
         folder = folder / builder.name
@@ -85,7 +86,7 @@ def _find_originals(builder: Any, originals: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def _without_tensorflow():
-    """Stand-ins for all that the four builders call of TensorFlow (tfds 4.9.10)."""
+    """Stand-ins for what the four builders call of TensorFlow (tfds 4.9.10)."""
     from tensorflow_datasets.core.download import downloader, extractor
     from tensorflow_datasets.core.features import image_feature
     from tensorflow_datasets.image_classification import cifar, mnist

@@ -1,7 +1,21 @@
-"""Part of a dataset: some classes, fewer or imbalanced examples, random labels."""
+"""Part of a dataset: some classes, fewer or imbalanced examples, random labels.
+
+Train examples, test examples and random labels each have a random stream of their own,
+with numbers for every example of the whole split. So no option changes what another
+draws, and with one seed fewer examples or fewer random labels are a part of more.
+Examples stay in their order.
+
+References:
+  C. Zhang et al. Understanding deep learning requires rethinking generalization.
+  ICLR 2017.
+  Z. Zhu et al. A geometric analysis of neural collapse with unconstrained features.
+  NeurIPS 2021.
+"""
+
+import dataclasses
 
 import numpy as np
-from jaxtyping import Float, Int, Int32
+from jaxtyping import Int, Int32
 
 from ncjax.data.dataset import DataError, Dataset, Split, Tree, generator
 
@@ -19,68 +33,46 @@ def select(
 ) -> Dataset:
     """Applies the options below in their order; the defaults change nothing.
 
-    Train examples, test examples and random labels each have a random stream of
-    their own, with numbers for every example of the whole split. So no option
-    changes what another draws, and with one seed fewer examples or fewer random
-    labels are a part of more. Examples stay in their order.
-
     Args:
       dataset: The dataset to take a part of. Images are copied only if some go.
       classes: Names or indices of the classes to keep in both splits, relabelled 0,
         1, ... in the order given; empty keeps all.
-      examples_per_class: Training examples to keep of each class, chosen at random;
-        0 keeps all.
-      test_examples_per_class: The same for the test split.
+      examples_per_class: Number of training examples to keep of each class, chosen at
+        random; 0 keeps all.
+      test_examples_per_class: The same number for the test split.
       long_tail: Profile of the sizes of the training classes, see `long_tail_counts`.
-        The largest class gets as many examples as the smallest has up to here.
+        The largest class gets as many examples as the smallest has before.
       long_tail_ratio: Size of the smallest class relative to the largest, in (0, 1].
       random_labels: Probability with which a training label is replaced by one drawn
         uniformly from all classes (which may be the same), as in Zhang et al.
-      seed: Of all choices.
+      seed: Seed of all choices.
 
     Raises:
       DataError: If a class or a number of examples is asked for that is not there.
       ValueError: If an option is out of range.
-
-    References:
-      C. Zhang et al. Understanding deep learning requires rethinking generalization.
-      ICLR 2017.
-      Z. Zhu et al. A geometric analysis of neural collapse with unconstrained
-      features. NeurIPS 2021.
     """
     kept = _class_indices(dataset, classes)
     names = tuple(dataset.class_names[k] for k in kept)
     relabel = np.full(dataset.num_classes, -1, np.int32)  # -1 marks what goes
     relabel[kept] = np.arange(len(kept))
-    labels = relabel[dataset.train.labels]
-    test_labels = relabel[dataset.test.labels]
+    labels, test_labels = relabel[dataset.train.labels], relabel[dataset.test.labels]
 
     sizes = _sizes(labels, names, examples_per_class, "examples_per_class")
     if long_tail != "none":
         largest = int(sizes.min())
         sizes = long_tail_counts(largest, len(names), long_tail, long_tail_ratio)
-    keys = generator(seed, "train examples").random(len(labels))
-    labels = _keep(labels, sizes, keys)
+    labels = _keep(labels, sizes, generator(seed, "train examples"))
+    labels = _randomise(labels, len(names), random_labels, seed)
 
     option = "test_examples_per_class"
     sizes = _sizes(test_labels, names, test_examples_per_class, option)
-    keys = generator(seed, "test examples").random(len(test_labels))
-    test_labels = _keep(test_labels, sizes, keys)
-
-    if not 0 <= random_labels <= 1:
-        raise ValueError(f"Got random_labels={random_labels}, must be in 0..1.")
-    rng = generator(seed, "random labels")
-    replaced = (rng.random(len(labels)) < random_labels) & (labels >= 0)
-    uniform = rng.integers(len(names), size=len(labels), dtype=np.int32)
-    labels = np.where(replaced, uniform, labels)
-
-    return Dataset(
-        name=dataset.name,
+    test_labels = _keep(test_labels, sizes, generator(seed, "test examples"))
+    return dataclasses.replace(
+        dataset,
         train=_take(dataset.train, labels),
         test=_take(dataset.test, test_labels),
         class_names=names,
         tree=None if dataset.tree is None else _prune(dataset.tree, names),
-        target=dataset.target,
     )
 
 
@@ -90,12 +82,13 @@ def long_tail_counts(
     """Class sizes n_0 >= n_1 >= ... of an imbalanced set, rounded down, at least 1.
 
     Args:
-      largest: n_0.
-      num_classes: K.
+      largest: Size n_0 of the largest class.
+      num_classes: Number of classes K.
       profile: "none" for n_0 in all classes, "exp" for n_k = n_0 ratio^(k / (K-1)) as
         in Cui et al., "step" for n_0 in the first floor(K / 2) classes and n_0 ratio
         in the others as in Buda et al.
-      ratio: n_{K-1} / n_0, in (0, 1].
+      ratio: Size of the smallest class relative to the largest, n_{K-1} / n_0, in
+        (0, 1].
 
     References:
       Y. Cui et al. Class-balanced loss based on effective number of samples. CVPR 2019.
@@ -140,7 +133,7 @@ def _class_indices(dataset: Dataset, classes: tuple[int | str, ...]) -> list[int
 def _sizes(
     labels: Int32[np.ndarray, "n"], names: tuple[str, ...], per_class: int, option: str
 ) -> Int[np.ndarray, "K"]:
-    """Examples to keep of each class: `per_class`, or all if that is 0."""
+    """Number of examples to keep of each class: `per_class`, or all if that is 0."""
     present = np.bincount(labels[labels >= 0], minlength=len(names))
     if not 0 <= per_class <= present.min():
         raise DataError(
@@ -153,9 +146,10 @@ def _sizes(
 def _keep(
     labels: Int32[np.ndarray, "n"],
     sizes: Int[np.ndarray, "K"],
-    keys: Float[np.ndarray, "n"],
+    rng: np.random.Generator,
 ) -> Int32[np.ndarray, "n"]:
-    """Sets the labels to -1 but for the `sizes[k]` smallest keys of each class k."""
+    """Labels with -1 for all but `sizes[k]` random examples of each class k."""
+    keys = rng.random(len(labels))
     kept = np.full_like(labels, -1)
     for k, size in enumerate(sizes):
         members = np.flatnonzero(labels == k)
@@ -163,8 +157,20 @@ def _keep(
     return kept
 
 
+def _randomise(
+    labels: Int32[np.ndarray, "n"], num_classes: int, share: float, seed: int
+) -> Int32[np.ndarray, "n"]:
+    """Labels of which a share is drawn from all classes; those that are -1 stay."""
+    if not 0 <= share <= 1:
+        raise ValueError(f"Got random_labels={share}, must be in 0..1.")
+    rng = generator(seed, "random labels")
+    replaced = (rng.random(len(labels)) < share) & (labels >= 0)
+    uniform = rng.integers(num_classes, size=len(labels), dtype=np.int32)
+    return np.where(replaced, uniform, labels)
+
+
 def _take(split: Split, labels: Int32[np.ndarray, "n"]) -> Split:
-    """The examples with labels that are not -1."""
+    """The examples whose label is not -1."""
     chosen = labels >= 0
     images = split.images if chosen.all() else split.images[chosen]
     return Split(images, labels[chosen])

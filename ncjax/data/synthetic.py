@@ -1,4 +1,16 @@
-"""Gaussian classes on a tree, where the geometry of the class means is known."""
+r"""Gaussian classes on a tree, where the geometry of the class means is known.
+
+The tree has the least depth L with branching^L >= num_classes. The ancestor of class k
+at level l = 1..L (L being the class itself) is the node
+$a_l(k) = \lfloor k / branching^{L-l} \rfloor$, so that the last group of a level is
+smaller where the division leaves a rest. With all z and e independent standard normal
+in `dim` dimensions and $s_l = depth\_scale^{l-1}$,
+
+$$ \mu_k = \sum_{l=1}^{L} s_l z_{l, a_l(k)}, \qquad x = \mu_y + noise \cdot e. $$
+
+Two classes whose lowest common ancestor lies h levels above them thus have
+$E|\mu_j - \mu_k|^2 = 2\,dim \sum_{l=L-h+1}^{L} s_l^2$.
+"""
 
 import numpy as np
 
@@ -17,34 +29,23 @@ def synthetic(
     noise: float = 0.5,
     seed: int = 0,
 ) -> Dataset:
-    r"""A Gaussian mixture whose means walk randomly down a class tree.
+    """A Gaussian mixture whose means walk randomly down a class tree.
 
-    The tree has the least depth L with branching^L >= num_classes. The ancestor of
-    class k at level l = 1..L (L being the class itself) is the node
-    $a_l(k) = \lfloor k / branching^{L-l} \rfloor$, so that the last group of a level
-    is smaller where the division leaves a rest. With all z and e independent standard
-    normal in `dim` dimensions and $s_l = depth\_scale^{l-1}$,
-
-    $$ \mu_k = \sum_{l=1}^{L} s_l z_{l, a_l(k)}, \qquad x = \mu_y + noise \cdot e. $$
-
-    Two classes whose lowest common ancestor lies h levels above them thus have
-    $E|\mu_j - \mu_k|^2 = 2\,dim \sum_{l=L-h+1}^{L} s_l^2$.
-
-    The tree, the train noise and the test noise come from random streams of their
-    own: sizes do not change the means.
+    The formulas stand at the top of this module. The tree, the train noise and the test
+    noise come from random streams of their own: sizes do not change the means.
 
     Args:
-      num_classes: K, at least 2.
-      dim: Dimensions of an example.
-      train_size_per_class: Training examples of each class.
-      test_size_per_class: Test examples of each class.
-      train_counts: Training examples of class 0, 1, ..., for an imbalanced set;
-        replaces `train_size_per_class` unless empty.
-      branching: Children of a node, at least 2; from `num_classes` on the tree is
-        flat, and the means are independent.
+      num_classes: Number of classes K, at least 2.
+      dim: Number of dimensions of an example.
+      train_size_per_class: Number of training examples of each class.
+      test_size_per_class: Number of test examples of each class.
+      train_counts: Number of training examples of class 0, 1, ..., for an imbalanced
+        set; replaces `train_size_per_class` unless empty.
+      branching: Number of children of a node, at least 2; if it is `num_classes` or
+        more, the tree is flat and the means are independent.
       depth_scale: Ratio of the offsets' scale from one level to the next, above 0.
       noise: Standard deviation of an example about its mean in each dimension.
-      seed: Of the means and of the noise.
+      seed: Seed of the means and of the noise.
 
     Returns:
       Float32 images [n, 1, dim, 1] in the order of the classes, named "0", "1", ...,
@@ -54,47 +55,54 @@ def synthetic(
       ValueError: If an option is out of range.
     """
     _at_least(2, num_classes=num_classes, branching=branching)
-    _at_least(
-        1,
-        dim=dim,
+    sizes = dict(
         train_size_per_class=train_size_per_class,
         test_size_per_class=test_size_per_class,
     )
-    if not (np.isfinite(depth_scale) and depth_scale > 0):
-        raise ValueError(f"Got depth_scale={depth_scale}, must be finite and above 0.")
-    if not (np.isfinite(noise) and noise >= 0):
-        raise ValueError(f"Got noise={noise}, must be finite and 0 or larger.")
+    _at_least(1, dim=dim, **sizes)
+    _check_scales(depth_scale, noise)
     train_counts = train_counts or (train_size_per_class,) * num_classes
-    if len(train_counts) != num_classes or min(train_counts) < 1:
-        raise ValueError(
-            f"Got train_counts={train_counts}, must be empty or {num_classes} numbers "
-            f"of at least 1, one for each of num_classes={num_classes}."
-        )
+    _check_counts(train_counts, num_classes)
+    means = _means(num_classes, dim, branching, depth_scale, seed)
+    test_counts = (test_size_per_class,) * num_classes
+    class_names = tuple(map(str, range(num_classes)))
+    return Dataset(
+        name="synthetic",
+        train=_draw(means, train_counts, noise, generator(seed, "train noise")),
+        test=_draw(means, test_counts, noise, generator(seed, "test noise")),
+        class_names=class_names,
+        tree=_tree(class_names, branching),
+    )
 
+
+def _means(
+    num_classes: int, dim: int, branching: int, depth_scale: float, seed: int
+) -> np.ndarray:
+    """The class means [K, dim]: the sum of the offsets on the way down the tree."""
     rng = generator(seed, "means")
     means = np.zeros((num_classes, dim))
     for ancestor, scale in _levels(num_classes, branching, depth_scale):
         offsets = scale * rng.standard_normal((ancestor[-1] + 1, dim))
         means += offsets[ancestor]
+    return means
 
-    def draw(counts: tuple[int, ...], purpose: str) -> Split:
-        labels = np.repeat(np.arange(num_classes, dtype=np.int32), counts)
-        rng = generator(seed, purpose)
-        x = rng.standard_normal((len(labels), dim), dtype=np.float32)
-        x = noise * x + means[labels]
-        return Split(x.astype(np.float32)[:, None, :, None], labels)
 
-    class_names = tuple(map(str, range(num_classes)))
+def _draw(
+    means: np.ndarray, counts: tuple[int, ...], noise: float, rng: np.random.Generator
+) -> Split:
+    """Examples about the means; `counts` has the number of each class."""
+    labels = np.repeat(np.arange(len(means), dtype=np.int32), counts)
+    x = rng.standard_normal((len(labels), means.shape[1]), dtype=np.float32)
+    x = noise * x + means[labels]
+    return Split(x.astype(np.float32)[:, None, :, None], labels)
+
+
+def _tree(class_names: tuple[str, ...], branching: int) -> tuple[Tree, ...]:
+    """Nested tuples of classes, `branching` at each node."""
     tree: tuple[Tree, ...] = class_names
     while len(tree) > branching:
         tree = tuple(tree[i : i + branching] for i in range(0, len(tree), branching))
-    return Dataset(
-        name="synthetic",
-        train=draw(train_counts, "train noise"),
-        test=draw((test_size_per_class,) * num_classes, "test noise"),
-        class_names=class_names,
-        tree=tree,
-    )
+    return tree
 
 
 def _levels(num_classes: int, branching: int, depth_scale: float):
@@ -113,3 +121,18 @@ def _at_least(least: int, **options: int):
     for name, value in options.items():
         if value < least:
             raise ValueError(f"Got {name}={value}, must be {least} or larger.")
+
+
+def _check_scales(depth_scale: float, noise: float):
+    if not (np.isfinite(depth_scale) and depth_scale > 0):
+        raise ValueError(f"Got depth_scale={depth_scale}, must be finite and above 0.")
+    if not (np.isfinite(noise) and noise >= 0):
+        raise ValueError(f"Got noise={noise}, must be finite and 0 or larger.")
+
+
+def _check_counts(train_counts: tuple[int, ...], num_classes: int):
+    if len(train_counts) != num_classes or min(train_counts) < 1:
+        raise ValueError(
+            f"Got train_counts={train_counts}, must be empty or {num_classes} numbers "
+            f"of at least 1, one for each of num_classes={num_classes}."
+        )

@@ -1,17 +1,16 @@
 """MNIST, Fashion-MNIST and CIFAR through TensorFlow Datasets, without TensorFlow.
 
-Reads folders that `ncjax prepare`, or tfds itself, has prepared in the
-array_record format. Images are decoded once and cached beside the prepared files as
-`<name>/<version>/ncjax-cache/train_images.npy` and so on, which later calls open as
-read-only memory maps. Where that folder cannot be written, each call decodes anew
-into memory, and warns.
+Reads folders that `ncjax prepare`, or tfds itself, has prepared in the array_record
+format. Images are decoded once and cached beside the prepared files, as
+`<name>/<version>/ncjax-cache/train_images.npy` and so on. Later calls open the cached
+files as read-only memory maps. Where that folder cannot be written, each call decodes
+the images again into memory, and warns.
 """
 
 import io
 import os
 import pathlib
 import sys
-import uuid
 import warnings
 from typing import Any
 
@@ -20,6 +19,7 @@ from jaxtyping import Int32, UInt8
 from tqdm import tqdm
 
 from ncjax.data.dataset import DataError, Dataset, Split
+from ncjax.io import open_whole
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
 
@@ -32,7 +32,7 @@ def mnist(*, dir: str = "") -> Dataset:
     Examples are in the order of `tfds.data_source`, here and in the other datasets.
 
     Args:
-      dir: The data folder, see `data_dir`.
+      dir: The data folder; see `data_dir` for the default.
 
     Raises:
       DataError: If the dataset is not prepared there, or cannot be read.
@@ -56,7 +56,7 @@ def cifar100(*, dir: str = "") -> Dataset:
 
 
 def data_dir(dir: str = "") -> pathlib.Path:
-    """The folder given, else that of TFDS_DATA_DIR, else the default of tfds."""
+    """The folder `dir`, else that of TFDS_DATA_DIR, else the default folder of tfds."""
     dir = dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
     return pathlib.Path(dir).expanduser().absolute()
 
@@ -97,7 +97,7 @@ def _load(name: str, dir: str) -> Dataset:
 
 
 def _split(builder: Any, which: str) -> Split:
-    """A split of a tfds builder from the cache, which is filled if need be."""
+    """A split of a tfds builder, from the cache; fills the cache where it is empty."""
     shape = (
         builder.info.splits[which].num_examples,
         *builder.info.features["image"].shape,
@@ -106,12 +106,13 @@ def _split(builder: Any, which: str) -> Split:
     try:
         return _open(cache, which, shape)
     except (OSError, EOFError, ValueError):
-        pass  # absent, unreadable, cut off or stale: make it anew
+        pass  # absent, unreadable, cut off or of other data: write it again
     images, labels = _decode(builder, which, shape)
     try:
         cache.mkdir(exist_ok=True)
-        _write(cache / f"{which}_images.npy", images)
-        _write(cache / f"{which}_labels.npy", labels)
+        for kind, array in (("images", images), ("labels", labels)):
+            with open_whole(cache / f"{which}_{kind}.npy") as file:
+                np.save(file, array)
         return _open(cache, which, shape)
     except OSError as error:
         warnings.warn(
@@ -129,17 +130,6 @@ def _open(cache: pathlib.Path, which: str, shape: tuple[int, ...]) -> Split:
     if found != (shape, np.uint8, shape[:1], np.int32):
         raise ValueError(f"{cache} holds other arrays: {found}")
     return Split(images, labels)
-
-
-def _write(path: pathlib.Path, array: np.ndarray):
-    """Writes the file at once or not at all, also with several writers."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
-    try:
-        with open(temporary, "wb") as file:
-            np.save(file, array)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _decode(
