@@ -79,8 +79,8 @@ def level_loss(logits, labels, *, level_scale=1.0):
     return level_scale * losses.mse(logits, labels)
 
 
-def levels(*, dim=6):
-    found = data.synthetic(num_classes=4, dim=dim, noise=3.0, train_size_per_class=40)
+def levels():
+    found = data.synthetic(num_classes=4, dim=6, noise=3.0, train_size_per_class=40)
     return data.Dataset(
         "levels", found.train, found.test, found.class_names, target="level"
     )
