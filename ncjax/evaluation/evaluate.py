@@ -39,6 +39,7 @@ from ncjax.evaluation.protocol import (
     Classifier,
     Features,
     Forward,
+    Loss,
     Variables,
 )
 
@@ -82,7 +83,7 @@ class InMemoryEvaluate:
 def make_evaluate(
     forward: Forward,
     classifier: Classifier,
-    loss: Callable[[jax.Array, jax.Array], jax.Array],
+    loss: Loss,
     mesh: Mesh,
     *,
     num_classes: int,
@@ -103,8 +104,8 @@ def make_evaluate(
     Args:
         forward: (variables, raw images [n, h, w, c]) -> outputs [n, M] and the features
             of each layer [n, d], of which `LAST` must be one, in evaluation mode.
-        classifier: params -> weights W [K, d] and bias b [K] of the last layer.
-        loss: (outputs [n, M], labels [n]) -> loss of each example [n].
+        classifier: variables -> weights W [K, d] and bias b [K] of the last layer.
+        loss: (variables, outputs [n, M], labels [n]) -> loss of each example [n].
         mesh: with an axis "data"; variables and data are replicated over it.
         num_classes: number of classes K.
         batch_size: examples per forward pass of a network, over all its devices;

@@ -29,6 +29,7 @@ from ncjax.evaluation.protocol import (
     Classifier,
     Features,
     Forward,
+    Loss,
     Variables,
 )
 from ncjax.hierarchy import Hierarchy
@@ -131,7 +132,7 @@ class Passes:
 
     forward: Forward
     classifier: Classifier
-    loss: Callable[[jax.Array, jax.Array], jax.Array]
+    loss: Loss
     scores: Callable[[jax.Array], jax.Array]
     mistakes: Mistakes
     geometry: np.ndarray | None
@@ -159,7 +160,7 @@ class Passes:
         """One forward pass over a batch of images [n, h, w, c]."""
         outputs, features = self.forward(variables, images)
         outputs = outputs.astype(jnp.float32)
-        loss = {"loss": self.loss(outputs, labels)}
+        loss = {"loss": self.loss(variables, outputs, labels)}
         scores = self.scores(outputs)
         return make_batch(features, scores, labels, weights, loss, asked)
 
@@ -195,7 +196,7 @@ class Passes:
             {name: state.compute() for name, state in test.layers.items()},
             train.averages.compute(),
             test.averages.compute(),
-            classifier=self.classifier(variables["params"]),
+            classifier=self.classifier(variables),
             levels=train.layers[LAST].levels,
             mistakes=self.mistakes,
             geometry=self.geometry,

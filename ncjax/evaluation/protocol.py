@@ -10,13 +10,17 @@ import numpy as np
 
 Array = jax.Array | np.ndarray
 Arrays = tuple[Array, Array]  # images [n, h, w, c], labels [n]
-Variables = Mapping[str, Any]  # "params" and "batch_stats" of a network
+# "params" and "batch_stats" of a network, and its "hyper"-parameters, if it has some
+# that are no constants of the program.
+Variables = Mapping[str, Any]
 Features = dict[str, jax.Array]  # name of a layer -> its features [n, d]
 
 # (variables, raw images) -> outputs [n, M] and the features of each layer.
 Forward = Callable[[Any, jax.Array], tuple[jax.Array, Features]]
-# params -> weights W [K, d] and bias b [K] of the last layer.
-Classifier = Callable[[Mapping], tuple[jax.Array, jax.Array]]
+# variables -> weights W [K, d] and bias b [K] of the last layer.
+Classifier = Callable[[Variables], tuple[jax.Array, jax.Array]]
+# (variables, outputs [n, M], labels [n]) -> loss of each example [n].
+Loss = Callable[[Variables, jax.Array, jax.Array], jax.Array]
 
 LAST = "features"  # name of the layer that the classifier sees
 AXIS = "data"  # name of the mesh axis over which examples are shared

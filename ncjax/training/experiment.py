@@ -18,6 +18,7 @@ from ncjax.data.augment import AUGMENTATIONS, Augment
 from ncjax.evaluation.evaluate import make_evaluate
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.protocol import Evaluate
+from ncjax.hierarchy import Hierarchy
 from ncjax.training.epoch import Epoch, make_epoch, make_steps
 from ncjax.training.network import Network, make_network
 from ncjax.training.placement import Array, Arrays, Placement, place
@@ -44,6 +45,7 @@ class Experiment:
         features: (state of one network, images [n, h, w, c]) -> features [n, d] that
             the classifier sees, in evaluation mode.
         classifier: state of one network -> W [K, d], b [K].
+        hierarchy: the class tree, or None.
     """
 
     init: Callable[[], TrainState]
@@ -54,6 +56,7 @@ class Experiment:
     test_set: Arrays
     features: Callable[[TrainState, jax.Array], jax.Array]
     classifier: Callable[[TrainState], tuple[jax.Array, jax.Array]]
+    hierarchy: Hierarchy | None
 
     def epoch(
         self, state: TrainState, number: int
@@ -141,6 +144,7 @@ def build(
         test_set=placement.test_set,
         features=jax.jit(network.features),
         classifier=network.weights,
+        hierarchy=network.hierarchy,
     )
 
 
@@ -194,8 +198,8 @@ def _evaluation(
     tree = network.hierarchy
     evaluate = make_evaluate(
         network.forward,
-        lambda params: network.classifier.weights({"params": params}),
-        network.loss({}),
+        network.classifier.weights,
+        network.losses,
         placement.mesh,
         num_classes=network.num_classes,
         batch_size=batch_size,

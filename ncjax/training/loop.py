@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from ncjax import cluster
 from ncjax.config import resolved, validate
-from ncjax.config.binding import load_data, load_hierarchy
+from ncjax.config.binding import load_data
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record, Settings
@@ -88,7 +88,7 @@ def _run(
                 bar.update(epoch, _shown(row, record.history))
 
             _loop(experiment, state, start, plan, read=read, save=record.save)
-    tree = load_hierarchy(config, dataset) if config.eval.confusion else None
+    tree = experiment.hierarchy if config.eval.confusion else None
     record.draw(dataset.class_names, tree)
     return record.history
 

@@ -126,6 +126,12 @@ class Network:
             features = outputs
         return outputs, {LAST: features, **inner}
 
+    def losses(
+        self, variables: Mapping[str, Any], outputs: jax.Array, labels: jax.Array
+    ) -> jax.Array:
+        """The loss of each example [n], with the hyper-parameters of this network."""
+        return self.loss(variables.get("hyper", {}))(outputs, labels)
+
     def features(self, state: TrainState, images: jax.Array) -> jax.Array:
         """Raw images -> the features [n, d] that the classifier sees."""
         return self.forward(state.variables(), images)[1][LAST]

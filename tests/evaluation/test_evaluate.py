@@ -65,8 +65,8 @@ def evaluator(devices, **options):
     )
     return make_evaluate(
         forward,
-        lambda params: (params["W"], params["b"]),
-        cross_entropy,
+        lambda variables: (variables["params"]["W"], variables["params"]["b"]),
+        lambda variables, outputs, labels: cross_entropy(outputs, labels),
         mesh,
         num_classes=K,
         **options,
