@@ -364,6 +364,16 @@ def class_moments(
         num_classes: number of classes K.
         weights: weights of the rows [n], as `ClassMoments.update` takes them.
         scatter: what is kept of the scatter, as in `ClassMoments.empty`.
+
+    Example:
+        >>> import jax.numpy as jnp, ncjax
+        >>> features = jnp.array([[0.0, 0.0], [2.0, 0.0], [5.0, 1.0]])
+        >>> moments = ncjax.class_moments(features, jnp.array([0, 0, 1]), 2)
+        >>> moments.means
+        Array([[1., 0.],
+               [5., 1.]], dtype=float32)
+        >>> round(float(ncjax.collapse.measure(moments)["nc1"]), 4)
+        0.0738
     """
     dtype = jnp.promote_types(features.dtype, jnp.float32)
     state = ClassMoments.empty(

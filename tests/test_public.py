@@ -1,4 +1,4 @@
-"""What a user sees first: the names of the package, those in README, the examples."""
+"""What a user meets first: the names of the package, those in README, the examples."""
 
 import ast
 import doctest

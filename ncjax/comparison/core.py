@@ -38,6 +38,19 @@ def compare(
 
     Raises:
         CompareError: if the runs cannot be read or compared, or an option is unknown.
+
+    Example:
+        >>> import ncjax
+        >>> config = ncjax.default()
+        >>> config.num_epochs = 2
+        >>> config.data.examples_per_class = 20  # of the digits
+        >>> config.batch_size = 64
+        >>> for seed in range(2):
+        ...     config.seed = seed
+        ...     _ = ncjax.train(config, f"runs/{seed}", progress=False)
+        >>> comparison = ncjax.compare("runs")
+        >>> [(group.name, len(group.runs)) for group in comparison.groups]
+        [('cross_entropy', 2)]
     """
     runs = [runs] if isinstance(runs, (str, os.PathLike)) else list(runs)
     if not 0 < level < 1:

@@ -34,6 +34,14 @@ def default() -> ConfigDict:
     The recipe: SGD with momentum 0.9, batch 128, weight decay 5e-4, 350 epochs, the
     learning rate divided by 10 after one third and two thirds, no augmentation
     (Papyan, Han & Donoho, PNAS 2020).
+
+    Example:
+        >>> import ncjax
+        >>> config = ncjax.default()
+        >>> config.loss.name = "mse"
+        >>> config.model.widths = (64, 64)
+        >>> config.optimizer.momentum
+        0.9
     """
     config = ConfigDict()
     config.seed = 0  # seed of initialisation and shuffling

@@ -133,6 +133,14 @@ def balanced(arity: int | Sequence[int], height: int | None = None) -> Hierarchy
         ValueError: if an arity or the height is below 1, or both or neither of `height`
             and a sequence are given.
         HierarchyError: if that makes less than 2 classes.
+
+    Example:
+        >>> from ncjax.hierarchy import balanced
+        >>> tree = balanced([2, 2])
+        >>> tree.class_names
+        ('0', '1', '2', '3')
+        >>> tree.lca_heights()[0]  # 0 and 1 are siblings
+        array([0, 1, 2, 2]...)
     """
     if isinstance(arity, int) == (height is None):
         raise ValueError(

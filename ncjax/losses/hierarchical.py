@@ -151,6 +151,13 @@ def hxe(
 
     References:
         Bertinetto et al., Making Better Mistakes, CVPR 2020.
+
+    Example:
+        >>> import jax.numpy as jnp, ncjax
+        >>> tree = ncjax.hierarchy.balanced([2, 2])
+        >>> logits = jnp.array([[2.0, 1.0, 0.0, 0.0]])
+        >>> ncjax.losses.hxe(logits, jnp.array([0]), hierarchy=tree, alpha=0.5)
+        Array([0.422...], dtype=float32)
     """
     check_floating(logits)
     check_tree(hierarchy, logits.shape[1], "the logits")

@@ -81,6 +81,18 @@ def measure(
     Raises:
         MeasureError: (a ValueError) for input that cannot be measured.
         MeasureTypeError: (also a TypeError) for arrays of a wrong dtype.
+
+    Example:
+        >>> import numpy as np, ncjax
+        >>> rng = np.random.default_rng(0)
+        >>> labels = np.arange(300) % 3
+        >>> features = np.eye(3)[labels] + 0.01 * rng.normal(size=(300, 3))
+        >>> result = ncjax.measure(features, labels, classifier=np.eye(3))
+        >>> round(result.values["nc1"], 4)
+        0.0002
+        >>> result.values["nc4"]
+        0.0
+        >>> text = str(result)  # a table with a sentence on each number
     """
     convention = collapse.get_convention(preset)
     if pool is not None and pool not in POOLS:

@@ -42,6 +42,15 @@ def collapse(history: History) -> Figure:
     that rounding of the features alone would give, that floor is drawn too, and values
     under it are crossed out.  With many seeds the lines are means, the bands 95 %
     intervals; the axes enclose what the seeds did.
+
+    Example:
+        >>> import ncjax
+        >>> rows = [
+        ...     {"epoch": 1, "train/error": 0.2, "nc/nc1": 0.5, "nc/nc1_floor": 1e-9},
+        ...     {"epoch": 9, "train/error": 0.0, "nc/nc1": 0.1, "nc/nc1_floor": 1e-9},
+        ... ]
+        >>> figure = ncjax.plots.collapse(ncjax.History(rows))
+        >>> figure.savefig("collapse.png")
     """
     metrics = [metric for metric in panels() if home_of(metric) in history]
     columns = -(-len(metrics) // 2)

@@ -53,6 +53,18 @@ def train(
     Raises:
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
         TrainingError: if the loss is no longer finite, or memory does not suffice.
+
+    Example:
+        >>> import ncjax
+        >>> config = ncjax.default()
+        >>> config.num_epochs = 2
+        >>> config.data.examples_per_class = 20  # of the digits
+        >>> config.batch_size = 64
+        >>> history = ncjax.train(config, "runs/example", progress=False)
+        >>> history["epoch"]
+        array([1, 2])
+        >>> bool(history["nc/nc1"][-1] > 0)
+        True
     """
     config = validate(config)
     with out_of_memory(config):

@@ -73,6 +73,12 @@ def certify(
 
     Raises:
         ValueError: for parameters that are not of this problem.
+
+    Example:
+        >>> from ncjax.ufm import Problem, certify, solve
+        >>> problem = Problem.create(num_classes=4, lambda_w=1e-2, lambda_h=1e-2)
+        >>> certify(problem, solve(problem, 0).params).verdict
+        'global optimum (gap ...)'
     """
     problem, params = to_double((problem, params))
     problem.check(params)

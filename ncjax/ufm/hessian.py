@@ -8,7 +8,7 @@ eigenvalues 0.
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -100,7 +100,8 @@ def least_curvature(
         return Curvature(values[:count], unravel(jnp.asarray(vectors[:, 0])))
     from scipy.sparse.linalg import LinearOperator, eigsh  # late: half a second
 
-    operator = LinearOperator(
+    make: Any = LinearOperator  # its constructor is that of a class it hands over to
+    operator = make(
         (size, size),
         matvec=lambda x: np.asarray(_flat_product(problem, flat, unravel, x.ravel())),
         dtype=np.float64,

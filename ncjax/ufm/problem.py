@@ -71,6 +71,14 @@ class Problem(Model):
         Raises:
             ValueError: naming what was got and what is allowed.
             TypeError: for traced numbers that are not float64.
+
+        Example:
+            >>> import ncjax
+            >>> problem = ncjax.ufm.Problem.create(
+            ...     "cross_entropy", num_classes=4, lambda_w=1e-2, lambda_h=1e-2
+            ... )
+            >>> problem.num_classes, problem.feature_dim
+            (4, 4)
         """
         return cls(
             lambda_w=number("lambda_w", lambda_w, positive=True),

@@ -60,6 +60,13 @@ def solve(
     Raises:
         ValueError: for parameters that are not of this problem.
         TypeError: under a transformation that was started in float32.
+
+    Example:
+        >>> from ncjax.ufm import Problem, geometry, solve
+        >>> problem = Problem.create(num_classes=4, lambda_w=1e-2, lambda_h=1e-2)
+        >>> solution = solve(problem, 0)
+        >>> round(float(geometry(solution.params).nc2), 6)  # a simplex
+        0.0
     """
     return _solve(*_ready(problem, start), tol, max_steps)
 
