@@ -101,7 +101,7 @@ def gram_panels(
     """Gram matrices of norm 1 on one colour scale; two get a panel of their difference.
 
     Args:
-        figure: of matplotlib, for the colour bars.
+        figure: the matplotlib figure, for the colour bars.
         axes: axes of matplotlib, one for each panel; those left over are hidden.
         grams: title and matrix [K, K] of each panel.
         names: names of the classes [K].
@@ -129,8 +129,8 @@ def heat_map(
     """Values [A, B] in colours over two swept fields; NaN is grey.
 
     Args:
-        figure: of matplotlib, for the colour bar.
-        axis: of matplotlib.
+        figure: the matplotlib figure, for the colour bar.
+        axis: the matplotlib axes.
         sides: both fields, with `name`, `values` and `log`: [A] along x, [B] along y.
         values: the values [A, B].
         colors: name of the colour map.
