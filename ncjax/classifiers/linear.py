@@ -60,7 +60,7 @@ class LinearLayer(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), (columns[-1],))
         x, kernel, bias = (a.astype(self.dtype) for a in (features, kernel, bias))
         if len(sizes) == 1:
-            return x @ kernel + bias
+            return x @ kernel + bias[None]
         outputs = []
         for part in range(len(sizes)):
             coarser = jax.lax.stop_gradient(x[:, : rows[part]])
