@@ -323,11 +323,7 @@ class ClassMoments:
         return f"K={self.num_classes}, d={self.feature_dim}, scatter={kind!r}"
 
     def save(self, path: str | os.PathLike) -> None:
-        """Writes an .npz file, whole or not at all.
-
-        Args:
-            path: the file; its folder must exist.
-        """
+        """Writes an .npz file into an existing folder, whole or not at all."""
         arrays: dict[str, Any] = {
             k: np.asarray(v) for k, v in vars(self).items() if v is not None
         }

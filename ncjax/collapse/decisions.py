@@ -36,7 +36,8 @@ class Centred(NamedTuple):
 
     def nearest(self, features: Float[Array, "n d"]) -> Int[Array, "n"]:
         """Class of the nearest mean of each feature; see `nearest_mean`."""
-        points = (features.astype(self.origin.dtype) - self.origin) - self.shift
+        origin, shift = self.origin[None], self.shift[None]
+        points = (features.astype(origin.dtype) - origin) - shift
         return nearest_row(points, self.means, self.present)
 
 

@@ -104,7 +104,7 @@ def mse_decomposition(
 
     # Logits of the class means, from the centred means: V mu + c = V (mu_k - mu) + ...
     centre = dot(best, mean) + best_bias
-    logits = dot(centred_means(moments, global_mean="samples"), best.T) + centre
+    logits = dot(centred_means(moments, global_mean="samples"), best.T) + centre[None]
     residual = logits - jnp.eye(moments.num_classes, dtype=logits.dtype)
     fit = dot(class_weights(moments, "samples"), jnp.sum(residual**2, axis=1))
 
@@ -134,8 +134,8 @@ def _normal_equations(moments, weight_decay, bias_decay, use_bias):
     weighted = share[:, None] * centred_means(moments, global_mean="samples")
     centred = centred_means(moments, global_mean="samples")
     system = moments.within_cov + dot(weighted.T, centred)
-    system = system + rho * mean[:, None] * mean
+    system = system + rho * mean[:, None] * mean[None]
     system = system + weight_decay * jnp.eye(len(mean), dtype=mean.dtype)
     # sum_k p_k (mu_k - m) = 0, so that the - p in (e_k - p) drops out.
-    cross = weighted + rho * share[:, None] * mean
+    cross = weighted + rho * share[:, None] * mean[None]
     return mean, system, cross, share, rho

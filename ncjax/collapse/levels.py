@@ -26,10 +26,10 @@ def group_moments(
     """
     member = _membership(groups, num_groups, moments)  # [G, K]
     present = moments.count > 0
-    first = jnp.argmax(member * present, axis=1)
+    first = jnp.argmax(member * present[None], axis=1)
     pivot = moments.pivot[first]
     shifted = (moments.pivot - pivot[groups]) + moments.offset
-    weighted = member * moments.count
+    weighted = member * moments.count[None]
     count = jnp.sum(weighted, axis=1)
     share = safe_divide(weighted, count[:, None])
     offset = dot(share, jnp.where(present[:, None], shifted, 0))
@@ -134,12 +134,12 @@ def cosines_by_height(
 
 def _membership(groups, num_groups, like):
     dtype = like.count.dtype if isinstance(like, ClassMoments) else like.dtype
-    return (groups == jnp.arange(num_groups)[:, None]).astype(dtype)
+    return (groups[None] == jnp.arange(num_groups)[:, None]).astype(dtype)
 
 
 def _pairs(present, dtype):
     """1 for each ordered pair of different classes that are there, [K, K]."""
-    mask = present[:, None] & present & ~jnp.eye(len(present), dtype=bool)
+    mask = present[:, None] & present[None] & ~jnp.eye(len(present), dtype=bool)
     return mask.astype(dtype)
 
 

@@ -72,7 +72,7 @@ def one_vs_rest(
     points = jax.lax.stop_gradient(units)
     # Distances do not see a common shift, but the condition of the problem does.
     mean = jnp.sum(points, axis=0) / jnp.maximum(jnp.sum(present), 1)
-    points = jnp.where(present[:, None], points - mean.astype(points.dtype), 0)
+    points = jnp.where(present[:, None], points - mean[None].astype(points.dtype), 0)
     number = len(points)
     size = min(number, max(1, _PAIRS // number))
     blocks = -(-number // size)
@@ -126,7 +126,7 @@ def _block(points, present, index, smoothness, best, tolerance, steps):
     counts = (index < number) & present[jnp.minimum(index, number - 1)]
     index = jnp.minimum(index, number - 1)
     own = points[index]
-    others = present & (jnp.arange(number) != index[:, None])  # [m, K]
+    others = present[None] & (jnp.arange(number)[None] != index[:, None])  # [m, K]
 
     def step(_, state):
         weights, ahead, speed = state

@@ -103,12 +103,12 @@ def center_features(
     """Features minus mu_G [n, d]; a large common part is not rounded into them.
 
     Args:
-        features: [n, d], of any set.
+        features: features [n, d] of the training set or another one.
         moments: class moments of the training features.
         global_mean: which mean is mu_G; see `centred_means`.
     """
     _, _, origin, shift = centre(moments, global_mean)
-    return (features.astype(origin.dtype) - origin) - shift
+    return (features.astype(origin.dtype) - origin[None]) - shift[None]
 
 
 def centre(
@@ -123,12 +123,12 @@ def centre(
     present = present_classes(moments)
     weights = class_weights(moments, weighting)
     origin = moments.pivot[jnp.argmax(present)]
-    shifted = (moments.pivot - origin) + moments.offset
+    shifted = (moments.pivot - origin[None]) + moments.offset
     shifted = jnp.where(present[:, None], shifted, 0)
     shift = dot(weights, shifted)
-    rest = dot(weights, jnp.where(present[:, None], shifted - shift, 0))
+    rest = dot(weights, jnp.where(present[:, None], shifted - shift[None], 0))
     shift = shift + rest  # the second pass removes what the first one rounded
-    centred = jnp.where(present[:, None], shifted - shift, 0)
+    centred = jnp.where(present[:, None], shifted - shift[None], 0)
     return centred, origin + shift, origin, shift
 
 

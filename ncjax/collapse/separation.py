@@ -30,7 +30,7 @@ def cdnv_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
     """
     centred, present = centred_means(moments), present_classes(moments)
     variances = moments.variances
-    mask = present[:, None] & present & ~jnp.eye(moments.num_classes, dtype=bool)
+    mask = present[:, None] & present[None] & ~jnp.eye(moments.num_classes, dtype=bool)
     value = _cdnv((centred, variances), (centred, variances), None, mask)
     return jnp.where(mask, value, jnp.nan)
 
@@ -75,7 +75,7 @@ def _cdnv(left, right, same, mask):
     """V_ij [m, n] of blocks of (centred means, variances); see `sum_pairs`."""
     del same
     distances = jnp.where(mask, square_distances(left[0], right[0]), 1)
-    return (left[1][:, None] + right[1]) / (2 * distances)
+    return (left[1][:, None] + right[1][None]) / (2 * distances)
 
 
 def _snr(left, right, same, mask):

@@ -211,11 +211,11 @@ def gram_distance(
             f"The target Gram matrix has shape {target.shape}, the {rows.shape[0]} "
             f"rows need {(rows.shape[0],) * 2}."
         )
-    mask = (present[:, None] & present).astype(rows.dtype)
+    mask = (present[:, None] & present[None]).astype(rows.dtype)
     target = target * mask
     if center:
         number = jnp.sum(present)
-        target = target - mask * (jnp.sum(target, axis=0) / number)
+        target = target - mask * (jnp.sum(target, axis=0) / number)[None]
         target = target - mask * (jnp.sum(target, axis=1) / number)[:, None]
     gram = dot(rows, rows.T)
     return norm(safe_divide(gram, norm(gram)) - safe_divide(target, norm(target)))

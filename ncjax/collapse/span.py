@@ -53,7 +53,7 @@ class Span(NamedTuple):
         means = dot(centred_means(moments), directions.T)
         present = present_classes(moments)
         # A class without samples stands at the global mean: its centred mean is 0.
-        pivot = jnp.where(present[:, None], moments.pivot, global_mean(moments))
+        pivot = jnp.where(present[:, None], moments.pivot, global_mean(moments)[None])
         offset = dot(moments.offset, directions.T)
         return cls(pivot, offset, directions, means, present)
 

@@ -57,7 +57,7 @@ def superclass_levels(
         groups = jnp.asarray(groups)
         grouped = group_moments(moments, groups, len(names))
         basis = between_basis(grouped)
-        member = (groups == jnp.arange(len(names))[:, None]) * moments.count
+        member = (groups[None] == jnp.arange(len(names))[:, None]) * moments.count[None]
         share = safe_divide(member, grouped.count[:, None])
         levels.append(
             Level(
@@ -123,7 +123,7 @@ def tree_metrics(moments: ClassMoments, hierarchy: Hierarchy) -> dict[str, jax.A
     found["sibling_cosine"] = cosines[heights[0] - 1]
     found["cophenetic"] = cophenetic_correlation(moments, jnp.asarray(distances))
     gram = jnp.asarray(-distances, moments.count.dtype)
-    centred = gram - gram.mean(0)
+    centred = gram - gram.mean(0, keepdims=True)
     found["gram"] = gram_distance(moments, centred - centred.mean(1, keepdims=True))
     return found
 

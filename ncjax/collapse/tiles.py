@@ -50,7 +50,7 @@ def square_distances(a: jax.Array, b: jax.Array) -> jax.Array:
     """
     if a.shape[0] * b.shape[0] * a.shape[1] <= DIFFERENCES:
         return jnp.sum((a[:, None] - b[None]) ** 2, axis=-1)
-    squares = jnp.sum(a * a, axis=1)[:, None] + jnp.sum(b * b, axis=1)
+    squares = jnp.sum(a * a, axis=1)[:, None] + jnp.sum(b * b, axis=1)[None]
     return jnp.maximum(squares - 2 * dot(a, b.T), 0)
 
 

@@ -274,10 +274,10 @@ def vci(
     inverse = jnp.where(power > cut, 1 / jnp.where(power > cut, power, 1), 0)
     # Schur complement: C = V Sigma_W V' - (V Sigma_W U) (U' Sigma_W U)^-1 (...)'.
     predicted = dot(cross - dot(dot(cross, inside.T), inside), vectors)
-    schur = dot(cross, inside.T) - dot(predicted * inverse, predicted.T)
+    schur = dot(cross, inside.T) - dot(predicted * inverse[None], predicted.T)
     number = jnp.sum(present_classes(moments)).astype(within.dtype)
     scale = safe_divide(jnp.sqrt(number), values)
-    ratio = scale[:, None] * schur * scale
+    ratio = scale[:, None] * schur * scale[None]
     spectrum = jnp.maximum(jnp.linalg.eigvalsh((ratio + ratio.T) / 2), 0)
     rank = jnp.sum(kept)
     index = jnp.sum(spectrum / (1 + spectrum)) / jnp.maximum(rank, 1)

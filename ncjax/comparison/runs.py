@@ -36,7 +36,7 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """Of initialisation and shuffling."""
+        """Seed of initialisation and shuffling."""
         return self.config["seed"]
 
     @property

@@ -81,7 +81,7 @@ class Mistakes:
             confidence = probability.max(1)
             right = scores.argmax(1) == labels
             bins = jnp.clip(jnp.ceil(confidence * BINS) - 1, 0, BINS - 1)
-            inside = bins[:, None] == jnp.arange(BINS)
+            inside = bins[:, None] == jnp.arange(BINS)[None]
             found["_gap"] = inside * (confidence - right)[:, None]
         if self.hierarchy is not None and self.crm:
             heights = jnp.asarray(self.hierarchy.lca_heights(), scores.dtype)

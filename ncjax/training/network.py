@@ -97,7 +97,9 @@ class Network:
 
     def prepare(self, images: jax.Array) -> jax.Array:
         """Raw images -> normalised float32 images, the input of the model."""
-        return (images.astype(jnp.float32) - self.mean) / self.std
+        lead = tuple(range(images.ndim - 1))
+        mean, std = (np.expand_dims(x, lead) for x in (self.mean, self.std))
+        return (images.astype(jnp.float32) - mean) / std
 
     def step(
         self, state: TrainState, images: jax.Array, labels: jax.Array
