@@ -101,8 +101,8 @@ def gram_panels(
     """Gram matrices of norm 1 on one colour scale; two get a panel of their difference.
 
     Args:
-            figure: the figure of matplotlib that gets the colour bar.
-            axes: axes of matplotlib, one for each panel; those left over are hidden.
+        figure: the figure of matplotlib that gets the colour bar.
+        axes: axes of matplotlib, one for each panel; those left over are hidden.
         grams: title and matrix [K, K] of each panel.
         names: names of the classes [K].
         centre: whether to centre the matrices.
@@ -129,9 +129,9 @@ def heat_map(
     """Values [A, B] in colours over two swept fields; NaN is grey.
 
     Args:
-            figure: the figure of matplotlib that gets the colour bar.
+        figure: the figure of matplotlib that gets the colour bar.
         axis: the axes of matplotlib to draw in.
-            sides: both fields, with `name`, `values` and `log`: [A] along x, [B] along y.
+        sides: both fields, with `name`, `values` and `log`: [A] along x, [B] along y.
         values: the values [A, B].
         colors: name of the colour map.
     """
