@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -157,9 +158,7 @@ def warnings_of(
     values: dict[str, float],
     classifier: np.ndarray | None,
     bias: np.ndarray | None,
-    *,
-    below_floor: bool | None,
-    dtype: str,
+    about: dict[str, Any],
 ) -> list[str]:
     """What a reader of the numbers must know of these features and this classifier.
 
@@ -168,39 +167,12 @@ def warnings_of(
         values: the numbers, by their keys.
         classifier: W [K, d], or None.
         bias: b [K], or None.
-        below_floor: whether NC1 is at or under its floor; None if one is not known.
-        dtype: type of the features.
+        about: what was measured: `dtype`, the type of the features, and
+            `nc1_below_floor`, whether NC1 is at or under its floor.
     """
-    count = np.asarray(moments.count)
-    present = count > 0
+    present = np.asarray(moments.count) > 0
     classes, width = int(present.sum()), moments.feature_dim
-    found = []
-    if empty := np.flatnonzero(~present).tolist():
-        text = (
-            f"{len(empty):,} of {len(count):,} classes have no features and are left "
-            f"out: {some(empty)}."
-        )
-        if empty == [0]:
-            text += " If your labels begin at 1, subtract 1."
-        found.append(text)
-    if lonely := int((count == 1).sum()):
-        found.append(
-            f"{lonely:,} classes have a single feature, so no spread: NC1 is too small."
-        )
-    if count.sum() <= classes:
-        found.append("There are no more features than classes: NC1 has no meaning.")
-    rank = values.get("rank", math.nan)
-    if rank == 0 or math.isnan(values.get("trace_ratio", 0.0)):
-        found.append(
-            "All class means are equal: metrics that compare them are undefined. Are "
-            "these features constant, or the units dead?"
-        )
-    elif rank < min(classes - 1, width):
-        found.append(
-            f"The centred class means span {rank:.0f} dimensions of "
-            f"{min(classes - 1, width)}: some classes are not told apart, and NC1 does "
-            "not see the directions that are missing."
-        )
+    found = [*_about_counts(np.asarray(moments.count)), *_about_rank(values, moments)]
     if width < classes - 1:
         found.append(
             f"{classes} classes have no simplex in {width} dimensions: NC2 cannot be "
@@ -212,10 +184,10 @@ def warnings_of(
             f"NC1 is small, but the nearest class mean is right in {accuracy:.1%} "
             "only: that is no collapse to a simplex."
         )
-    if below_floor:
+    if about["nc1_below_floor"]:
         found.append(
-            f"NC1 is below the precision of the features ({dtype}): all it says is "
-            "that it is no larger than the floor."
+            f"NC1 is below the precision of the features ({about['dtype']}): all "
+            "it says is that it is no larger than the floor."
         )
     if classifier is not None:
         moved = permutation(np.asarray(moments.means), present, classifier, bias)
@@ -226,6 +198,40 @@ def warnings_of(
                 f"classes: {some(pairs)}. NC3 and NC4 are of the order given."
             )
     return found
+
+
+def _about_counts(count: np.ndarray) -> Iterator[str]:
+    """What to know of classes with no feature or one; `count` [K] is their sizes."""
+    present = count > 0
+    if empty := np.flatnonzero(~present).tolist():
+        text = (
+            f"{len(empty):,} of {len(count):,} classes have no features and are left "
+            f"out: {some(empty)}."
+        )
+        yield text + " If your labels begin at 1, subtract 1." * (empty == [0])
+    if lonely := int((count == 1).sum()):
+        yield (
+            f"{lonely:,} classes have a single feature, so no spread: NC1 is too small."
+        )
+    if count.sum() <= present.sum():
+        yield "There are no more features than classes: NC1 has no meaning."
+
+
+def _about_rank(values: dict[str, float], moments: ClassMoments) -> Iterator[str]:
+    """What to know where the class means do not span all their dimensions."""
+    classes = int((np.asarray(moments.count) > 0).sum())
+    most, rank = min(classes - 1, moments.feature_dim), values.get("rank", math.nan)
+    if rank == 0 or math.isnan(values.get("trace_ratio", 0.0)):
+        yield (
+            "All class means are equal: metrics that compare them are undefined. Are "
+            "these features constant, or the units dead?"
+        )
+    elif rank < most:
+        yield (
+            f"The centred class means span {rank:.0f} dimensions of {most}: some "
+            "classes are not told apart, and NC1 does not see the directions that are "
+            "missing."
+        )
 
 
 def some(items: list) -> str:

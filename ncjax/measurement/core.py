@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -95,52 +96,38 @@ def measure(
         >>> text = str(result)  # a table with a sentence on each number
     """
     convention = collapse.get_convention(preset)
-    if pool is not None and pool not in POOLS:
-        raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
-    if batch_size is not None and batch_size < 1:
-        raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
+    _check_reading(pool, batch_size)
     names = None if class_names is None else tuple(map(str, class_names))
     weights, offsets = checks.check_classifier(classifier, bias)
     num_classes = _agreed(num_classes, weights, names)
     shared: dict[str, Any] = {"pool": pool, "names": names, "batch_size": batch_size}
-    shared["progress"] = progress
-    train = Data(features, labels, "features", **shared)
+    open_ = functools.partial(Data, progress=progress, **shared)
+    train = open_(features, labels, "features")
     decisions = _decisions(logits, train)
     checks.check_width(weights, train.width, num_classes if weights is None else None)
     if train.labels is not None:
         passes.check_range(train.labels, num_classes, "labels")
     test = ood = None
     if test_features is not None:
-        test = Data(test_features, test_labels, "test features", **shared)
-        same_width(test, train)
+        test = open_(test_features, test_labels, "test features")
     if ood_features is not None:
-        ood = Data(ood_features, None, "OOD features", free=True, **shared)
-        same_width(ood, train)
+        ood = open_(ood_features, None, "OOD features", free=True)
+    same_width(train, test, ood)
     with jax.enable_x64(train.dtype == np.float64):
         known = first_reading(train, num_classes, weights, offsets, convention)
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
-    below = _below_floor(values)
-    warned += checks.warnings_of(
-        known.moments,
-        values,
-        weights,
-        offsets,
-        below_floor=below,
-        dtype=str(train.dtype),
-    )
     about = {
         "source": source or train.name,
         **_about_features(known.moments, train),
         "preset": preset if isinstance(preset, str) else "custom",
         "convention": dataclasses.asdict(convention),
-        "classifier": None
-        if weights is None
-        else f"classifier {list(weights.shape)} with{'out' * (bias is None)} bias",
+        "classifier": _about_classifier(weights, bias is not None),
         "pool": pool,
-        "test_n": None if test is None else test.seen,
-        "ood_n": None if ood is None else ood.seen,
-        "nc1_below_floor": below,
+        "test_n": test and test.seen,
+        "ood_n": ood and ood.seen,
+        "nc1_below_floor": _below_floor(values),
     }
+    warned += checks.warnings_of(known.moments, values, weights, offsets, about)
     return Measurement(
         values={key: values[key] for key in in_order(values)},
         measured=about,
@@ -148,6 +135,21 @@ def measure(
         moments=known.moments,
         class_names=names,
     )
+
+
+def _check_reading(pool: str | None, batch_size: int | None) -> None:
+    """Refuses an unknown pool and a batch without rows."""
+    if pool is not None and pool not in POOLS:
+        raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
+    if batch_size is not None and batch_size < 1:
+        raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
+
+
+def _about_classifier(weights: np.ndarray | None, biased: bool) -> str | None:
+    """Shape of the classifier W [K, d], for the report; None if there is none."""
+    if weights is None:
+        return None
+    return f"classifier {list(weights.shape)} with{'' if biased else 'out'} bias"
 
 
 def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:

@@ -159,14 +159,19 @@ def _mismatch(name: str, rows: int, labels: int) -> MeasureError:
     )
 
 
-def same_width(other: Data, train: Data) -> None:
+def same_width(train: Data, *others: Data | None) -> None:
     """Refuses features of another width than those of the training set.
+
+    Args:
+        train: the training features.
+        others: other features; None where there are none.
 
     Raises:
         MeasureError: naming both widths.
     """
-    if other.width != train.width:
-        raise MeasureError(
-            f"{other.name} have width {other.width}, but the training features "
-            f"{train.width}; both are of the same layer."
-        )
+    for other in others:
+        if other is not None and other.width != train.width:
+            raise MeasureError(
+                f"{other.name} have width {other.width}, but the training features "
+                f"{train.width}; both are of the same layer."
+            )

@@ -77,8 +77,9 @@ def make_probes(
         probes: name -> probe.
         mesh: devices, with an axis "data"; variables and data are replicated over it.
         batch_size: examples per forward pass of a network, over all its devices.
-        over: of `ncjax.cluster.members`, to measure many networks: variables and
-            metrics have a leading axis [S], variables over the mesh axis "seeds".
+        over: how one program measures many networks (`ncjax.cluster.members`):
+            variables and metrics then have a leading axis [S], variables over the mesh
+            axis "seeds"; None for a single network.
     """
     devices = mesh.shape[AXIS]
     size = -(-batch_size // devices)
