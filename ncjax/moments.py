@@ -8,8 +8,7 @@ summed over a mesh axis; the result does not depend on how the data were split.
 Precision.  Late in training the within-class deviations are 1e-3 to 1e-6 of the class
 means, and E[hh'] - E[h]E[h]' loses everything in float32.  Here each class has a
 *pivot*, the first feature seen of it; all sums are of h - pivot, which is exact where
-it matters, and batches are combined by the pairwise update of Chan et al.  The scatter
-is then as precise as the features themselves.
+it matters, and batches are combined by the pairwise update of Chan et al.
 
 References:
     T. F. Chan, G. H. Golub, R. J. LeVeque, Algorithms for computing the sample
@@ -34,7 +33,10 @@ Scatter = Literal["none", "pooled", "classes"]
 
 # Leaves are arrays to a reader, but JAX also rebuilds pytrees around shapes, specs and
 # sentinels, which a run-time type check must let pass.
-Leaf = jax.Array if TYPE_CHECKING else Any
+if TYPE_CHECKING:
+    Leaf = jax.Array
+else:
+    Leaf = Any
 
 # Up to this many classes a sum over classes is a one-hot matrix product; beyond, a
 # scatter-add is faster.
@@ -355,8 +357,8 @@ def class_moments(
         features: features [n, d].
         labels: classes 0..K-1 [n].
         num_classes: number of classes K.
-        weights: weights of the rows [n], as `ClassMoments.update` takes them.
-        scatter: what is kept of the scatter, as in `ClassMoments.empty`.
+        weights: weights of the rows [n]; see `ClassMoments.update`.
+        scatter: what is kept of the scatter; see `ClassMoments.empty`.
 
     Example:
         >>> import jax.numpy as jnp, ncjax
@@ -379,8 +381,7 @@ def class_sum(
     """Weighted sum of the rows of each class; labels must be in 0..K-1."""
     if values.ndim == 2 and num_classes <= _ONE_HOT_CLASSES:
         one_hot = labels[None] == jnp.arange(num_classes)[:, None]
-        # Weights go into this [K, n], not into the wider values.
-        one_hot = jnp.where(one_hot, 1 if weights is None else weights, 0)
+        one_hot = jnp.where(one_hot, 1 if weights is None else weights, 0)  # [K, n]
         return _dot(one_hot.astype(values.dtype), values)
     if weights is not None:
         values = values * weights.reshape(-1, *[1] * (values.ndim - 1))
