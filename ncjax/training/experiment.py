@@ -128,8 +128,9 @@ def build(
     """
     members = members or members_of(config)
     network = make_network(config, dataset)
-    for hyper in members.each():
-        network.check(hyper)
+    if members.hyper:  # a plain configuration has been checked
+        for hyper in members.each():
+            network.check(hyper)
     subject = network.subject(dataset)
     probes = bind_probes(config.eval.probes, config.eval.to_dict(), subject)
     placement = place(

@@ -78,7 +78,9 @@ def run(config, workdir=None):
 
 def test_cross_entropy_on_a_fixed_frame():
     """A loss on class logits takes every classifier, which decides the geometry."""
-    last = run(small("cross_entropy", "haframe")).rows[-1]
+    config = small("cross_entropy", "haframe")
+    config.num_epochs = 10
+    last = run(config).rows[-1]
     assert last["train/error"] < 0.3
     assert np.isfinite(last["nc/nc1"])
     assert "nc/gram_to_theory" in last
@@ -88,7 +90,7 @@ def test_auto_is_the_classifier_that_the_loss_is_meant_for():
     pairs = {"haframe": "haframe", "label_embedding": "label_embedding"}
     for loss in ("haframe", "label_embedding"):
         named = run(small(loss, pairs[loss])).rows
-        assert run(small(loss)).rows == pytest.approx(named)
+        np.testing.assert_equal(run(small(loss)).rows, named)
 
 
 @pytest.mark.parametrize(

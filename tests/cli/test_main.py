@@ -91,7 +91,10 @@ def test_help(capsys):
             ["--config.loss.nam=mse"],
             "Unknown field in '--config.loss.nam=mse'. Available: alpha, beta,",
         ),
-        (["--config.sees=1"], "Available: batch_size, checkpoint, compute_dtype"),
+        (
+            ["--config.sees=1"],
+            "Available: batch_size, checkpoint, classifier, compute_dtype",
+        ),
         (["--config.num_epochs=many"], "num_epochs"),
         (["--config.seed"], "Missing value for flag --config.seed"),
         (["--config.num_epochs=0"], "config.num_epochs must be between 1"),

@@ -168,7 +168,8 @@ def test_failed_write_leaves_no_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", replace)
     with pytest.raises(OSError, match="disk full"):
-        readers._write(tmp_path / "x.npy", np.zeros(3))
+        with readers.open_whole(tmp_path / "x.npy") as file:
+            np.save(file, np.zeros(3))
     assert not list(tmp_path.iterdir())
 
 

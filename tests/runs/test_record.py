@@ -9,6 +9,7 @@ import pytest
 
 from ncjax.runs.record import Record, Settings
 from ncjax.runs.workdir import WorkdirError
+from ncjax.training.step import TrainState
 from tests.runs.events import scalars
 
 NC = {f"{part}/{key}": 0.5 for key in ("nc1", "nc4") for part in ("nc", "test")}
@@ -111,6 +112,12 @@ def test_many_seeds_have_a_folder_each(tmp_path):
     assert lines(tmp_path / "run") == record.history.rows
 
 
+def state_of(epoch):
+    """A state of training that tells its epoch."""
+    params = {"w": jnp.full(2, float(epoch))}
+    return TrainState(jnp.int32(epoch), params, {}, {})
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, count):
     seeds = {seed: {"seed": seed} for seed in range(count)} if count > 1 else {}
@@ -120,19 +127,19 @@ def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, count):
         return [row(epoch, seed) for seed in range(count)]
 
     first = Record(tmp_path / "run", settings)
-    start, state = first.restore({"w": jnp.zeros(2)})
+    start, _ = first.restore(state_of(0))
     assert start == 0
     for epoch in (1, 2, 3):
         first.add(rows(epoch))
         if epoch < 3:
-            first.save(epoch, {"w": jnp.full(2, float(epoch))})
+            first.save(epoch, state_of(epoch))
     first.close()  # as if it had been stopped before the checkpoint of epoch 3
 
     again = Record(tmp_path / "run", settings)
     assert again.latest == 2
-    start, state = again.restore({"w": jnp.zeros(2)})
+    start, state = again.restore(state_of(0))
     assert start == 2
-    np.testing.assert_array_equal(state["w"], [2, 2])
+    np.testing.assert_array_equal(state.params["w"], [2, 2])
     assert [x["epoch"] for x in again.history.rows] == [1, 2]
     assert [len(one.rows) for one in again.history.seeds] == [2] * len(seeds)
     again.add(rows(3))

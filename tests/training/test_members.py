@@ -47,12 +47,15 @@ GRIDS = {
             "loss.label_smoothing": (0.0, 0.2, 0.05),
         },
     ),
+    "soft_labels": (
+        lambda: small("soft_labels"),
+        {"loss.beta": (4.0, 1.0, 15.0)},
+    ),
     "adamw": (
         lambda: small("soft_labels", "adamw"),
         {
             "optimizer.learning_rate": (0.01, 0.03, 0.001),
             "optimizer.weight_decay": (0.1, 0.0, 0.02),
-            "loss.beta": (4.0, 1.0, 15.0),
         },
     ),
 }

@@ -125,9 +125,11 @@ def test_its_numbers_are_swept(predicted, tmp_path, capsys):
 
 def test_networks_are_matched_with_it(known):
     path = optimum_path("scaled_mse", num_classes=3, height=3.0)
-    logits = 2.5 * (np.eye(3) - 1 / 3) + 1.0
+    # s P with a free bias is the optimum for (s - 3)/3 + c = 0.
+    logits = 2.8 * (np.eye(3) - 1 / 3) + 1.0
     found = match_loss(path, float(class_loss(path.fit, logits)))
     assert found.state == "inside"
+    np.testing.assert_allclose(found.c, 0.2 / 3, rtol=1e-6)
     assert gram_distance(found.optimum.gram, simplex_gram(3)) < 1e-6
 
 
