@@ -93,7 +93,7 @@ def test_help(capsys):
         ),
         (
             ["--config.sees=1"],
-            "Available: batch_size, checkpoint, classifier, compute_dtype",
+            "Available: batch_size, checkpoint, classifier, comp",
         ),
         (["--config.num_epochs=many"], "num_epochs"),
         (["--config.seed"], "Missing value for flag --config.seed"),

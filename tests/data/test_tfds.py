@@ -167,9 +167,12 @@ def test_failed_write_leaves_no_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "replace", replace)
-    with pytest.raises(OSError, match="disk full"):
-        with readers.open_whole(tmp_path / "x.npy") as file:
-            np.save(file, np.zeros(3))
+    path = tmp_path / "x.npy"
+    with (
+        pytest.raises(OSError, match="disk full"),
+        readers.open_whole(path) as file,
+    ):
+        np.save(file, np.zeros(3))
     assert not list(tmp_path.iterdir())
 
 
