@@ -76,6 +76,7 @@ def run(config, workdir=None):
     return ncjax.train(config, workdir, devices=jax.devices()[:1], progress=False)
 
 
+@pytest.mark.slow
 def test_cross_entropy_on_a_fixed_frame():
     """A loss on class logits takes every classifier, which decides the geometry."""
     config = small("cross_entropy", "haframe")
@@ -86,6 +87,7 @@ def test_cross_entropy_on_a_fixed_frame():
     assert "nc/gram_to_theory" in last
 
 
+@pytest.mark.slow
 def test_auto_is_the_classifier_that_the_loss_is_meant_for():
     pairs = {"haframe": "haframe", "label_embedding": "label_embedding"}
     for loss in ("haframe", "label_embedding"):
