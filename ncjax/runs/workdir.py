@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ncjax import cluster
+from ncjax.config.stored import complete
 from ncjax.io import plain, write_json
-from ncjax.options import flat
 from ncjax.runs.board import Board, renew_events
 from ncjax.runs.history import Row
 from ncjax.runs.rows import append_rows, read_rows, trim_rows
@@ -164,8 +164,12 @@ def _not_writable(path: Path, error: OSError) -> WorkdirError:
 
 
 def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
-    """Raises `WorkdirError` naming the fields in which two configurations differ."""
-    old, new = plain(flat(old)), plain(flat(new))
+    """Raises `WorkdirError` naming the fields in which two configurations differ.
+
+    A folder of an older version lacks the fields that came later: they had the values
+    that are the defaults today.
+    """
+    old, new = (plain(complete(config)) for config in (old, new))
     differ = [
         f"{name} ({old.get(name)!r} there, {new.get(name)!r} now)"
         for name in sorted(old.keys() | new.keys())
