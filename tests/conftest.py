@@ -6,9 +6,12 @@ import tempfile
 import jax
 
 jax.config.update("jax_num_cpu_devices", 8)
-# Tests compile for longer than they compute: they do without LLVM's optimisation.
-_LEVEL = "--xla_backend_optimization_level=0"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_LEVEL}".strip()
+# Tests compile for longer than they compute: they do without optimisation.
+_QUICK = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1"
+)
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_QUICK}".strip()
 
 # Every core has a process of its own: threads of BLAS would wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

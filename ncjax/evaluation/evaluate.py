@@ -1,8 +1,9 @@
-"""Collapse of a network over data sets that lie on the devices: one compiled program.
+"""Collapse of a network over data sets that lie on the devices: two compiled programs.
 
 The network runs in evaluation mode over the training set and the test set; each device
 takes its share, and what the devices found is merged once, at the end.  Class means
-are always those of the training set.
+are always those of the training set.  One program reads the data; the other computes
+the metrics from what the first has summed.
 
 One forward pass over the training set takes its features into the class moments.  The
 second pass needs the features once more, now that the means are known: they are kept
@@ -22,6 +23,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from ncjax import xla
 from ncjax.cluster.members import Over
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import (
@@ -50,7 +52,8 @@ from ncjax.targets.classes import CLASSES
 class InMemoryEvaluate:
     """`Evaluate` for arrays that lie on the devices; made by `make_evaluate`."""
 
-    program: Any  # (variables, train, test, buffer) -> metrics, buffer; it is donated
+    program: Any  # (variables, train, test, buffer) -> sums, buffer; it is donated
+    compute: Any  # (variables, *sums) -> metrics
     make_buffer: Callable[[Variables, Array], Features]
     hold: bool  # keep the feature buffer from one call to the next
     passes: Passes
@@ -66,20 +69,23 @@ class InMemoryEvaluate:
         buffer = self.held.pop(shape, None)
         if buffer is None:
             buffer = self.make_buffer(variables, train[0])
-        found, buffer = self.program(variables, train, test, buffer)
+        sums, buffer = self.program(variables, train, test, buffer)
         if self.hold:
             self.held.clear()
             self.held[shape] = buffer
-        return found
+        return self.compute(variables, *sums)
 
     def compiled(
         self, variables: Variables, train: Arrays, test: Arrays
     ) -> InMemoryEvaluate:
         """The same for arrays of these shapes, compiled now, not at the first call."""
         buffer = self.make_buffer(variables, train[0])
-        program = self.program.lower(variables, train, test, buffer).compile()
+        traced = self.program.trace(variables, train, test, buffer)
+        sums, _ = traced.out_info
+        compute = self.compute.lower(variables, *sums).compile()
+        program = traced.lower().compile()
         held = {train[0].shape: buffer} if self.hold else {}
-        return dataclasses.replace(self, program=program, held=held)
+        return dataclasses.replace(self, program=program, compute=compute, held=held)
 
 
 def make_evaluate(
@@ -138,33 +144,40 @@ def make_evaluate(
     )
     devices = mesh.shape[AXIS]
     share = _Share(passes, devices, -(-batch_size // devices), buffer)
-    evaluate, network, buffer_axes = share.evaluate, P(), P(AXIS)
+    evaluate, compute, network, own = share.evaluate, passes.compute, P(), P(AXIS)
     if many:
         evaluate = many(evaluate, (0, None, None, 0))
-        network, buffer_axes = P("seeds"), P("seeds", AXIS)
-    # No gradient passes through this shard_map, and the metrics are replicated by
+        compute = many(compute, (0, 0, 0, 0))
+        network, own = P("seeds"), P("seeds", AXIS)
+    # No gradient passes through this shard_map, and the sums are replicated by
     # construction, so the replication check is not needed.
     mapped = jax.shard_map(
         evaluate,
         mesh=mesh,
-        in_specs=(network, P(), P(), buffer_axes),
-        out_specs=(network, buffer_axes),
+        in_specs=(network, P(), P(), own),
+        out_specs=(network, own),
         check_vma=False,
     )
-    whole, own = NamedSharding(mesh, P()), NamedSharding(mesh, buffer_axes)
-    program = jax.jit(mapped, donate_argnums=3, out_shardings=(whole, own))
+    program = jax.jit(mapped, donate_argnums=3)
+    compute = jax.shard_map(
+        compute, mesh=mesh, in_specs=network, out_specs=network, check_vma=False
+    )
+    whole = NamedSharding(mesh, P())
+    compute = jax.jit(compute, out_shardings=whole, compiler_options=xla.quick(mesh))
     many_forward = many(forward, (0, None)) if many else forward
 
     def make_buffer(variables: Variables, images: Array) -> Features:
         if not buffer:
             return {}
         _, layers = jax.eval_shape(many_forward, variables, images[:1])
-        return share.empty_buffer(layers, len(images), own)
+        return share.empty_buffer(layers, len(images), NamedSharding(mesh, own))
 
     # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all the
     # rest of the measurement; an accelerator has a pool.
     hold = mesh.devices.flat[0].platform == "cpu"
-    return InMemoryEvaluate(program, make_buffer, hold, passes, share.size, buffer)
+    return InMemoryEvaluate(
+        program, compute, make_buffer, hold, passes, share.size, buffer
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,8 +191,8 @@ class _Share:
 
     def evaluate(
         self, variables: Variables, train: Arrays, test: Arrays, buffer: Features
-    ) -> tuple[dict[str, jax.Array], Features]:
-        """All metrics of a network, and the feature buffer."""
+    ) -> tuple[tuple[Moments, SetPass, SetPass], Features]:
+        """What `Passes.compute` needs of a network, and the feature buffer."""
         passes = self.passes
         local, kept, buffer = self._first(variables, train, buffer)
         moments = all_reduce_moments(local, AXIS)
@@ -191,7 +204,7 @@ class _Share:
         on_test = passes.empty(variables, train[0], moments, passes.mistakes)
         on_test = self._sweep(variables, test, passes.mistakes, on_test, _second)
         both = on_train.all_reduce(AXIS), on_test.all_reduce(AXIS)
-        return passes.compute(variables, moments, *both), buffer
+        return (moments, *both), buffer
 
     def empty_buffer(
         self,

@@ -53,7 +53,8 @@ class StreamedEvaluate:
             spmd(partial(programs.second, asked), (shared, own, *chunk), own)
             for asked in (passes.brief, passes.mistakes)
         )
-        self._compute = spmd(programs.compute, (shared, shared, own, own), shared)
+        self._merge = spmd(programs.merge, (own, own), shared)
+        self._compute = evaluate.compute
 
     def __call__(
         self, variables: Variables, train: Arrays, test: Arrays
@@ -90,7 +91,7 @@ class StreamedEvaluate:
         for chunk in self._chunks(test, most):
             on_test = self._second_test(variables, on_test, *chunk)
             pace(on_test)
-        return self._compute(variables, moments, on_train, on_test)
+        return self._compute(variables, moments, *self._merge(on_train, on_test))
 
     def _chunks(self, data: Arrays, most: int | None) -> Iterator[Chunk]:
         """The chunks of a data set, all or the first `most`."""
@@ -137,10 +138,9 @@ class _Programs:
         """The second pass with one more chunk, by another forward pass."""
         return _lead(self._scan(variables, asked, _unlead(state), _second, chunk)[0])
 
-    def compute(self, variables: Variables, moments: Moments, on_train, on_test):
-        """All metrics, from what all devices found."""
-        both = [_unlead(state).all_reduce(AXIS) for state in (on_train, on_test)]
-        return self.passes.compute(variables, moments, *both)
+    def merge(self, *states: SetPass) -> list[SetPass]:
+        """The second passes of all devices together."""
+        return [_unlead(state).all_reduce(AXIS) for state in states]
 
     def _scan(self, variables: Variables, asked: Mistakes, carry, visit, chunk):
         """Scans the batches of a chunk; returns carry and stacked outputs."""
