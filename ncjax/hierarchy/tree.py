@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
 
 Rule = Literal["height", "depth"]
-Nested = dict | list | tuple | str
 
 _ROWS = 1 << 24  # entries of a [rows, K] block of a pairwise table
 
@@ -84,13 +84,9 @@ class Hierarchy:
             self.heights[parent] = max(self.heights[parent], self.heights[node] + 1)
 
         rows = [self.leaves]
-        for depth in range(int(self.depths.max()), 0, -1):
+        for depth in range(self.height, 0, -1):
             row = rows[-1]
-            rows.append(
-                np.where(self.depths[row] == depth, self.parents[row], row).astype(
-                    np.int32
-                )
-            )
+            rows.append(np.where(self.depths[row] == depth, self.parents[row], row))
         self.lineage = np.stack(rows[::-1])
 
     @property
@@ -197,8 +193,8 @@ class Hierarchy:
         """
         classes = [str(name) for name in classes]
         _check_known(classes, self.class_names)
-        by_name = dict(zip(self.class_names, range(self.num_classes), strict=True))
-        kept = np.unique(self.lineage[:, [by_name[name] for name in classes]])
+        label = {name: k for k, name in enumerate(self.class_names)}
+        kept = np.unique(self.lineage[:, [label[name] for name in classes]])
         position = np.full(self.num_nodes, -1)
         position[kept] = np.arange(len(kept))
         above = self.parents[kept]
@@ -240,10 +236,8 @@ class Hierarchy:
         )
 
     def _edges(self) -> set[tuple[str, str]]:
-        return {
-            (name, self.names[parent] if parent >= 0 else "")
-            for name, parent in zip(self.names, self.parents, strict=True)
-        }
+        above = (*self.names, "")  # of the root, at -1
+        return {(name, above[i]) for name, i in zip(self.names, self.parents)}
 
     def _of_lca(self, values: np.ndarray) -> np.ndarray:
         """The value [M] of the lowest common ancestor of two classes, [K, K]."""
@@ -275,7 +269,7 @@ def _check_nodes(names: list[str], parents: np.ndarray) -> None:
             )
     if len(set(names)) < len(names):
         raise HierarchyError(
-            f"The name {_first_twice(names)!r} stands for two nodes; names of nodes "
+            f"The name {_most_common(names)!r} stands for two nodes; names of nodes "
             "must be unique."
         )
     if wrong := np.flatnonzero((parents < -1) | (parents >= len(names))).tolist():
@@ -313,7 +307,7 @@ def _parents_first(names: list[str], parents: np.ndarray) -> list[int]:
 
 def _check_classes(classes: list[str], found: list[str], inner: list[str]) -> None:
     if len(set(classes)) < len(classes):
-        raise HierarchyError(f"The class {_first_twice(classes)!r} is given twice.")
+        raise HierarchyError(f"The class {_most_common(classes)!r} is given twice.")
     if within := set(classes) & set(inner):
         raise HierarchyError(
             f"The class {sorted(within)[0]!r} is not a leaf: other nodes lie below it."
@@ -338,10 +332,5 @@ def _check_known(classes: Iterable[str], known: Sequence[str]) -> None:
         )
 
 
-def _first_twice(names: list[str]) -> str:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    raise AssertionError("no name comes twice")
+def _most_common(names: list[str]) -> str:
+    return Counter(names).most_common(1)[0][0]
