@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from ncjax.collapse import Metric
 from ncjax.comparison.groups import Group
 from ncjax.statistics import t_interval
-from ncjax.style import COLORS, DASHES, band, decorate, hollow_points, log_axis
+from ncjax.style import COLORS, DASHES, NOTE, band, decorate, log_axis, log_curve
 
 
 def figure(groups: Sequence[Group], metrics: Sequence[Metric], level: float) -> Figure:
@@ -43,7 +44,7 @@ def figure(groups: Sequence[Group], metrics: Sequence[Metric], level: float) -> 
     _legend(drawn, axes[0], [group.name for group in groups])
     if any(len(group.runs) > 1 for group in groups):
         title = f"mean over seeds, band: {100 * level:.4g} % t-interval"
-        drawn.suptitle(title, fontsize=9, color="#666666", x=0.99, ha="right")
+        drawn.suptitle(title, fontsize=9, color=NOTE, x=0.99, ha="right")
     return drawn
 
 
@@ -78,26 +79,14 @@ def _curve(
     level: float,
     place: int,
 ) -> np.ndarray:
-    """The mean over seeds and its interval; returns the means [m].
-
-    Args:
-        axis: where to draw.
-        epochs: epochs [m].
-        values: values of the n seeds at these epochs [n, m].
-        metric: what the values are.
-        level: confidence of the interval.
-        place: number of the group, for its colour and dashes.
-    """
+    """The mean of values [n, m] over seeds, its interval; returns the means [m]."""
     if not epochs.size:
         return np.empty(0)
     style = _style(place)
     _, centre, low, high = t_interval(values, level, metric.log)
     band(axis, epochs, low, high, color=style["color"])
-    shown = centre
-    if _is_log(metric):
-        hollow_points(axis, epochs[centre == 0], color=style["color"])
-        shown = np.where(centre > 0, centre, np.nan)
-    axis.plot(epochs, shown, marker="o" if len(epochs) == 1 else None, ms=4, **style)
+    draw = functools.partial(log_curve, axis) if _is_log(metric) else axis.plot
+    draw(epochs, centre, marker="o" if len(epochs) == 1 else None, ms=4, **style)
     return centre
 
 

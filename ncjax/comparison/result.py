@@ -106,7 +106,14 @@ class Comparison:
             "test": self.test,
             "baseline": self.baseline,
             "warnings": list(self.warnings),
-            "metrics": {metric.key: _described(metric) for metric in self.metrics},
+            "metrics": {
+                metric.key: {
+                    "title": metric.title,
+                    "smaller_is_better": metric.smaller_is_better,
+                    "scale": "log" if metric.log else "linear",
+                }
+                for metric in self.metrics
+            },
             "groups": [self._group(group) for group in self.groups],
             "tests": [_test(test) for test in self.results],
         }
@@ -118,15 +125,9 @@ class Comparison:
         """A group's runs, and each metric over its seeds."""
         values = {}
         for metric in self.metrics:
-            found = self.summary(group, metric)
-            per_seed = zip(group.seeds, group.final(metric.key).tolist(), strict=True)
-            values[metric.key] = {
-                "count": int(found.count),
-                "centre": float(found.centre),
-                "low": float(found.low),
-                "high": float(found.high),
-                "values": {str(seed): value for seed, value in per_seed},
-            }
+            each = zip(map(str, group.seeds), group.final(metric.key), strict=True)
+            found = self.summary(group, metric)._asdict()
+            values[metric.key] = found | {"values": dict(each)}
         return {
             "name": group.name,
             "runs": [
@@ -142,14 +143,6 @@ class Comparison:
         return "\n\n".join(["# Comparison", *warnings, self.report()])
 
     _repr_markdown_ = __str__
-
-
-def _described(metric: Metric) -> dict[str, Any]:
-    return {
-        "title": metric.title,
-        "smaller_is_better": metric.smaller_is_better,
-        "scale": "log" if metric.log else "linear",
-    }
 
 
 def _test(test: PairTest) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from ncjax.comparison.theory import GroupTheory
 from ncjax.comparison.theory_tables import spectrum
 from ncjax.gram import gram_cosines
 from ncjax.hierarchy import Hierarchy
+from ncjax.style import COLORS, decorate
 
-_FOUND, _PREDICTED = "#0072B2", "#D55E00"
+_FOUND, _PREDICTED = COLORS[:2]
 _COLUMNS = 5
 _NAMED = 20  # classes at most whose names are written
 
@@ -90,7 +91,4 @@ def _spectra(axis: Axes, group: GroupTheory) -> None:
     axis.plot([], [], "o", color=_FOUND, ms=3, label="found")
     axis.plot(rank, expected[:number], "-", color=_PREDICTED, lw=1.2, label="predicted")
     axis.set_ylim(0, 1)
-    axis.tick_params(labelsize=8)
-    axis.grid(True, color="#e6e6e6", lw=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.set_xlabel("rank", fontsize=8)
+    decorate(axis, "", x="rank")
