@@ -114,7 +114,6 @@ def hxe_optimum(
     sizes = levels.sizes
     check_c(c)
     weights = hxe_weights(levels, alpha, weighting)
-    convex = weighting == "height" or alpha == 0
     probabilities = hxe_recursion(weights, sizes, c)
     with np.errstate(invalid="ignore"):
         values = to_eigenvalues(np.log(probabilities), sizes)[1:]
@@ -129,7 +128,7 @@ def hxe_optimum(
         / np.diff(sizes, prepend=0),
         singular_values=values,
         objective=float(loss + c * (levels.multiplicities[1:] @ values)),
-        proven=convex,
+        proven=weighting == "height" or alpha == 0,  # convex
     )
 
 

@@ -61,17 +61,13 @@ class Hierarchy:
         names, above = [str(name) for name in names], np.asarray(parents)
         _check_nodes(names, above)
         order = _parents_first(names, above)
-        position = np.empty(len(order), np.int64)
-        position[order] = np.arange(len(order))
-        moved = above[order]
         self.names: tuple[str, ...] = tuple(names[i] for i in order)
-        self.parents = np.where(moved < 0, -1, position[moved]).astype(np.int32)
+        self.parents = _positions(order, len(names))[above[order]]
 
-        inner = np.zeros(len(names), bool)
-        inner[above[above >= 0]] = True
-        found = [names[i] for i in np.flatnonzero(~inner)]
+        inner = {names[parent] for parent in above if parent >= 0}
+        found = [name for name in names if name not in inner]
         classes = found if classes is None else [str(name) for name in classes]
-        _check_classes(classes, found, [names[i] for i in np.flatnonzero(inner)])
+        _check_classes(classes, found, inner)
         index = {name: i for i, name in enumerate(self.names)}
         self.leaves = np.array([index[name] for name in classes], np.int32)
 
@@ -195,14 +191,8 @@ class Hierarchy:
         _check_known(classes, self.class_names)
         label = {name: k for k, name in enumerate(self.class_names)}
         kept = np.unique(self.lineage[:, [label[name] for name in classes]])
-        position = np.full(self.num_nodes, -1)
-        position[kept] = np.arange(len(kept))
-        above = self.parents[kept]
-        return Hierarchy(
-            [self.names[node] for node in kept],
-            np.where(above < 0, -1, position[above]),
-            classes,
-        )
+        parents = _positions(kept, self.num_nodes)[self.parents[kept]]
+        return Hierarchy([self.names[node] for node in kept], parents, classes)
 
     def nested(self) -> dict:
         """`{root: {inner: [leaf, ...], ...}}`, which `from_nested` reads.
@@ -249,6 +239,13 @@ class Hierarchy:
                 same = row[block, None] == row[None]
                 np.copyto(table[block], values[row][None], where=same)
         return table
+
+
+def _positions(chosen: np.ndarray | list[int], count: int) -> np.ndarray:
+    """The place of each node in `chosen` [count + 1]; -1 for others and node -1."""
+    places = np.full(count + 1, -1, np.int32)
+    places[chosen] = np.arange(len(chosen))
+    return places
 
 
 def _check_nodes(names: list[str], parents: np.ndarray) -> None:
@@ -305,10 +302,10 @@ def _parents_first(names: list[str], parents: np.ndarray) -> list[int]:
     return order
 
 
-def _check_classes(classes: list[str], found: list[str], inner: list[str]) -> None:
+def _check_classes(classes: list[str], found: list[str], inner: set[str]) -> None:
     if len(set(classes)) < len(classes):
         raise HierarchyError(f"The class {_most_common(classes)!r} is given twice.")
-    if within := set(classes) & set(inner):
+    if within := set(classes) & inner:
         raise HierarchyError(
             f"The class {sorted(within)[0]!r} is not a leaf: other nodes lie below it."
         )
