@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from ncjax import statistics
 from ncjax.collapse import Metric
-from ncjax.comparison.groups import Group, group
-from ncjax.comparison.pairs import paired_tests
+from ncjax.comparison.groups import Group, group, paired_tests
 from ncjax.comparison.result import Comparison
 from ncjax.comparison.runs import CompareError, Run, find, read
 from ncjax.runs.metrics import compared, describe

@@ -1,4 +1,4 @@
-"""Groups: runs that differ in nothing but the seed, named by what sets them apart."""
+"""Groups: runs that differ in nothing but the seed, and paired tests between them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ncjax.config import default
 from ncjax.config.probing import probe_options
 from ncjax.options import flat
 from ncjax.probes import PROBES
-from ncjax.statistics import Interval, t_interval
+from ncjax.statistics import Interval, Paired, holm, paired, t_interval
 
 # Fields that change neither what a network learns nor what its last layer's metrics
 # mean.
@@ -108,6 +108,61 @@ def group(runs: Sequence[Run]) -> list[Group]:
                 )
         groups.append(Group(title, tuple(ordered)))
     return groups
+
+
+@dataclasses.dataclass(frozen=True)
+class PairTest:
+    """A paired test between two groups in one metric, by seed.
+
+    Attributes:
+        metric: what is compared.
+        first: name of the first group; the difference is first - second.
+        second: name of the second group.
+        seeds: the seeds that both groups have.
+        result: the difference, its interval and the p-value.
+        corrected: p-value corrected over all tests of the comparison (Holm).
+    """
+
+    metric: Metric
+    first: str
+    second: str
+    seeds: tuple[int, ...]
+    result: Paired
+    corrected: float
+
+
+def paired_tests(
+    groups: Sequence[Group],
+    metrics: Sequence[Metric],
+    baseline: Group | None,
+    level: float,
+    test: str,
+) -> tuple[PairTest, ...]:
+    """All pairs of groups in every metric; p-values corrected together.
+
+    Args:
+        groups: the groups, in the order of the tables.
+        metrics: what is compared.
+        baseline: the group with which the others are compared; None for all pairs.
+        level: confidence of the intervals.
+        test: "t" or "wilcoxon".
+    """
+    if baseline is None:
+        pairs = list(itertools.combinations(groups, 2))
+    else:
+        pairs = [(g, baseline) for g in groups if g is not baseline]
+    found = []
+    for metric, (a, b) in itertools.product(metrics, pairs):
+        seeds, in_a, in_b = np.intersect1d(a.seeds, b.seeds, return_indices=True)
+        of_a, of_b = a.final(metric.key)[in_a], b.final(metric.key)[in_b]
+        result = paired(of_a, of_b, level, metric.log, test)
+        common = tuple(int(s) for s in seeds)
+        found.append(PairTest(metric, a.name, b.name, common, result, result.p))
+    corrected = holm(np.array([t.result.p for t in found], float))
+    return tuple(
+        dataclasses.replace(one, corrected=float(p))
+        for one, p in zip(found, corrected, strict=True)
+    )
 
 
 def name(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncjax.collapse import Metric
 from ncjax.comparison import tables, theory_tables
-from ncjax.comparison.groups import Group
-from ncjax.comparison.pairs import PairTest
+from ncjax.comparison.groups import Group, PairTest
 from ncjax.io import plain
 from ncjax.statistics import Interval
 
@@ -105,7 +104,7 @@ class Comparison:
             "level": self.level,
             "test": self.test,
             "baseline": self.baseline,
-            "warnings": list(self.warnings),
+            "warnings": self.warnings,
             "metrics": {
                 metric.key: {
                     "title": metric.title,
@@ -146,16 +145,13 @@ class Comparison:
 
 
 def _test(test: PairTest) -> dict[str, Any]:
+    numbers = dataclasses.asdict(test.result)
     return {
         "metric": test.metric.key,
         "first": test.first,
         "second": test.second,
-        "seeds": list(test.seeds),
-        "count": test.result.count,
-        "ratio" if test.metric.log else "difference": test.result.difference,
-        "low": test.result.low,
-        "high": test.result.high,
-        "p": test.result.p,
+        "seeds": test.seeds,
+        "ratio" if test.metric.log else "difference": numbers.pop("difference"),
+        **numbers,
         "p_corrected": test.corrected,
-        "note": test.result.note,
     }

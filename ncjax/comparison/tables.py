@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ncjax.collapse import Metric
-from ncjax.comparison.groups import Group
-from ncjax.comparison.pairs import PairTest
+from ncjax.comparison.groups import Group, PairTest
 from ncjax.statistics import ROUNDING, Interval, Paired, smallest_p
 
 
@@ -133,22 +132,21 @@ def _footnotes(
     groups: Sequence[Group], metrics: Sequence[Metric], level: float
 ) -> Iterable[str]:
     """What to know of the tables of final values."""
-    logs = [m.title for m in metrics if m.log]
-    linear = len(logs) < len(metrics)
-    single = [g.name for g in groups if len(g.runs) == 1]
     cells = [(m, g.summary(m, level), len(g.runs)) for g in groups for m in metrics]
-    if all(len(group.runs) == 1 for group in groups):
+    logs = [m.title for m in metrics if m.log]
+    single = [g.name for g in groups if len(g.runs) == 1]
+    if len(single) == len(groups):
         yield "One seed in each group: values without intervals."
-        linear, logs, single = False, [], []
-    if linear:
-        yield f"Mean ± half of the {_percent(level)} t-interval over seeds."
-    if logs:
-        yield (
-            f"{', '.join(logs)}: geometric mean ×/÷ the factor of the "
-            f"{_percent(level)} t-interval of the logarithm."
-        )
-    if single:
-        yield f"One seed, so no interval: {', '.join(single)}."
+    else:
+        if len(logs) < len(metrics):
+            yield f"Mean ± half of the {_percent(level)} t-interval over seeds."
+        if logs:
+            yield (
+                f"{', '.join(logs)}: geometric mean ×/÷ the factor of the "
+                f"{_percent(level)} t-interval of the logarithm."
+            )
+        if single:
+            yield f"One seed, so no interval: {', '.join(single)}."
     if any(found.count < total for _, found, total in cells):
         yield (
             "(k of n): defined in k of n seeds; the others (null, or not measured) are "

@@ -16,7 +16,6 @@ import numpy as np
 from ncjax.comparison.groups import Group
 from ncjax.comparison.networks import Network, data_of, read_networks
 from ncjax.comparison.runs import CompareError, Run
-from ncjax.data import Dataset
 from ncjax.gram import (
     gram_cosines,
     gram_distance,
@@ -99,7 +98,7 @@ def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
     """
     known = [g for g in groups if _is_known(g.runs[0])]
     if not known:
-        losses = ", ".join(sorted({_loss(g.runs[0]) for g in groups}))
+        losses = ", ".join(sorted({g.runs[0].config["loss.name"] for g in groups}))
         raise CompareError(
             f"No theory for these runs: their loss is {losses}. The optima of "
             f"{', '.join(FITS)} are known. Compare without theory."
@@ -114,7 +113,8 @@ def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
 
 def _group(group: Group) -> GroupTheory:
     config, dataset, tree = data_of(group.runs[0])
-    hierarchy = _flat(dataset) if tree is None else tree
+    classes = dataset.class_names
+    hierarchy = tree or from_nested({"all classes": list(classes)}, classes)
     networks = list(read_networks(group.runs, config, dataset))
     path = optimum_path(
         config.loss.name,
@@ -183,14 +183,5 @@ def by_height(gram: np.ndarray, tree: Hierarchy) -> dict[int, float]:
 
 def _is_known(run: Run) -> bool:
     """Whether the optimum is known: a loss in `FITS`, a classifier that learns."""
-    classifier = run.config.get("classifier.name", "auto")
-    return _loss(run) in FITS and classifier in ("auto", "linear")
-
-
-def _loss(run: Run) -> str:
-    return str(run.config["loss.name"])
-
-
-def _flat(dataset: Dataset) -> Hierarchy:
-    """All classes under one root."""
-    return from_nested({"all classes": list(dataset.class_names)}, dataset.class_names)
+    learns = run.config["classifier.name"] in ("auto", "linear")
+    return learns and run.config["loss.name"] in FITS
