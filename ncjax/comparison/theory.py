@@ -116,12 +116,13 @@ def _group(group: Group) -> GroupTheory:
     classes = dataset.class_names
     hierarchy = tree or from_nested({"all classes": list(classes)}, classes)
     networks = list(read_networks(group.runs, config, dataset))
+    loss = config.loss.to_dict()
     path = optimum_path(
         config.loss.name,
         num_classes=dataset.num_classes,
         feature_dim=min(networks[0].classifier.shape),
         sizes=networks[0].counts,
-        **fill(LOSSES[config.loss.name], config.loss, hierarchy=tree).keywords,
+        **fill(LOSSES[config.loss.name], loss, hierarchy=tree).keywords,
     )
     each = zip(group.runs, networks, strict=True)
     runs = tuple(_run(run, network, path, hierarchy) for run, network in each)
