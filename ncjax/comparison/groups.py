@@ -194,9 +194,10 @@ def _identity(config: dict[str, Any]) -> tuple:
     A run that has no probe counts as one that has it with its usual options.
     """
     unset = {f"eval.{option}": v for option, v in probe_options(PROBES).items()}
+    fields = ((field, _freeze(config[field])) for field in sorted(config))
     return tuple(
-        (field, _freeze(value))
-        for field, value in sorted(config.items())
+        (field, value)
+        for field, value in fields
         if field not in IGNORED and unset.get(field, _ABSENT) != value
     )
 
