@@ -53,7 +53,9 @@ def all_options(functions: Iterable[Callable]) -> dict[str, Any]:
     return found
 
 
-def fill(function: Callable, values: Mapping[str, Any], **given: Any) -> Callable:
+def fill(
+    function: Callable, values: Mapping[str, Any], **given: Any
+) -> functools.partial:
     """A function with its options, and whatever else it takes, filled in.
 
     Args:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from ncjax import statistics
 from ncjax.collapse import Metric
-from ncjax.comparison.groups import Group, group
-from ncjax.comparison.pairs import paired_tests
+from ncjax.comparison.groups import Group, group, paired_tests
 from ncjax.comparison.result import Comparison
 from ncjax.comparison.runs import CompareError, Run, find, read
 from ncjax.runs.metrics import compared, describe
@@ -86,37 +85,32 @@ def compare(
     )
 
 
-def _is_number(value: object) -> bool:
-    """Whether a metric is a number; a confusion matrix is none."""
-    return not isinstance(value, list)
-
-
 def _metrics(runs: Sequence[Run], chosen: Sequence[str] | None) -> list[Metric]:
     """The metrics to compare, in the order of the registry or as they were chosen.
 
     Raises:
         CompareError: if there are none, or a key is in none of the runs.
     """
-    rows = [row for run in runs for row in run.rows]
-    available = {key for row in rows for key, v in row.items() if _is_number(v)}
-    available.discard("epoch")
+    values = {
+        key: value for run in runs for row in run.rows for key, value in row.items()
+    }
+    # A confusion matrix is no number.
+    available = sorted(k for k, v in values.items() if not isinstance(v, list))
+    available.remove("epoch")
+    listed = ", ".join(available)
     if chosen is None:
         kept = [metric for metric in compared() if metric.key in available]
         if not kept:
             raise CompareError(
                 "Nothing to compare: the runs have none of the usual metrics. Choose "
-                f"among theirs: {', '.join(sorted(available))}."
+                f"among theirs: {listed}."
             )
         return kept
     if not chosen:
-        raise CompareError(
-            f"No metrics were chosen. Available: {', '.join(sorted(available))}."
-        )
+        raise CompareError(f"No metrics were chosen. Available: {listed}.")
     for key in chosen:
         if key not in available:
-            raise CompareError(
-                f"Unknown metric {key!r}. Available: {', '.join(sorted(available))}."
-            )
+            raise CompareError(f"Unknown metric {key!r}. Available: {listed}.")
     return [describe(key) for key in dict.fromkeys(chosen)]
 
 
@@ -129,31 +123,28 @@ def _named(groups: Sequence[Group], name: str) -> Group:
     exact = [g for g in groups if g.name == name]
     found = exact or [g for g in groups if g.name.startswith(name)]
     if len(found) != 1:
-        problem = "Unknown" if not found else "Ambiguous"
-        raise CompareError(
-            f"{problem} baseline {name!r}. Available: "
-            f"{', '.join(repr(g.name) for g in groups)}."
-        )
+        problem = "Ambiguous" if found else "Unknown"
+        listed = ", ".join(repr(g.name) for g in groups)
+        raise CompareError(f"{problem} baseline {name!r}. Available: {listed}.")
     return found[0]
 
 
 def _warnings(groups: Sequence[Group]) -> list[str]:
     """What a reader of the numbers must know of these runs."""
-    found = []
-    for run in (run for g in groups for run in g.runs):
-        planned = run.config.get("num_epochs", run.last)
-        if run.last < planned:
-            found.append(
-                f"The run {run.path} is unfinished: measured up to epoch {run.last} of "
-                f"{planned}."
-            )
+    found = [
+        f"The run {run.path} is unfinished: measured up to epoch {run.last} of "
+        f"{run.config['num_epochs']}."
+        for g in groups
+        for run in g.runs
+        if run.last < run.config["num_epochs"]
+    ]
     for g in groups:
-        measured = [{row["epoch"] for row in run.rows} for run in g.runs]
-        common = set.intersection(*measured)
-        if any(epochs != common for epochs in measured):
+        measured = {frozenset(row["epoch"] for row in run.rows) for run in g.runs}
+        if len(measured) > 1:
+            shared = frozenset.intersection(*measured)
             found.append(
                 f"The seeds of {g.name} were measured at different epochs; its curves "
-                f"show the {len(common)} that they share."
+                f"show the {len(shared)} that they share."
             )
     ends = {g.name: sorted({run.last for run in g.runs}) for g in groups}
     if len({epoch for epochs in ends.values() for epoch in epochs}) > 1:

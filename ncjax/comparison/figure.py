@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -12,7 +13,7 @@ from matplotlib.figure import Figure
 from ncjax.collapse import Metric
 from ncjax.comparison.groups import Group
 from ncjax.statistics import t_interval
-from ncjax.style import COLORS, DASHES, band, decorate, hollow_points, log_axis
+from ncjax.style import COLORS, DASHES, NOTE, band, decorate, log_axis, log_curve
 
 
 def figure(groups: Sequence[Group], metrics: Sequence[Metric], level: float) -> Figure:
@@ -43,7 +44,7 @@ def figure(groups: Sequence[Group], metrics: Sequence[Metric], level: float) -> 
     _legend(drawn, axes[0], [group.name for group in groups])
     if any(len(group.runs) > 1 for group in groups):
         title = f"mean over seeds, band: {100 * level:.4g} % t-interval"
-        drawn.suptitle(title, fontsize=9, color="#666666", x=0.99, ha="right")
+        drawn.suptitle(title, fontsize=9, color=NOTE, x=0.99, ha="right")
     return drawn
 
 
@@ -51,54 +52,27 @@ def _panel(axis: Axes, groups: Sequence[Group], metric: Metric, level: float) ->
     """The curves of all groups in one metric, and the limits of the axes."""
     log = _is_log(metric)
     axis.set_yscale("log" if log else "linear")
-    curves = [group.curves(metric.key) for group in groups]
-    drawn = [
-        _curve(axis, epochs, values, metric, level, place)
-        for place, (epochs, values) in enumerate(curves)
-    ]
     axis.set_xscale("log")
-    epochs = np.concatenate([epochs for epochs, _ in curves])
+    epochs, values = np.empty(0), np.empty(0)
+    for place, group in enumerate(groups):
+        own, each = group.curves(metric.key)
+        if own.size:
+            style = _style(place)
+            _, centre, low, high = t_interval(each, level, metric.log)
+            band(axis, own, low, high, color=style["color"])
+            draw = functools.partial(log_curve, axis) if log else axis.plot
+            draw(own, centre, marker="o" if len(own) == 1 else None, ms=4, **style)
+            epochs = np.append(epochs, own)
+            # A mean with zeros in it may be below every positive value.
+            values = np.concatenate([values, each.ravel(), centre])
     if epochs.size:
         axis.set_xlim(epochs.min(), max(epochs.max(), epochs.min() + 1))
-    # A mean with zeros in it may be below every positive value.
-    values = np.concatenate([*(v.ravel() for _, v in curves), *drawn])
     if log:
         log_axis(axis, values)
     elif (values := values[np.isfinite(values)]).size:
         margin = 0.06 * np.ptp(values) or 0.06 * abs(values[0]) or 1
         axis.set_ylim(values.min() - margin, values.max() + margin)
     decorate(axis, metric.title)
-
-
-def _curve(
-    axis: Axes,
-    epochs: np.ndarray,
-    values: np.ndarray,
-    metric: Metric,
-    level: float,
-    place: int,
-) -> np.ndarray:
-    """The mean over seeds and its interval; returns the means [m].
-
-    Args:
-        axis: where to draw.
-        epochs: epochs [m].
-        values: values of the n seeds at these epochs [n, m].
-        metric: what the values are.
-        level: confidence of the interval.
-        place: number of the group, for its colour and dashes.
-    """
-    if not epochs.size:
-        return np.empty(0)
-    style = _style(place)
-    _, centre, low, high = t_interval(values, level, metric.log)
-    band(axis, epochs, low, high, color=style["color"])
-    shown = centre
-    if _is_log(metric):
-        hollow_points(axis, epochs[centre == 0], color=style["color"])
-        shown = np.where(centre > 0, centre, np.nan)
-    axis.plot(epochs, shown, marker="o" if len(epochs) == 1 else None, ms=4, **style)
-    return centre
 
 
 def _legend(drawn: Figure, axis: Axes, names: Sequence[str]) -> None:

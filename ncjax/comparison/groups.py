@@ -1,4 +1,4 @@
-"""Groups: runs that differ in nothing but the seed, named by what sets them apart."""
+"""Groups: runs that differ in nothing but the seed, and paired tests between them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import numpy as np
 from ncjax.collapse import Metric
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import default
+from ncjax.config.probing import probe_options
 from ncjax.options import flat
-from ncjax.statistics import Interval, t_interval
+from ncjax.probes import PROBES
+from ncjax.statistics import Interval, Paired, holm, paired, t_interval
 
 # Fields that change neither what a network learns nor what its last layer's metrics
 # mean.
@@ -23,12 +25,13 @@ IGNORED = {
     *("seed", "num_seeds", "data.dir", "data.placement", "data.device_mb"),
     *("checkpoint.every_epochs", "checkpoint.keep"),
     *("eval.batch_size", "eval.buffer_mb", "eval.confusion", "eval.crm", "eval.epochs"),
-    *("eval.layers", "eval.num_points", "eval.scatter"),
+    *("eval.layers", "eval.num_points", "eval.probes", "eval.scatter"),
 }
 
 # Sections in the order in which a name mentions them.
 _ORDER = ("data", "hierarchy", "model", "classifier", "loss", "optimizer", "eval")
 _OFF = (0, "", "none", None, ())
+_ABSENT = object()  # the value of a field that a configuration does not have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +110,61 @@ def group(runs: Sequence[Run]) -> list[Group]:
     return groups
 
 
+@dataclasses.dataclass(frozen=True)
+class PairTest:
+    """A paired test between two groups in one metric, by seed.
+
+    Attributes:
+        metric: what is compared.
+        first: name of the first group; the difference is first - second.
+        second: name of the second group.
+        seeds: the seeds that both groups have.
+        result: the difference, its interval and the p-value.
+        corrected: p-value corrected over all tests of the comparison (Holm).
+    """
+
+    metric: Metric
+    first: str
+    second: str
+    seeds: tuple[int, ...]
+    result: Paired
+    corrected: float
+
+
+def paired_tests(
+    groups: Sequence[Group],
+    metrics: Sequence[Metric],
+    baseline: Group | None,
+    level: float,
+    test: str,
+) -> tuple[PairTest, ...]:
+    """All pairs of groups in every metric; p-values corrected together.
+
+    Args:
+        groups: the groups, in the order of the tables.
+        metrics: what is compared.
+        baseline: the group with which the others are compared; None for all pairs.
+        level: confidence of the intervals.
+        test: "t" or "wilcoxon".
+    """
+    if baseline is None:
+        pairs = list(itertools.combinations(groups, 2))
+    else:
+        pairs = [(g, baseline) for g in groups if g is not baseline]
+    found = []
+    for metric, (a, b) in itertools.product(metrics, pairs):
+        seeds, in_a, in_b = np.intersect1d(a.seeds, b.seeds, return_indices=True)
+        of_a, of_b = a.final(metric.key)[in_a], b.final(metric.key)[in_b]
+        result = paired(of_a, of_b, level, metric.log, test)
+        common = tuple(int(s) for s in seeds)
+        found.append(PairTest(metric, a.name, b.name, common, result, result.p))
+    corrected = holm(np.array([t.result.p for t in found], float))
+    return tuple(
+        dataclasses.replace(one, corrected=float(p))
+        for one, p in zip(found, corrected, strict=True)
+    )
+
+
 def name(
     configs: Sequence[dict[str, Any]], defaults: Mapping[str, Any] | None = None
 ) -> list[str]:
@@ -124,20 +182,24 @@ def name(
     if len(configs) == 1:
         return [str(configs[0].get("loss.name", "all runs"))]
     fields = sorted({f for config in configs for f in config}, key=_place)
-    differ = [f for f in fields if len({c.get(f, _Absent) for c in configs}) > 1]
+    differ = [f for f in fields if len({c.get(f, _ABSENT) for c in configs}) > 1]
     telling = [f for f in differ if not _is_mute(f, configs, defaults or {})]
     names = _write(configs, telling)
     return names if len(set(names)) == len(names) else _write(configs, differ)
 
 
-class _Absent:
-    """Stands for the value of a field that a configuration does not have."""
-
-
 def _identity(config: dict[str, Any]) -> tuple:
-    """All that the runs of a group have in common, hashable."""
-    kept = ((f, _freeze(v)) for f, v in sorted(config.items()) if f not in IGNORED)
-    return tuple(kept)
+    """All that the runs of a group have in common, hashable.
+
+    A run that has no probe counts as one that has it with its usual options.
+    """
+    unset = {f"eval.{option}": v for option, v in probe_options(PROBES).items()}
+    fields = ((field, _freeze(config[field])) for field in sorted(config))
+    return tuple(
+        (field, value)
+        for field, value in fields
+        if field not in IGNORED and unset.get(field, _ABSENT) != value
+    )
 
 
 def _freeze(value: Any) -> Any:
@@ -159,12 +221,12 @@ def _is_mute(
 
     A word or a switch at its default counts as off; a number must be 0.
     """
-    values = {config.get(field, _Absent) for config in configs}
-    if len(values) != 2 or _Absent not in values:
+    values = {config.get(field, _ABSENT) for config in configs}
+    if len(values) != 2 or _ABSENT not in values:
         return False
-    (value,) = values - {_Absent}
+    (value,) = values - {_ABSENT}
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value in _OFF or (not number and value == defaults.get(field, _Absent))
+    return value in _OFF or (not number and value == defaults.get(field, _ABSENT))
 
 
 def _write(configs: Sequence[dict[str, Any]], fields: Sequence[str]) -> list[str]:

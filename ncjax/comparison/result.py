@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ncjax.collapse import Metric
 from ncjax.comparison import tables, theory_tables
-from ncjax.comparison.groups import Group
-from ncjax.comparison.pairs import PairTest
+from ncjax.comparison.groups import Group, PairTest
 from ncjax.io import plain
 from ncjax.statistics import Interval
 
@@ -105,8 +104,15 @@ class Comparison:
             "level": self.level,
             "test": self.test,
             "baseline": self.baseline,
-            "warnings": list(self.warnings),
-            "metrics": {metric.key: _described(metric) for metric in self.metrics},
+            "warnings": self.warnings,
+            "metrics": {
+                metric.key: {
+                    "title": metric.title,
+                    "smaller_is_better": metric.smaller_is_better,
+                    "scale": "log" if metric.log else "linear",
+                }
+                for metric in self.metrics
+            },
             "groups": [self._group(group) for group in self.groups],
             "tests": [_test(test) for test in self.results],
         }
@@ -118,15 +124,9 @@ class Comparison:
         """A group's runs, and each metric over its seeds."""
         values = {}
         for metric in self.metrics:
-            found = self.summary(group, metric)
-            per_seed = zip(group.seeds, group.final(metric.key).tolist(), strict=True)
-            values[metric.key] = {
-                "count": int(found.count),
-                "centre": float(found.centre),
-                "low": float(found.low),
-                "high": float(found.high),
-                "values": {str(seed): value for seed, value in per_seed},
-            }
+            each = zip(map(str, group.seeds), group.final(metric.key), strict=True)
+            found = self.summary(group, metric)._asdict()
+            values[metric.key] = found | {"values": dict(each)}
         return {
             "name": group.name,
             "runs": [
@@ -144,25 +144,14 @@ class Comparison:
     _repr_markdown_ = __str__
 
 
-def _described(metric: Metric) -> dict[str, Any]:
-    return {
-        "title": metric.title,
-        "smaller_is_better": metric.smaller_is_better,
-        "scale": "log" if metric.log else "linear",
-    }
-
-
 def _test(test: PairTest) -> dict[str, Any]:
+    numbers = dataclasses.asdict(test.result)
     return {
         "metric": test.metric.key,
         "first": test.first,
         "second": test.second,
-        "seeds": list(test.seeds),
-        "count": test.result.count,
-        "ratio" if test.metric.log else "difference": test.result.difference,
-        "low": test.result.low,
-        "high": test.result.high,
-        "p": test.result.p,
+        "seeds": test.seeds,
+        "ratio" if test.metric.log else "difference": numbers.pop("difference"),
+        **numbers,
         "p_corrected": test.corrected,
-        "note": test.result.note,
     }

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ncjax.config.stored import complete
-from ncjax.runs.history import Row
-from ncjax.runs.rows import is_measured, read_rows
+from ncjax.runs.history import Row, is_measured, read_rows
 
 
 class CompareError(ValueError):

@@ -6,8 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from ncjax.collapse import Metric
-from ncjax.comparison.groups import Group
-from ncjax.comparison.pairs import PairTest
+from ncjax.comparison.groups import Group, PairTest
 from ncjax.statistics import ROUNDING, Interval, Paired, smallest_p
 
 
@@ -23,21 +22,16 @@ def final_values(
         metrics: the metrics, in the order of the columns.
         level: confidence of the intervals.
     """
-    blocks = []
+    counts = [["seeds", "epoch"], *([str(len(g.runs)), _ends(g)] for g in groups)]
+    blocks: list[str] = []
     for part in dict.fromkeys(metric.part for metric in metrics):
         columns = [metric for metric in metrics if metric.part == part]
-        first = not blocks
-        rows = [[part, *(["seeds", "epoch"] if first else [])]]
-        rows[0] += [metric.heading for metric in columns]
-        for group in groups:
-            row = [group.name]
-            if first:
-                row += [str(len(group.runs)), _ends(group)]
-            row += [
-                cell(metric, group.summary(metric, level), len(group.runs))
-                for metric in columns
-            ]
-            rows.append(row)
+        rows = [[part, *(metric.heading for metric in columns)]]
+        for g in groups:
+            cells = (cell(m, g.summary(m, level), len(g.runs)) for m in columns)
+            rows.append([g.name, *cells])
+        if not blocks:
+            rows = [[r[0], *more, *r[1:]] for r, more in zip(rows, counts, strict=True)]
         blocks.append(markdown_table(rows))
     notes = "  \n".join(_footnotes(groups, metrics, level))
     return "\n\n".join([*blocks, notes])
@@ -113,13 +107,10 @@ def _test_row(test: PairTest, alpha: float) -> list[str]:
     result = test.result
     name = test.metric.title + (", %" if test.metric.percent else "")
     star = "*" if test.corrected < alpha else ""
-    p = ["-", "-"] if math.isnan(result.p) else [_p(result.p), _p(test.corrected)]
-    return [
-        *(name, test.first, test.second, str(result.count)),
-        _difference(test.metric, result),
-        *p,
-        result.note or star,
-    ]
+    both = (result.p, test.corrected)
+    p = ["-" if math.isnan(result.p) else f"{value:.2g}" for value in both]
+    found = [str(result.count), _difference(test.metric, result), *p]
+    return [name, test.first, test.second, *found, result.note or star]
 
 
 def _difference(metric: Metric, result: Paired) -> str:
@@ -127,15 +118,10 @@ def _difference(metric: Metric, result: Paired) -> str:
         return "-"
     sign = "×" if metric.log else ""
     unit = 100 if metric.percent else 1
-    value, low, high = (
-        f"{sign if i == 0 else ''}{unit * x:.3g}"
-        for i, x in enumerate((result.difference, result.low, result.high))
-    )
-    return value if math.isnan(result.low) else f"{value} [{low}, {high}]"
-
-
-def _p(p: float) -> str:
-    return f"{p:.2g}"
+    value = f"{sign}{unit * result.difference:.3g}"
+    if math.isnan(result.low):
+        return value
+    return f"{value} [{unit * result.low:.3g}, {unit * result.high:.3g}]"
 
 
 def _percent(level: float) -> str:
@@ -146,22 +132,21 @@ def _footnotes(
     groups: Sequence[Group], metrics: Sequence[Metric], level: float
 ) -> Iterable[str]:
     """What to know of the tables of final values."""
-    logs = [m.title for m in metrics if m.log]
-    linear = len(logs) < len(metrics)
-    single = [g.name for g in groups if len(g.runs) == 1]
     cells = [(m, g.summary(m, level), len(g.runs)) for g in groups for m in metrics]
-    if all(len(group.runs) == 1 for group in groups):
+    logs = [m.title for m in metrics if m.log]
+    single = [g.name for g in groups if len(g.runs) == 1]
+    if len(single) == len(groups):
         yield "One seed in each group: values without intervals."
-        linear, logs, single = False, [], []
-    if linear:
-        yield f"Mean ± half of the {_percent(level)} t-interval over seeds."
-    if logs:
-        yield (
-            f"{', '.join(logs)}: geometric mean ×/÷ the factor of the "
-            f"{_percent(level)} t-interval of the logarithm."
-        )
-    if single:
-        yield f"One seed, so no interval: {', '.join(single)}."
+    else:
+        if len(logs) < len(metrics):
+            yield f"Mean ± half of the {_percent(level)} t-interval over seeds."
+        if logs:
+            yield (
+                f"{', '.join(logs)}: geometric mean ×/÷ the factor of the "
+                f"{_percent(level)} t-interval of the logarithm."
+            )
+        if single:
+            yield f"One seed, so no interval: {', '.join(single)}."
     if any(found.count < total for _, found, total in cells):
         yield (
             "(k of n): defined in k of n seeds; the others (null, or not measured) are "

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from ncjax.comparison.groups import Group
 from ncjax.comparison.networks import Network, data_of, read_networks
 from ncjax.comparison.runs import CompareError, Run
-from ncjax.data import Dataset
 from ncjax.gram import (
     gram_cosines,
     gram_distance,
@@ -28,7 +26,7 @@ from ncjax.gram import (
 from ncjax.hierarchy import Hierarchy, from_nested
 from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.losses import LOSSES
-from ncjax.options import options_of, takes
+from ncjax.options import fill
 from ncjax.ufm.match import (
     Match,
     OptimumPath,
@@ -52,6 +50,8 @@ class RunTheory:
         loss: its loss at the class means.
         fitted: prediction with c fitted to `gram`.
         from_loss: prediction with c fitted to `loss`.
+        chosen: `fitted`; or `from_loss` where the geometry fits any c, as that of
+            cross-entropy and MSE with balanced classes does: always the simplex.
         values: numbers by name, see `theory_tables.COLUMNS`, and those of the
             classifier.
         cosines: {height: (found, predicted)}, means over the pairs of classes whose
@@ -65,13 +65,14 @@ class RunTheory:
     loss: float
     fitted: Match
     from_loss: Match
+    chosen: Match
     values: dict[str, float]
     cosines: dict[int, tuple[float, float]]
 
     @property
     def prediction(self) -> np.ndarray:
         """The predicted Gram matrix [K, K], of norm 1."""
-        return _prediction(self.fitted, self.from_loss).optimum.gram
+        return self.chosen.optimum.gram
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +98,7 @@ def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
     """
     known = [g for g in groups if _is_known(g.runs[0])]
     if not known:
-        losses = ", ".join(sorted({_loss(g.runs[0]) for g in groups}))
+        losses = ", ".join(sorted({g.runs[0].config["loss.name"] for g in groups}))
         raise CompareError(
             f"No theory for these runs: their loss is {losses}. The optima of "
             f"{', '.join(FITS)} are known. Compare without theory."
@@ -112,27 +113,20 @@ def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
 
 def _group(group: Group) -> GroupTheory:
     config, dataset, tree = data_of(group.runs[0])
-    options = {k: config.loss[k] for k in options_of(LOSSES[config.loss.name])}
-    if takes(LOSSES[config.loss.name], "hierarchy"):
-        options["hierarchy"] = tree
-    hierarchy = _flat(dataset) if tree is None else tree
-    found, path = [], None
-    networks = read_networks(group.runs, config, dataset)
-    for run, network in zip(group.runs, networks, strict=True):
-        if path is None:
-            path = _path(config.loss.name, options, network)
-        found.append(_run(run, network, path, hierarchy))
-    return GroupTheory(group.name, hierarchy, tuple(found))
-
-
-def _path(loss: str, options: dict[str, Any], network: Network) -> OptimumPath:
-    return optimum_path(
-        loss,
-        num_classes=len(network.counts),
-        feature_dim=min(network.classifier.shape),
-        sizes=network.counts,
-        **options,
+    classes = dataset.class_names
+    hierarchy = tree or from_nested({"all classes": list(classes)}, classes)
+    networks = list(read_networks(group.runs, config, dataset))
+    loss = config.loss.to_dict()
+    path = optimum_path(
+        config.loss.name,
+        num_classes=dataset.num_classes,
+        feature_dim=min(networks[0].classifier.shape),
+        sizes=networks[0].counts,
+        **fill(LOSSES[config.loss.name], loss, hierarchy=tree).keywords,
     )
+    each = zip(group.runs, networks, strict=True)
+    runs = tuple(_run(run, network, path, hierarchy) for run, network in each)
+    return GroupTheory(group.name, hierarchy, runs)
 
 
 def _run(run: Run, net: Network, path: OptimumPath, tree: Hierarchy) -> RunTheory:
@@ -145,24 +139,27 @@ def _run(run: Run, net: Network, path: OptimumPath, tree: Hierarchy) -> RunTheor
         ) from error
     loss = float(class_loss(path.fit, net.logits, net.counts))
     fitted, from_loss = match_gram(path, gram), match_loss(path, loss)
-    chosen = _prediction(fitted, from_loss).optimum
+    chosen = from_loss if fitted.state == "free" else fitted
+    predicted = chosen.optimum
     limit = soft_label_limit(tree.distances(), free_bias=True)
     values = {
         "c": fitted.c,
         "c_from_loss": from_loss.c,
         "nc2": gram_nc2(gram),
-        "nc2_predicted": round(chosen.nc2, 9),  # the solver's precision
-        "to_prediction": gram_distance(gram, chosen.gram),
+        "nc2_predicted": round(predicted.nc2, 9),  # the solver's precision
+        "to_prediction": gram_distance(gram, predicted.gram),
         "to_prediction_from_loss": gram_distance(gram, from_loss.optimum.gram),
         "to_simplex": gram_distance(gram, simplex_gram(len(gram))),
         "to_tree": gram_distance(gram, limit),
         "classifier_nc2": gram_nc2(classifier),
-        "classifier_to_prediction": gram_distance(classifier, chosen.classifier_gram),
+        "classifier_to_prediction": gram_distance(
+            classifier, predicted.classifier_gram
+        ),
         "classifier_to_prediction_from_loss": gram_distance(
             classifier, from_loss.optimum.classifier_gram
         ),
     }
-    ours, theirs = by_height(gram, tree), by_height(chosen.gram, tree)
+    ours, theirs = by_height(gram, tree), by_height(predicted.gram, tree)
     return RunTheory(
         seed=run.seed,
         epoch=net.epoch,
@@ -171,6 +168,7 @@ def _run(run: Run, net: Network, path: OptimumPath, tree: Hierarchy) -> RunTheor
         loss=loss,
         fitted=fitted,
         from_loss=from_loss,
+        chosen=chosen,
         values=values,
         cosines={h: (ours[h], theirs[h]) for h in ours},
     )
@@ -184,24 +182,7 @@ def by_height(gram: np.ndarray, tree: Hierarchy) -> dict[int, float]:
     }
 
 
-def _prediction(fitted: Match, from_loss: Match) -> Match:
-    """The optimum with the fitted c; where the geometry fits any c, that of the loss.
-
-    So it is for cross-entropy and MSE with balanced classes: always the simplex.
-    """
-    return from_loss if fitted.state == "free" else fitted
-
-
 def _is_known(run: Run) -> bool:
     """Whether the optimum is known: a loss in `FITS`, a classifier that learns."""
-    classifier = run.config.get("classifier.name", "auto")
-    return _loss(run) in FITS and classifier in ("auto", "linear")
-
-
-def _loss(run: Run) -> str:
-    return str(run.config["loss.name"])
-
-
-def _flat(dataset: Dataset) -> Hierarchy:
-    """All classes under one root."""
-    return from_nested({"all classes": list(dataset.class_names)}, dataset.class_names)
+    learns = run.config["classifier.name"] in ("auto", "linear")
+    return learns and run.config["loss.name"] in FITS

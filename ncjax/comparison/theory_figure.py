@@ -14,8 +14,9 @@ from ncjax.comparison.theory import GroupTheory
 from ncjax.comparison.theory_tables import spectrum
 from ncjax.gram import gram_cosines
 from ncjax.hierarchy import Hierarchy
+from ncjax.style import COLORS, decorate
 
-_FOUND, _PREDICTED = "#0072B2", "#D55E00"
+_FOUND, _PREDICTED = COLORS[:2]
 _COLUMNS = 5
 _NAMED = 20  # classes at most whose names are written
 
@@ -34,28 +35,24 @@ def figure(groups: Sequence[GroupTheory]) -> Figure:
     grid = drawn.subplots(3 * bands, columns, squeeze=False)
     axes = grid.reshape(bands, 3, columns).swapaxes(1, 2).reshape(-1, 3)
     limit = max(_largest_cosine(run.gram) for group in groups for run in group.runs)
-    image = None
-    for place, (group, (found, predicted, spectra)) in enumerate(
-        zip(groups, axes, strict=False)
-    ):
-        measured = np.mean([run.gram for run in group.runs], axis=0)
-        expected = np.mean([run.prediction for run in group.runs], axis=0)
-        order = leaf_order(group.hierarchy)
-        names = [group.hierarchy.class_names[k] for k in order]
-        names = names if place % columns == 0 else []
-        image = _heat(found, measured, order, names, limit)
-        _heat(predicted, expected, order, names, limit)
+    for place, (group, column) in enumerate(zip(groups, axes, strict=False)):
+        found, predicted, spectra = column
+        first = place % columns == 0
+        named = first and len(group.hierarchy.class_names) <= _NAMED
+        _heat(found, [run.gram for run in group.runs], group.hierarchy, limit, named)
+        expected = [run.prediction for run in group.runs]
+        _heat(predicted, expected, group.hierarchy, limit, named)
         found.set_title(f"{textwrap.fill(group.name, 24)}\nfound", fontsize=9)
         predicted.set_title("predicted", fontsize=9)
         _spectra(spectra, group)
-        if place % columns == 0:
+        if first:
             spectra.set_ylabel("eigenvalue of the Gram", fontsize=9)
             spectra.legend(frameon=False, fontsize=8)
     for axis in axes[len(groups) :].ravel():
         axis.set_axis_off()
-    if image is not None:
-        label = "cosine of centred class means"
-        drawn.colorbar(image, ax=grid, label=label, shrink=0.4, aspect=40, extend="max")
+    look = {"shrink": 0.4, "aspect": 40, "extend": "max"}
+    label = "cosine of centred class means"
+    drawn.colorbar(axes[0, 0].images[0], ax=grid, label=label, **look)
     return drawn
 
 
@@ -64,15 +61,15 @@ def leaf_order(tree: Hierarchy) -> np.ndarray:
     return np.lexsort(tree.lineage[::-1])
 
 
-def _heat(axis: Axes, gram: np.ndarray, order: np.ndarray, names: list, limit: float):
-    cosines = gram_cosines(gram)[np.ix_(order, order)]
-    image = axis.imshow(cosines, cmap="RdBu_r", vmin=-limit, vmax=limit)
+def _heat(axis: Axes, grams: list, tree: Hierarchy, limit: float, named: bool) -> None:
+    """Cosines of the mean Gram matrix, on request with the names of the classes."""
+    order = leaf_order(tree)
+    cosines = gram_cosines(np.mean(grams, axis=0))[np.ix_(order, order)]
+    axis.imshow(cosines, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axis.set_xticks([])
-    axis.set_yticks([])
-    if 0 < len(names) <= _NAMED:
-        axis.set_yticks(range(len(names)), names, fontsize=7)
-        axis.tick_params(length=0)
-    return image
+    names = [tree.class_names[k] for k in order] if named else []
+    axis.set_yticks(range(len(names)), names, fontsize=7)
+    axis.tick_params(length=0)
 
 
 def _largest_cosine(gram: np.ndarray) -> float:
@@ -90,7 +87,4 @@ def _spectra(axis: Axes, group: GroupTheory) -> None:
     axis.plot([], [], "o", color=_FOUND, ms=3, label="found")
     axis.plot(rank, expected[:number], "-", color=_PREDICTED, lw=1.2, label="predicted")
     axis.set_ylim(0, 1)
-    axis.tick_params(labelsize=8)
-    axis.grid(True, color="#e6e6e6", lw=0.6)
-    axis.spines[["top", "right"]].set_visible(False)
-    axis.set_xlabel("rank", fontsize=8)
+    decorate(axis, "", x="rank")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncjax.collapse.registry import Metric, collect
+from ncjax.collapse.registry import Metric
 from ncjax.comparison.tables import cell, markdown_table
 from ncjax.statistics import t_interval
 
@@ -15,37 +15,33 @@ if TYPE_CHECKING:
     from ncjax.comparison.theory import GroupTheory, RunTheory
 
 # Number of `RunTheory.values` -> how it is averaged and printed.
-COLUMNS: dict[str, Metric] = collect(
-    (
-        Metric("c", "c (Gram)", log=True),
-        Metric("c_from_loss", "c (loss)", log=True),
-        Metric("nc2", "NC2 found"),
-        Metric("nc2_predicted", "NC2 predicted"),
-        Metric("to_prediction", "prediction"),
-        Metric("to_prediction_from_loss", "prediction of c (loss)"),
-        Metric("to_simplex", "simplex"),
-        Metric("to_tree", "tree"),
-        Metric("classifier_to_prediction", "W to prediction"),
-        Metric("classifier_to_prediction_from_loss", "W to prediction of c (loss)"),
-    )
+COLUMNS = (
+    Metric("c", "c (Gram)", log=True),
+    Metric("c_from_loss", "c (loss)", log=True),
+    Metric("nc2", "NC2 found"),
+    Metric("nc2_predicted", "NC2 predicted"),
+    Metric("to_prediction", "prediction"),
+    Metric("to_prediction_from_loss", "prediction of c (loss)"),
+    Metric("to_simplex", "simplex"),
+    Metric("to_tree", "tree"),
+    Metric("classifier_to_prediction", "W to prediction"),
+    Metric("classifier_to_prediction_from_loss", "W to prediction of c (loss)"),
 )
 
 
 def tables(groups: Sequence[GroupTheory], level: float) -> str:
     """Both tables and what to know of them, as Markdown."""
-    rows = [["Theory", *(metric.title for metric in COLUMNS.values())]]
+    rows = [["Theory", *(metric.title for metric in COLUMNS)]]
     for group in groups:
-        values = {
-            key: np.array([run.values[key] for run in group.runs]) for key in COLUMNS
-        }
-        rows.append(
-            [group.name] + [_cell(COLUMNS[k], v, level) for k, v in values.items()]
-        )
+        cells = []
+        for metric in COLUMNS:
+            values = np.array([run.values[metric.key] for run in group.runs])
+            cells.append(_cell(metric, values, level))
+        rows.append([group.name, *cells])
     heights = sorted({h for g in groups for run in g.runs for h in run.cosines})
-    cosines = [["Cosines of class means"]]
-    cosines[0] += [
-        f"height {h} {what}" for h in heights for what in ("found", "predicted")
-    ]
+    both = ("found", "predicted")
+    titles = [f"height {h} {what}" for h in heights for what in both]
+    cosines = [["Cosines of class means", *titles]]
     for group in groups:
         row = [group.name]
         for h in heights:

@@ -44,8 +44,12 @@ class TreeLevels:
 
     @property
     def multiplicities(self) -> np.ndarray:
-        """How often each eigenvalue of `to_eigenvalues` occurs [L + 1]."""
-        return level_multiplicities(self.sizes)
+        """How often each eigenvalue of `to_eigenvalues` occurs [L + 1].
+
+        1 for the constant vector, then K/n_{h-1} - K/n_h for h = 1..L.
+        """
+        groups = self.sizes[-1] // self.sizes
+        return np.concatenate([[1], groups[:-1] - groups[1:]])
 
 
 def tree_levels(tree: Hierarchy) -> TreeLevels:
@@ -87,18 +91,6 @@ def is_balanced(tree: Hierarchy) -> bool:
     except HierarchyError:
         return False
     return True
-
-
-def level_multiplicities(sizes: np.ndarray) -> np.ndarray:
-    """How often each eigenvalue of `to_eigenvalues` occurs [L + 1].
-
-    1 for the constant vector, then K/n_{h-1} - K/n_h for h = 1..L.
-
-    Args:
-        sizes: n [L + 1], the leaves below a node of each level.
-    """
-    groups = sizes[-1] // sizes
-    return np.concatenate([[1], groups[:-1] - groups[1:]])
 
 
 def to_eigenvalues(entries: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,22 +17,12 @@ def cifar10() -> Hierarchy:
     Leaves lie at depth 2 or 3, and an inner node at depth t has height 3 - t, so that
     both rules of `Hierarchy.distances` agree.
     """
+    mammals, land = ["cat", "deer", "dog", "horse"], ["automobile", "truck"]
+    animals = {"mammal": mammals, "bird": None, "frog": None}
+    vehicles = {"land_vehicle": land, "ship": None, "airplane": None}
+    classes = "airplane automobile bird cat deer dog frog horse ship truck"
     return from_nested(
-        {
-            "entity": {
-                "animal": {
-                    "mammal": ["cat", "deer", "dog", "horse"],
-                    "bird": None,
-                    "frog": None,
-                },
-                "vehicle": {
-                    "land_vehicle": ["automobile", "truck"],
-                    "ship": None,
-                    "airplane": None,
-                },
-            }
-        },
-        _CIFAR10.split(),
+        {"entity": {"animal": animals, "vehicle": vehicles}}, classes.split()
     )
 
 
@@ -41,7 +32,7 @@ def cifar100() -> Hierarchy:
     References:
         A. Krizhevsky. Learning Multiple Layers of Features from Tiny Images. 2009.
     """
-    return _cifar100({name: None for name in _CIFAR100})
+    return from_nested({"entity": _cifar100(_CIFAR100)}, _CLASSES100)
 
 
 def cifar100_deep() -> Hierarchy:
@@ -55,26 +46,22 @@ def cifar100_deep() -> Hierarchy:
     """
     land = ["large_carnivores", "large_omnivores_and_herbivores"]
     land += ["medium_mammals", "small_mammals"]
-    mammals = {"aquatic_mammals": None, "people": None, "land_mammals": land}
-    return _cifar100(
-        {
-            "animals": {
-                "vertebrates": {"fish": None, "reptiles": None, "mammals": mammals},
-                "invertebrates": ["insects", "non-insect_invertebrates"],
-            },
-            "plants": ["flowers", "fruit_and_vegetables", "trees"],
-            "artifacts": {
-                "household": [
-                    "food_containers",
-                    "household_electrical_devices",
-                    "household_furniture",
-                ],
-                "vehicles": ["vehicles_1", "vehicles_2"],
-                "large_man-made_outdoor_things": None,
-            },
-            "large_natural_outdoor_scenes": None,
-        }
-    )
+    mammals = _cifar100(["aquatic_mammals", "people"])
+    vertebrates = _cifar100(["fish", "reptiles"])
+    vertebrates["mammals"] = mammals | {"land_mammals": _cifar100(land)}
+    invertebrates = _cifar100(["insects", "non-insect_invertebrates"])
+    household = ["food_containers", "household_electrical_devices"]
+    artifacts = {
+        "household": _cifar100([*household, "household_furniture"]),
+        "vehicles": _cifar100(["vehicles_1", "vehicles_2"]),
+    }
+    kinds = {
+        "animals": {"vertebrates": vertebrates, "invertebrates": invertebrates},
+        "plants": _cifar100(["flowers", "fruit_and_vegetables", "trees"]),
+        "artifacts": artifacts | _cifar100(["large_man-made_outdoor_things"]),
+    }
+    kinds |= _cifar100(["large_natural_outdoor_scenes"])
+    return from_nested({"entity": kinds}, _CLASSES100)
 
 
 def digits() -> Hierarchy:
@@ -84,15 +71,9 @@ def digits() -> Hierarchy:
     The straight digits lie less deep than the others, so that the two rules of
     `Hierarchy.distances` differ.
     """
-    return from_nested(
-        {
-            "digit": {
-                "straight": ["1", "4", "7"],
-                "curved": {"open": ["2", "3", "5"], "loop": ["0", "6", "8", "9"]},
-            }
-        },
-        list("0123456789"),
-    )
+    curved = {"open": ["2", "3", "5"], "loop": ["0", "6", "8", "9"]}
+    tree = {"digit": {"straight": ["1", "4", "7"], "curved": curved}}
+    return from_nested(tree, list("0123456789"))
 
 
 def fashion_mnist() -> Hierarchy:
@@ -102,19 +83,13 @@ def fashion_mnist() -> Hierarchy:
     The group of footwear has the height of the tops but lies less deep, so that the two
     rules of `Hierarchy.distances` differ.
     """
+    tops = ["T-shirt/top", "Pullover", "Coat", "Shirt"]
+    clothing = {"tops": tops, "Trouser": None, "Dress": None}
+    footwear = ["Sandal", "Sneaker", "Ankle boot"]
+    tree = {"article": {"clothing": clothing, "footwear": footwear, "Bag": None}}
+    classes = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"]
     return from_nested(
-        {
-            "article": {
-                "clothing": {
-                    "tops": ["T-shirt/top", "Pullover", "Coat", "Shirt"],
-                    "Trouser": None,
-                    "Dress": None,
-                },
-                "footwear": ["Sandal", "Sneaker", "Ankle boot"],
-                "Bag": None,
-            }
-        },
-        _FASHION.split(", "),
+        tree, [*classes, "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
     )
 
 
@@ -162,25 +137,11 @@ def balanced(arity: int | Sequence[int], height: int | None = None) -> Hierarchy
     return Hierarchy(names, parents)
 
 
-def _cifar100(groups: dict) -> Hierarchy:
-    """The tree in which each superclass in `groups` has its five classes."""
-
-    def fill(below, name: str):
-        if name in _CIFAR100:
-            return _CIFAR100[name].split()
-        if isinstance(below, list):
-            below = dict.fromkeys(below)
-        return {name: fill(part, name) for name, part in below.items()}
-
-    classes = sorted(name for five in _CIFAR100.values() for name in five.split())
-    return from_nested({"entity": fill(groups, "entity")}, classes)
+def _cifar100(superclasses: Iterable[str]) -> dict[str, Any]:
+    """Some superclasses of CIFAR-100 with their classes."""
+    return {name: _CIFAR100[name].split() for name in superclasses}
 
 
-_CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
-_FASHION = (
-    "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, "
-    "Ankle boot"
-)
 _CIFAR100 = {
     "aquatic_mammals": "beaver dolphin otter seal whale",
     "fish": "aquarium_fish flatfish ray shark trout",
@@ -203,6 +164,7 @@ _CIFAR100 = {
     "vehicles_1": "bicycle bus motorcycle pickup_truck train",
     "vehicles_2": "lawn_mower rocket streetcar tank tractor",
 }
+_CLASSES100 = sorted(" ".join(_CIFAR100.values()).split())
 
 BUILTIN: dict[str, Callable[[], Hierarchy]] = {
     "cifar10": cifar10,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ncjax.hierarchy.tree import Hierarchy
+from ncjax.style import BLUE
 
 if TYPE_CHECKING:  # matplotlib is loaded by the first drawing
     from matplotlib.axes import Axes
@@ -38,10 +39,9 @@ def draw(tree: Hierarchy, axes: Axes | None = None) -> Figure:
     """
     layout = _layout(tree)
     if axes is None:
-        figure, axes, width = _new_figure(tree, layout)
+        axes, width = _new_axes(tree, layout)
     else:
-        figure = _figure(axes)
-        width = axes.get_window_extent().width / figure.dpi
+        width = axes.bbox.width / axes.figure.dpi
     _lines(axes, tree, layout)
     _names(axes, tree, layout, letters=width / tree.height / _CHARACTER)
     axes.set_xlim(tree.height, 0)
@@ -53,6 +53,8 @@ def draw(tree: Hierarchy, axes: Axes | None = None) -> Figure:
     axes.tick_params(labelsize=8)
     axes.tick_params(axis="y", length=0)
     axes.spines[["left", "right", "top"]].set_visible(False)
+    figure = axes.get_figure(root=True)
+    assert figure is not None, "the axes were removed from their figure"
     return figure
 
 
@@ -63,14 +65,13 @@ class _Layout:
     Attributes:
         rows: the row of each node that is drawn, counted from the top.
         tips: the nodes at the right, from the top; no node below them is drawn.
-        inner: the other nodes that are drawn, without the root.
         labels: the text at each tip, and how many children of the root are left out.
-        spans: difference of height between an inner node and its parent.
+        spans: the other nodes that are drawn, without the root: by how much each lies
+            below its parent.
     """
 
     rows: dict[int, float]
     tips: list[int]
-    inner: list[int]
     labels: list[str]
     spans: dict[int, int]
 
@@ -80,29 +81,27 @@ def _layout(tree: Hierarchy) -> _Layout:
     deepest = max(1, *(depth for depth, n in enumerate(sizes) if n <= _TIPS))
     rows: dict[int, float] = {}
     tips: list[int] = []
-    drawn: list[int] = []
-    pending = [0]
+    pending, inner = [0], []
     while pending:
-        drawn.append(node := pending.pop())
-        below = tree.children[node] if tree.depths[node] < deepest else ()
-        if not below:
+        node = pending.pop()
+        if below := tree.children[node] if tree.depths[node] < deepest else ():
+            inner.append(node)
+            pending.extend(reversed(below[:_TIPS]))
+        else:
             rows[node] = float(len(tips))
             tips.append(node)
-        pending.extend(reversed(below[:_TIPS]))
-    for node in reversed(drawn):
-        if node not in rows:
-            ends = [rows[child] for child in tree.children[node] if child in rows]
-            rows[node] = (min(ends) + max(ends)) / 2
+    for node in reversed(inner):
+        ends = [rows[child] for child in tree.children[node][:_TIPS]]
+        rows[node] = (min(ends) + max(ends)) / 2
     labels = [_tip(tree, node) for node in tips]
     if (more := len(tree.children[0]) - _TIPS) > 0:  # only the root can have more
         labels.append(f"… {more:,} more")
-    inner = [node for node in rows if node and node not in tips]
-    spans = {n: int(tree.heights[tree.parents[n]] - tree.heights[n]) for n in inner}
-    return _Layout(rows, tips, inner, labels, spans)
+    spans = {n: int(tree.heights[tree.parents[n]] - tree.heights[n]) for n in inner[1:]}
+    return _Layout(rows, tips, labels, spans)
 
 
-def _new_figure(tree: Hierarchy, layout: _Layout) -> tuple[Figure, Axes, float]:
-    """A figure with room for all names, its axes, and the width of the tree, inches."""
+def _new_axes(tree: Hierarchy, layout: _Layout) -> tuple[Axes, float]:
+    """The axes of a figure with room for all names; the width of the tree in inches."""
     from matplotlib.figure import Figure
 
     widths = [
@@ -114,13 +113,7 @@ def _new_figure(tree: Hierarchy, layout: _Layout) -> tuple[Figure, Axes, float]:
     row = 0.2 if len(layout.labels) <= 40 else 0.15
     size = max(3.2, width + names + 0.4), row * len(layout.labels) + 0.8
     figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots(), width
-
-
-def _figure(axes: Axes) -> Figure:
-    figure = axes.get_figure(root=True)
-    assert figure is not None, "the axes were removed from their figure"
-    return figure
+    return figure.subplots(), width
 
 
 def _lines(axes: Axes, tree: Hierarchy, layout: _Layout) -> None:
@@ -129,8 +122,8 @@ def _lines(axes: Axes, tree: Hierarchy, layout: _Layout) -> None:
 
     height, above, rows = tree.heights, tree.parents, layout.rows
     lines = [[(height[above[n]], y), (height[n], y)] for n, y in rows.items() if n]
-    for node in (0, *layout.inner):
-        ends = [rows[child] for child in tree.children[node] if child in rows]
+    for node in (0, *layout.spans):
+        ends = [rows[child] for child in tree.children[node][:_TIPS]]
         lines.append([(height[node], min(ends)), (height[node], max(ends))])
     axes.add_collection(LineCollection(lines, colors=_LINE, linewidths=1.1))
     wedges = [
@@ -143,9 +136,7 @@ def _lines(axes: Axes, tree: Hierarchy, layout: _Layout) -> None:
 
 def _names(axes: Axes, tree: Hierarchy, layout: _Layout, letters: float) -> None:
     """The names of the root and the inner nodes; `letters` fit a unit of height."""
-    from ncjax.style import BLUE
-
-    for node in (0, *layout.inner):
+    for node in (0, *layout.spans):
         name = tree.names[node]
         fits = int(layout.spans[node] * letters) if node else len(name)
         axes.annotate(

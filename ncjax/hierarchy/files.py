@@ -7,10 +7,11 @@ import io
 import json
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ncjax.hierarchy.formats import from_edges, from_nested
+from ncjax.hierarchy.formats import from_edges, from_nested, to_edges
 from ncjax.hierarchy.newick import from_newick, to_newick
 from ncjax.hierarchy.tree import Hierarchy, HierarchyError
 from ncjax.io import write_whole
@@ -41,10 +42,9 @@ def read(
             message names the file, and the line where one is at fault.
     """
     path = Path(path)
-    reader = _READERS[_suffix(path)]
+    reader, _ = _format(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        return reader(text, classes)
+        return reader(path.read_bytes().decode("utf-8-sig"), classes)
     except OSError as error:
         raise HierarchyError(f"Cannot read {path}: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -71,15 +71,16 @@ def write(tree: Hierarchy, path: str | os.PathLike[str]) -> None:
         OSError: if the file cannot be written.
     """
     path = Path(path)
-    write_whole(path, _WRITERS[_suffix(path)](tree))
+    _, writer = _format(path)
+    write_whole(path, writer(tree))
 
 
-def _suffix(path: Path) -> str:
-    if (suffix := path.suffix.lower()) not in _READERS:
+def _format(path: Path) -> tuple[_Reader, Callable[[Hierarchy], str]]:
+    if (suffix := path.suffix.lower()) not in _FORMATS:
         raise HierarchyError(
-            f"{path}: Unknown format {suffix!r}. Available: {', '.join(_READERS)}."
+            f"{path}: Unknown format {suffix!r}. Available: {', '.join(_FORMATS)}."
         )
-    return suffix
+    return _FORMATS[suffix]
 
 
 def _read_json(text: str, classes: Sequence[str] | None) -> Hierarchy:
@@ -96,13 +97,9 @@ def _read_json(text: str, classes: Sequence[str] | None) -> Hierarchy:
     if isinstance(tree, list) and any(
         isinstance(item, dict) and item.keys() & {"name", "parent"} for item in tree
     ):
-        return from_edges(
-            [
-                (f"entry {number}", *_record(item, number))
-                for number, item in enumerate(tree, 1)
-            ],
-            classes,
-        )
+        numbered = enumerate(tree, 1)
+        edges = [(f"entry {i}", *_record(item, i)) for i, item in numbered]
+        return from_edges(edges, classes)
     return from_nested(tree, classes)
 
 
@@ -127,38 +124,32 @@ def _record(item: Any, number: int) -> tuple[str, str]:
     )
 
 
-def _read_table(delimiter: str) -> Callable[[str, Sequence[str] | None], Hierarchy]:
-    def read_table(text: str, classes: Sequence[str] | None) -> Hierarchy:
-        lines = csv.reader(
-            io.StringIO(text, newline=""),
-            delimiter=delimiter,
-            skipinitialspace=True,
-            strict=True,
-        )
-        edges, columns, width = [], None, 2
-        try:
-            for cells in lines:
-                cells = [cell.strip() for cell in cells]
-                if not any(cells):
-                    continue
-                if columns is None:  # the first line
-                    titles = _columns([cell.lower() for cell in cells])
-                    columns, width = titles or (0, 1), len(cells) if titles else 2
-                    if titles:
-                        continue
-                if len(cells) != width:
-                    raise HierarchyError(
-                        f"Line {lines.line_num} has {len(cells)} column(s), but must "
-                        f"have {width}, separated by {delimiter!r}: "
-                        f"{'child, parent' if width == 2 else 'as the first line'}."
-                    )
-                child, parent = (cells[column] for column in columns)
-                edges.append((f"line {lines.line_num}", child, parent))
-        except csv.Error as error:
-            raise HierarchyError(f"Line {lines.line_num}: {error}.") from error
-        return from_edges(edges, classes)
-
-    return read_table
+def _read_table(delimiter: str, text: str, classes: Sequence[str] | None) -> Hierarchy:
+    reader = csv.reader(
+        io.StringIO(text, newline=""),
+        delimiter=delimiter,
+        skipinitialspace=True,
+        strict=True,
+    )
+    try:
+        lines = [(reader.line_num, [x.strip() for x in cells]) for cells in reader]
+    except csv.Error as error:
+        raise HierarchyError(f"Line {reader.line_num}: {error}.") from error
+    lines = [(number, cells) for number, cells in lines if any(cells)]
+    columns, width = (0, 1), 2
+    if lines and (titled := _columns([cell.lower() for cell in lines[0][1]])):
+        columns, width = titled, len(lines.pop(0)[1])
+    edges = []
+    for number, cells in lines:
+        if len(cells) != width:
+            raise HierarchyError(
+                f"Line {number} has {len(cells)} column(s), but must have {width}, "
+                f"separated by {delimiter!r}: "
+                f"{'child, parent' if width == 2 else 'as the first line'}."
+            )
+        child, parent = (cells[column] for column in columns)
+        edges.append((f"line {number}", child, parent))
+    return from_edges(edges, classes)
 
 
 def _columns(titles: list[str]) -> tuple[int, int] | None:
@@ -168,44 +159,31 @@ def _columns(titles: list[str]) -> tuple[int, int] | None:
     return (child[0], parent[0]) if child and parent else None
 
 
-def _rows(tree: Hierarchy) -> list[tuple[str, str]]:
-    """Name and parent of the inner nodes from the root on, then of the classes."""
-    inner = [node for node in range(tree.num_nodes) if tree.children[node]]
-    return [
-        (tree.names[node], tree.names[tree.parents[node]] if node else "")
-        for node in (*inner, *tree.leaves)
-    ]
-
-
 def _write_json(tree: Hierarchy) -> str:
     lines = (
         json.dumps({"name": name, "parent": parent or None}, ensure_ascii=False)
-        for name, parent in _rows(tree)
+        for name, parent in to_edges(tree)
     )
     return "[\n  " + ",\n  ".join(lines) + "\n]\n"
 
 
-def _write_table(delimiter: str) -> Callable[[Hierarchy], str]:
-    def write_table(tree: Hierarchy) -> str:
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-        writer.writerows([("child", "parent"), *_rows(tree)])
-        return text.getvalue()
-
-    return write_table
+def _write_table(delimiter: str, tree: Hierarchy) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerows([("child", "parent"), *to_edges(tree)])
+    return text.getvalue()
 
 
-_READERS = {
-    ".json": _read_json,
-    ".csv": _read_table(","),
-    ".tsv": _read_table("\t"),
-    ".nwk": from_newick,
-    ".newick": from_newick,
-}
-_WRITERS: dict[str, Callable[[Hierarchy], str]] = {
-    ".json": _write_json,
-    ".csv": _write_table(","),
-    ".tsv": _write_table("\t"),
-    ".nwk": lambda tree: to_newick(tree) + "\n",
-    ".newick": lambda tree: to_newick(tree) + "\n",
+def _write_newick(tree: Hierarchy) -> str:
+    return to_newick(tree) + "\n"
+
+
+# Ending -> what reads the text of such a file, and what writes it.
+_Reader = Callable[[str, Sequence[str] | None], Hierarchy]
+_FORMATS: dict[str, tuple[_Reader, Callable[[Hierarchy], str]]] = {
+    ".json": (_read_json, _write_json),
+    ".csv": (partial(_read_table, ","), partial(_write_table, ",")),
+    ".tsv": (partial(_read_table, "\t"), partial(_write_table, "\t")),
+    ".nwk": (from_newick, _write_newick),
+    ".newick": (from_newick, _write_newick),
 }

@@ -115,6 +115,18 @@ def from_edges(
     return Hierarchy(names, parents, classes)
 
 
+def to_edges(tree: Hierarchy) -> list[tuple[str, str]]:
+    """Name and parent of the inner nodes from the root on, then of the classes.
+
+    The parent of the root is "".
+    """
+    inner = [node for node in range(tree.num_nodes) if tree.children[node]]
+    return [
+        (tree.names[node], tree.names[tree.parents[node]] if node else "")
+        for node in (*inner, *tree.leaves)
+    ]
+
+
 def name_nodes(labels: Sequence[str | None]) -> list[str]:
     """The labels, with "node 1", "node 2", ... in the place of None."""
     taken, count, names = set(labels), 0, []

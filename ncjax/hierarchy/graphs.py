@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ncjax.hierarchy.formats import from_edges
+from ncjax.hierarchy.formats import from_edges, to_edges
 from ncjax.hierarchy.tree import Hierarchy, HierarchyError
 
 if TYPE_CHECKING:
@@ -57,10 +57,7 @@ def to_networkx(tree: Hierarchy) -> networkx.DiGraph:
             f"`to_networkx` needs networkx ({error}): pip install 'ncjax[trees]'."
         ) from error
     graph = networkx.DiGraph()
-    inner = [name for name, below in zip(tree.names, tree.children) if below]
-    graph.add_nodes_from([*inner, *tree.class_names])
-    graph.add_edges_from(
-        (tree.names[parent], name)
-        for name, parent in zip(tree.names[1:], tree.parents[1:])
-    )
+    edges = to_edges(tree)
+    graph.add_nodes_from(name for name, _ in edges)
+    graph.add_edges_from((parent, name) for name, parent in edges[1:])
     return graph

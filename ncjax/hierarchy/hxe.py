@@ -66,17 +66,17 @@ def hxe_recursion(weights: np.ndarray, sizes: np.ndarray, c: float) -> np.ndarra
         x [L + 1], the probability of a class by the level at which it meets the right
         one.  NaN from where the recursion leaves (0, 1): not all levels are active.
     """
-    top = len(sizes) - 1
-    found = np.full(top + 1, np.nan)
+    falls = _falls(weights)
+    found = np.full(len(sizes), np.nan)
     total, pull = 1.0, 0.0
-    for h in range(top, 0, -1):
-        pull += (weights[h - 1] - (weights[h] if h < top else 0)) / total
+    for h in range(len(weights), 0, -1):
+        pull += falls[h - 1] / total
         if pull <= 0:
             return found
         found[h] = c / pull
         total -= (sizes[h] - sizes[h - 1]) * found[h]
         if total <= 0:
-            return np.full(top + 1, np.nan)
+            return np.full(len(sizes), np.nan)
     found[0] = total
     return found
 
@@ -114,7 +114,6 @@ def hxe_optimum(
     sizes = levels.sizes
     check_c(c)
     weights = hxe_weights(levels, alpha, weighting)
-    convex = weighting == "height" or alpha == 0
     probabilities = hxe_recursion(weights, sizes, c)
     with np.errstate(invalid="ignore"):
         values = to_eigenvalues(np.log(probabilities), sizes)[1:]
@@ -129,7 +128,7 @@ def hxe_optimum(
         / np.diff(sizes, prepend=0),
         singular_values=values,
         objective=float(loss + c * (levels.multiplicities[1:] @ values)),
-        proven=convex,
+        proven=weighting == "height" or alpha == 0,  # convex
     )
 
 
@@ -163,8 +162,7 @@ def _hxe(logits, weights, sizes):
     shifted = logits + _log_counts(sizes)
     loss, curvature = -weights[0] * logits[0], np.zeros((len(sizes), len(sizes)))
     slope = np.append(-weights[0], np.zeros(len(sizes) - 1))
-    for a in range(1, len(sizes)):
-        weight = weights[a - 1] - (weights[a] if a < len(weights) else 0)
+    for a, weight in enumerate(_falls(weights), 1):
         p = np.append(special.softmax(shifted[: a + 1]), np.zeros(len(sizes) - a - 1))
         loss += weight * special.logsumexp(shifted[: a + 1])
         slope += weight * p
@@ -211,6 +209,11 @@ def _hxe_values(weights, sizes, c):
         if change <= 1e-14 * found.max():
             break
     return np.where(found > 1e-12 * found.max(), found, 0)
+
+
+def _falls(weights):
+    """c_a = w_a - w_{a+1} for a = 1..L, with w_{L+1} = 0."""
+    return -np.diff(weights, append=0)
 
 
 def _log_counts(sizes):

@@ -59,7 +59,9 @@ def from_newick(text: str, classes: Sequence[str] | None = None) -> Hierarchy:
                 _fail(text, at, f"the name {name!r} comes after a branch length")
             labels[node], last = name.replace("''", "'"), "name"
         elif token["length"] is not None:
-            if not _is_number(token["length"]):
+            try:
+                float(token["length"])
+            except ValueError:
                 _fail(text, at, f"{token['length']!r} after the colon is no number")
             last = ":"
         elif mark == "(":
@@ -107,14 +109,6 @@ def to_newick(tree: Hierarchy) -> str:
 def _quote(name: str) -> str:
     """A name that other programs read unchanged: to them a bare _ may be a blank."""
     return name if _BARE.fullmatch(name) else "'" + name.replace("'", "''") + "'"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _fail(text: str, at: int, told: str) -> NoReturn:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
 
 Rule = Literal["height", "depth"]
-Nested = dict | list | tuple | str
 
 _ROWS = 1 << 24  # entries of a [rows, K] block of a pairwise table
 
@@ -61,17 +61,13 @@ class Hierarchy:
         names, above = [str(name) for name in names], np.asarray(parents)
         _check_nodes(names, above)
         order = _parents_first(names, above)
-        position = np.empty(len(order), np.int64)
-        position[order] = np.arange(len(order))
-        moved = above[order]
         self.names: tuple[str, ...] = tuple(names[i] for i in order)
-        self.parents = np.where(moved < 0, -1, position[moved]).astype(np.int32)
+        self.parents = _positions(order, len(names))[above[order]]
 
-        inner = np.zeros(len(names), bool)
-        inner[above[above >= 0]] = True
-        found = [names[i] for i in np.flatnonzero(~inner)]
+        inner = {names[parent] for parent in above if parent >= 0}
+        found = [name for name in names if name not in inner]
         classes = found if classes is None else [str(name) for name in classes]
-        _check_classes(classes, found, [names[i] for i in np.flatnonzero(inner)])
+        _check_classes(classes, found, inner)
         index = {name: i for i, name in enumerate(self.names)}
         self.leaves = np.array([index[name] for name in classes], np.int32)
 
@@ -84,13 +80,9 @@ class Hierarchy:
             self.heights[parent] = max(self.heights[parent], self.heights[node] + 1)
 
         rows = [self.leaves]
-        for depth in range(int(self.depths.max()), 0, -1):
+        for depth in range(self.height, 0, -1):
             row = rows[-1]
-            rows.append(
-                np.where(self.depths[row] == depth, self.parents[row], row).astype(
-                    np.int32
-                )
-            )
+            rows.append(np.where(self.depths[row] == depth, self.parents[row], row))
         self.lineage = np.stack(rows[::-1])
 
     @property
@@ -197,16 +189,10 @@ class Hierarchy:
         """
         classes = [str(name) for name in classes]
         _check_known(classes, self.class_names)
-        by_name = dict(zip(self.class_names, range(self.num_classes), strict=True))
-        kept = np.unique(self.lineage[:, [by_name[name] for name in classes]])
-        position = np.full(self.num_nodes, -1)
-        position[kept] = np.arange(len(kept))
-        above = self.parents[kept]
-        return Hierarchy(
-            [self.names[node] for node in kept],
-            np.where(above < 0, -1, position[above]),
-            classes,
-        )
+        label = {name: k for k, name in enumerate(self.class_names)}
+        kept = np.unique(self.lineage[:, [label[name] for name in classes]])
+        parents = _positions(kept, self.num_nodes)[self.parents[kept]]
+        return Hierarchy([self.names[node] for node in kept], parents, classes)
 
     def nested(self) -> dict:
         """`{root: {inner: [leaf, ...], ...}}`, which `from_nested` reads.
@@ -240,10 +226,8 @@ class Hierarchy:
         )
 
     def _edges(self) -> set[tuple[str, str]]:
-        return {
-            (name, self.names[parent] if parent >= 0 else "")
-            for name, parent in zip(self.names, self.parents, strict=True)
-        }
+        above = (*self.names, "")  # of the root, at -1
+        return {(name, above[i]) for name, i in zip(self.names, self.parents)}
 
     def _of_lca(self, values: np.ndarray) -> np.ndarray:
         """The value [M] of the lowest common ancestor of two classes, [K, K]."""
@@ -255,6 +239,13 @@ class Hierarchy:
                 same = row[block, None] == row[None]
                 np.copyto(table[block], values[row][None], where=same)
         return table
+
+
+def _positions(chosen: np.ndarray | list[int], count: int) -> np.ndarray:
+    """The place of each node in `chosen` [count + 1]; -1 for others and node -1."""
+    places = np.full(count + 1, -1, np.int32)
+    places[chosen] = np.arange(len(chosen))
+    return places
 
 
 def _check_nodes(names: list[str], parents: np.ndarray) -> None:
@@ -275,7 +266,7 @@ def _check_nodes(names: list[str], parents: np.ndarray) -> None:
             )
     if len(set(names)) < len(names):
         raise HierarchyError(
-            f"The name {_first_twice(names)!r} stands for two nodes; names of nodes "
+            f"The name {_most_common(names)!r} stands for two nodes; names of nodes "
             "must be unique."
         )
     if wrong := np.flatnonzero((parents < -1) | (parents >= len(names))).tolist():
@@ -311,10 +302,10 @@ def _parents_first(names: list[str], parents: np.ndarray) -> list[int]:
     return order
 
 
-def _check_classes(classes: list[str], found: list[str], inner: list[str]) -> None:
+def _check_classes(classes: list[str], found: list[str], inner: set[str]) -> None:
     if len(set(classes)) < len(classes):
-        raise HierarchyError(f"The class {_first_twice(classes)!r} is given twice.")
-    if within := set(classes) & set(inner):
+        raise HierarchyError(f"The class {_most_common(classes)!r} is given twice.")
+    if within := set(classes) & inner:
         raise HierarchyError(
             f"The class {sorted(within)[0]!r} is not a leaf: other nodes lie below it."
         )
@@ -338,10 +329,5 @@ def _check_known(classes: Iterable[str], known: Sequence[str]) -> None:
         )
 
 
-def _first_twice(names: list[str]) -> str:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            return name
-        seen.add(name)
-    raise AssertionError("no name comes twice")
+def _most_common(names: list[str]) -> str:
+    return Counter(names).most_common(1)[0][0]

@@ -37,9 +37,17 @@ class Mergeable(Protocol):
 State = TypeVar("State", bound=Mergeable)
 
 
-@runtime_checkable
-class Reader(Protocol):
-    """Reads data sets for a probe."""
+@dataclasses.dataclass(frozen=True)
+class Reader:
+    """Reads data sets for a probe.
+
+    Attributes:
+        sets: images and labels of each data set, by name.
+        run: (update, state, variables, images, labels, *more) -> what `fold` returns.
+    """
+
+    sets: Mapping[str, Arrays]
+    run: Callable[..., Any]
 
     def fold(
         self,
@@ -61,7 +69,7 @@ class Reader(Protocol):
             *more: arrays that `update` takes besides, such as the result of an earlier
                 pass.
         """
-        ...
+        return self.run(update, state, variables, *self.sets[name], *more)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

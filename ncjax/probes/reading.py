@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,35 +18,18 @@ from jax.sharding import PartitionSpec as P
 
 from ncjax.cluster import put
 from ncjax.cluster.members import Over
-from ncjax.probes.probe import TEST, TRAIN, Arrays, Probe, Reader, State, Variables
+from ncjax.probes.probe import TEST, TRAIN, Arrays, Probe, Reader, Variables
 
 AXIS = "data"  # name of the mesh axis over which images are shared
 
 Sets = Mapping[str, Arrays]  # name of a data set -> images and labels
 
 
-@runtime_checkable
-class Measurement(Protocol):
-    """Measures all probes of a run, however the data are read."""
-
-    def __call__(
-        self, variables: Variables, train: Arrays, test: Arrays
-    ) -> dict[str, jax.Array]:
-        """`probe/NAME/KEY` -> value [], or [S] of many networks."""
-        ...
-
-    def compiled(
-        self, variables: Variables, train: Arrays, test: Arrays
-    ) -> Measurement:
-        """The same for arrays of these shapes, compiled now, not at the first call."""
-        ...
-
-
 @dataclasses.dataclass(frozen=True)
-class InMemoryProbes:
-    """`Measurement` for data that lie on the devices; made by `make_probes`."""
+class Measurement:
+    """Measures all probes of a run; made by `make_probes` or `stream_probes`."""
 
-    program: Any  # (variables, sets) -> {"probe/NAME/KEY": []}
+    program: Any  # (variables, sets) -> {"probe/NAME/KEY": []}, or [S] of many networks
     sets: Sets  # those that the probes bring
 
     def __call__(
@@ -57,8 +40,13 @@ class InMemoryProbes:
 
     def compiled(
         self, variables: Variables, train: Arrays, test: Arrays
-    ) -> InMemoryProbes:
-        """The same for arrays of these shapes, compiled now, not at the first call."""
+    ) -> Measurement:
+        """The same for arrays of these shapes, compiled now, not at the first call.
+
+        Streamed data are left to the first call, as only it knows the passes.
+        """
+        if not isinstance(self.program, jax.stages.Wrapped):
+            return self
         sets = {TRAIN: train, TEST: test, **self.sets}
         program = self.program.lower(variables, sets).compile()
         return dataclasses.replace(self, program=program)
@@ -70,8 +58,8 @@ def make_probes(
     *,
     batch_size: int,
     over: Over | None = None,
-) -> InMemoryProbes:
-    """Makes one program of some probes.
+) -> Measurement:
+    """Makes one program of some probes, for data that lie on the devices.
 
     Args:
         probes: name -> probe.
@@ -84,11 +72,22 @@ def make_probes(
     devices = mesh.shape[AXIS]
     size = -(-batch_size // devices)
 
-    def program(variables: Variables, sets: Sets) -> dict[str, jax.Array]:
-        def reader(name: str) -> Reader:
-            return _Share(visible(sets, probes, name), devices, size)
+    def fold(update, state, variables, images, labels, *more):
+        """One device's share of the data, inside `shard_map`."""
+        batches = -(-len(labels) // (devices * size))
+        rows = jax.lax.axis_index(AXIS) * batches * size
+        rows = rows + jnp.arange(batches * size).reshape(batches, size)
 
-        return measure_all(probes, variables, reader)
+        def step(state, rows):
+            weights = (rows < len(labels)).astype(jnp.float32)  # 0 for padding
+            rows = jnp.minimum(rows, len(labels) - 1)
+            batch = images[rows], labels[rows], weights
+            return update(state, variables, *batch, *more), None
+
+        return jax.lax.scan(step, state, rows)[0].all_reduce(AXIS)
+
+    def program(variables: Variables, sets: Sets) -> dict[str, jax.Array]:
+        return measure_all(probes, variables, sets, fold)
 
     network = P("seeds") if over else P()
     mapped = jax.shard_map(
@@ -99,27 +98,27 @@ def make_probes(
         check_vma=False,  # what the devices found is merged: all have the same
     )
     everywhere = NamedSharding(mesh, P())
-    own = {
-        key: (put(np.asarray(images), everywhere), put(np.asarray(labels), everywhere))
-        for key, (images, labels) in own_sets(probes).items()
-    }
-    return InMemoryProbes(jax.jit(mapped, out_shardings=everywhere), own)
+    own = jax.tree.map(lambda x: put(np.asarray(x), everywhere), own_sets(probes))
+    return Measurement(jax.jit(mapped, out_shardings=everywhere), own)
 
 
 def measure_all(
-    probes: Mapping[str, Probe], variables: Variables, reader: Callable[[str], Reader]
+    probes: Mapping[str, Probe], variables: Variables, sets: Sets, run: Callable
 ) -> dict[str, jax.Array]:
     """What all probes say of one network.
 
     Args:
         probes: name -> probe.
         variables: variables of the network.
-        reader: name of a probe -> what reads its data sets.
+        sets: the data sets, those that probes bring named `PROBE/SET`.
+        run: how they are read; see `Reader`.
     """
     found: dict[str, jax.Array] = {}
     with jax.default_matmul_precision("highest"):
         for name, probe in probes.items():
-            metrics = probe.measure(variables, reader(name))
+            seen = {key: sets[f"{name}/{key}"] for key in probe.sets}
+            reader = Reader({TRAIN: sets[TRAIN], TEST: sets[TEST], **seen}, run)
+            metrics = probe.measure(variables, reader)
             found |= {f"probe/{name}/{key}": value for key, value in metrics.items()}
     return found
 
@@ -131,39 +130,3 @@ def own_sets(probes: Mapping[str, Probe]) -> dict[str, Arrays]:
         for name, probe in probes.items()
         for key, arrays in probe.sets.items()
     }
-
-
-def visible(sets: Sets, probes: Mapping[str, Probe], name: str) -> Sets:
-    """The data sets that a probe can read, by the names that it gave them."""
-    own = {key: sets[f"{name}/{key}"] for key in probes[name].sets}
-    return {TRAIN: sets[TRAIN], TEST: sets[TEST], **own}
-
-
-@dataclasses.dataclass(frozen=True)
-class _Share:
-    """`Reader` of one device's share of the data, inside `shard_map`."""
-
-    sets: Sets
-    devices: int
-    size: int  # examples per forward pass
-
-    def fold(
-        self,
-        update: Callable[..., State],
-        state: State,
-        variables: Variables,
-        name: str,
-        *more: Any,
-    ) -> State:
-        images, labels = self.sets[name]
-        batches = -(-len(labels) // (self.devices * self.size))
-        rows = jax.lax.axis_index(AXIS) * batches * self.size
-        rows = rows + jnp.arange(batches * self.size).reshape(batches, self.size)
-
-        def step(state: State, rows: jax.Array) -> tuple[State, None]:
-            weights = (rows < len(labels)).astype(jnp.float32)  # 0 for padding
-            rows = jnp.minimum(rows, len(labels) - 1)
-            batch = images[rows], labels[rows], weights
-            return update(state, variables, *batch, *more), None
-
-        return jax.lax.scan(step, state, rows)[0].all_reduce(AXIS)

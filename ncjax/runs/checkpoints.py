@@ -34,8 +34,7 @@ class Checkpoints:
     @property
     def latest(self) -> int | None:
         """Number of the newest whole checkpoint."""
-        newest = self._checkpointer.latest
-        return None if newest is None else newest.step
+        return max(self.kept, default=None)
 
     @property
     def kept(self) -> list[int]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -52,19 +54,19 @@ class History:
     @property
     def terminal_epoch(self) -> int | None:
         """First measured epoch with training error 0: the terminal phase's start."""
-        for row in self.rows:
-            if row["train/error"] == 0:
-                return int(row["epoch"])
-        return None
+        start = self._terminal()
+        return None if start is None else int(start["epoch"])
+
+    def _terminal(self) -> Row | None:
+        return next((row for row in self.rows if row["train/error"] == 0), None)
 
     def table(self) -> str:
         """Metrics at the first epoch, at the terminal phase's start and at the end."""
         first, last = self.rows[0], self.rows[-1]
         points = [(f"epoch {first['epoch']:.0f}", first)]
-        start = self.terminal_epoch
+        start = self._terminal()
         if start is not None:
-            row = next(r for r in self.rows if r["epoch"] == start)
-            points.append((f"error 0, epoch {start}", row))
+            points.append((f"error 0, epoch {start['epoch']:.0f}", start))
         points.append((f"end, epoch {last['epoch']:.0f}", last))
         lines = _table_of_seeds(self, points) if self.seeds else _table(self, points)
         if start is None:
@@ -94,16 +96,14 @@ def _measured(history: History) -> list[tuple[str, str, str | None]]:
 
 def _table(history: History, points: Sequence[tuple[str, Row]]) -> list[str]:
     """A line for each metric, columns for training and test set."""
-    metrics = _measured(history)
-    columns = [["", "", *(title for title, _, _ in metrics)]]
-    for heading, row in points:
-        train = [_cell(row, key) for _, key, _ in metrics]
-        test = [_cell(row, key) for _, _, key in metrics]
-        columns += [[heading, "train", *train], ["", "test", *test]]
-    widths = [max(9, *map(len, column[1:])) for column in columns]
+    rows = [["", *("train", "test") * len(points)]]
+    for title, train, test in _measured(history):
+        both = (train, test)
+        rows.append([title, *(_cell(row, key) for _, row in points for key in both)])
+    widths = [max(9, *map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         " ".join(c.rjust(w) for c, w in zip(cells, widths, strict=True))
-        for cells in list(zip(*columns, strict=True))[1:]
+        for cells in rows
     ]
     pair = widths[1] + widths[2] + 2
     headings = "".join(heading.rjust(pair) for heading, _ in points)
@@ -112,19 +112,16 @@ def _table(history: History, points: Sequence[tuple[str, Row]]) -> list[str]:
 
 def _table_of_seeds(history: History, points: Sequence[tuple[str, Row]]) -> list[str]:
     """A line for each metric and set: mean [interval]."""
-    keys = {
-        f"{part} {title}": key
-        for title, train, test in _measured(history)
-        for part, key in (("train", train), ("test", test))
-        if key
-    }
-    columns = [["", *keys]]
-    for heading, row in points:
-        columns.append([heading, *(_interval(row, key) for key in keys.values())])
-    widths = [max(map(len, column)) for column in columns]
+    rows = [["", *(heading for heading, _ in points)]]
+    for title, train, test in _measured(history):
+        for part, key in (("train", train), ("test", test)):
+            if key is not None:
+                cells = (_interval(row, key) for _, row in points)
+                rows.append([f"{part} {title}", *cells])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
-        for cells in zip(*columns, strict=True)
+        for cells in rows
     ]
     return [f"mean of {len(history.seeds)} seeds [95 % interval]", "", *lines]
 
@@ -132,12 +129,34 @@ def _table_of_seeds(history: History, points: Sequence[tuple[str, Row]]) -> list
 def _cell(row: Row, key: str | None) -> str:
     """Three digits; a dash where there is no value."""
     value = row.get(key) if key else None
-    if value is None:
-        return "-"
-    return "0" if value == 0 else f"{value:.3g}"
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _interval(row: Row, key: str) -> str:
     """Mean and interval; the mean alone where all seeds agree or only one is left."""
     mean, low, high = (_cell(row, key + suffix) for suffix in ("", "/low", "/high"))
     return mean if low in (high, "nan") else f"{mean} [{low}, {high}]"
+
+
+def read_rows(path: Path) -> list[Row]:
+    """All whole rows of a metrics.jsonl; none if there is no file."""
+    return [row for row in map(parse_row, read_lines(path)) if row]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file; none if there is no file."""
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def parse_row(line: str) -> Row | None:
+    """The row of a line; None for a last line that a killed run left unfinished."""
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return {k: math.nan if v is None else v for k, v in row.items()}
+
+
+def is_measured(row: Row) -> bool:
+    """Whether more is known of an epoch than the running averages of its training."""
+    return any(k != "epoch" and not k.startswith("running/") for k in row)

@@ -8,15 +8,15 @@ features, `test/nc1` of the test features about the training means, `train/loss`
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections import ChainMap
 
 from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
 from ncjax.probes import METRICS as PROBES
 
-# All that a run may have, in the order in which it is printed.
-_REGISTRIES: tuple[dict[str, Metric], ...] = (MISTAKES, COLLAPSE, PROBES)
+# All that a run may have; the last registry is printed first.
+_METRICS = ChainMap(PROBES, COLLAPSE, MISTAKES)
 
 
 def describe(key: str) -> Metric:
@@ -33,9 +33,8 @@ def describe(key: str) -> Metric:
     ends = 2 if parts[0] == "probe" else len(parts)
     for start in range(ends):
         tail = "/".join(parts[start:])
-        for registry in _REGISTRIES:
-            if tail in registry:
-                return _placed(registry[tail], "/".join(parts[:start]), key)
+        if tail in _METRICS:
+            return _placed(_METRICS[tail], "/".join(parts[:start]), key)
     return Metric(key, key)
 
 
@@ -56,21 +55,16 @@ def compared() -> list[Metric]:
     """The metrics that are compared without being asked for, under their keys."""
     return [
         describe(f"{place}/{metric.key}")
-        for metric in _all()
+        for metric in _METRICS.values()
         for place in metric.compared
     ]
 
 
 def panels() -> list[Metric]:
     """The metrics with a panel in the figure and a row in the table of a run."""
-    return [metric for metric in _all() if metric.panel]
+    return [metric for metric in _METRICS.values() if metric.panel]
 
 
 def home_of(metric: Metric) -> str:
     """Key of the value of a registered metric on the training set."""
     return f"{metric.home}/{metric.key}"
-
-
-def _all() -> Iterator[Metric]:
-    for registry in _REGISTRIES:
-        yield from registry.values()

@@ -82,29 +82,24 @@ def collapse(history: History) -> Figure:
 
 def _panel(axis: Axes, history: History, metric: Metric) -> None:
     """One metric on the training set and, where it was measured, on the test set."""
-    train, test = home_of(metric), f"test/{metric.key}"
-    drawn = [train]
-    _curve(axis, history, train, BLUE, "train")
-    if test in history:
-        drawn.append(test)
-        _curve(axis, history, test, ORANGE, "test")
+    train, epochs = home_of(metric), history["epoch"]
+    axis.set_yscale("log")
+    drawn = []
+    for key, color in ((train, BLUE), (f"test/{metric.key}", ORANGE)):
+        if key in history:
+            drawn.append(key)
+            if history.seeds:
+                low, high = history[f"{key}/low"], history[f"{key}/high"]
+                band(axis, epochs, low, high, color=color)
+            label = "train" if key == train else "test"
+            look = {"marker": "o", "ms": 2.5, "lw": 1.4, "label": label}
+            log_curve(axis, epochs, history[key], color=color, **look)
     if metric.key == "nc1" and (history[train] < 100 * history[_FLOOR]).any():
         drawn.append(_FLOOR)
         _mark_floor(axis, history, train)
     each = history.seeds or [history]
     log_axis(axis, np.concatenate([one[key] for one in each for key in drawn]))
     decorate(axis, metric.panel)
-
-
-def _curve(axis: Axes, history: History, key: str, color: str, label: str) -> None:
-    """The values of a metric over the epochs on a log axis, with many seeds a band."""
-    axis.set_yscale("log")
-    epochs = history["epoch"]
-    if history.seeds:
-        low, high = history[f"{key}/low"], history[f"{key}/high"]
-        band(axis, epochs, low, high, color=color)
-    look = {"marker": "o", "ms": 2.5, "lw": 1.4, "label": label}
-    log_curve(axis, epochs, history[key], color=color, **look)
 
 
 def _mark_floor(axis: Axes, history: History, key: str) -> None:
@@ -130,23 +125,19 @@ def layers(history: History) -> Figure:
     names = sorted({k.split("/")[1] for k in rows[0] if k.startswith("layers/")})
     if not names:
         raise ValueError("No layers were measured; set config.eval.layers = 'all'.")
-    accuracy = describe("ncc_accuracy")
-    metrics = [
-        metric
-        for metric in (*panels(), accuracy)
-        if f"layers/{names[0]}/{home_of(metric)}" in history
-    ]
+    metrics = [*panels(), describe("ncc_accuracy")]
+    metrics = [m for m in metrics if f"layers/{names[0]}/{home_of(m)}" in history]
     figure = Figure(figsize=(3.1 * len(metrics), 3.6), layout="constrained")
     chosen = np.unique(np.linspace(0, len(rows) - 1, 5).round().astype(int))
     depth = np.arange(1, len(names) + 1)
     axes = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axis, metric in zip(axes, metrics, strict=True):
-        for i, row in enumerate(chosen):
-            key = home_of(metric)
-            values = [rows[row][f"layers/{name}/{key}"] for name in names]
+        keys = [f"layers/{name}/{home_of(metric)}" for name in names]
+        for i, row in enumerate(rows[place] for place in chosen):
             shade = colormaps["Blues"](0.3 + 0.7 * (i + 1) / len(chosen))
-            epoch = f"epoch {rows[row]['epoch']:.0f}"
-            axis.plot(depth, values, "o-", color=shade, ms=3, lw=1.4, label=epoch)
+            look = {"color": shade, "ms": 3, "lw": 1.4}
+            values, epoch = [row[key] for key in keys], f"epoch {row['epoch']:.0f}"
+            axis.plot(depth, values, "o-", label=epoch, **look)
         decorate(axis, metric.panel or metric.title.capitalize())
         axis.set_xticks(depth, [n[3:] for n in names], rotation=60, ha="right")
         if metric.log:
@@ -167,21 +158,22 @@ def confusion(
         KeyError: if the confusion was not measured.
     """
     table = history["test/confusion"][-1]
-    shown = [("classes", table, class_names)]
+    shown: list[tuple[str, np.ndarray, Sequence[str]]] = []
     if hierarchy is not None:
-        shown = [
-            (f"level {depth}", *confusion_by_level(table, hierarchy, depth))
-            for depth in hierarchy.levels[:-1]
-        ] + shown
+        for depth in hierarchy.levels[:-1]:
+            level = confusion_by_level(table, hierarchy, depth)
+            shown.append((f"level {depth}", *level))
+    shown.append(("classes", table, class_names))
     # Mistakes are few: half of the shades lie below 6 %.
     norm = PowerNorm(0.25, vmin=0, vmax=100)
     figure = Figure(figsize=(4.2 * len(shown) + 0.6, 4.4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(shown)))
     for axis, (title, counts, names) in zip(axes, shown, strict=True):
-        axis.imshow(_shares(counts), cmap="Blues", norm=norm)
+        shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-30)
+        axis.imshow(shares, cmap="Blues", norm=norm)
         decorate(axis, title, x="decision", grid=None)
         axis.spines[:].set_visible(True)
-        _name_classes(axis, _shares(counts), names)
+        _name_classes(axis, shares, names)
     axes[0].set_ylabel("true class")
     shades = ScalarMappable(norm, "Blues")
     bar = figure.colorbar(shades, ax=axes[-1], shrink=0.8)
@@ -191,11 +183,6 @@ def confusion(
     seeds = f", mean of {len(history.seeds)} seeds" if history.seeds else ""
     figure.suptitle(epoch + seeds, fontsize=9, x=0.99, ha="right", color=NOTE)
     return figure
-
-
-def _shares(counts: np.ndarray) -> np.ndarray:
-    """Percent of the examples of each class, the rows."""
-    return 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-30)
 
 
 def _name_classes(axis: Axes, shares: np.ndarray, names: Sequence[str]) -> None:

@@ -8,6 +8,8 @@ import time
 from tqdm import tqdm
 
 _LOG_EVERY = 10.0  # seconds between lines in a log
+_FORMAT = "{n_fmt}/{total_fmt} {elapsed}<{remaining} {rate_fmt}"
+_METER = {"unit": "epoch", "ncols": 0, "bar_format": _FORMAT}
 
 
 class Progress:
@@ -21,35 +23,21 @@ class Progress:
         """Starts at `start` of `total` epochs."""
         live = enabled and sys.stderr.isatty()
         self._log = enabled and not live
-        self._bar = tqdm(
-            total=total,
-            initial=start,
-            unit="epoch",
-            disable=not live,
-            dynamic_ncols=True,
-        )
-        self._start, self._total, self._done = start, total, start
-        self._began = time.monotonic()
-        self._printed = self._began
+        look = {"unit": "epoch", "dynamic_ncols": True, "disable": not live}
+        self._bar = tqdm(total=total, initial=start, **look)
+        self._start, self._total = start, total
+        self._began = self._printed = time.monotonic()
 
     def update(self, epoch: int, values: dict[str, float]) -> None:
         """Epoch `epoch` is done; `values` are shown beside it."""
         shown = " ".join(f"{k} {v:.3g}" for k, v in values.items())
         self._bar.set_postfix_str(shown, refresh=False)
-        self._bar.update(epoch - self._done)
-        self._done = epoch
+        self._bar.update(epoch - self._bar.n)
         now = time.monotonic()
         if self._log and (epoch == self._total or now - self._printed >= _LOG_EVERY):
             self._printed = now
-            meter = tqdm.format_meter(
-                epoch,
-                self._total,
-                now - self._began,
-                unit="epoch",
-                initial=self._start,
-                ncols=0,
-                bar_format="{n_fmt}/{total_fmt} {elapsed}<{remaining} {rate_fmt}",
-            )
+            began = {"initial": self._start, "elapsed": now - self._began}
+            meter = tqdm.format_meter(epoch, self._total, **began, **_METER)
             print(f"epoch {meter}  {shown}", file=sys.stderr, flush=True)
 
     def close(self) -> None:

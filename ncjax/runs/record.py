@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ncjax import cluster
 from ncjax.hierarchy import Hierarchy
-from ncjax.runs.history import History, Row
-from ncjax.runs.rows import is_measured
+from ncjax.runs.history import History, Row, is_measured
 from ncjax.runs.seeds import mean_row
 from ncjax.runs.workdir import Workdir
 

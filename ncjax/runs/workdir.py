@@ -11,19 +11,19 @@ seeds/SEED       with many seeds the run of each seed, without checkpoints
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from ncjax import cluster
 from ncjax.config.stored import complete
-from ncjax.io import plain, write_json
-from ncjax.runs.board import Board, renew_events
-from ncjax.runs.history import Row
-from ncjax.runs.rows import append_rows, read_rows, trim_rows
+from ncjax.io import plain, to_json, write_json, write_lines
+from ncjax.runs.history import Row, parse_row, read_lines, read_rows
 
 # Fields that may differ when a run goes on: where the data lie changes no result.
 _MAY_DIFFER = {"data.dir", "data.placement", "data.device_mb"}
@@ -53,7 +53,7 @@ class Workdir:
         self.path = Path(path).expanduser().absolute()
         self.checkpoints = self.path / "checkpoints"
         self._metrics = self.path / "metrics.jsonl"
-        self._board: Board | None = None
+        self._events: Any = None
         cluster.from_first(lambda: self._claim(config))
         cluster.agree(self._look)
 
@@ -66,41 +66,53 @@ class Workdir:
 
     def trim(self, epoch: int) -> list[Row]:
         """The rows up to `epoch`; those after it are dropped from metrics.jsonl."""
-        return trim_rows(self._metrics, epoch)
+        lines = read_lines(self._metrics)
+        rows = [row for row in map(parse_row, lines) if row and row["epoch"] <= epoch]
+        if len(rows) < len(lines):
+            write_lines(self._metrics, rows)
+        return rows
 
     def write(self, row: Row) -> None:
         """Appends a row to metrics.jsonl and to TensorBoard."""
-        if not cluster.is_first():
-            return
-        assert self._board is not None, "call resume first"
-        self.append([row])
-        self._board.add(row)
+        if cluster.is_first():
+            assert self._events is not None, "call resume first"
+            self.append([row])
+            _add(self._events, row)
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Appends rows to metrics.jsonl alone."""
+        """Appends rows to metrics.jsonl alone; numbers not finite become null."""
         if cluster.is_first():
-            append_rows(self._metrics, rows)
+            with self._metrics.open("a") as file:
+                file.writelines(to_json(row) + "\n" for row in rows)
 
     def renew_events(self) -> None:
         """Makes TensorBoard events of metrics.jsonl, unless they are newer than it."""
         if not cluster.is_first() or not self._metrics.exists():
             return
         written = self._metrics.stat().st_mtime_ns
-        old = self.path.glob("events.out.tfevents.*")
-        if not any(events.stat().st_mtime_ns > written for events in old):
-            renew_events(self.path, read_rows(self._metrics))
+        old = list(self.path.glob("events.out.tfevents.*"))
+        if any(events.stat().st_mtime_ns > written for events in old):
+            return
+        with tempfile.TemporaryDirectory(dir=self.path) as folder:
+            with closing(_new_events(folder)) as new:
+                for row in read_rows(self._metrics):
+                    _add(new, row)
+            for events in old:
+                events.unlink()
+            for events in Path(folder).iterdir():
+                os.replace(events, self.path / events.name)
 
     def close(self) -> None:
         """Writes what is left of the TensorBoard events."""
-        if self._board is not None:
-            self._board.close()
+        if self._events is not None:
+            self._events.close()
 
     def _claim(self, config: dict[str, Any]) -> None:
         """Makes the folder and its config.json, or checks those that are there."""
         written = self.path / "config.json"
         try:
             if written.exists():
-                _check_same(_read_config(written), config, self.path)
+                _check_same(self.path, config)
             claim(self.path, "config.json", holds="run of ncjax")
             if not written.exists():
                 write_json(written, config)
@@ -118,7 +130,8 @@ class Workdir:
 
     def _resume(self, epoch: int) -> list[Row]:
         rows = self.trim(epoch)
-        self._board = Board(self.path, after=epoch)
+        # TensorBoard then forgets what older files hold of the epochs that follow.
+        self._events = _new_events(self.path, purge_step=epoch + 1)
         return rows
 
 
@@ -146,14 +159,19 @@ def claim(path: Path, mark: str, *, holds: str = "") -> None:
         raise _not_writable(path, error) from error
 
 
-def _read_config(path: Path) -> dict[str, Any]:
-    """The configuration in a config.json."""
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise WorkdirError(
-            f"{path} is not readable as JSON ({error}). Choose another workdir."
-        ) from error
+def _new_events(folder: str | os.PathLike, **options: Any) -> Any:
+    """A `SummaryWriter` of TensorBoard events, in a new file."""
+    # Late: tensorboardX imports PyTorch where that is installed, which takes a second.
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(os.fspath(folder), **options)
+
+
+def _add(events: Any, row: Row) -> None:
+    """Writes the finite numbers of a row; tables are left out."""
+    for name, value in row.items():
+        if name != "epoch" and not isinstance(value, list) and math.isfinite(value):
+            events.add_scalar(name, value, int(row["epoch"]))
 
 
 def _not_writable(path: Path, error: OSError) -> WorkdirError:
@@ -163,13 +181,20 @@ def _not_writable(path: Path, error: OSError) -> WorkdirError:
     )
 
 
-def _check_same(old: dict[str, Any], new: dict[str, Any], path: Path) -> None:
-    """Raises `WorkdirError` naming the fields in which two configurations differ.
+def _check_same(path: Path, config: dict[str, Any]) -> None:
+    """Raises `WorkdirError` naming the fields in which a folder has another value.
 
     A folder of an older version lacks the fields that came later: they had the values
     that are the defaults today.
     """
-    old, new = (plain(complete(config)) for config in (old, new))
+    written = path / "config.json"
+    try:
+        stored = json.loads(written.read_text())
+    except json.JSONDecodeError as error:
+        raise WorkdirError(
+            f"{written} is not readable as JSON ({error}). Choose another workdir."
+        ) from error
+    old, new = plain(complete(stored)), plain(complete(config))
     differ = [
         f"{name} ({old.get(name)!r} there, {new.get(name)!r} now)"
         for name in sorted(old.keys() | new.keys())

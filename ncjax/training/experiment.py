@@ -248,9 +248,9 @@ def _probes(
     if not probes:
         return None
     if placement.streamed:
-        from ncjax.probes.streamed import StreamedProbes  # needs grain
+        from ncjax.probes.streamed import stream_probes  # needs grain
 
-        return StreamedProbes(probes, placement.mesh, batch_size=batch_size)
+        return stream_probes(probes, placement.mesh, batch_size=batch_size)
     return make_probes(probes, placement.mesh, batch_size=batch_size, over=over)
 
 

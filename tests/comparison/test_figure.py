@@ -36,7 +36,7 @@ def test_curves_and_figure(tmp_path):
     low = nc1.collections[0].get_paths()[0].vertices[:, 1].min()
     wanted = t_interval(np.array([1e-10, 1e-9]), 0.95, log=True).low
     np.testing.assert_allclose(low, wanted)
-    zeros = panels["test error"].lines[0]  # hollow, on the lower edge
+    zeros = panels["test error"].lines[1]  # hollow, on the lower edge
     np.testing.assert_array_equal(zeros.get_xdata(), [5, 10])
     assert [t.get_text() for t in figure.legends[0].get_texts()] == [
         "cross_entropy", "soft_labels beta=4",

@@ -61,3 +61,15 @@ def test_the_seed_of_the_data_is_not_ignored_but_bookkeeping_is(tmp_path):
     assert [(g.name, g.seeds) for g in groups] == [
         ("data.seed=0", (0,)), ("data.seed=1", (0, 1)),
     ]  # fmt: skip
+
+
+def test_runs_that_differ_in_their_probes_alone_are_one_group(tmp_path):
+    probed = {"eval__probes": ["mse_decomposition"], "eval__mse_decay": 0.0}
+    write(tmp_path / "a", [row(5)])
+    write(tmp_path / "b", [row(5)], seed=1, **probed)
+    assert [g.seeds for g in compare(tmp_path).groups] == [(0, 1)]
+    write(tmp_path / "c", [row(5)], seed=2, **probed | {"eval__mse_decay": 0.3})
+    groups = compare(tmp_path).groups
+    assert [(g.name, g.seeds) for g in groups] == [
+        ("default", (0, 1)), ("mse_decay=0.3", (2,)),
+    ]  # fmt: skip

@@ -1,6 +1,8 @@
 """Trees in files: as users write them, and what is wrong with bad ones."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,3 +116,14 @@ def test_files_that_cannot_be_read_or_written(tmp_path):
     hierarchy.write(balanced(2, 1), file)
     hierarchy.write(balanced(3, 1), file)
     assert file.read_text() == "child,parent\nroot,\n0,root\n1,root\n2,root\n"
+
+
+def test_the_example_of_the_readme(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (Path(hierarchy.__file__).parent / "README.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    exec(example, {})
+    printed = capsys.readouterr().out.strip()
+    assert printed == "[0.  0.5 1. ]"
+    assert f"# {printed}: " in example
+    assert (tmp_path / "tree.png").read_bytes().startswith(b"\x89PNG")
