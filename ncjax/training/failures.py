@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.config.fields import get
+from ncjax.options import flat
 
 
 class TrainingError(RuntimeError):
@@ -39,13 +39,13 @@ def out_of_memory(config: ConfigDict) -> Generator[None]:
     try:
         yield
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
-        if isinstance(error, jax.errors.JaxRuntimeError) and (
-            "RESOURCE_EXHAUSTED" not in str(error)
-        ):
+        said = str(error).strip()
+        if "RESOURCE_EXHAUSTED" not in said and not isinstance(error, MemoryError):
             raise
-        reason = (str(error).strip() or "on the host").splitlines()[0].rstrip(".")
+        reason = (said or "on the host").splitlines()[0].rstrip(".")
+        values = flat(config.to_dict())
         fields = "; ".join(
-            f"config.{name} (now {get(config, name)}){effect}"
+            f"config.{name} (now {values[name]}){effect}"
             for name, effect in _TAKES_MEMORY
         )
         raise TrainingError(

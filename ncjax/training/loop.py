@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
-from typing import Any
 
 import jax
 import numpy as np
@@ -22,7 +21,7 @@ from ncjax.runs.record import Record, Settings
 from ncjax.training.experiment import Experiment, build
 from ncjax.training.failures import TrainingError as TrainingError
 from ncjax.training.failures import check_finite, out_of_memory
-from ncjax.training.plan import Plan, make_plan
+from ncjax.training.plan import measured_epochs, members_of, saved_epochs
 from ncjax.training.step import TrainState
 
 
@@ -79,14 +78,15 @@ def _run(
 ) -> History:
     """`train` with a valid configuration."""
     dataset = cluster.agree(lambda: load_data(config))
-    experiment = build(config, dataset, devices)
-    plan = make_plan(config)
-    seeds = plan.members.seeds if len(plan.members) > 1 else ()
+    members = members_of(config)
+    experiment = build(config, dataset, devices, members=members)
+    seeds = members.seeds if len(members) > 1 else ()
+    measured, saved = measured_epochs(config), saved_epochs(config)
     with closing(Record(workdir, _settings(config, seeds))) as record:
         start, state = record.restore(experiment.init())
-        if start < plan.num_epochs:
+        if start < config.num_epochs:
             experiment = _compile(experiment, state, progress)
-        with closing(Progress(plan.num_epochs, start, enabled=progress)) as bar:
+        with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
 
             def read(epoch: int, steps: Mapping, metrics: Mapping) -> None:
                 check_finite(
@@ -94,12 +94,25 @@ def _run(
                     epoch,
                     seeds=seeds,
                     last_good=record.latest,
-                    learning_rate=plan.learning_rate,
+                    learning_rate=config.optimizer.learning_rate,
                 )
-                row = record.add(_rows(epoch, steps, metrics, len(seeds)))
+                row = record.add(_rows(epoch, steps, metrics, many=bool(seeds)))
                 bar.update(epoch, _shown(row, record.history))
 
-            _loop(experiment, state, start, plan, read=read, save=record.save)
+            # An epoch is read only after the next was dispatched, so that the devices
+            # never wait for the host; but before a checkpoint, so that what is saved
+            # is known to be finite.
+            pending: tuple[int, Mapping, Mapping] | None = None
+            for epoch in range(start + 1, config.num_epochs + 1):
+                state, steps = experiment.epoch(state, epoch)
+                metrics = experiment.evaluate(state) if epoch in measured else {}
+                if pending is not None:
+                    read(*pending)
+                pending = epoch, steps, metrics
+                if epoch in saved:
+                    read(*pending)
+                    pending = None
+                    record.save(epoch, state)
     tree = experiment.hierarchy if config.eval.confusion else None
     record.draw(dataset.class_names, tree)
     return record.history
@@ -118,70 +131,23 @@ def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Exper
     return experiment
 
 
-def _loop(
-    experiment: Experiment,
-    state: TrainState,
-    start: int,
-    plan: Plan,
-    *,
-    read: Callable[[int, Mapping, Mapping], None],
-    save: Callable[[int, Any], None],
-) -> None:
-    """Trains and measures.
-
-    What an epoch gives is read only after the next epoch was dispatched, so that the
-    devices never wait for the host.  Before a checkpoint it is read first: what is
-    saved is known to be finite.
-
-    Args:
-        experiment: the compiled functions.
-        state: the networks before the first of the epochs.
-        start: number of the last epoch that is done.
-        plan: epochs after which to measure and to save.
-        read: takes an epoch's number, the values of its steps, and its metrics.
-        save: takes an epoch's number and the networks.
-    """
-    pending: tuple[int, Mapping, Mapping] | None = None
-    for epoch in range(start + 1, plan.num_epochs + 1):
-        state, steps = experiment.epoch(state, epoch)
-        metrics = experiment.evaluate(state) if epoch in plan.measured else {}
-        if pending is not None:
-            read(*pending)
-        pending = (epoch, steps, metrics)
-        if plan.saves(epoch):
-            read(*pending)
-            pending = None
-            save(epoch, state)
-
-
-def _rows(
-    epoch: int,
-    steps: Mapping[str, Any],
-    metrics: Mapping[str, jax.Array],
-    num_seeds: int,
-) -> list[Row]:
+def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, many: bool) -> list[Row]:
     """What is known of an epoch, for each network.
 
     Args:
         epoch: number of the epoch.
-        steps: "loss" and "error" of its steps, [steps] of a single network or
-            [S, steps] of many.
-        metrics: name -> [...] of a single network or [S, ...] of many; {} where nothing
-            was measured.
-        num_seeds: S, or 0 for a single network.
+        steps: "loss" and "error" of its steps, [steps]; [S, steps] of many networks.
+        metrics: name -> [...], [S, ...] of many networks; {} if it was not measured.
+        many: whether there are many networks.
     """
-    measured = jax.device_get(metrics)
-    if not num_seeds:
-        measured = {name: value[None] for name, value in measured.items()}
-    losses, errors = np.atleast_2d(steps["loss"]), np.atleast_2d(steps["error"])
+    steps, metrics = jax.device_get((dict(steps), dict(metrics)))
+    found = {f"running/{name}": steps[name].mean(-1) for name in ("loss", "error")}
+    found |= metrics
+    if not many:
+        found = {name: value[None] for name, value in found.items()}
     return [
-        {
-            "epoch": epoch,
-            "running/loss": float(losses[i].mean()),
-            "running/error": float(errors[i].mean()),
-        }
-        | {name: values[i].tolist() for name, values in measured.items()}
-        for i in range(len(losses))
+        {"epoch": epoch} | {name: values[i].tolist() for name, values in found.items()}
+        for i in range(len(found["running/loss"]))
     ]
 
 
@@ -195,9 +161,6 @@ def _shown(row: Row, history: History) -> dict[str, float]:
 
 def _settings(config: ConfigDict, seeds: Sequence[int]) -> Settings:
     """What the folders of the run and of its seeds are known by."""
-    alone = {}
-    for seed in seeds:
-        one = ConfigDict(config.to_dict())  # the valid configuration is frozen
-        one.seed, one.num_seeds = seed, 1
-        alone[seed] = resolved(one)
-    return Settings(resolved(config), alone, config.checkpoint.keep)
+    whole = resolved(config)
+    alone = {seed: whole | {"seed": seed, "num_seeds": 1} for seed in seeds}
+    return Settings(whole, alone, config.checkpoint.keep)

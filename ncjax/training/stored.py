@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from ncjax.config import ConfigError
 from ncjax.config.binding import load_data
 from ncjax.config.stored import complete, to_config
 from ncjax.data import Dataset
@@ -91,24 +90,47 @@ def open_run(
             its data cannot be had.
     """
     folder = Path(workdir).expanduser().absolute()
-    fields = _fields(folder)
-    config = to_config(fields | dict(changes or {}))
+    config = to_config(_fields(folder) | dict(changes or {}))
     dataset = load_data(config)
     experiment = build(config, dataset, devices)
-    whole = folder.parent.parent
-    if folder.parent.name != "seeds" or not (whole / "config.json").is_file():
-        epoch, state = _checkpoint(folder, experiment.init(), epoch)
-        return StoredRun(epoch, state, experiment, dataset)
-    # The networks of all seeds lie in one checkpoint.
-    of_all = _fields(whole)
-    count, first = of_all["num_seeds"], of_all["seed"]
-    like = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=x.sharding),
-        experiment.init(),
-    )
-    epoch, states = _checkpoint(whole, like, epoch)
-    state = jax.tree.map(lambda x: x[fields["seed"] - first], states)
+    ((epoch, state),) = load_states([folder], experiment, epoch)
     return StoredRun(epoch, state, experiment, dataset)
+
+
+def load_states(
+    folders: Iterable[Path], experiment: Experiment, epoch: int | None = None
+) -> Iterator[tuple[int, TrainState]]:
+    """The networks of runs that differ in nothing but the seed, and their epochs.
+
+    Args:
+        folders: folders of runs, or folders seeds/SEED of a run of many seeds.
+        experiment: the functions of one of the runs.
+        epoch: epoch of the checkpoints, by default the newest of each.
+
+    Raises:
+        WorkdirError: if there is no such run or no such checkpoint.
+    """
+    like, last, held = experiment.init(), None, None
+    for folder in folders:
+        whole = folder.parent.parent
+        if folder.parent.name != "seeds" or not (whole / "config.json").is_file():
+            yield _checkpoint(folder, like, epoch)
+            continue
+        # The networks of all seeds lie in one checkpoint.
+        fields = _fields(whole)
+        if held is None or whole != last:
+            last, held = whole, _checkpoint(whole, _many(like, fields), epoch)
+        place = int(folder.name) - fields["seed"]
+        yield held[0], jax.tree.map(lambda x, place=place: x[place], held[1])
+
+
+def _many(like: TrainState, fields: Mapping[str, Any]) -> TrainState:
+    """The networks of all seeds, as shapes."""
+    count = fields["num_seeds"]
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=x.sharding),
+        like,
+    )
 
 
 def _fields(folder: Path) -> dict[str, Any]:
@@ -122,8 +144,6 @@ def _fields(folder: Path) -> dict[str, Any]:
             f"({error.strerror})."
         ) from error
     except (ValueError, AttributeError, TypeError) as error:
-        if isinstance(error, ConfigError):
-            raise
         raise WorkdirError(f"{path} is damaged, or not of ncjax: {error}.") from error
 
 
