@@ -60,26 +60,34 @@ def titles(paths: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def config_parser(prog: str, about: str, more: str, texts: Mapping[str, str]) -> Parser:
-    """The parser that prints the help of a command that takes a config.
+def show_help(
+    prog: str,
+    about: str,
+    more: str,
+    texts: Mapping[str, str],
+    fields: str,
+    prefix: str | None = None,
+) -> int:
+    """Prints the help of a command that takes a config, and returns 0.
 
     Args:
         prog: how the program was called.
         about: what the command does.
-        more: printed after the flags: examples, configs, fields.
+        more: printed after the flags, with places for {prog}, {configs} and {fields}.
         texts: the command's other flags, without dashes, and what each means.
+        fields: the fields of a config.
+        prefix: which configs to list; see `shipped_configs`.
     """
-    parser = Parser(prog, about, more)
-    parser.add_argument(
-        "--config", metavar="FILE[:PRESET]", help="a config file, and a preset in it"
-    )
-    parser.add_argument(
-        "--config.FIELD", metavar="VALUE", help="a value for one field of the config"
-    )
+    configs = titles(shipped_configs(prefix))
+    more = more.format(prog=prog, configs=configs, fields=fields)
+    add = (parser := Parser(prog, about, more)).add_argument
+    add("--config", metavar="FILE[:PRESET]", help="a config file, and a preset in it")
+    add("--config.FIELD", metavar="VALUE", help="a value for one field of the config")
     for flag, text in texts.items():
         metavar = "DIR" if flag == "workdir" else flag.upper()
-        parser.add_argument(f"--{flag}", metavar=metavar, help=text)
-    return parser
+        add(f"--{flag}", metavar=metavar, help=text)
+    print(parser.format_help(), end="")
+    return 0
 
 
 def parse_flags(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from ncjax.cli.usage import Parser, UsageError, refuse
+from ncjax.cli.usage import Parser, UsageError, command
 
 _ABOUT = """\
 Download data sets and prepare them for ncjax and tensorflow-datasets, without
@@ -21,7 +20,8 @@ Needs the packages of `pip install 'ncjax[tfds]'`.
 """
 
 
-def main(argv: Sequence[str], prog: str = "ncjax prepare") -> int:
+@command("prepare", "Stopped. The same command starts the data set again.")
+def main(argv: Sequence[str], prog: str) -> int:
     """Downloads and prepares data sets.
 
     Args:
@@ -31,20 +31,13 @@ def main(argv: Sequence[str], prog: str = "ncjax prepare") -> int:
     Returns:
         The exit status: 0; 2 if a data set cannot be prepared.
     """
-    from ncjax.data.dataset import DataError
+    options = _parser(prog).read(argv)
+    from ncjax.data.prepare import prepare
 
     try:
-        options = _parser(prog).read(argv)
-        if options is None:
-            return 0
-        from ncjax.data.prepare import prepare
-
         prepare(options.names, dir=options.data_dir, originals=options.originals)
-    except (UsageError, DataError, OSError) as error:
-        return refuse(error)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command starts the data set again.", file=sys.stderr)
-        return 130
+    except OSError as error:
+        raise UsageError(str(error)) from error
     return 0
 
 
@@ -54,16 +47,8 @@ def _parser(prog: str) -> Parser:
     parser = Parser(prog, _ABOUT, _MORE.format(prog=prog))
     add = parser.add_argument
     add("names", metavar="NAME", nargs="+", choices=NAMES, help=", ".join(NAMES))
-    add(
-        "--data-dir",
-        metavar="DIR",
-        default="",
-        help="folder to write to; by default TFDS_DATA_DIR or ~/tensorflow_datasets",
-    )
-    add(
-        "--originals",
-        metavar="DIR",
-        default="",
-        help="folder with the original archives, to do without the network",
-    )
+    where = "folder to write to; by default TFDS_DATA_DIR or ~/tensorflow_datasets"
+    add("--data-dir", metavar="DIR", default="", help=where)
+    originals = "folder with the original archives, to do without the network"
+    add("--originals", metavar="DIR", default="", help=originals)
     return parser

@@ -9,8 +9,9 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ncjax.cli.configs import config_parser, parse_flags, shipped_configs, titles
+from ncjax.cli.configs import parse_flags, show_help
 from ncjax.cli.usage import UsageError, refuse, wants_help
+from ncjax.options import InputError
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -56,11 +57,12 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         The exit status: 0; 2 for input that cannot be used; 1 for a failed run.
     """
     if wants_help(argv):
-        print(_help(prog), end="")
-        return 0
+        from ncjax.config.describe import describe
+
+        return show_help(prog, _ABOUT, _MORE, _TEXTS, describe())
 
     # JAX and what is built on it take seconds to import.
-    from ncjax import ConfigError, DataError, TrainingError, WorkdirError, cluster
+    from ncjax import TrainingError, cluster
     from ncjax import train as train_network
     from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
@@ -77,13 +79,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         keep_compiled_programs()
         workdir = workdir or f"runs/{name}-{_digest(resolved(config))}"
         history = train_network(config, workdir)
-    except (
-        UsageError,
-        cluster.ClusterError,
-        ConfigError,
-        DataError,
-        WorkdirError,
-    ) as error:
+    except (InputError, cluster.ClusterError) as error:
         return refuse(error) if cluster.is_first() else 2
     except TrainingError as error:
         cluster.abandon(1, f"error: {error}")  # memory may have run out here only
@@ -126,13 +122,6 @@ def parse(argv: Sequence[str]) -> tuple[ConfigDict, str, str]:
             "training of a network. Run it with `ncjax ufm`."
         )
     return config, name, values["workdir"]
-
-
-def _help(prog: str) -> str:
-    from ncjax.config.describe import describe
-
-    more = _MORE.format(prog=prog, configs=titles(shipped_configs()), fields=describe())
-    return config_parser(prog, _ABOUT, more, _TEXTS).format_help()
 
 
 def _continues(workdir: str) -> str:

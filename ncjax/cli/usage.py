@@ -4,16 +4,55 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
+
+from ncjax.options import InputError
 
 HELP_FLAGS = ("--help", "-h", "-help")
 
 
-class UsageError(ValueError):
+class HelpShown(Exception):
+    """Help was asked for, and printed."""
+
+
+class UsageError(InputError):
     """A command line that cannot be used; the message says how to mend it."""
+
+
+Main = Callable[[Sequence[str], str], int]
+
+
+def command(name: str, stopped: str) -> Callable[[Main], Main]:
+    """Makes the `main` of a command of a function of its arguments.
+
+    What a user can mend is then one paragraph on stderr with the exit status 2, and
+    Ctrl-C a line with 130.
+
+    Args:
+        name: name of the command.
+        stopped: what to say after Ctrl-C.
+    """
+
+    def decorate(work: Main) -> Main:
+        @functools.wraps(work)
+        def main(argv: Sequence[str], prog: str = f"ncjax {name}") -> int:
+            try:
+                return work(argv, prog)
+            except HelpShown:
+                return 0
+            except InputError as error:
+                return refuse(error)
+            except KeyboardInterrupt:
+                print(f"\n{stopped}", file=sys.stderr)
+                return 130
+
+        return main
+
+    return decorate
 
 
 def wants_help(argv: Sequence[str]) -> bool:
@@ -52,23 +91,25 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
-    def read(self, argv: Sequence[str]) -> argparse.Namespace | None:
-        """The values of the flags; None if help was asked for, which is then printed.
+    def read(self, argv: Sequence[str]) -> argparse.Namespace:
+        """The values of the flags.
 
         Raises:
+            HelpShown: if help was asked for.
             UsageError: for unknown or missing arguments and values not allowed.
         """
         if wants_help(argv):
             print(self.format_help(), end="")
-            return None
+            raise HelpShown
         options, unknown = self.parse_known_args(argv)
         if unknown:
-            raise UsageError(unknown_argument(unknown[0], self.flags()))
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            raise UsageError(unknown_argument(unknown[0], flags))
         return options
 
-    def flags(self) -> list[str]:
-        """All flags, with their dashes."""
-        return [flag for action in self._actions for flag in action.option_strings]
+    def format_help(self) -> str:
+        """The help, in which flags take their values after "="."""
+        return re.sub(r"(--[a-z][\w.-]*) (?=[A-Z{])", r"\1=", super().format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raises `UsageError` where argparse would print its usage and exit."""

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from ncjax.config.stored import complete
+from ncjax.options import InputError
 from ncjax.runs.history import Row
 from ncjax.runs.rows import is_measured, read_rows
 
 
-class CompareError(ValueError):
+class CompareError(InputError):
     """Runs that cannot be compared; the message says why and what to do."""
 
 

@@ -21,6 +21,7 @@ from typing import Any
 from ncjax import cluster
 from ncjax.config.stored import complete
 from ncjax.io import plain, write_json
+from ncjax.options import InputError
 from ncjax.runs.board import Board, renew_events
 from ncjax.runs.history import Row
 from ncjax.runs.rows import append_rows, read_rows, trim_rows
@@ -29,7 +30,7 @@ from ncjax.runs.rows import append_rows, read_rows, trim_rows
 _MAY_DIFFER = {"data.dir", "data.placement", "data.device_mb"}
 
 
-class WorkdirError(ValueError):
+class WorkdirError(InputError):
     """A folder that cannot hold this run; the message says why and what to do."""
 
 
