@@ -114,37 +114,26 @@ def _write(result: Measurement, options: argparse.Namespace) -> list[Path]:
 
 def _inputs(options: argparse.Namespace) -> dict[str, Any]:
     """Arguments of `measure` from those of the command line."""
-    names = None
-    if options.class_names:
-        names = Path(options.class_names).read_text(encoding="utf-8").split("\n")
-        names = [name.strip() for name in names if name.strip()]
-    same = ("num_classes", "preset", "pool", "batch_size", "one_vs_rest")
-    inputs = {name: getattr(options, name) for name in same}
-    inputs |= {"class_names": names, "source": options.features, "progress": True}
-    arrays, inputs["features"] = _features(options.features, options)
-    inputs["labels"] = _labels(
-        arrays, options.features, options.labels, options, inputs["features"]
-    )
-    inputs |= _classifier(arrays, options)
-    if options.test_features:
-        arrays, inputs["test_features"] = _features(options.test_features, options)
-        inputs["test_labels"] = _labels(
-            *(arrays, options.test_features, options.test_labels, options),
-            inputs["test_features"],
-        )
-    elif options.test_labels:
-        raise UsageError("There are --test-labels, but no --test-features.")
-    if options.ood_features:
-        _, inputs["ood_features"] = _features(options.ood_features, options)
-    return inputs
-
-
-def _features(path: str, options: argparse.Namespace) -> tuple[Arrays, Stored]:
-    """The arrays of a file, and the one with the features."""
     from ncjax.measurement.readers import open_arrays
 
-    arrays = open_arrays(path)
-    return arrays, _array(arrays, "features", path, options.features_key)
+    same = ("num_classes", "preset", "pool", "batch_size", "one_vs_rest")
+    inputs = {name: getattr(options, name) for name in same}
+    inputs |= {"source": options.features, "progress": True}
+    if options.class_names:
+        names = Path(options.class_names).read_text(encoding="utf-8").split("\n")
+        inputs["class_names"] = [name.strip() for name in names if name.strip()]
+    arrays = open_arrays(options.features)
+    inputs |= _samples(arrays, options.features, options.labels, options)
+    inputs |= _classifier(arrays, options)
+    if path := options.test_features:
+        test = _samples(open_arrays(path), path, options.test_labels, options)
+        inputs |= {f"test_{what}": array for what, array in test.items()}
+    elif options.test_labels:
+        raise UsageError("There are --test-labels, but no --test-features.")
+    if path := options.ood_features:
+        key = options.features_key
+        inputs["ood_features"] = _array(open_arrays(path), "features", path, key)
+    return inputs
 
 
 def _array(arrays: Arrays, what: str, path: str, key: str | None) -> Stored:
@@ -160,25 +149,22 @@ def _array(arrays: Arrays, what: str, path: str, key: str | None) -> Stored:
     return found
 
 
-def _labels(
-    arrays: Arrays,
-    path: str,
-    given: str | None,
-    options: argparse.Namespace,
-    features: Stored,
-) -> Stored:
-    """Labels from their own file, or from that of the features."""
+def _samples(
+    arrays: Arrays, path: str, given: str | None, options: argparse.Namespace
+) -> dict[str, Stored]:
+    """Features of a file, and labels from that file or the one that is given."""
     from ncjax.measurement.readers import find, open_arrays
 
+    features = _array(arrays, "features", path, options.features_key)
     if given:
         arrays, path = open_arrays(given), given
-    found = find(arrays, "labels", path, options.labels_key, only=bool(given))
-    if found is None or found is features:
+    labels = find(arrays, "labels", path, options.labels_key, only=bool(given))
+    if labels is None or labels is features:
         raise UsageError(
             f"{path} has no labels. Give --labels=FILE (.npy, .txt, .csv, ...), or "
             "--labels-key, the name of the array or column."
         )
-    return found
+    return {"features": features, "labels": labels}
 
 
 def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict[str, Any]:

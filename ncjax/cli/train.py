@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ncjax.cli.configs import parse_flags, show_help
+from ncjax.cli.configs import config_parser, parse_flags, show_help
 from ncjax.cli.usage import UsageError, refuse, wants_help
 from ncjax.options import InputError
 
@@ -45,6 +45,8 @@ Configs:
 
 _TEXTS = {"workdir": "folder of the run"}
 
+_CONTINUES = "The same command with --workdir={} continues from the last checkpoint."
+
 
 def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
     """Trains a network.
@@ -59,7 +61,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
     if wants_help(argv):
         from ncjax.config.describe import describe
 
-        return show_help(prog, _ABOUT, _MORE, _TEXTS, describe())
+        return show_help(config_parser(prog, _ABOUT, _TEXTS), _MORE, describe())
 
     # JAX and what is built on it take seconds to import.
     from ncjax import TrainingError, cluster
@@ -86,14 +88,14 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nStopped. {_continues(workdir)}", file=sys.stderr)
+        print(f"\nStopped. {_CONTINUES.format(workdir)}", file=sys.stderr)
         cluster.abandon(130)
         return 130
     except Exception:
         cluster.abandon(
             1,
             f"{traceback.format_exc()}\nThis process cannot go on, nor can the others "
-            f"without it. {_continues(workdir)}",
+            f"without it. {_CONTINUES.format(workdir)}",
         )
         raise
     if cluster.is_first():
@@ -111,23 +113,14 @@ def parse(argv: Sequence[str]) -> tuple[ConfigDict, str, str]:
     Raises:
         UsageError: for an unknown flag, field or file, or a value of the wrong type.
     """
-    from ncjax.config import default
-
-    config, name, values = parse_flags(
-        argv, fallback="digits.py", fields=default, texts=_TEXTS
-    )
+    parser = config_parser("ncjax train", _ABOUT, _TEXTS)
+    config, name, options = parse_flags(argv, parser, fallback="digits.py")
     if "experiment" in config:
         raise UsageError(
             f"The config {name!r} describes an unconstrained-features model, not the "
             "training of a network. Run it with `ncjax ufm`."
         )
-    return config, name, values["workdir"]
-
-
-def _continues(workdir: str) -> str:
-    return (
-        f"The same command with --workdir={workdir} continues from the last checkpoint."
-    )
+    return config, name, options.workdir
 
 
 def _digest(config: dict) -> str:

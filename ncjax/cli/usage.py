@@ -15,10 +15,6 @@ from ncjax.options import InputError
 HELP_FLAGS = ("--help", "-h", "-help")
 
 
-class HelpShown(Exception):
-    """Help was asked for, and printed."""
-
-
 class UsageError(InputError):
     """A command line that cannot be used; the message says how to mend it."""
 
@@ -42,7 +38,7 @@ def command(name: str, stopped: str) -> Callable[[Main], Main]:
         def main(argv: Sequence[str], prog: str = f"ncjax {name}") -> int:
             try:
                 return work(argv, prog)
-            except HelpShown:
+            except SystemExit:  # argparse has printed the help
                 return 0
             except InputError as error:
                 return refuse(error)
@@ -95,12 +91,12 @@ class Parser(argparse.ArgumentParser):
         """The values of the flags.
 
         Raises:
-            HelpShown: if help was asked for.
+            SystemExit: if help was asked for, which is then printed.
             UsageError: for unknown or missing arguments and values not allowed.
         """
         if wants_help(argv):
-            print(self.format_help(), end="")
-            raise HelpShown
+            self.print_help()
+            self.exit()
         options, unknown = self.parse_known_args(argv)
         if unknown:
             flags = [flag for action in self._actions for flag in action.option_strings]

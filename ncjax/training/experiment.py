@@ -139,7 +139,7 @@ def build(
     return Experiment(
         init=init,
         run_epoch=_epoch(config, network, placement, over),
-        run_evaluate=_evaluation(config.eval, network, placement, over, len(members)),
+        run_evaluate=_evaluation(config.eval, network, placement, over),
         key=key,
         train_set=placement.train_set,
         test_set=placement.test_set,
@@ -184,11 +184,7 @@ def _epoch(
 
 
 def _evaluation(
-    asked: ConfigDict,
-    network: Network,
-    placement: Placement,
-    over: Over | None,
-    num_networks: int,
+    asked: ConfigDict, network: Network, placement: Placement, over: Over | None
 ) -> Evaluate:
     """A measurement over both sets; `asked` is `config.eval`."""
     tree, objective = network.hierarchy, network.objective
@@ -204,7 +200,7 @@ def _evaluation(
             tree, crm=asked.crm and tree is not None, confusion=asked.confusion
         ),
         geometry=objective.geometry,
-        buffer=_fits(network, placement, num_networks, asked.buffer_mb),
+        buffer=_fits(network, placement, asked.buffer_mb),
         scatter=asked.scatter,
         target=get_target(network.dataset.target),
         many=over,
@@ -229,14 +225,12 @@ def _probes(
     return make_probes(probes, placement.mesh, batch_size=size, over=over)
 
 
-def _fits(
-    network: Network, placement: Placement, num_networks: int, buffer_mb: int
-) -> bool:
+def _fits(network: Network, placement: Placement, buffer_mb: int) -> bool:
     """Whether the features of the training set fit in the memory meant for them."""
     # Kept are float32 residuals and their coordinates in the span of the class means.
     most = network.dataset.num_classes - 1
     per_example = 4 * sum(d + min(most, d) for d in network.feature_dims())
-    copies = num_networks * len(network.dataset.train)
+    copies = placement.num_networks * len(network.dataset.train)
     needed = per_example * copies / placement.mesh.devices.size / 2**20
     if needed > buffer_mb and cluster.is_first():
         print(

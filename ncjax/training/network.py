@@ -25,14 +25,12 @@ from ncjax.config.binding import (
 )
 from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Hyper, choice
 from ncjax.data import Dataset, channel_statistics
-from ncjax.evaluation.protocol import LAST, Features
+from ncjax.evaluation.protocol import LAST, Features, Variables
 from ncjax.hierarchy import Hierarchy
 from ncjax.models import layer_outputs
 from ncjax.probes import Subject
 from ncjax.targets import get_target
 from ncjax.training.step import TrainState, init_state, make_train_step
-
-Variables = Mapping[str, Any]  # "params", "batch_stats", and "hyper" if not empty
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -33,6 +33,7 @@ class Placement:
             host, from where they are streamed.
         test_set: test images and labels, in the same place.
         streamed: whether the data lie on the host.
+        num_networks: number of networks in the program.
     """
 
     mesh: Mesh
@@ -40,6 +41,7 @@ class Placement:
     train_set: Arrays
     test_set: Arrays
     streamed: bool
+    num_networks: int
 
 
 def place(
@@ -78,6 +80,7 @@ def place(
         train_set=(put(dataset.train.images), put(dataset.train.labels)),
         test_set=(put(dataset.test.images), put(dataset.test.labels)),
         streamed=streamed,
+        num_networks=num_networks,
     )
 
 
@@ -154,9 +157,7 @@ def _multiply(device: jax.Device) -> None:
     jax.block_until_ready(ones @ ones)
 
 
-def _check_batch(
-    batch_size: int, num_examples: int, mesh: Mesh, num_networks: int
-) -> None:
+def _check_batch(batch_size: int, num_examples: int, mesh: Mesh, networks: int) -> None:
     """Raises `ConfigError` for a batch that does not fit the data or the devices."""
     groups, devices = mesh.shape["seeds"], mesh.shape["data"]
     if batch_size > num_examples:
@@ -166,9 +167,9 @@ def _check_batch(
         )
     if batch_size % devices:
         others = held = ""
-        if num_networks > 1:
+        if networks > 1:
             others = (
-                f", or another config.num_seeds: {num_networks} seeds and "
+                f", or another config.num_seeds: {networks} seeds and "
                 f"{groups * devices} devices make {groups} group(s) of {devices} "
                 "devices, each of which shares its batches"
             )

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,7 @@ def _checkpoint(folder: Path, like: Any, epoch: int | None) -> tuple[int, Any]:
     path = folder / "checkpoints"
     if not path.is_dir():
         raise WorkdirError(f"The run {folder} has no checkpoints.")
-    checkpoints = Checkpoints(path, keep=1, read_only=True)
-    try:
+    with closing(Checkpoints(path, keep=1, read_only=True)) as checkpoints:
         kept = checkpoints.kept
         if not kept:
             raise WorkdirError(f"The run {folder} has no whole checkpoint yet.")
@@ -164,13 +164,10 @@ def _checkpoint(folder: Path, like: Any, epoch: int | None) -> tuple[int, Any]:
                 f"those of {', '.join(map(str, kept))} "
                 "(config.checkpoint.keep says how many)."
             )
-        return epoch, checkpoints.load(epoch, like)
-    except WorkdirError:
-        raise
-    except Exception as error:  # whatever Orbax makes of foreign bytes
-        text = " ".join(str(error).split())[:300] or type(error).__name__
-        raise WorkdirError(
-            f"The checkpoint of the run {folder} cannot be read: {text}"
-        ) from error
-    finally:
-        checkpoints.close()
+        try:
+            return epoch, checkpoints.load(epoch, like)
+        except Exception as error:  # whatever Orbax makes of foreign bytes
+            text = " ".join(str(error).split())[:300] or type(error).__name__
+            raise WorkdirError(
+                f"The checkpoint of the run {folder} cannot be read: {text}"
+            ) from error
