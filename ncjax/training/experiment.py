@@ -135,6 +135,7 @@ def build(
     probes = bind_probes(config.eval, network.subject())
     placement = place(config, dataset, devices, len(members))
     over = network.over() if len(members) > 1 else None
+    weights = network.objective.classifier.weights
     key, init = _initialisation(network, members, placement.networks)
     return Experiment(
         init=init,
@@ -144,9 +145,7 @@ def build(
         train_set=placement.train_set,
         test_set=placement.test_set,
         features=jax.jit(lambda state, x: network.features(state.variables(), x)),
-        classifier=lambda state: network.objective.classifier.weights(
-            state.variables()
-        ),
+        classifier=lambda state: weights(state.variables()),
         hierarchy=network.hierarchy,
         run_probes=_probes(probes, placement, over, config.eval.batch_size),
     )

@@ -120,14 +120,14 @@ def load_states(
         # The networks of all seeds lie in one checkpoint.
         fields = _fields(whole)
         if held is None or whole != last:
-            last, held = whole, _checkpoint(whole, _many(like, fields), epoch)
+            shapes = _many(like, fields["num_seeds"])
+            last, held = whole, _checkpoint(whole, shapes, epoch)
         place = int(folder.name) - fields["seed"]
         yield held[0], jax.tree.map(lambda x, place=place: x[place], held[1])
 
 
-def _many(like: TrainState, fields: Mapping[str, Any]) -> TrainState:
+def _many(like: TrainState, count: int) -> TrainState:
     """The networks of all seeds, as shapes."""
-    count = fields["num_seeds"]
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=x.sharding),
         like,
