@@ -58,10 +58,9 @@ def __getattr__(name: str) -> Any:
 
         value = version("ncjax")
     elif name not in _HOME:
-        import difflib
+        from ncjax.cli.usage import suggest
 
-        near = difflib.get_close_matches(name, __all__, n=1)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
+        meant = suggest(name, __all__)
         raise AttributeError(f"module 'ncjax' has no attribute {name!r}.{meant}")
     elif (home := _HOME[name]) in ("ncjax", "ncjax.runs"):
         value = importlib.import_module(f"{home}.{name}")

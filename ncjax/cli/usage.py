@@ -99,8 +99,16 @@ class Parser(argparse.ArgumentParser):
             self.exit()
         options, unknown = self.parse_known_args(argv)
         if unknown:
+            name = unknown[0].partition("=")[0]
+            if not name.startswith("-"):
+                raise UsageError(
+                    f"Unexpected argument {unknown[0]!r}; options start with --."
+                )
             flags = [flag for action in self._actions for flag in action.option_strings]
-            raise UsageError(unknown_argument(unknown[0], flags))
+            meant = suggest(name, flags)
+            raise UsageError(
+                f"Unknown flag {name!r}.{meant} --help shows those that exist."
+            )
         return options
 
     def format_help(self) -> str:
@@ -121,13 +129,3 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(
             f"{message[0].upper()}{message[1:]} (--help shows what is allowed)."
         )
-
-
-def unknown_argument(argument: str, flags: Iterable[str]) -> str:
-    """The message for an argument that no flag takes."""
-    if not argument.startswith("-"):
-        return f"Unexpected argument {argument!r}; options start with --."
-    name = argument.partition("=")[0]
-    return (
-        f"Unknown flag {name!r}.{suggest(name, flags)} --help shows those that exist."
-    )
