@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -111,27 +112,28 @@ def load_states(
     Raises:
         WorkdirError: if there is no such run or no such checkpoint.
     """
-    like, last, held = experiment.init(), None, None
+    like = experiment.init()
+
+    @lru_cache(1)
+    def of_all_seeds(whole: Path) -> tuple[int, int, TrainState]:
+        """The first seed, the epoch, and all networks, which lie in one checkpoint."""
+        fields = _fields(whole)
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(
+                (fields["num_seeds"], *x.shape), x.dtype, sharding=x.sharding
+            ),
+            like,
+        )
+        return fields["seed"], *_checkpoint(whole, shapes, epoch)
+
     for folder in folders:
         whole = folder.parent.parent
-        if folder.parent.name != "seeds" or not (whole / "config.json").is_file():
+        if folder.parent.name == "seeds" and (whole / "config.json").is_file():
+            first, number, states = of_all_seeds(whole)
+            place = int(folder.name) - first
+            yield number, jax.tree.map(lambda x, place=place: x[place], states)
+        else:
             yield _checkpoint(folder, like, epoch)
-            continue
-        # The networks of all seeds lie in one checkpoint.
-        fields = _fields(whole)
-        if held is None or whole != last:
-            shapes = _many(like, fields["num_seeds"])
-            last, held = whole, _checkpoint(whole, shapes, epoch)
-        place = int(folder.name) - fields["seed"]
-        yield held[0], jax.tree.map(lambda x, place=place: x[place], held[1])
-
-
-def _many(like: TrainState, count: int) -> TrainState:
-    """The networks of all seeds, as shapes."""
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=x.sharding),
-        like,
-    )
 
 
 def _fields(folder: Path) -> dict[str, Any]:
