@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ncjax import style
 from ncjax.cli.usage import Parser, UsageError, command
+from ncjax.io import write_json, write_whole
+from ncjax.statistics import TESTS
 
 if TYPE_CHECKING:
     from ncjax.comparison import Comparison
@@ -73,9 +76,6 @@ def main(argv: Sequence[str], prog: str) -> int:
 
 def write(comparison: Comparison, folder: Path) -> None:
     """Writes comparison.md, .json and .png, and theory.png, each whole."""
-    from ncjax import style
-    from ncjax.io import write_json, write_whole
-
     content, drawn = comparison.to_dict(), comparison.figure()
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "comparison.json", content)
@@ -86,8 +86,6 @@ def write(comparison: Comparison, folder: Path) -> None:
 
 
 def _parser(prog: str) -> Parser:
-    from ncjax.statistics import TESTS
-
     parser = Parser(prog, _ABOUT, _MORE.format(prog=prog))
     add = parser.add_argument
     add("runs", metavar="RUN", nargs="+", help="workdir, folder of them, or pattern")

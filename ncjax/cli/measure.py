@@ -6,14 +6,15 @@ import argparse
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ncjax.cli.usage import Parser, UsageError, command
-
-if TYPE_CHECKING:
-    from ncjax.measurement import Measurement
-    from ncjax.measurement.readers import Arrays
-    from ncjax.measurement.sources import Stored
+from ncjax.collapse.conventions import PRESETS
+from ncjax.io import to_json, write_whole
+from ncjax.measurement import Measurement, measure
+from ncjax.measurement.readers import READERS, Arrays, find, open_arrays
+from ncjax.measurement.sources import POOLS, Stored
+from ncjax.style import FORMATS, render
 
 _ABOUT = """\
 Measure the neural collapse of features, from whatever framework, in bounded memory.
@@ -49,9 +50,6 @@ def main(argv: Sequence[str], prog: str) -> int:
     """
     options = _parser(prog).read(argv)
 
-    # JAX and what is built on it take seconds to import.
-    from ncjax.measurement import measure
-
     try:
         _check_outputs(options)
         result = measure(**_inputs(options))
@@ -66,11 +64,6 @@ def main(argv: Sequence[str], prog: str) -> int:
 
 
 def _parser(prog: str) -> Parser:
-    from ncjax.collapse.conventions import PRESETS
-    from ncjax.measurement.readers import READERS
-    from ncjax.measurement.sources import POOLS
-    from ncjax.style import FORMATS
-
     parser = Parser(prog, _ABOUT, _MORE.format(prog=prog, endings=", ".join(READERS)))
     add = parser.add_argument
     add("features", metavar="FEATURES", help="file of the training features")
@@ -98,9 +91,6 @@ def _write(result: Measurement, options: argparse.Namespace) -> list[Path]:
 
     Both are made before either is written: nothing is left half done.
     """
-    from ncjax.io import to_json, write_whole
-    from ncjax.style import render
-
     contents: dict[Path, str | bytes] = {}
     if options.json:
         contents[options.json] = to_json(result.to_dict(), indent=2) + "\n"
@@ -114,8 +104,6 @@ def _write(result: Measurement, options: argparse.Namespace) -> list[Path]:
 
 def _inputs(options: argparse.Namespace) -> dict[str, Any]:
     """Arguments of `measure` from those of the command line."""
-    from ncjax.measurement.readers import open_arrays
-
     same = ("num_classes", "preset", "pool", "batch_size", "one_vs_rest")
     inputs = {name: getattr(options, name) for name in same}
     inputs |= {"source": options.features, "progress": True}
@@ -138,8 +126,6 @@ def _inputs(options: argparse.Namespace) -> dict[str, Any]:
 
 def _array(arrays: Arrays, what: str, path: str, key: str | None) -> Stored:
     """An array of a file, by its key or by a name that is usual for it."""
-    from ncjax.measurement.readers import find
-
     found = find(arrays, what, path, key)
     if found is None:
         raise UsageError(
@@ -153,8 +139,6 @@ def _samples(
     arrays: Arrays, path: str, given: str | None, options: argparse.Namespace
 ) -> dict[str, Stored]:
     """Features of a file, and labels from that file or the one that is given."""
-    from ncjax.measurement.readers import find, open_arrays
-
     features = _array(arrays, "features", path, options.features_key)
     if given:
         arrays, path = open_arrays(given), given
@@ -169,8 +153,6 @@ def _samples(
 
 def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict[str, Any]:
     """W and b from their own files, or from that of the features."""
-    from ncjax.measurement.readers import find, open_arrays
-
     path, key = options.classifier, options.classifier_key
     if path:
         arrays = open_arrays(path)
@@ -195,8 +177,6 @@ def _bias_of(
     arrays: Arrays, weight: Stored, path: str, key: str | None
 ) -> Stored | None:
     """The bias that belongs to a weight of the same file."""
-    from ncjax.measurement.readers import find
-
     if key is not None:
         return find(arrays, "bias", path, key)
     name = next(name for name, array in arrays.items() if array is weight)
@@ -211,8 +191,6 @@ def _check_outputs(options: argparse.Namespace) -> None:
     Raises:
         UsageError: naming the option.
     """
-    from ncjax.style import FORMATS
-
     for flag, path in (("--json", options.json), ("--figure", options.figure)):
         if path is None:
             continue

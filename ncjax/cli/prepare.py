@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ncjax.cli.usage import Parser, UsageError, command
+from ncjax.data.prepare import prepare
+from ncjax.data.tfds import NAMES
 
 _ABOUT = """\
 Download data sets and prepare them for ncjax and tensorflow-datasets, without
@@ -32,8 +34,6 @@ def main(argv: Sequence[str], prog: str) -> int:
         The exit status: 0; 2 if a data set cannot be prepared.
     """
     options = _parser(prog).read(argv)
-    from ncjax.data.prepare import prepare
-
     try:
         prepare(options.names, dir=options.data_dir, originals=options.originals)
     except OSError as error:
@@ -42,8 +42,6 @@ def main(argv: Sequence[str], prog: str) -> int:
 
 
 def _parser(prog: str) -> Parser:
-    from ncjax.data.tfds import NAMES
-
     parser = Parser(prog, _ABOUT, _MORE.format(prog=prog))
     add = parser.add_argument
     add("names", metavar="NAME", nargs="+", choices=NAMES, help=", ".join(NAMES))
