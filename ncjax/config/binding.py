@@ -18,12 +18,12 @@ from ml_collections import ConfigDict
 
 from ncjax.classifiers import Classifier
 from ncjax.config.fields import SECTIONS, Choice, Hyper, choice
-from ncjax.data import DataError, Dataset, select
+from ncjax.data import Dataset, select
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.losses import CLASSIFIER_OF, GEOMETRY, OUTPUTS, TARGETS_OF
 from ncjax.optimizers import DECOUPLED, SCHEDULES
-from ncjax.options import ConfigError, fill, is_traced, options_of
+from ncjax.options import ConfigError, InputError, fill, is_traced, options_of
 from ncjax.probes import PROBES, Probe, Subject
 from ncjax.targets import DEFAULT
 
@@ -127,7 +127,7 @@ def named(part: str) -> Generator[None]:
     """Names the part of a configuration that a function refuses, as `ConfigError`."""
     try:
         yield
-    except (ConfigError, DataError):
+    except InputError:  # says itself what it is about
         raise
     except ValueError as error:
         raise ConfigError(f"{part}: {error}") from error

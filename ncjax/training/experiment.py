@@ -19,14 +19,14 @@ from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import make_evaluate
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.protocol import Evaluate
+from ncjax.evaluation.protocol import Array, Arrays, Evaluate
 from ncjax.hierarchy import Hierarchy
 from ncjax.probes import Probe
 from ncjax.probes.reading import Measurement, make_probes
 from ncjax.targets import get_target
 from ncjax.training.epoch import make_epoch, make_steps
 from ncjax.training.network import Network, make_network
-from ncjax.training.placement import Array, Arrays, Placement, place
+from ncjax.training.placement import Placement, place
 from ncjax.training.plan import Members, members_of
 from ncjax.training.step import TrainState
 

@@ -49,8 +49,7 @@ class Network:
         hierarchy: the class tree, or None.
         dataset: what the network is for: images, classes, what examples are labelled
             with.
-        mean: mean of each channel over the training images.
-        std: standard deviation of each channel.
+        channels: mean and standard deviation of each channel over the training images.
         layers: "all" to measure the output of every block, or "last": only what the
             classifier sees.
         pool: "mean" or "flatten": how a feature map becomes a vector.
@@ -62,8 +61,7 @@ class Network:
     weight_decay: Callable[[Hyper], float | jax.Array]
     hierarchy: Hierarchy | None
     dataset: Dataset
-    mean: np.ndarray
-    std: np.ndarray
+    channels: tuple[np.ndarray, np.ndarray]
     layers: Literal["last", "all"]
     pool: Literal["mean", "flatten"]
 
@@ -81,7 +79,7 @@ class Network:
     def prepare(self, images: jax.Array) -> jax.Array:
         """Raw images -> normalised float32 images, the input of the model."""
         lead = tuple(range(images.ndim - 1))
-        mean, std = (np.expand_dims(x, lead) for x in (self.mean, self.std))
+        mean, std = (np.expand_dims(x, lead) for x in self.channels)
         return (images.astype(jnp.float32) - mean) / std
 
     def step(
@@ -179,7 +177,6 @@ def make_network(config: ConfigDict, dataset: Dataset) -> Network:
     objective = bind_objective(
         parts["loss"], parts["classifier"], hierarchy, dataset.num_classes
     )
-    mean, std = channel_statistics(dataset.train.images)
     steps = len(dataset.train) // config.batch_size
     return Network(
         model=parts["model"].bind()(
@@ -190,8 +187,7 @@ def make_network(config: ConfigDict, dataset: Dataset) -> Network:
         weight_decay=bind_weight_decay(parts["optimizer"]),
         hierarchy=hierarchy,
         dataset=dataset,
-        mean=mean,
-        std=std,
+        channels=channel_statistics(dataset.train.images),
         layers=config.eval.layers,
         pool=config.eval.pool,
     )

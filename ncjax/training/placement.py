@@ -15,10 +15,8 @@ from ml_collections import ConfigDict
 
 from ncjax import cluster
 from ncjax.data import Dataset
+from ncjax.evaluation.protocol import Array, Arrays
 from ncjax.options import ConfigError
-
-Array = jax.Array | np.ndarray
-Arrays = tuple[Array, Array]  # images [n, h, w, c], labels [n]
 
 
 @dataclasses.dataclass(frozen=True)
