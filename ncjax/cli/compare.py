@@ -35,15 +35,7 @@ examples:
 
 @command("compare", stopped="Stopped.")
 def main(argv: Sequence[str], prog: str) -> int:
-    """Compares runs, prints the tables and writes them with a figure.
-
-    Args:
-        argv: the arguments.
-        prog: how the program was called.
-
-    Returns:
-        The exit status: 0; 2 for input that cannot be used.
-    """
+    """Compares runs, prints the tables and writes them with a figure."""
     options = _parser(prog).read(argv)
 
     # JAX and what is built on it take seconds to import.

@@ -9,7 +9,7 @@ import argparse
 import re
 import runpy
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,20 +63,17 @@ def titles(paths: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def config_parser(prog: str, about: str, texts: Mapping[str, str]) -> Parser:
-    """The parser of a command that takes a config.
+def config_parser(prog: str, about: str) -> Parser:
+    """The parser of a command that takes a config and has a workdir.
 
     Args:
         prog: how the program was called.
         about: what the command does.
-        texts: the command's other flags, without dashes, and what each means.
     """
     add = (parser := Parser(prog, about)).add_argument
     add("--config", metavar="FILE[:PRESET]", help="a config file, and a preset in it")
     add("--config.FIELD", metavar="VALUE", help="a value for one field of the config")
-    for flag, text in texts.items():
-        metavar = "DIR" if flag == "workdir" else flag.upper()
-        add(f"--{flag}", metavar=metavar, default="", help=text)
+    add("--workdir", metavar="DIR", default="", help="folder of the results")
     return parser
 
 
@@ -107,7 +104,7 @@ def parse_flags(
 
     Returns:
         The configuration; the name of its file without folder and ending; the values of
-        the other flags, "" where not given.
+        the other flags.
 
     Raises:
         UsageError: for an unknown flag, field or file, or a value of the wrong type.

@@ -39,15 +39,7 @@ A classifier is [K, d], as in PyTorch; transpose kernels of Flax and Keras.
 
 @command("measure", stopped="Stopped; nothing was written.")
 def main(argv: Sequence[str], prog: str) -> int:
-    """Measures the collapse of features in files and prints the numbers.
-
-    Args:
-        argv: the arguments.
-        prog: how the program was called.
-
-    Returns:
-        The exit status: 0; 2 for input that cannot be used.
-    """
+    """Measures the collapse of features in files and prints the numbers."""
     options = _parser(prog).read(argv)
 
     try:

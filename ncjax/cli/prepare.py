@@ -24,15 +24,7 @@ Needs the packages of `pip install 'ncjax[tfds]'`.
 
 @command("prepare", "Stopped. The same command starts the data set again.")
 def main(argv: Sequence[str], prog: str) -> int:
-    """Downloads and prepares data sets.
-
-    Args:
-        argv: the arguments.
-        prog: how the program was called.
-
-    Returns:
-        The exit status: 0; 2 if a data set cannot be prepared.
-    """
+    """Downloads and prepares data sets."""
     options = _parser(prog).read(argv)
     try:
         prepare(options.names, dir=options.data_dir, originals=options.originals)

@@ -43,8 +43,6 @@ Configs:
 {fields}
 """
 
-_TEXTS = {"workdir": "folder of the run"}
-
 _CONTINUES = "The same command with --workdir={} continues from the last checkpoint."
 
 
@@ -61,7 +59,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
     if wants_help(argv):
         from ncjax.config.describe import describe
 
-        return show_help(config_parser(prog, _ABOUT, _TEXTS), _MORE, describe())
+        return show_help(config_parser(prog, _ABOUT), _MORE, describe())
 
     # JAX and what is built on it take seconds to import.
     from ncjax import TrainingError, cluster
@@ -113,7 +111,7 @@ def parse(argv: Sequence[str]) -> tuple[ConfigDict, str, str]:
     Raises:
         UsageError: for an unknown flag, field or file, or a value of the wrong type.
     """
-    parser = config_parser("ncjax train", _ABOUT, _TEXTS)
+    parser = config_parser("ncjax train", _ABOUT)
     config, name, options = parse_flags(argv, parser, fallback="digits.py")
     if "experiment" in config:
         raise UsageError(

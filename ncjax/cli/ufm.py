@@ -34,25 +34,18 @@ Configs:
 {fields}
 """
 
-_TEXTS = {
-    "workdir": "folder of the results",
-    "sweep": "one or two fields, NAME:LOW..HIGH:COUNT, with a comma between",
-}
-
 
 @command("ufm", stopped="Stopped; nothing was written.")
 def main(argv: Sequence[str], prog: str) -> int:
     """Runs an experiment on an unconstrained-features model.
 
-    Args:
-        argv: the arguments.
-        prog: how the program was called.
-
     Returns:
         The exit status: 0 if all statements hold, 1 if one fails, 2 for input that
         cannot be used.
     """
-    parser = config_parser(prog, _ABOUT, _TEXTS)
+    parser = config_parser(prog, _ABOUT)
+    swept = "one or two fields, NAME:LOW..HIGH:COUNT, with a comma between"
+    parser.add_argument("--sweep", metavar="FIELDS", default="", help=swept)
     if wants_help(argv):
         from ncjax.ufm.run.fields import describe
 

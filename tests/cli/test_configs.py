@@ -13,7 +13,7 @@ from ncjax.cli.usage import UsageError
 
 
 def parse(*arguments):
-    parser = config_parser("ncjax test", "A test.", {"workdir": "folder"})
+    parser = config_parser("ncjax test", "A test.")
     return parse_flags(arguments, parser, fallback="digits.py")
 
 
