@@ -119,7 +119,12 @@ def bind_objective(
     with named("config.loss"):
         bound = _bind_loss(loss, classifier, layer, hierarchy)
         _try_loss(bound({}), layer)
-        return Objective(bound, layer, _geometry(loss, layer, hierarchy))
+        geometry = None
+        if layer.vectors is not None:
+            geometry = centred_gram(layer.vectors.gram)
+        elif loss.name in GEOMETRY and hierarchy is not None:
+            geometry = fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
+        return Objective(bound, layer, geometry)
 
 
 @contextmanager
@@ -242,17 +247,6 @@ def _try_loss(loss: Loss, classifier: Classifier) -> None:
         return loss(outputs, jnp.zeros((1,), jnp.int32))
 
     jax.eval_shape(value, jax.random.key(0))
-
-
-def _geometry(
-    loss: Choice, classifier: Classifier, hierarchy: Hierarchy | None
-) -> np.ndarray | None:
-    """Gram matrix of the centred class means that theory predicts [K, K], or None."""
-    if classifier.vectors is not None:
-        return centred_gram(classifier.vectors.gram)
-    if loss.name not in GEOMETRY or hierarchy is None:
-        return None
-    return fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
 
 
 def check_target(loss: Choice, dataset: Dataset) -> None:
