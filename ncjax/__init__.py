@@ -30,55 +30,42 @@ if TYPE_CHECKING:
     from ncjax.training.loop import TrainingError as TrainingError
     from ncjax.training.loop import train as train
 
-# Public name -> the module that has it.  Each is imported when it is first asked for:
-# JAX and what is built on it take seconds to import.
-_HOME = {
-    "ClassMoments": "ncjax.moments",
-    "CompareError": "ncjax.comparison",
-    "Comparison": "ncjax.comparison",
-    "ConfigError": "ncjax.config",
-    "DataError": "ncjax.data",
-    "Dataset": "ncjax.data",
-    "Hierarchy": "ncjax.hierarchy",
-    "HierarchyError": "ncjax.hierarchy",
-    "History": "ncjax.runs.history",
-    "MeasureError": "ncjax.measurement",
-    "Measurement": "ncjax.measurement",
-    "TrainingError": "ncjax.training.loop",
-    "WorkdirError": "ncjax.runs.workdir",
-    "class_moments": "ncjax.moments",
-    "collapse": "",  # the modules themselves
-    "compare": "ncjax.comparison",
-    "default": "ncjax.config",
-    "hierarchy": "",
-    "losses": "",
-    "measure": "ncjax.measurement",
-    "plots": "ncjax.runs",
-    "train": "ncjax.training.loop",
-    "ufm": "",
+# Module -> its public names; each is imported when it is first asked for: JAX and what
+# is built on it take seconds to import.
+_NAMES = {
+    "ncjax": ("collapse", "hierarchy", "losses", "ufm"),  # the modules themselves
+    "ncjax.comparison": ("CompareError", "Comparison", "compare"),
+    "ncjax.config": ("ConfigError", "default"),
+    "ncjax.data": ("DataError", "Dataset"),
+    "ncjax.hierarchy": ("Hierarchy", "HierarchyError"),
+    "ncjax.measurement": ("MeasureError", "Measurement", "measure"),
+    "ncjax.moments": ("ClassMoments", "class_moments"),
+    "ncjax.runs": ("plots",),
+    "ncjax.runs.history": ("History",),
+    "ncjax.runs.workdir": ("WorkdirError",),
+    "ncjax.training.loop": ("TrainingError", "train"),
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names}
 
 __all__ = sorted(["__version__", *_HOME])
 
 
 def __getattr__(name: str) -> Any:
     """The public name, imported now."""
+    value: Any
     if name == "__version__":
         from importlib.metadata import version
 
-        value: Any = version("ncjax")
+        value = version("ncjax")
     elif name not in _HOME:
-        import difflib
+        from ncjax.cli.usage import suggest
 
-        near = difflib.get_close_matches(name, __all__, n=1)
-        meant = f" Did you mean {near[0]!r}?" if near else ""
+        meant = suggest(name, __all__)
         raise AttributeError(f"module 'ncjax' has no attribute {name!r}.{meant}")
-    elif home := _HOME[name]:
-        module = importlib.import_module(home)
-        found = getattr(module, name, None)
-        value = found or importlib.import_module(f"{home}.{name}")
+    elif (home := _HOME[name]) in ("ncjax", "ncjax.runs"):
+        value = importlib.import_module(f"{home}.{name}")
     else:
-        value = importlib.import_module(f"ncjax.{name}")
+        value = getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
 

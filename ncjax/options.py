@@ -16,7 +16,11 @@ from typing import Any
 PLAIN = (bool, int, float, str, tuple)
 
 
-class ConfigError(ValueError):
+class InputError(ValueError):
+    """Input of a user's that cannot be used; the message says how to mend it."""
+
+
+class ConfigError(InputError):
     """A configuration that cannot be run; the message says how to mend it."""
 
 

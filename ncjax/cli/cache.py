@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 
-def keep_compiled_programs() -> Path | None:
+def keep_compiled_programs() -> None:
     """Turns JAX's persistent compilation cache on, however short a compilation is.
 
     What JAX was told goes first: JAX_COMPILATION_CACHE_DIR is another folder,
@@ -18,13 +18,10 @@ def keep_compiled_programs() -> Path | None:
     JAX_ENABLE_COMPILATION_CACHE=false switches the cache off.
 
     Call it before anything is compiled.
-
-    Returns:
-        The folder; None if there is no cache.
     """
     settings: Any = jax.config  # its fields are not declared
     if not settings.jax_enable_compilation_cache:
-        return None
+        return
     if settings.jax_compilation_cache_dir is None:
         folder = default_folder()
         try:
@@ -35,12 +32,10 @@ def keep_compiled_programs() -> Path | None:
                 "JAX_COMPILATION_CACHE_DIR to a folder that can be written.",
                 file=sys.stderr,
             )
-            return None
+            return
         settings.update("jax_compilation_cache_dir", str(folder))
     if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
         settings.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    chosen = settings.jax_compilation_cache_dir
-    return Path(chosen) if chosen else None
 
 
 def default_folder() -> Path:

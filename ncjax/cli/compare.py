@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ncjax.cli.usage import Parser, UsageError, refuse
+from ncjax import style
+from ncjax.cli.usage import Parser, UsageError, command
+from ncjax.io import write_json, write_whole
+from ncjax.statistics import TESTS
 
 if TYPE_CHECKING:
     from ncjax.comparison import Comparison
@@ -30,44 +33,29 @@ examples:
 """
 
 
-def main(argv: Sequence[str], prog: str = "ncjax compare") -> int:
-    """Compares runs, prints the tables and writes them with a figure.
-
-    Args:
-        argv: the arguments.
-        prog: how the program was called.
-
-    Returns:
-        The exit status: 0; 2 for input that cannot be used.
-    """
-    try:
-        options = _parser(prog).read(argv)
-    except UsageError as error:
-        return refuse(error)
-    if options is None:
-        return 0
+@command("compare", stopped="Stopped.")
+def main(argv: Sequence[str], prog: str) -> int:
+    """Compares runs, prints the tables and writes them with a figure."""
+    options = _parser(prog).read(argv)
 
     # JAX and what is built on it take seconds to import.
-    from ncjax.comparison import CompareError, compare
+    from ncjax.comparison import compare
 
     metrics = options.metrics
+    comparison = compare(
+        options.runs,
+        metrics=None if metrics is None else [m for m in metrics.split(",") if m],
+        baseline=options.baseline,
+        level=options.level,
+        test=options.test,
+        theory=options.theory,
+    )
     try:
-        comparison = compare(
-            options.runs,
-            metrics=None if metrics is None else [m for m in metrics.split(",") if m],
-            baseline=options.baseline,
-            level=options.level,
-            test=options.test,
-            theory=options.theory,
-        )
-        write(comparison, options.out)
-    except CompareError as error:
-        return refuse(error)
+        write(comparison, Path(options.out))
     except OSError as error:
-        return refuse(f"--out {options.out} cannot be written: {error.strerror}.")
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
+        raise UsageError(
+            f"--out={options.out} cannot be written: {error.strerror}."
+        ) from error
     print(comparison.report(most=_MOST))
     files = "comparison.md, comparison.json, comparison.png"
     if comparison.theory:
@@ -80,9 +68,6 @@ def main(argv: Sequence[str], prog: str = "ncjax compare") -> int:
 
 def write(comparison: Comparison, folder: Path) -> None:
     """Writes comparison.md, .json and .png, and theory.png, each whole."""
-    from ncjax import style
-    from ncjax.io import write_json, write_whole
-
     content, drawn = comparison.to_dict(), comparison.figure()
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "comparison.json", content)
@@ -93,36 +78,17 @@ def write(comparison: Comparison, folder: Path) -> None:
 
 
 def _parser(prog: str) -> Parser:
-    from ncjax.statistics import TESTS
-
     parser = Parser(prog, _ABOUT, _MORE.format(prog=prog))
     add = parser.add_argument
     add("runs", metavar="RUN", nargs="+", help="workdir, folder of them, or pattern")
-    add(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        default=Path("comparison"),
-        help="folder of comparison.md, .json and .png; by default comparison",
-    )
+    out = "folder of comparison.md, .json and .png; by default comparison"
+    add("--out", metavar="DIR", default="comparison", help=out)
     add("--metrics", metavar="A,B", help="names as in metrics.jsonl")
     add("--baseline", metavar="NAME", help="group to test the others against")
-    add(
-        "--level",
-        metavar="P",
-        type=float,
-        default=0.95,
-        help="level of confidence of the intervals; by default 0.95",
-    )
-    add(
-        "--test",
-        choices=TESTS,
-        default="t",
-        help="paired test of runs of the same seed; by default t",
-    )
-    add(
-        "--theory",
-        action="store_true",
-        help="also the geometry that theory predicts for each network",
-    )
+    level = "level of confidence of the intervals; by default 0.95"
+    add("--level", metavar="P", type=float, default=0.95, help=level)
+    test = "paired test of runs of the same seed; by default t"
+    add("--test", choices=TESTS, default="t", help=test)
+    theory = "also the geometry that theory predicts for each network"
+    add("--theory", action="store_true", help=theory)
     return parser

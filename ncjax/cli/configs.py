@@ -5,15 +5,21 @@ Used by the commands that take `--config=FILE[:PRESET]` and `--config.FIELD=VALU
 
 from __future__ import annotations
 
+import argparse
 import re
-from collections.abc import Callable, Mapping, Sequence
+import runpy
+import traceback
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ncjax.cli.usage import Parser, UsageError, suggest, unknown_argument
+from ncjax.cli.usage import Parser, UsageError, suggest
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
+
+
+_SHIPPED = Path(__file__).parents[1] / "configs"  # in a clone, a link to `configs`
 
 
 def find_config(name: str) -> Path:
@@ -26,16 +32,13 @@ def find_config(name: str) -> Path:
     """
     if (given := Path(name)).is_file():
         return given
-    for folder in _shipped():
-        for candidate in (folder / given.name, folder / f"{given.name}.py"):
-            if candidate.is_file():
-                return candidate
-    shipped = shipped_configs()
-    near = suggest(given.stem, [path.stem for path in shipped_configs("")])
-    raise UsageError(
-        f"No config file {name!r}.{near} Shipped: "
-        f"{', '.join('configs/' + path.name for path in shipped)}."
-    )
+    every = shipped_configs("")
+    for path in every:
+        if given.name in (path.name, path.stem):
+            return path
+    near = suggest(given.stem, [path.stem for path in every])
+    shipped = ", ".join(f"configs/{path.name}" for path in shipped_configs())
+    raise UsageError(f"No config file {name!r}.{near} Shipped: {shipped}.")
 
 
 def shipped_configs(prefix: str | None = None) -> list[Path]:
@@ -45,7 +48,7 @@ def shipped_configs(prefix: str | None = None) -> list[Path]:
         prefix: "ufm_" for those of `ncjax ufm`, "" for all; by default those of
             `ncjax train`, which have no prefix.
     """
-    found = sorted(p for folder in _shipped() for p in folder.glob("[!_]*.py"))
+    found = sorted(_SHIPPED.glob("[!_]*.py"))
     if prefix is None:
         return [p for p in found if not p.name.startswith("ufm_")]
     return [p for p in found if p.name.startswith(prefix)]
@@ -60,47 +63,48 @@ def titles(paths: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def config_parser(prog: str, about: str, more: str, texts: Mapping[str, str]) -> Parser:
-    """The parser that prints the help of a command that takes a config.
+def config_parser(prog: str, about: str) -> Parser:
+    """The parser of a command that takes a config and has a workdir.
 
     Args:
         prog: how the program was called.
         about: what the command does.
-        more: printed after the flags: examples, configs, fields.
-        texts: the command's other flags, without dashes, and what each means.
     """
-    parser = Parser(prog, about, more)
-    parser.add_argument(
-        "--config", metavar="FILE[:PRESET]", help="a config file, and a preset in it"
-    )
-    parser.add_argument(
-        "--config.FIELD", metavar="VALUE", help="a value for one field of the config"
-    )
-    for flag, text in texts.items():
-        metavar = "DIR" if flag == "workdir" else flag.upper()
-        parser.add_argument(f"--{flag}", metavar=metavar, help=text)
+    add = (parser := Parser(prog, about)).add_argument
+    add("--config", metavar="FILE[:PRESET]", help="a config file, and a preset in it")
+    add("--config.FIELD", metavar="VALUE", help="a value for one field of the config")
+    add("--workdir", metavar="DIR", default="", help="folder of the results")
     return parser
 
 
+def show_help(parser: Parser, more: str, fields: str, prefix: str | None = None) -> int:
+    """Prints the help of a command that takes a config, and returns 0.
+
+    Args:
+        parser: from `config_parser`.
+        more: printed after the flags, with places for {prog}, {configs} and {fields}.
+        fields: the fields of a config.
+        prefix: which configs to list; see `shipped_configs`.
+    """
+    configs = titles(shipped_configs(prefix))
+    parser.epilog = more.format(prog=parser.prog, configs=configs, fields=fields)
+    parser.print_help()
+    return 0
+
+
 def parse_flags(
-    argv: Sequence[str],
-    *,
-    fallback: str,
-    fields: Callable[[], ConfigDict],
-    texts: Mapping[str, str],
-) -> tuple[ConfigDict, str, dict[str, str]]:
+    argv: Sequence[str], parser: Parser, fallback: str
+) -> tuple[ConfigDict, str, argparse.Namespace]:
     """Reads the arguments of a command that takes a config.
 
     Args:
         argv: the arguments.
+        parser: from `config_parser`.
         fallback: name of the config file to use if none is given.
-        fields: returns a configuration with all fields, for messages about unknown
-            ones.
-        texts: the command's other flags, without dashes, and what each means.
 
     Returns:
         The configuration; the name of its file without folder and ending; the values of
-        the other flags, "" where not given.
+        the other flags.
 
     Raises:
         UsageError: for an unknown flag, field or file, or a value of the wrong type.
@@ -109,90 +113,63 @@ def parse_flags(
     from absl import flags
     from ml_collections import config_flags
 
-    given = ["ncjax", *_joined(argv)]
-    values = flags.FlagValues()
-    for flag, text in texts.items():
-        flags.DEFINE_string(flag, "", text, flag_values=values)
+    joined = _joined(argv)
+    fields = [a for a in joined if re.match(r"--?(no)?config\.", a)]
+    options = parser.read([a for a in joined if a not in fields])
+    name, *preset = (options.config or fallback).split(":", 1)
+    path, given, values = find_config(name), ["ncjax", *fields], flags.FlagValues()
+    config = _load(path, preset)
     try:
-        config_flags.DEFINE_config_file(
-            "config",
-            str(find_config(fallback)),
-            "config file",
-            flag_values=values,
-            sys_argv=given,
+        config_flags.DEFINE_config_dict(
+            "config", config, flag_values=values, sys_argv=given
         )
-        left = values(given)
-        config = values.config
+        values(given)
     except (AttributeError, KeyError) as error:
-        raise UsageError(_unknown_field(given, fields())) from error
-    except flags.UnrecognizedFlagError as error:
-        known = [f"--{flag}" for flag in ("config", *texts)]
-        raise UsageError(unknown_argument(f"--{error.flagname}", known)) from error
+        raise UsageError(_unknown_field(fields, config)) from error
     except (flags.Error, TypeError, ValueError) as error:
-        raise UsageError(_explain(error)) from error
-    if len(left) > 1:
-        raise UsageError(unknown_argument(left[1], []))
-    path = config_flags.get_config_filename(values["config"]).partition(":")[0]
-    return config, Path(path).stem, {flag: values[flag].value or "" for flag in texts}
+        text = " ".join(line.strip() for line in str(error).splitlines())
+        raise UsageError(
+            f"The command line cannot be used: {text} (--help shows what is allowed)"
+        ) from error
+    return values.config, path.stem, options
 
 
-def _shipped() -> list[Path]:
-    """`configs/` lies beside the package in a clone, and in it once installed."""
-    package = Path(__file__).parents[1]
-    folders = (package / "configs", package.parent / "configs")
-    return [folder for folder in folders if folder.is_dir()][:1]
+def _load(path: Path, preset: Sequence[str]) -> ConfigDict:
+    """The configuration of a file; the error for a mistake in it has its place."""
+    try:
+        return runpy.run_path(str(path))["get_config"](*preset)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        mistake = traceback.format_exception_only(error)[-1].strip()
+        raise UsageError(
+            "The config file cannot be used: "
+            f"{mistake.removeprefix('ncjax.options.ConfigError: ')} "
+            f'(File "{place.filename}", line {place.lineno})'
+        ) from error
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
-    """`--flag VALUE` becomes `--flag=VALUE`, and a config's name the path of its file.
-
-    absl knows both forms, but for a field that is True or False, and ml_collections
-    looks for the config in the second form only.
-    """
+    """`--flag VALUE` becomes `--flag=VALUE`: absl wants it so for a bool."""
     joined: list[str] = []
     for argument in argv:
         open_flag = joined and re.fullmatch(r"--?[a-z][^=]*", joined[-1])
-        if open_flag and not argument.startswith("-"):
+        if open_flag and not re.match(r"-\D", argument):  # -1 is a value
             joined[-1] += f"={argument}"
         else:
             joined.append(argument)
-    return [_located(argument) for argument in joined]
+    return joined
 
 
-def _located(argument: str) -> str:
-    """`--config=NAME[:PRESET]` with the path of the file in the place of its name."""
-    match = re.fullmatch(r"(--?config=)([^:]*)(:.*)?", argument)
-    if not match:
-        return argument
-    flag, name, preset = match.groups()
-    return f"{flag}{find_config(name)}{preset or ''}"
-
-
-def _unknown_field(argv: Sequence[str], fields: ConfigDict) -> str:
+def _unknown_field(arguments: Sequence[str], config: ConfigDict) -> str:
     """Names the first override whose field does not exist, and those that do."""
-    for argument in argv:
-        name = argument.partition("=")[0].lstrip("-")
-        if not name.startswith("config."):
-            continue
-        node = fields.to_dict()
-        for part in name.split(".")[1:]:
-            if not isinstance(node, dict) or part not in node:
-                allowed = sorted(node) if isinstance(node, dict) else ["no fields"]
+    for argument in arguments:
+        node: Any = config.to_dict()
+        for part in argument.partition("=")[0].split(".")[1:]:
+            allowed = sorted(node) if isinstance(node, dict) else ["no fields"]
+            if part not in allowed:
                 return (
                     f"Unknown field in {argument!r}. Available: {', '.join(allowed)}."
                     f"{suggest(part, allowed)}"
                 )
             node = node[part]
-    return f"A field in {list(argv[1:])} does not exist; --help lists all."
-
-
-def _explain(error: Exception) -> str:
-    """The error of a flag in one line; of a config file its last line and place."""
-    lines = str(error).strip().splitlines()
-    if "Error whilst parsing config file" in str(error):
-        places = [line.strip() for line in lines if line.strip().startswith("File ")]
-        place = re.sub(r", in .*", "", places[-1]) if places else ""
-        mistake = lines[-1].removeprefix("ncjax.options.ConfigError: ")
-        return f"The config file cannot be used: {mistake} ({place})"
-    text = " ".join(line.strip() for line in lines)
-    return f"The command line cannot be used: {text} (--help shows what is allowed)"
+    return f"A field in {list(arguments)} does not exist; --help lists all."

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ncjax.cli.usage import Parser, UsageError, refuse
-
-if TYPE_CHECKING:
-    from ncjax.measurement.readers import Arrays
-    from ncjax.measurement.sources import Stored
+from ncjax.cli.usage import Parser, UsageError, command
+from ncjax.collapse.conventions import PRESETS
+from ncjax.io import to_json, write_whole
+from ncjax.measurement import Measurement, measure
+from ncjax.measurement.readers import READERS, Arrays, find, open_arrays
+from ncjax.measurement.sources import POOLS, Stored
+from ncjax.style import FORMATS, render
 
 _ABOUT = """\
 Measure the neural collapse of features, from whatever framework, in bounded memory.
@@ -36,37 +37,18 @@ A classifier is [K, d], as in PyTorch; transpose kernels of Flax and Keras.
 """
 
 
-def main(argv: Sequence[str], prog: str = "ncjax measure") -> int:
-    """Measures the collapse of features in files and prints the numbers.
-
-    Args:
-        argv: the arguments.
-        prog: how the program was called.
-
-    Returns:
-        The exit status: 0; 2 for input that cannot be used.
-    """
-    try:
-        options = _parser(prog).read(argv)
-    except UsageError as error:
-        return refuse(error)
-    if options is None:
-        return 0
-
-    # JAX and what is built on it take seconds to import.
-    from ncjax.measurement import MeasureError, measure
+@command("measure", stopped="Stopped; nothing was written.")
+def main(argv: Sequence[str], prog: str) -> int:
+    """Measures the collapse of features in files and prints the numbers."""
+    options = _parser(prog).read(argv)
 
     try:
         _check_outputs(options)
         result = measure(**_inputs(options))
         written = _write(result, options)
-    except (MeasureError, UsageError) as error:
-        return refuse(error)
     except OSError as error:
-        return refuse(f"Cannot read or write {error.filename or 'a file'}: {error}")
-    except KeyboardInterrupt:
-        print("\nStopped; nothing was written.", file=sys.stderr)
-        return 130
+        where = error.filename or "a file"
+        raise UsageError(f"Cannot read or write {where}: {error}") from error
     print(result)
     for path in written:
         print(f"\nWritten to {path}")
@@ -74,11 +56,6 @@ def main(argv: Sequence[str], prog: str = "ncjax measure") -> int:
 
 
 def _parser(prog: str) -> Parser:
-    from ncjax.collapse.conventions import PRESETS
-    from ncjax.measurement.readers import READERS
-    from ncjax.measurement.sources import POOLS
-    from ncjax.style import FORMATS
-
     parser = Parser(prog, _ABOUT, _MORE.format(prog=prog, endings=", ".join(READERS)))
     add = parser.add_argument
     add("features", metavar="FEATURES", help="file of the training features")
@@ -101,19 +78,15 @@ def _parser(prog: str) -> Parser:
     return parser
 
 
-def _write(result: Any, options: argparse.Namespace) -> list[Path]:
+def _write(result: Measurement, options: argparse.Namespace) -> list[Path]:
     """Writes the files that were asked for, and returns their paths.
 
     Both are made before either is written: nothing is left half done.
     """
-    from ncjax.io import to_json, write_whole
-
     contents: dict[Path, str | bytes] = {}
     if options.json:
         contents[options.json] = to_json(result.to_dict(), indent=2) + "\n"
     if options.figure:
-        from ncjax.style import render
-
         suffix = options.figure.suffix.lower()
         contents[options.figure] = render(result.figure(), suffix)
     for path, content in contents.items():
@@ -121,105 +94,69 @@ def _write(result: Any, options: argparse.Namespace) -> list[Path]:
     return list(contents)
 
 
-def _inputs(options: argparse.Namespace) -> dict:
+def _inputs(options: argparse.Namespace) -> dict[str, Any]:
     """Arguments of `measure` from those of the command line."""
-    from ncjax.measurement.readers import open_arrays
-
-    arrays = open_arrays(options.features)
-    features = _features(arrays, options.features, options)
-    names = None
+    same = ("num_classes", "preset", "pool", "batch_size", "one_vs_rest")
+    inputs = {name: getattr(options, name) for name in same}
+    inputs |= {"source": options.features, "progress": True}
     if options.class_names:
         names = Path(options.class_names).read_text(encoding="utf-8").split("\n")
-        names = [name.strip() for name in names if name.strip()]
-    inputs = {
-        "features": features,
-        "labels": _labels(arrays, options.features, options.labels, options, features),
-        "num_classes": options.num_classes,
-        "class_names": names,
-        "preset": options.preset,
-        "pool": options.pool,
-        "batch_size": options.batch_size,
-        "one_vs_rest": options.one_vs_rest,
-        "source": options.features,
-        "progress": True,
-    }
+        inputs["class_names"] = [name.strip() for name in names if name.strip()]
+    arrays = open_arrays(options.features)
+    inputs |= _samples(arrays, options.features, options.labels, options)
     inputs |= _classifier(arrays, options)
-    if options.test_features:
-        test = open_arrays(options.test_features)
-        inputs["test_features"] = _features(test, options.test_features, options)
-        inputs["test_labels"] = _labels(
-            *(test, options.test_features, options.test_labels, options),
-            inputs["test_features"],
-        )
+    if path := options.test_features:
+        test = _samples(open_arrays(path), path, options.test_labels, options)
+        inputs |= {f"test_{what}": array for what, array in test.items()}
     elif options.test_labels:
         raise UsageError("There are --test-labels, but no --test-features.")
-    if options.ood_features:
-        ood = open_arrays(options.ood_features)
-        inputs["ood_features"] = _features(ood, options.ood_features, options)
+    if path := options.ood_features:
+        key = options.features_key
+        inputs["ood_features"] = _array(open_arrays(path), "features", path, key)
     return inputs
 
 
-def _features(arrays: Arrays, path: str, options: argparse.Namespace) -> Stored:
-    """The features of a file, by their key or by a name that is usual for them."""
-    from ncjax.measurement.readers import find
-
-    found = find(arrays, "features", path, options.features_key)
+def _array(arrays: Arrays, what: str, path: str, key: str | None) -> Stored:
+    """An array of a file, by its key or by a name that is usual for it."""
+    found = find(arrays, what, path, key)
     if found is None:
         raise UsageError(
-            f"{path} has no array named features. Give --features-key; there are: "
+            f"{path} has no array named {what}. Give --{what}-key; there are: "
             f"{', '.join(arrays)}."
         )
     return found
 
 
-def _labels(
-    arrays: Arrays,
-    path: str,
-    given: str | None,
-    options: argparse.Namespace,
-    features: Stored,
-) -> Stored:
-    """Labels from their own file, or from that of the features."""
-    from ncjax.measurement.readers import find, open_arrays
-
-    key = options.labels_key
+def _samples(
+    arrays: Arrays, path: str, given: str | None, options: argparse.Namespace
+) -> dict[str, Stored]:
+    """Features of a file, and labels from that file or the one that is given."""
+    features = _array(arrays, "features", path, options.features_key)
     if given:
-        found = find(open_arrays(given), "labels", given, key)
-    else:
-        found = find(arrays, "labels", path, key, only=False)
-    if found is None or found is features:
-        where = given or path
+        arrays, path = open_arrays(given), given
+    labels = find(arrays, "labels", path, options.labels_key, only=bool(given))
+    if labels is None or labels is features:
         raise UsageError(
-            f"{where} has no labels. Give --labels FILE (.npy, .txt, .csv, ...), or "
+            f"{path} has no labels. Give --labels=FILE (.npy, .txt, .csv, ...), or "
             "--labels-key, the name of the array or column."
         )
-    return found
+    return {"features": features, "labels": labels}
 
 
-def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict:
+def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict[str, Any]:
     """W and b from their own files, or from that of the features."""
-    from ncjax.measurement.readers import find, open_arrays
-
-    path, key = options.classifier or options.features, options.classifier_key
-    if options.classifier:
+    path, key = options.classifier, options.classifier_key
+    if path:
         arrays = open_arrays(path)
-    table = Path(path).suffix.lower() not in (".npz", ".safetensors", ".pt", ".pth")
-    if table and not options.classifier:
-        arrays = {}  # a column named w or b is a feature
-    if key is None and not options.classifier and not arrays:
-        weight = None
+        weight = _array(arrays, "classifier", path, key)
     else:
-        own = options.classifier is not None
-        weight = find(arrays, "classifier", path, key, only=own)
-    if weight is None and options.classifier:
-        raise UsageError(
-            f"{path} has no array named classifier. Give --classifier-key; there are: "
-            f"{', '.join(arrays)}."
-        )
+        path = options.features
+        if Path(path).suffix.lower() not in (".npz", ".safetensors", ".pt", ".pth"):
+            arrays = {}  # a column named w or b is a feature
+        weight = find(arrays, "classifier", path, key, only=False)
     bias = None
     if options.bias:
-        beside = open_arrays(options.bias)
-        bias = find(beside, "bias", options.bias, options.bias_key)
+        bias = find(open_arrays(options.bias), "bias", options.bias, options.bias_key)
     elif weight is not None:
         bias = _bias_of(arrays, weight, path, options.bias_key)
     return {
@@ -232,8 +169,6 @@ def _bias_of(
     arrays: Arrays, weight: Stored, path: str, key: str | None
 ) -> Stored | None:
     """The bias that belongs to a weight of the same file."""
-    from ncjax.measurement.readers import find
-
     if key is not None:
         return find(arrays, "bias", path, key)
     name = next(name for name, array in arrays.items() if array is weight)
@@ -248,19 +183,17 @@ def _check_outputs(options: argparse.Namespace) -> None:
     Raises:
         UsageError: naming the option.
     """
-    from ncjax.style import FORMATS
-
     for flag, path in (("--json", options.json), ("--figure", options.figure)):
         if path is None:
             continue
         folder = path.absolute().parent
         if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
             raise UsageError(
-                f"{flag} {path} cannot be written: there must be a folder {folder} "
+                f"{flag}={path} cannot be written: there must be a folder {folder} "
                 "that you may write to, and no folder of that name in it."
             )
     if options.figure and options.figure.suffix.lower() not in FORMATS:
         raise UsageError(
-            f"--figure {options.figure} has the ending {options.figure.suffix!r}. "
+            f"--figure={options.figure} has the ending {options.figure.suffix!r}. "
             f"Available: {', '.join(FORMATS)}."
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
-from ncjax.cli.usage import Parser, UsageError, refuse
+from ncjax.cli.usage import Parser, UsageError, command
+from ncjax.data.prepare import prepare
+from ncjax.data.tfds import NAMES
 
 _ABOUT = """\
 Download data sets and prepare them for ncjax and tensorflow-datasets, without
@@ -21,49 +22,23 @@ Needs the packages of `pip install 'ncjax[tfds]'`.
 """
 
 
-def main(argv: Sequence[str], prog: str = "ncjax prepare") -> int:
-    """Downloads and prepares data sets.
-
-    Args:
-        argv: the arguments.
-        prog: how the program was called.
-
-    Returns:
-        The exit status: 0; 2 if a data set cannot be prepared.
-    """
-    from ncjax.data.dataset import DataError
-
+@command("prepare", "Stopped. The same command starts the data set again.")
+def main(argv: Sequence[str], prog: str) -> int:
+    """Downloads and prepares data sets."""
+    options = _parser(prog).read(argv)
     try:
-        options = _parser(prog).read(argv)
-        if options is None:
-            return 0
-        from ncjax.data.prepare import prepare
-
         prepare(options.names, dir=options.data_dir, originals=options.originals)
-    except (UsageError, DataError, OSError) as error:
-        return refuse(error)
-    except KeyboardInterrupt:
-        print("\nStopped. The same command starts the data set again.", file=sys.stderr)
-        return 130
+    except OSError as error:
+        raise UsageError(str(error)) from error
     return 0
 
 
 def _parser(prog: str) -> Parser:
-    from ncjax.data.tfds import NAMES
-
     parser = Parser(prog, _ABOUT, _MORE.format(prog=prog))
     add = parser.add_argument
     add("names", metavar="NAME", nargs="+", choices=NAMES, help=", ".join(NAMES))
-    add(
-        "--data-dir",
-        metavar="DIR",
-        default="",
-        help="folder to write to; by default TFDS_DATA_DIR or ~/tensorflow_datasets",
-    )
-    add(
-        "--originals",
-        metavar="DIR",
-        default="",
-        help="folder with the original archives, to do without the network",
-    )
+    where = "folder to write to; by default TFDS_DATA_DIR or ~/tensorflow_datasets"
+    add("--data-dir", metavar="DIR", default="", help=where)
+    originals = "folder with the original archives, to do without the network"
+    add("--originals", metavar="DIR", default="", help=originals)
     return parser

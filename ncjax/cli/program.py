@@ -17,8 +17,8 @@ ncjax: train into neural collapse and measure it exactly.
 commands:
 {commands}
 
-`ncjax COMMAND --help` describes a command.  A flag takes its value as --flag=VALUE or
-as --flag VALUE.  `ncjax --version` prints the version; `python -m ncjax` is `ncjax`.
+`ncjax COMMAND --help` describes a command.  A flag takes its value as --flag=VALUE (a
+space will do).  `ncjax --version` prints the version; `python -m ncjax` is `ncjax`.
 """
 
 

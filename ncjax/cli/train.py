@@ -9,8 +9,9 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ncjax.cli.configs import config_parser, parse_flags, shipped_configs, titles
+from ncjax.cli.configs import config_parser, parse_flags, show_help
 from ncjax.cli.usage import UsageError, refuse, wants_help
+from ncjax.options import InputError
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -42,7 +43,7 @@ Configs:
 {fields}
 """
 
-_TEXTS = {"workdir": "folder of the run"}
+_CONTINUES = "The same command with --workdir={} continues from the last checkpoint."
 
 
 def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
@@ -56,11 +57,12 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         The exit status: 0; 2 for input that cannot be used; 1 for a failed run.
     """
     if wants_help(argv):
-        print(_help(prog), end="")
-        return 0
+        from ncjax.config.describe import describe
+
+        return show_help(config_parser(prog, _ABOUT), _MORE, describe())
 
     # JAX and what is built on it take seconds to import.
-    from ncjax import ConfigError, DataError, TrainingError, WorkdirError, cluster
+    from ncjax import TrainingError, cluster
     from ncjax import train as train_network
     from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
@@ -77,27 +79,21 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         keep_compiled_programs()
         workdir = workdir or f"runs/{name}-{_digest(resolved(config))}"
         history = train_network(config, workdir)
-    except (
-        UsageError,
-        cluster.ClusterError,
-        ConfigError,
-        DataError,
-        WorkdirError,
-    ) as error:
+    except (InputError, cluster.ClusterError) as error:
         return refuse(error) if cluster.is_first() else 2
     except TrainingError as error:
         cluster.abandon(1, f"error: {error}")  # memory may have run out here only
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"\nStopped. {_continues(workdir)}", file=sys.stderr)
+        print(f"\nStopped. {_CONTINUES.format(workdir)}", file=sys.stderr)
         cluster.abandon(130)
         return 130
     except Exception:
         cluster.abandon(
             1,
             f"{traceback.format_exc()}\nThis process cannot go on, nor can the others "
-            f"without it. {_continues(workdir)}",
+            f"without it. {_CONTINUES.format(workdir)}",
         )
         raise
     if cluster.is_first():
@@ -115,30 +111,14 @@ def parse(argv: Sequence[str]) -> tuple[ConfigDict, str, str]:
     Raises:
         UsageError: for an unknown flag, field or file, or a value of the wrong type.
     """
-    from ncjax.config import default
-
-    config, name, values = parse_flags(
-        argv, fallback="digits.py", fields=default, texts=_TEXTS
-    )
+    parser = config_parser("ncjax train", _ABOUT)
+    config, name, options = parse_flags(argv, parser, fallback="digits.py")
     if "experiment" in config:
         raise UsageError(
             f"The config {name!r} describes an unconstrained-features model, not the "
             "training of a network. Run it with `ncjax ufm`."
         )
-    return config, name, values["workdir"]
-
-
-def _help(prog: str) -> str:
-    from ncjax.config.describe import describe
-
-    more = _MORE.format(prog=prog, configs=titles(shipped_configs()), fields=describe())
-    return config_parser(prog, _ABOUT, more, _TEXTS).format_help()
-
-
-def _continues(workdir: str) -> str:
-    return (
-        f"The same command with --workdir={workdir} continues from the last checkpoint."
-    )
+    return config, name, options.workdir
 
 
 def _digest(config: dict) -> str:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ncjax.cli.configs import config_parser, parse_flags, shipped_configs, titles
-from ncjax.cli.usage import UsageError, refuse, wants_help
+from ncjax.cli.configs import config_parser, parse_flags, show_help
+from ncjax.cli.usage import UsageError, command, wants_help
+from ncjax.options import InputError
 
 _ABOUT = """\
 Solve, certify and flow unconstrained-features models; compare them with theory.
@@ -33,75 +34,52 @@ Configs:
 {fields}
 """
 
-_TEXTS = {
-    "workdir": "folder of the results",
-    "sweep": "one or two fields, NAME:LOW..HIGH:COUNT, with a comma between",
-}
 
-
-def main(argv: Sequence[str], prog: str = "ncjax ufm") -> int:
+@command("ufm", stopped="Stopped; nothing was written.")
+def main(argv: Sequence[str], prog: str) -> int:
     """Runs an experiment on an unconstrained-features model.
-
-    Args:
-        argv: the arguments.
-        prog: how the program was called.
 
     Returns:
         The exit status: 0 if all statements hold, 1 if one fails, 2 for input that
         cannot be used.
     """
+    parser = config_parser(prog, _ABOUT)
+    swept = "one or two fields, NAME:LOW..HIGH:COUNT, with a comma between"
+    parser.add_argument("--sweep", metavar="FIELDS", default="", help=swept)
     if wants_help(argv):
-        print(_help(prog), end="")
-        return 0
+        from ncjax.ufm.run.fields import describe
+
+        return show_help(parser, _MORE, describe(), prefix="ufm_")
 
     # JAX and what is built on it take seconds to import.
-    from ncjax.config import ConfigError
-    from ncjax.runs.workdir import WorkdirError, claim
+    from ncjax.runs.workdir import claim
     from ncjax.ufm.run.experiments import EXPERIMENTS
-    from ncjax.ufm.run.fields import default, validate
+    from ncjax.ufm.run.fields import validate
     from ncjax.ufm.run.sweep import parse_sweep, sweep
 
+    began = time.monotonic()
+
+    def progress(stage: str, **values: Any) -> None:
+        """Says on stderr what is under way, and the seconds since the start."""
+        shown = "".join(f"  {name} {value:.6g}" for name, value in values.items())
+        seconds = time.monotonic() - began
+        print(f"{seconds:6.1f} s  {stage}{shown}", file=sys.stderr, flush=True)
+
+    config, name, options = parse_flags(argv, parser, fallback="ufm_ce.py")
     try:
-        config, name, values = parse_flags(
-            argv, fallback="ufm_ce.py", fields=default, texts=_TEXTS
-        )
         validate(config)
-        axes = parse_sweep(values["sweep"], config) if values["sweep"] else None
-        folder = Path(values["workdir"] or f"runs/{name}{'-sweep' if axes else ''}")
+        axes = parse_sweep(options.sweep, config) if options.sweep else None
+        folder = Path(options.workdir or f"runs/{name}{'-sweep' if axes else ''}")
         claim(folder, "verdict.json")
-        progress = _Stages()
         if axes:
             report = sweep(config, axes, progress)
         else:
             report = EXPERIMENTS[config.experiment](config, progress)
         progress("done")
-        report.write(folder, config.to_dict() | {"sweep": values["sweep"]})
-    except (UsageError, ConfigError, WorkdirError) as error:
-        return refuse(error)
+        report.write(folder, config.to_dict() | {"sweep": options.sweep})
+    except InputError:
+        raise
     except (ValueError, FloatingPointError) as error:
-        return refuse(f"The experiment cannot be run: {error}")
-    except KeyboardInterrupt:
-        print("\nStopped; nothing was written.", file=sys.stderr)
-        return 130
+        raise UsageError(f"The experiment cannot be run: {error}") from error
     print(f"{report}\n\nWritten to {folder}")
     return 0 if report.holds else 1
-
-
-class _Stages:
-    """Prints on stderr what is under way, and the seconds since the start."""
-
-    def __init__(self):
-        self._began = time.monotonic()
-
-    def __call__(self, stage: str, **values: Any) -> None:
-        seconds = time.monotonic() - self._began
-        shown = "".join(f"  {name} {value:.6g}" for name, value in values.items())
-        print(f"{seconds:6.1f} s  {stage}{shown}", file=sys.stderr, flush=True)
-
-
-def _help(prog: str) -> str:
-    from ncjax.ufm.run.fields import describe
-
-    configs = titles(shipped_configs("ufm_"))
-    more = _MORE.format(prog=prog, configs=configs, fields=describe())
-    return config_parser(prog, _ABOUT, more, _TEXTS).format_help()

@@ -4,16 +4,51 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NoReturn
+
+from ncjax.options import InputError
 
 HELP_FLAGS = ("--help", "-h", "-help")
 
 
-class UsageError(ValueError):
+class UsageError(InputError):
     """A command line that cannot be used; the message says how to mend it."""
+
+
+Main = Callable[[Sequence[str], str], int]
+
+
+def command(name: str, stopped: str) -> Callable[[Main], Main]:
+    """Makes the `main` of a command of a function of its arguments.
+
+    What a user can mend is then one paragraph on stderr with the exit status 2, and
+    Ctrl-C a line with 130.
+
+    Args:
+        name: name of the command.
+        stopped: what to say after Ctrl-C.
+    """
+
+    def decorate(work: Main) -> Main:
+        @functools.wraps(work)
+        def main(argv: Sequence[str], prog: str = f"ncjax {name}") -> int:
+            try:
+                return work(argv, prog)
+            except SystemExit:  # argparse has printed the help
+                return 0
+            except InputError as error:
+                return refuse(error)
+            except KeyboardInterrupt:
+                print(f"\n{stopped}", file=sys.stderr)
+                return 130
+
+        return main
+
+    return decorate
 
 
 def wants_help(argv: Sequence[str]) -> bool:
@@ -52,23 +87,33 @@ class Parser(argparse.ArgumentParser):
             allow_abbrev=False,
         )
 
-    def read(self, argv: Sequence[str]) -> argparse.Namespace | None:
-        """The values of the flags; None if help was asked for, which is then printed.
+    def read(self, argv: Sequence[str]) -> argparse.Namespace:
+        """The values of the flags.
 
         Raises:
+            SystemExit: if help was asked for, which is then printed.
             UsageError: for unknown or missing arguments and values not allowed.
         """
         if wants_help(argv):
-            print(self.format_help(), end="")
-            return None
+            self.print_help()
+            self.exit()
         options, unknown = self.parse_known_args(argv)
         if unknown:
-            raise UsageError(unknown_argument(unknown[0], self.flags()))
+            name = unknown[0].partition("=")[0]
+            if not name.startswith("-"):
+                raise UsageError(
+                    f"Unexpected argument {unknown[0]!r}; options start with --."
+                )
+            flags = [flag for action in self._actions for flag in action.option_strings]
+            meant = suggest(name, flags)
+            raise UsageError(
+                f"Unknown flag {name!r}.{meant} --help shows those that exist."
+            )
         return options
 
-    def flags(self) -> list[str]:
-        """All flags, with their dashes."""
-        return [flag for action in self._actions for flag in action.option_strings]
+    def format_help(self) -> str:
+        """The help, in which flags take their values after "="."""
+        return re.sub(r"(--[a-z][\w.-]*) (?=[A-Z{])", r"\1=", super().format_help())
 
     def error(self, message: str) -> NoReturn:
         """Raises `UsageError` where argparse would print its usage and exit."""
@@ -84,13 +129,3 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(
             f"{message[0].upper()}{message[1:]} (--help shows what is allowed)."
         )
-
-
-def unknown_argument(argument: str, flags: Iterable[str]) -> str:
-    """The message for an argument that no flag takes."""
-    if not argument.startswith("-"):
-        return f"Unexpected argument {argument!r}; options start with --."
-    name = argument.partition("=")[0]
-    return (
-        f"Unknown flag {name!r}.{suggest(name, flags)} --help shows those that exist."
-    )

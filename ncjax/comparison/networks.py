@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +15,17 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax.collapse import centred_means
-from ncjax.comparison.runs import CompareError, Run, read
+from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import ConfigError
 from ncjax.config.binding import load_data, load_hierarchy
 from ncjax.config.stored import to_config
 from ncjax.data import DataError, Dataset
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
-from ncjax.runs.checkpoints import Checkpoints
-from ncjax.training.experiment import build
+from ncjax.runs.workdir import WorkdirError
+from ncjax.training.experiment import Experiment, build
+from ncjax.training.step import TrainState
+from ncjax.training.stored import load_states
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,12 +72,9 @@ def read_networks(
         CompareError: naming the run that has no checkpoint, or one that does not fit.
     """
     experiment = build(config, dataset, jax.devices()[:1])
-    like = experiment.init()
     images, labels = np.asarray(dataset.train.images), np.asarray(dataset.train.labels)
     update = jax.jit(lambda moments, features, y: moments.update(features, y))
-    known: dict[Path, tuple[int, Any]] = {}
-    for run in runs:
-        epoch, state = _load(run, like, known)
+    for epoch, state in _states(runs, experiment):
         classifier, bias = map(np.asarray, experiment.classifier(state))
         moments = ClassMoments.empty(
             dataset.num_classes, classifier.shape[1], scatter="none"
@@ -97,52 +94,12 @@ def read_networks(
         )
 
 
-def _load(run: Run, like: Any, known: dict[Path, tuple[int, Any]]) -> tuple[int, Any]:
-    """Number and content of the newest checkpoint.
-
-    Networks that were trained at once lie in one checkpoint, which `known` keeps.
-    """
-    folder = run.path.parent.parent
-    if run.path.parent.name != "seeds" or not (folder / "config.json").is_file():
-        return _newest(run, like)
-    whole = read(folder)
-    if folder not in known:
-        known[folder] = _newest(whole, _stacked(whole, like))
-    epoch, states = known[folder]
-    return epoch, jax.tree.map(lambda x: x[run.seed - whole.seed], states)
-
-
-def _stacked(run: Run, like: Any) -> Any:
-    """The networks of all seeds, as shapes."""
-    count = run.config["num_seeds"]
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=x.sharding),
-        like,
-    )
-
-
-def _newest(run: Run, like: Any) -> tuple[int, Any]:
-    folder = run.path / "checkpoints"
-    if not folder.is_dir():
-        raise CompareError(
-            f"The run {run.path} has no checkpoints, so its network cannot be measured "
-            "again. Leave it out, or compare without theory."
-        )
-    checkpoints = Checkpoints(folder, keep=1, read_only=True)
+def _states(
+    runs: Sequence[Run], experiment: Experiment
+) -> Iterator[tuple[int, TrainState]]:
     try:
-        latest = checkpoints.latest
-        if latest is None:
-            raise CompareError(
-                f"The run {run.path} has no whole checkpoint yet. Let it run on, or "
-                "leave it out."
-            )
-        return latest, checkpoints.load(latest, like)
-    except CompareError:
-        raise
-    except Exception as error:  # whatever Orbax makes of foreign bytes
-        text = " ".join(str(error).split())[:300] or type(error).__name__
+        yield from load_states([run.path for run in runs], experiment)
+    except WorkdirError as error:
         raise CompareError(
-            f"The checkpoint of the run {run.path} cannot be read: {text}"
+            f"{error} Leave it out, or compare without theory."
         ) from error
-    finally:
-        checkpoints.close()

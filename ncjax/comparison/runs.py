@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from ncjax.config.stored import complete
+from ncjax.options import InputError
 from ncjax.runs.history import Row, is_measured, read_rows
 
 
-class CompareError(ValueError):
+class CompareError(InputError):
     """Runs that cannot be compared; the message says why and what to do."""
 
 

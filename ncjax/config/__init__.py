@@ -17,35 +17,8 @@
 - `recipes`: settings that several shipped configs share.
 """
 
-from __future__ import annotations
-
-import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from ncjax.config.check import validate as validate
-    from ncjax.config.check import wants_smoke as wants_smoke
-    from ncjax.config.fields import default as default
-    from ncjax.config.fields import resolved as resolved
-    from ncjax.options import ConfigError as ConfigError
-
-# Public name -> the module that has it, imported when it is first asked for: the
-# registries of models and optimizers take seconds to import.
-_HOME = {
-    "ConfigError": "ncjax.options",
-    "default": "ncjax.config.fields",
-    "resolved": "ncjax.config.fields",
-    "validate": "ncjax.config.check",
-    "wants_smoke": "ncjax.config.check",
-}
-
-__all__ = sorted(_HOME)
-
-
-def __getattr__(name: str) -> Any:
-    """The public name, imported now."""
-    if name not in _HOME:
-        raise AttributeError(f"module 'ncjax.config' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
-    globals()[name] = value
-    return value
+from ncjax.config.check import validate as validate
+from ncjax.config.check import wants_smoke as wants_smoke
+from ncjax.config.fields import default as default
+from ncjax.config.fields import resolved as resolved
+from ncjax.options import ConfigError as ConfigError

@@ -6,7 +6,9 @@ Of a valid configuration; what comes out of this module knows no configuration a
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import jax
@@ -16,12 +18,13 @@ from ml_collections import ConfigDict
 
 from ncjax.classifiers import Classifier
 from ncjax.config.fields import SECTIONS, Choice, Hyper, choice
-from ncjax.data import DataError, Dataset, select
+from ncjax.data import Dataset, select
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.losses import CLASSIFIER_OF, GEOMETRY, OUTPUTS, TARGETS_OF
-from ncjax.optimizers import SCHEDULES
-from ncjax.options import ConfigError, fill, options_of
+from ncjax.optimizers import DECOUPLED, SCHEDULES
+from ncjax.options import ConfigError, InputError, fill, is_traced, options_of
+from ncjax.probes import PROBES, Probe, Subject
 from ncjax.targets import DEFAULT
 
 if TYPE_CHECKING:
@@ -64,9 +67,40 @@ def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimi
 
     def bound(hyper: Hyper) -> optax.GradientTransformation:
         start = optimizer.now(hyper)["learning_rate"]
+        if not is_traced(start) and not 0 < start < math.inf:
+            raise ValueError(
+                f"optimizer.learning_rate must be positive and finite, got {start}."
+            )
         return optimizer.bind(hyper)(schedule(start, num_epochs, steps))
 
     return bound
+
+
+def bind_weight_decay(optimizer: Choice) -> Callable[[Hyper], float | jax.Array]:
+    """Hyper-parameters -> weight decay lambda of the penalty (lambda/2)|theta|^2.
+
+    It is 0 for an optimizer whose weight decay is no such penalty, or that has none.
+    """
+    takes_decay = "weight_decay" in options_of(optimizer.function)
+    if not takes_decay or optimizer.name in DECOUPLED:
+        return lambda hyper: 0.0
+    return lambda hyper: optimizer.now(hyper)["weight_decay"]
+
+
+def bind_probes(asked: ConfigDict, subject: Subject) -> dict[str, Probe]:
+    """The probes of a configuration, with their options filled in.
+
+    Args:
+        asked: the section `eval` of the configuration.
+        subject: the networks to measure.
+
+    Raises:
+        ConfigError: for an option out of its range, or a probe that these networks or
+            data do not allow.
+    """
+    values = asked.to_dict()
+    with named("config.eval"):
+        return {n: fill(PROBES[n], values)(subject) for n in values["probes"]}
 
 
 def bind_objective(
@@ -78,19 +112,30 @@ def bind_objective(
         ConfigError: for options out of range, a loss that lacks its tree, or a loss
             and a classifier that do not fit each other.
     """
-    if hierarchy is None:
-        _check_no_tree(loss, classifier)
-    try:
+    if hierarchy is None and needs_hierarchy(loss, classifier):
+        raise _no_tree(loss, classifier)
+    with named("config.classifier"):
         layer = _bind_classifier(loss, classifier, hierarchy, num_classes)
-    except ValueError as error:
-        raise ConfigError(f"config.classifier: {error}") from error
-    try:
-        _check_vectors(loss, classifier, layer)
-        bound = _bind_loss(loss, layer, hierarchy)
+    with named("config.loss"):
+        bound = _bind_loss(loss, classifier, layer, hierarchy)
         _try_loss(bound({}), layer)
-        return Objective(bound, layer, _geometry(loss, layer, hierarchy))
+        geometry = None
+        if layer.vectors is not None:
+            geometry = centred_gram(layer.vectors.gram)
+        elif loss.name in GEOMETRY and hierarchy is not None:
+            geometry = fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
+        return Objective(bound, layer, geometry)
+
+
+@contextmanager
+def named(part: str) -> Generator[None]:
+    """Names the part of a configuration that a function refuses, as `ConfigError`."""
+    try:
+        yield
+    except InputError:  # says itself what it is about
+        raise
     except ValueError as error:
-        raise ConfigError(f"config.loss: {error}") from error
+        raise ConfigError(f"{part}: {error}") from error
 
 
 def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
@@ -133,61 +178,22 @@ def numeric_fields(*choices: Choice) -> dict[str, float]:
     }
 
 
-def check_hyper(
-    hyper: Mapping[str, Sequence[float]], allowed: Mapping[str, float], count: int
-) -> None:
-    """Checks the names and numbers of hyper-parameters in which networks differ.
-
-    Args:
-        hyper: value of each network, for each field.
-        allowed: the fields in which networks may differ.
-        count: number of networks.
-
-    Raises:
-        ConfigError: for a field in which they cannot differ, or a wrong number of
-            values.
-    """
-    for field, values in hyper.items():
-        if field not in allowed:
-            raise ConfigError(
-                f"The networks of one program cannot differ in config.{field}. They "
-                f"can in {', '.join(allowed)}."
-            )
-        if len(values) != count:
-            raise ConfigError(
-                f"config.{field} has {len(values)} values for {count} networks. Give "
-                "one for each."
-            )
-
-
-def try_hyper(
-    hyper: Hyper, loss: BindLoss, optimizer: BindOptimizer, classifier: Classifier
-) -> None:
+def try_hyper(hyper: Hyper, objective: Objective, optimizer: BindOptimizer) -> None:
     """Binds loss and optimizer with known hyper-parameters, which checks their ranges.
 
     Raises:
         ConfigError: for a value out of its range.
     """
-    rate = hyper.get("optimizer.learning_rate", 1.0)
-    try:
-        if not 0 < rate < np.inf:
-            raise ValueError(
-                f"optimizer.learning_rate must be positive and finite, got {rate}."
-            )
+    with named("A network of the program is not usable"):
         optimizer(hyper)
         if any(field.startswith("loss.") for field in hyper):
-            _try_loss(loss(hyper), classifier)
-    except ValueError as error:
-        raise ConfigError(f"A network of the program is not usable: {error}") from error
+            _try_loss(objective.loss(hyper), objective.classifier)
 
 
-def _check_no_tree(loss: Choice, classifier: Choice) -> None:
-    """Raises `ConfigError` if a class tree is needed, since there is none."""
-    if not needs_hierarchy(loss, classifier):
-        return
+def _no_tree(loss: Choice, classifier: Choice) -> ConfigError:
     by_loss = loss.takes("hierarchy") or classifier.values["name"] == "auto"
     needy = loss if by_loss else classifier
-    raise ConfigError(
+    return ConfigError(
         f"config.{needy.section}.name = {needy.name!r} needs a class tree, and the "
         "data set that config.data.name chooses brings none. Set config.hierarchy.name "
         f"to one of {', '.join(BUILTIN)}, or config.hierarchy.file to a tree of yours."
@@ -211,27 +217,23 @@ def _bind_classifier(
     return make(num_classes, outputs=outputs())
 
 
-def _check_vectors(loss: Choice, classifier: Choice, layer: Classifier) -> None:
-    """Raises `ValueError` if the loss needs fixed class vectors and there are none."""
+def _bind_loss(
+    loss: Choice, classifier: Choice, layer: Classifier, hierarchy: Hierarchy | None
+) -> BindLoss:
+    """The loss as a function of the outputs of the classifier, not of class logits."""
     if loss.takes("vectors") and layer.vectors is None:
         raise ValueError(
             f"The loss {loss.name!r} needs fixed class vectors, and the classifier "
             f"{classifier.name!r} has none. Choose {CLASSIFIER_OF.get(loss.name)!r}."
         )
-
-
-def _bind_loss(
-    loss: Choice, classifier: Classifier, hierarchy: Hierarchy | None
-) -> BindLoss:
-    """The loss as a function of the outputs of the classifier, not of class logits."""
-    given = {"hierarchy": hierarchy, "vectors": classifier.vectors}
+    given = {"hierarchy": hierarchy, "vectors": layer.vectors}
     on_outputs = loss.takes("vectors") or loss.name in OUTPUTS
 
     def bound(hyper: Hyper) -> Loss:
         function = loss.bind(hyper, **given)
         if on_outputs:
             return function
-        return lambda outputs, labels: function(classifier.scores(outputs), labels)
+        return lambda outputs, labels: function(layer.scores(outputs), labels)
 
     return bound
 
@@ -245,17 +247,6 @@ def _try_loss(loss: Loss, classifier: Classifier) -> None:
         return loss(outputs, jnp.zeros((1,), jnp.int32))
 
     jax.eval_shape(value, jax.random.key(0))
-
-
-def _geometry(
-    loss: Choice, classifier: Classifier, hierarchy: Hierarchy | None
-) -> np.ndarray | None:
-    """Gram matrix of the centred class means that theory predicts [K, K], or None."""
-    if classifier.vectors is not None:
-        return centred_gram(classifier.vectors.gram)
-    if loss.name not in GEOMETRY or hierarchy is None:
-        return None
-    return fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
 
 
 def check_target(loss: Choice, dataset: Dataset) -> None:
@@ -285,13 +276,9 @@ def load_data(config: ConfigDict) -> Dataset:
         ConfigError: for an option out of its range.
         DataError: if the data set cannot be read.
     """
-    try:
+    with named("config.data"):
         data = choice(config, "data")
         return fill(select, data.values)(data.bind()())
-    except DataError:
-        raise
-    except ValueError as error:
-        raise ConfigError(f"config.data: {error}") from error
 
 
 def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
@@ -306,12 +293,11 @@ def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
             tree = read(file)
         elif name == "dataset" and dataset.tree is not None:
             tree = from_nested(dataset.tree)
-        elif name == "dataset" and config.data.name in BUILTIN:
-            tree = BUILTIN[config.data.name]()
-        elif name in ("dataset", "none"):
-            return None
         else:
-            tree = BUILTIN[name]()
+            builtin = config.data.name if name == "dataset" else name
+            if builtin not in BUILTIN:
+                return None
+            tree = BUILTIN[builtin]()
         return tree.restrict(dataset.class_names)
     except HierarchyError as error:
         source = f"file {file}" if file else name

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from ncjax.config import binding
-from ncjax.config.fields import (
-    COMPUTE_DTYPES,
-    RANGES,
-    SECTIONS,
-    Choice,
-    choice,
-    default,
-)
-from ncjax.config.probing import check_probes
+from ncjax.config.binding import named, try_out
+from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice, default, unused
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.hierarchy import BUILTIN
 from ncjax.optimizers import SCHEDULES
-from ncjax.options import ConfigError, choose, flat
+from ncjax.options import ConfigError, choose, flat, options_of
+from ncjax.probes import PROBES
+
+# Field: (smallest, largest) allowed value.
+RANGES: dict[str, tuple[int, int]] = {
+    "seed": (0, 2**31 - 1),
+    "num_seeds": (1, 10**4),
+    "num_epochs": (1, 10**7),
+    "batch_size": (1, 10**7),
+    "data.device_mb": (0, 10**7),
+    "eval.num_points": (2, 10**6),
+    "eval.batch_size": (1, 10**7),
+    "eval.buffer_mb": (0, 10**7),
+    "checkpoint.every_epochs": (0, 10**7),
+    "checkpoint.keep": (1, 10**4),
+}
 
 
 class ValidConfig(FrozenConfigDict):
@@ -39,8 +45,9 @@ def validate(config: ConfigDict) -> ValidConfig:
     """
     if isinstance(config, ValidConfig):
         return config
-    _check_fields(config.to_dict(), default().to_dict())
-    _check_ranges(flat(config.to_dict()))
+    fields = flat(config.to_dict())
+    _check_fields(fields, flat(default().to_dict()))
+    _check_ranges(fields)
     choose("compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
     choose("optimizer.schedule", config.optimizer.schedule, SCHEDULES)
     choose("data.augment", config.data.augment, AUGMENTATIONS)
@@ -48,16 +55,11 @@ def validate(config: ConfigDict) -> ValidConfig:
     choose("eval.layers", config.eval.layers, ("last", "all"))
     choose("eval.pool", config.eval.pool, ("mean", "flatten"))
     choose("hierarchy.name", config.hierarchy.name, ("dataset", "none", *BUILTIN))
-    for name, section in SECTIONS.items():
-        choose(f"{name}.name", config[name].name, section.names)
-    choices = {name: choice(config, name) for name in SECTIONS}
-    for chosen in choices.values():
-        _check_unused(chosen)
-    check_probes(config.eval.to_dict())
-    try:  # the functions themselves know the ranges of their options
-        binding.try_out(choices)
-    except ValueError as error:
-        raise ConfigError(f"The configuration is not usable: {error}") from error
+    for probe in config.eval.probes:
+        choose("eval.probes", probe, PROBES)
+    _check_unused(config)
+    with named("The configuration is not usable"):  # functions know their ranges
+        try_out({name: choice(config, name) for name in SECTIONS})
     return ValidConfig(config)
 
 
@@ -86,11 +88,6 @@ def _check_ranges(fields: dict[str, Any]) -> None:
             f"config.num_seeds = {count} from config.seed = {first} on ends at seed "
             f"{first + count - 1}; the largest is {largest}."
         )
-    if not 0 < fields["optimizer.learning_rate"] < math.inf:
-        raise ConfigError(
-            "config.optimizer.learning_rate must be positive and finite, got "
-            f"{fields['optimizer.learning_rate']}."
-        )
     for epoch in fields["eval.epochs"]:
         if not isinstance(epoch, int) or not 1 <= epoch <= fields["num_epochs"]:
             raise ConfigError(
@@ -99,59 +96,61 @@ def _check_ranges(fields: dict[str, Any]) -> None:
             )
 
 
-def _check_unused(chosen: Choice) -> None:
-    """An option that the chosen function does not take must keep its default."""
-    defaults, used = (
-        default()[chosen.section],
-        SECTIONS[chosen.section].used(chosen.name),
-    )
-    for option, value in chosen.values.items():
-        if option not in used and value != defaults[option]:
-            raise ConfigError(
-                f"config.{chosen.section}.{option} = {value!r} has no effect: "
-                f"{chosen.name!r} takes "
-                f"{', '.join(sorted(used - {'name'})) or 'no options'}. "
-                f"Leave it at {defaults[option]!r}."
-            )
-
-
-def _check_fields(got: dict, allowed: dict, prefix: str = "config") -> None:
-    """Same fields and types as the default; an int may stand for a float."""
-    for name in got.keys() | allowed.keys():
-        field = f"{prefix}.{name}"
-        if name not in allowed:
-            raise ConfigError(
-                f"Unknown field {field}. Available: {', '.join(sorted(allowed))}."
-            )
-        if name not in got:
-            raise ConfigError(f"Missing field {field}; start from default().")
-        if isinstance(allowed[name], dict):
-            if not isinstance(got[name], dict):
-                raise ConfigError(f"{field} must be a section, got {got[name]!r}.")
-            _check_fields(got[name], allowed[name], field)
-        else:
-            _check_type(field, got[name], allowed[name])
-
-
-def _check_type(field: str, value: Any, like: Any) -> None:
-    if not _is_like(value, like):
-        raise ConfigError(
-            f"{field} must be of type {type(like).__name__}, got {value!r} "
-            f"({type(value).__name__})."
-        )
-    if like and isinstance(value, tuple):
-        for item in value:
-            if not _is_like(item, like[0]):
+def _check_unused(config: ConfigDict) -> None:
+    """An option that the chosen functions do not take must keep its default."""
+    defaults = default()
+    for section, options in unused(config).items():
+        for option in sorted(options):
+            value, usual = config[section][option], defaults[section][option]
+            if value != usual:
                 raise ConfigError(
-                    f"{field} must hold values of type {type(like[0]).__name__}, got "
-                    f"{value!r}."
+                    f"config.{section}.{option} = {value!r} has no effect: "
+                    f"{_why_unused(config, section, option)} leave it at {usual!r}."
                 )
+
+
+def _why_unused(config: ConfigDict, section: str, option: str) -> str:
+    if section == "eval":
+        takers = [name for name in PROBES if option in options_of(PROBES[name])]
+        return (
+            f"it is an option of the probe {' or '.join(map(repr, takers))}. Add it to "
+            f"config.eval.probes = {config.eval.probes!r}, or"
+        )
+    name = choice(config, section).name
+    taken = [o for f in SECTIONS[section].functions(name) for o in options_of(f)]
+    return f"{name!r} takes {', '.join(sorted(taken)) or 'no options'};"
+
+
+def _check_fields(got: dict[str, Any], allowed: dict[str, Any]) -> None:
+    """Same fields and types as the default; an int may stand for a float."""
+    for field in [*got, *allowed]:
+        if field not in allowed:
+            start = field[: field.rfind(".") + 1]
+            near = [
+                name.removeprefix(start) for name in allowed if name.startswith(start)
+            ]
+            raise ConfigError(
+                f"Unknown field config.{field}. Available: {', '.join(sorted(near))}."
+            )
+        if field not in got:
+            raise ConfigError(f"Missing field config.{field}; start from default().")
+        value, like = got[field], allowed[field]
+        if not _is_like(value, like):
+            raise ConfigError(
+                f"config.{field} must be of type {type(like).__name__}, got {value!r} "
+                f"({type(value).__name__})."
+            )
+        items = value if like and isinstance(value, tuple) else ()
+        if not all(_is_like(item, like[0]) for item in items):
+            raise ConfigError(
+                f"config.{field} must hold values of type {type(like[0]).__name__}, "
+                f"got {value!r}."
+            )
 
 
 def _is_like(value: Any, like: Any) -> bool:
     """Same type; an int may stand for a float, but a bool is not an int."""
-    if isinstance(value, bool) or isinstance(like, bool):
-        return isinstance(value, bool) and isinstance(like, bool)
-    if isinstance(like, float):
-        return isinstance(value, (float, int))
-    return isinstance(value, type(like))
+    kinds = (float, int) if isinstance(like, float) else type(like)
+    return isinstance(value, kinds) and isinstance(value, bool) == isinstance(
+        like, bool
+    )

@@ -20,7 +20,8 @@ def describe() -> str:
     for name, section in SECTIONS.items():
         lines.append(f"{name}.name, and the fields of {name} that it takes:")
         for choice in section.registry:
-            lines.append(f"  {choice:15} {_options(section.functions(choice))}")
+            own = [f for f in section.functions(choice) if f not in section.also]
+            lines.append(f"  {choice:15} {_options(own)}")
         lines += [f"  {'any of them':15} {_options([f])}" for f in section.also]
     lines.append("eval.probes, and the fields of eval that they take:")
     lines += [f"  {name:17} {_options([probe])}" for name, probe in PROBES.items()]

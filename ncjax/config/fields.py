@@ -8,8 +8,7 @@ here.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -51,33 +50,33 @@ def default() -> ConfigDict:
     config.batch_size = 128  # examples per step, over all devices together
     config.compute_dtype = "float32"  # or "bfloat16"; parameters are always float32
 
-    config.data = SECTIONS["data"].options()
+    config.data = ConfigDict(SECTIONS["data"].options())
     config.data.name = "digits"
     config.data.augment = "none"  # or "crop_flip": random crops and mirror images
     config.data.placement = "auto"  # by size; or "device", "stream": where images lie
     config.data.device_mb = 8192  # MiB of images a device may hold; more are streamed
 
-    config.model = SECTIONS["model"].options()
+    config.model = ConfigDict(SECTIONS["model"].options())
     config.model.name = "mlp"
 
-    config.classifier = SECTIONS["classifier"].options()
+    config.classifier = ConfigDict(SECTIONS["classifier"].options())
     config.classifier.name = "auto"  # the one that the loss is meant for, or a name
 
-    config.loss = SECTIONS["loss"].options()
+    config.loss = ConfigDict(SECTIONS["loss"].options())
     config.loss.name = "cross_entropy"
 
     config.hierarchy = ConfigDict()
     config.hierarchy.name = "dataset"  # the dataset's own tree, a built-in one, "none"
     config.hierarchy.file = ""  # a tree of yours: .json, .csv, .tsv, .newick
 
-    config.optimizer = SECTIONS["optimizer"].options()
+    config.optimizer = ConfigDict(SECTIONS["optimizer"].options())
     config.optimizer.name = "sgd"
     config.optimizer.learning_rate = 0.05  # learning rate at the start
     config.optimizer.schedule = "step"  # or "cosine", "constant"
     config.optimizer.momentum = 0.9
     config.optimizer.weight_decay = 5e-4  # lambda: adds lambda * theta to the gradient
 
-    config.eval = ConfigDict()
+    config.eval = ConfigDict(all_options(PROBES.values()))
     config.eval.epochs = ()  # epochs after which to measure; (): log-spaced
     config.eval.num_points = 50  # largest number of log-spaced epochs
     config.eval.batch_size = 1000  # examples per forward pass, over all devices
@@ -88,20 +87,11 @@ def default() -> ConfigDict:
     config.eval.crm = False  # also decide by least expected distance in the tree
     config.eval.confusion = False  # also write [K, K]: who is taken for whom
     config.eval.probes = ()  # names of further measurements, with options of their own
-    _add_options(config.eval, PROBES.values())
 
     config.checkpoint = ConfigDict()
     config.checkpoint.every_epochs = 0  # epochs between checkpoints; 0: ten in a run
     config.checkpoint.keep = 2  # number of checkpoints to keep
     return config.lock()
-
-
-def _add_options(section: ConfigDict, functions: Iterable[Callable]) -> None:
-    """Adds the options of several functions to a section that has other fields too."""
-    for name, value in all_options(functions).items():
-        if name in section:
-            raise ValueError(f"The option {name!r} is the name of another field.")
-        section[name] = value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +102,6 @@ class Section:
         registry: the functions to choose from, by name.
         companions: more functions that a choice brings with it, by the same names.
         also: functions whose options hold for every choice.
-        own: fields of the section that are no option of a function.
         auto: name of the loss -> the name that "auto" stands for; None where there is
             no "auto".
     """
@@ -120,7 +109,6 @@ class Section:
     registry: Mapping[str, Callable]
     companions: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
     also: tuple[Callable, ...] = ()
-    own: frozenset[str] = frozenset({"name"})
     auto: Callable[[str], str] | None = None
 
     @property
@@ -128,20 +116,15 @@ class Section:
         """What the field `name` may be."""
         return (*(("auto",) if self.auto else ()), *self.registry)
 
-    def options(self) -> ConfigDict:
+    def options(self) -> dict[str, Any]:
         """The options of all functions of the section, with their defaults."""
         chosen = (*self.registry.values(), *self.companions.values())
-        return ConfigDict(all_options((*chosen, *self.also)))
+        return all_options((*chosen, *self.also))
 
     def functions(self, name: str) -> list[Callable]:
-        """The functions whose options a choice takes, without `also`."""
+        """The functions whose options have an effect with this choice."""
         more = [self.companions[name]] if name in self.companions else []
-        return [self.registry[name], *more]
-
-    def used(self, name: str) -> set[str]:
-        """The fields of the section that have an effect with this choice."""
-        functions = (*self.functions(name), *self.also)
-        return set(self.own).union(*map(options_of, functions))
+        return [self.registry[name], *more, *self.also]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +147,7 @@ class Choice:
         """The values, with hyper-parameters in the place of some of them."""
         start = f"{self.section}."
         own = {k: v for k, v in hyper.items() if k.startswith(start)}
-        return {**self.values} | {k.removeprefix(start): v for k, v in own.items()}
+        return {**self.values, **{k.removeprefix(start): v for k, v in own.items()}}
 
     def bind(self, hyper: Hyper | None = None, **given: Any) -> Callable:
         """The function with its options filled in.
@@ -182,51 +165,44 @@ class Choice:
 
 
 def choice(config: ConfigDict, section: str) -> Choice:
-    """What a section of a configuration chooses."""
+    """What a section of a configuration chooses.
+
+    Raises:
+        ConfigError: for a name that the registry of the section does not have.
+    """
     values, known = config[section].to_dict(), SECTIONS[section]
     name = values["name"]
+    choose(f"{section}.name", name, known.names)
     if known.auto and name == "auto":
         name = known.auto(config.loss.name)
     return Choice(section, name, known.registry[name], values)
 
 
 SECTIONS: dict[str, Section] = {
-    "data": Section(
-        DATASETS,
-        also=(select,),
-        own=frozenset({"name", "augment", "placement", "device_mb"}),
-    ),
+    "data": Section(DATASETS, also=(select,)),
     "model": Section(MODELS),
     "classifier": Section(
         CLASSIFIERS, auto=lambda loss: CLASSIFIER_OF.get(loss, "linear")
     ),
     "loss": Section(LOSSES, companions=OUTPUTS),
-    "optimizer": Section(
-        OPTIMIZERS, own=frozenset({"name", "learning_rate", "schedule"})
-    ),
-}
-
-# Field: (smallest, largest) allowed value.
-RANGES: dict[str, tuple[float, float]] = {
-    "seed": (0, 2**31 - 1),
-    "num_seeds": (1, 10**4),
-    "num_epochs": (1, 10**7),
-    "batch_size": (1, 10**7),
-    "data.device_mb": (0, 10**7),
-    "optimizer.learning_rate": (0, math.inf),
-    "eval.num_points": (2, 10**6),
-    "eval.batch_size": (1, 10**7),
-    "eval.buffer_mb": (0, 10**7),
-    "checkpoint.every_epochs": (0, 10**7),
-    "checkpoint.keep": (1, 10**4),
+    "optimizer": Section(OPTIMIZERS),
 }
 
 
-def get(config: ConfigDict, field: str) -> Any:
-    """The value of a field: `get(config, "data.name")`."""
-    for part in field.split("."):
-        config = config[part]
-    return config
+def unused(config: ConfigDict) -> dict[str, set[str]]:
+    """Section -> its options that have no effect with what the configuration chooses.
+
+    Raises:
+        ConfigError: if a section chooses a name that its registry does not have.
+    """
+    found = {}
+    for name, section in SECTIONS.items():
+        functions = section.functions(choice(config, name).name)
+        used = set[str]().union(*map(options_of, functions))
+        found[name] = section.options().keys() - used
+    chosen = (PROBES[name] for name in config.eval.probes if name in PROBES)
+    found["eval"] = all_options(PROBES.values()).keys() - all_options(chosen).keys()
+    return found
 
 
 def resolved(config: ConfigDict) -> dict[str, Any]:
@@ -236,12 +212,6 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
         ConfigError: if a section chooses a name that its registry does not have.
     """
     plain = config.to_dict()
-    for name, section in SECTIONS.items():
-        choose(f"{name}.name", plain[name]["name"], section.names)
-    for name, section in SECTIONS.items():
-        used = section.used(choice(config, name).name)
-        plain[name] = {k: v for k, v in plain[name].items() if k in used}
-    probes = [PROBES[name] for name in plain["eval"]["probes"] if name in PROBES]
-    unused = all_options(PROBES.values()).keys() - all_options(probes).keys()
-    plain["eval"] = {k: v for k, v in plain["eval"].items() if k not in unused}
+    for section, options in unused(config).items():
+        plain[section] = {k: v for k, v in plain[section].items() if k not in options}
     return plain

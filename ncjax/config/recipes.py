@@ -36,7 +36,6 @@ def papyan_mlp(data: str) -> ConfigDict:
     """
     config = default()
     config.data.name = data
-    config.model.name = "mlp"
     config.model.widths = (512, 512)  # units; the last is the feature width
     return config
 
@@ -65,7 +64,6 @@ def small_mlp(data: str) -> ConfigDict:
     config = default()
     config.num_epochs = 400  # passes over the training set
     config.data.name = data
-    config.model.name = "mlp"
     config.model.widths = (128, 128, 64)  # units; the last is the feature width
     config.optimizer.schedule = "cosine"
     config.optimizer.weight_decay = 1e-2  # lambda
@@ -99,7 +97,6 @@ def fashion_mlp() -> ConfigDict:
     config.batch_size = 500  # examples per step
     config.data.name = "fashion_mnist"
     config.data.examples_per_class = 1000
-    config.model.name = "mlp"
     config.model.widths = (256, 256, 256)  # units; the last is the feature width
     config.optimizer.learning_rate = 0.1  # at the start
     config.optimizer.schedule = "cosine"

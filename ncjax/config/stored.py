@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from ncjax.config.check import ValidConfig, validate
 from ncjax.config.fields import SECTIONS, default, resolved
+from ncjax.io import plain
 from ncjax.options import ConfigError, flat
 
 # Fields that have moved: their name in stored configurations -> their name today.
@@ -35,7 +35,7 @@ def complete(stored: dict[str, Any]) -> dict[str, Any]:
     base.eval.probes = tuple(given.get("eval.probes", ()))
     known = {
         field: value
-        for field, value in flat(json.loads(json.dumps(resolved(base)))).items()
+        for field, value in flat(plain(resolved(base))).items()
         if field.partition(".")[0] not in unknown
     }
     return known | given

@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Shaped
 
+from ncjax.options import InputError
+
 # A class name, or a tuple of trees (runtime type checks cannot recur).
 Tree = str | tuple[Any, ...]
 
 _CHUNK_BYTES = 1 << 25  # float64 work space of a streaming pass over images
 
 
-class DataError(ValueError):
+class DataError(InputError):
     """A problem with data that the user can mend; the message says how."""
 
 

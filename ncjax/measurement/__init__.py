@@ -1,7 +1,7 @@
 """Neural collapse of anybody's features: a function and a command line.
 
 result = ncjax.measure(features, labels, classifier=W, bias=b)
-ncjax measure features.npy --labels labels.npy --classifier head.npz
+ncjax measure features.npy --labels=labels.npy --classifier=head.npz
 """
 
 from ncjax.measurement.core import measure

@@ -16,11 +16,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int32
 
+from ncjax.options import InputError
+
 POOLS = ("mean", "mean_channels_first", "flatten")
 Pair = tuple[np.ndarray, np.ndarray | None]
 
 
-class MeasureError(ValueError):
+class MeasureError(InputError):
     """Features, labels or a classifier that cannot be measured; says how to mend it."""
 
 

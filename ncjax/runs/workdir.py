@@ -23,13 +23,14 @@ from typing import Any
 from ncjax import cluster
 from ncjax.config.stored import complete
 from ncjax.io import plain, to_json, write_json, write_lines
+from ncjax.options import InputError
 from ncjax.runs.history import Row, parse_row, read_lines, read_rows
 
 # Fields that may differ when a run goes on: where the data lie changes no result.
 _MAY_DIFFER = {"data.dir", "data.placement", "data.device_mb"}
 
 
-class WorkdirError(ValueError):
+class WorkdirError(InputError):
     """A folder that cannot hold this run; the message says why and what to do."""
 
 

@@ -6,70 +6,16 @@ The order of the examples and their augmentation depend on the key of the epoch 
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
-from typing import Protocol, runtime_checkable
 
 import jax
-import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ncjax.cluster.members import Over
 from ncjax.data.augment import Augment, none
-from ncjax.training.step import Step, TrainState
-
-Array = jax.Array | np.ndarray
-
-
-@runtime_checkable
-class Epoch(Protocol):
-    """All steps over a training set, in an order that the key decides."""
-
-    def __call__(
-        self, state: TrainState, key: jax.Array, images: Array, labels: Array
-    ) -> tuple[TrainState, Mapping[str, Array]]:
-        """A new state, {"loss": [steps], "error": [steps]}; `state` is donated."""
-        ...
-
-    def compiled(
-        self, state: TrainState, key: jax.Array, images: Array, labels: Array
-    ) -> Epoch:
-        """The same for arrays of these shapes, compiled now, not at the first call."""
-        ...
-
-
-@dataclasses.dataclass(frozen=True)
-class DeviceEpoch:
-    """An `Epoch` over images and labels on the devices, in one program.
-
-    Attributes:
-        jitted: (state, key, images, labels) -> (state, metrics), not compiled yet.
-        program: the same, compiled for the shapes of one run; None: when it is called.
-    """
-
-    jitted: jax.stages.Wrapped
-    program: jax.stages.Compiled | None = None
-
-    def __call__(
-        self, state: TrainState, key: jax.Array, images: Array, labels: Array
-    ) -> tuple[TrainState, Mapping[str, Array]]:
-        """A new state, {"loss": [steps], "error": [steps]}; `state` is donated."""
-        return (self.program or self.jitted)(state, key, images, labels)
-
-    def compiled(
-        self, state: TrainState, key: jax.Array, images: Array, labels: Array
-    ) -> DeviceEpoch:
-        """The same for arrays of these shapes, compiled now, not at the first call."""
-        program = self.lower(state, key, images, labels).compile()
-        return dataclasses.replace(self, program=program)
-
-    def lower(
-        self, state: TrainState, key: jax.Array, images: Array, labels: Array
-    ) -> jax.stages.Lowered:
-        """The program for arrays of these shapes, traced but not compiled."""
-        return self.jitted.lower(state, key, images, labels)
+from ncjax.training.step import Step
 
 
 def make_epoch(
@@ -80,7 +26,7 @@ def make_epoch(
     augment: Augment = none,
     *,
     many: Over | None = None,
-) -> DeviceEpoch:
+) -> jax.stages.Wrapped:
     """Makes the program of an epoch over a data set that lies on the devices.
 
     The order is a new permutation for each key; the last n mod batch_size examples of
@@ -97,6 +43,10 @@ def make_epoch(
         many: makes a function of one network one of many (`ncjax.cluster.members`), to
             train a network for each key: state, keys and metrics have a leading axis
             [S], states lie over the mesh axis "seeds", and all share the data.
+
+    Returns:
+        `epoch(state, key, images, labels) -> (state, {"loss": [steps], "error":
+        [steps]})`; `state` is donated.
     """
     batches = NamedSharding(mesh, P(None, "data"))
 
@@ -125,7 +75,7 @@ def make_epoch(
         epoch = _on(mesh, epoch)
     # What goes in comes out: a program compiled ahead of time takes nothing else.
     out = NamedSharding(mesh, P("seeds") if many else P()), NamedSharding(mesh, P())
-    return DeviceEpoch(jax.jit(epoch, donate_argnums=0, out_shardings=out))
+    return jax.jit(epoch, donate_argnums=0, out_shardings=out)
 
 
 def make_steps(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -13,18 +14,19 @@ from ml_collections import ConfigDict
 
 from ncjax import cluster
 from ncjax.cluster.members import Over
-from ncjax.config.probing import bind_probes
+from ncjax.config.binding import bind_probes, try_hyper
 from ncjax.data import Dataset
-from ncjax.data.augment import AUGMENTATIONS, Augment
+from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import make_evaluate
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.protocol import Evaluate
+from ncjax.evaluation.protocol import Array, Arrays, Evaluate
 from ncjax.hierarchy import Hierarchy
 from ncjax.probes import Probe
 from ncjax.probes.reading import Measurement, make_probes
-from ncjax.training.epoch import Epoch, make_epoch, make_steps
+from ncjax.targets import get_target
+from ncjax.training.epoch import make_epoch, make_steps
 from ncjax.training.network import Network, make_network
-from ncjax.training.placement import Array, Arrays, Placement, place
+from ncjax.training.placement import Placement, place
 from ncjax.training.plan import Members, members_of
 from ncjax.training.step import TrainState
 
@@ -39,7 +41,7 @@ class Experiment:
     Attributes:
         init: () -> a new `TrainState`, replicated over the devices, or networks over
             the mesh axis "seeds".
-        run_epoch: an epoch over the training set.
+        run_epoch: an epoch over the training set, as of `make_epoch`.
         run_evaluate: a measurement over both sets.
         key: key of the run; the key of an epoch is folded from it.
         train_set: images and labels, replicated over the devices; or on the host, to
@@ -53,7 +55,7 @@ class Experiment:
     """
 
     init: Callable[[], TrainState]
-    run_epoch: Epoch
+    run_epoch: Any
     run_evaluate: Evaluate
     key: jax.Array
     train_set: Arrays
@@ -85,14 +87,13 @@ class Experiment:
 
     def compiled(self, state: TrainState) -> Experiment:
         """The same, compiled now instead of at the first call."""
-        epoch = self.run_epoch.compiled(state, self._epoch_key(0), *self.train_set)
+        epoch = self.run_epoch.lower(state, self._epoch_key(0), *self.train_set)
         arguments = state.variables(), self.train_set, self.test_set
-        probes = self.run_probes
         return dataclasses.replace(
             self,
-            run_epoch=epoch,
+            run_epoch=epoch.compile(),
             run_evaluate=self.run_evaluate.compiled(*arguments),
-            run_probes=None if probes is None else probes.compiled(*arguments),
+            run_probes=self.run_probes and self.run_probes.compiled(*arguments),
         )
 
     def _epoch_key(self, number: int) -> jax.Array:
@@ -130,39 +131,21 @@ def build(
     network = make_network(config, dataset)
     if members.hyper:  # a plain configuration has been checked
         for hyper in members.each():
-            network.check(hyper)
-    subject = network.subject(dataset)
-    probes = bind_probes(config.eval.probes, config.eval.to_dict(), subject)
-    placement = place(
-        dataset,
-        devices,
-        num_networks=len(members),
-        batch_size=config.batch_size,
-        where=config.data.placement,
-        device_mb=config.data.device_mb,
-        bfloat16=config.compute_dtype == "bfloat16",
-    )
+            try_hyper(hyper, network.objective, network.optimizer)
+    probes = bind_probes(config.eval, network.subject())
+    placement = place(config, dataset, devices, len(members))
     over = network.over() if len(members) > 1 else None
+    weights = network.objective.classifier.weights
     key, init = _initialisation(network, members, placement.networks)
-    augment = AUGMENTATIONS[config.data.augment]
     return Experiment(
         init=init,
-        run_epoch=_epoch(network, placement, config.batch_size, augment, over),
-        run_evaluate=_evaluation(
-            network,
-            placement,
-            over,
-            buffer=_fits(network, placement, len(members), config.eval.buffer_mb),
-            batch_size=config.eval.batch_size,
-            scatter=config.eval.scatter,
-            crm=config.eval.crm,
-            confusion=config.eval.confusion,
-        ),
+        run_epoch=_epoch(config, network, placement, over),
+        run_evaluate=_evaluation(config.eval, network, placement, over),
         key=key,
         train_set=placement.train_set,
         test_set=placement.test_set,
-        features=jax.jit(network.features),
-        classifier=network.weights,
+        features=jax.jit(lambda state, x: network.features(state.variables(), x)),
+        classifier=lambda state: weights(state.variables()),
         hierarchy=network.hierarchy,
         run_probes=_probes(probes, placement, over, config.eval.batch_size),
     )
@@ -186,49 +169,39 @@ def _initialisation(
 
 
 def _epoch(
-    network: Network,
-    placement: Placement,
-    batch_size: int,
-    augment: Augment,
-    over: Over | None,
-) -> Epoch:
+    config: ConfigDict, network: Network, placement: Placement, over: Over | None
+) -> Any:
     """An epoch over data that lie on the devices, or are streamed to them."""
+    step, prepare, mesh = network.step, network.prepare, placement.mesh
+    augment = AUGMENTATIONS[config.data.augment]
     if placement.streamed:
         from ncjax.training.streamed import StreamedEpoch  # needs grain
 
-        steps = make_steps(network.step, network.prepare, placement.mesh, augment)
-        return StreamedEpoch(steps, batch_size, placement.mesh)
-    return make_epoch(
-        network.step, network.prepare, batch_size, placement.mesh, augment, many=over
-    )
+        steps = make_steps(step, prepare, mesh, augment)
+        return StreamedEpoch(steps, config.batch_size, mesh)
+    return make_epoch(step, prepare, config.batch_size, mesh, augment, many=over)
 
 
 def _evaluation(
-    network: Network,
-    placement: Placement,
-    over: Over | None,
-    *,
-    buffer: bool,
-    batch_size: int,
-    scatter: bool,
-    crm: bool,
-    confusion: bool,
+    asked: ConfigDict, network: Network, placement: Placement, over: Over | None
 ) -> Evaluate:
-    """A measurement over both sets; for the arguments see `make_evaluate`."""
-    tree = network.hierarchy
+    """A measurement over both sets; `asked` is `config.eval`."""
+    tree, objective = network.hierarchy, network.objective
     evaluate = make_evaluate(
         network.forward,
-        network.classifier.weights,
+        objective.classifier.weights,
         network.losses,
         placement.mesh,
-        num_classes=network.num_classes,
-        batch_size=batch_size,
-        scores=network.classifier.scores,
-        mistakes=Mistakes(tree, crm=crm and tree is not None, confusion=confusion),
-        geometry=network.geometry,
-        buffer=buffer,
-        scatter=scatter,
-        target=network.target,
+        num_classes=network.dataset.num_classes,
+        batch_size=asked.batch_size,
+        scores=objective.classifier.scores,
+        mistakes=Mistakes(
+            tree, crm=asked.crm and tree is not None, confusion=asked.confusion
+        ),
+        geometry=objective.geometry,
+        buffer=_fits(network, placement, asked.buffer_mb),
+        scatter=asked.scatter,
+        target=get_target(network.dataset.target),
         many=over,
     )
     if placement.streamed:
@@ -239,29 +212,24 @@ def _evaluation(
 
 
 def _probes(
-    probes: Mapping[str, Probe],
-    placement: Placement,
-    over: Over | None,
-    batch_size: int,
+    probes: Mapping[str, Probe], placement: Placement, over: Over | None, size: int
 ) -> Measurement | None:
-    """The measurement of all probes, if there are any."""
+    """The measurement of all probes, if there are any, in batches of a size."""
     if not probes:
         return None
     if placement.streamed:
         from ncjax.probes.streamed import stream_probes  # needs grain
 
-        return stream_probes(probes, placement.mesh, batch_size=batch_size)
-    return make_probes(probes, placement.mesh, batch_size=batch_size, over=over)
+        return stream_probes(probes, placement.mesh, batch_size=size)
+    return make_probes(probes, placement.mesh, batch_size=size, over=over)
 
 
-def _fits(
-    network: Network, placement: Placement, num_networks: int, buffer_mb: int
-) -> bool:
+def _fits(network: Network, placement: Placement, buffer_mb: int) -> bool:
     """Whether the features of the training set fit in the memory meant for them."""
     # Kept are float32 residuals and their coordinates in the span of the class means.
-    most = network.num_classes - 1
+    most = network.dataset.num_classes - 1
     per_example = 4 * sum(d + min(most, d) for d in network.feature_dims())
-    copies = num_networks * len(placement.train_set[1])
+    copies = placement.num_networks * len(network.dataset.train)
     needed = per_example * copies / placement.mesh.devices.size / 2**20
     if needed > buffer_mb and cluster.is_first():
         print(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from typing import Any
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 
 import jax
 import numpy as np
@@ -16,14 +15,17 @@ from ml_collections import ConfigDict
 from ncjax import cluster
 from ncjax.config import resolved, validate
 from ncjax.config.binding import load_data
+from ncjax.options import flat
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record, Settings
 from ncjax.training.experiment import Experiment, build
-from ncjax.training.failures import TrainingError as TrainingError
-from ncjax.training.failures import check_finite, out_of_memory
-from ncjax.training.plan import Plan, make_plan
+from ncjax.training.plan import measured_epochs, saved_epochs
 from ncjax.training.step import TrainState
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says where it stopped and why."""
 
 
 def train(
@@ -67,42 +69,26 @@ def train(
         True
     """
     config = validate(config)
-    with out_of_memory(config):
-        return _run(config, workdir, devices, progress and cluster.is_first())
-
-
-def _run(
-    config: ConfigDict,
-    workdir: str | os.PathLike | None,
-    devices: Sequence[jax.Device] | None,
-    progress: bool,
-) -> History:
-    """`train` with a valid configuration."""
-    dataset = cluster.agree(lambda: load_data(config))
-    experiment = build(config, dataset, devices)
-    plan = make_plan(config)
-    seeds = plan.members.seeds if len(plan.members) > 1 else ()
-    with closing(Record(workdir, _settings(config, seeds))) as record:
-        start, state = record.restore(experiment.init())
-        if start < plan.num_epochs:
-            experiment = _compile(experiment, state, progress)
-        with closing(Progress(plan.num_epochs, start, enabled=progress)) as bar:
-
-            def read(epoch: int, steps: Mapping, metrics: Mapping) -> None:
-                check_finite(
-                    np.atleast_2d(steps["loss"]),
-                    epoch,
-                    seeds=seeds,
-                    last_good=record.latest,
-                    learning_rate=plan.learning_rate,
-                )
-                row = record.add(_rows(epoch, steps, metrics, len(seeds)))
-                bar.update(epoch, _shown(row, record.history))
-
-            _loop(experiment, state, start, plan, read=read, save=record.save)
-    tree = experiment.hierarchy if config.eval.confusion else None
-    record.draw(dataset.class_names, tree)
-    return record.history
+    progress = progress and cluster.is_first()
+    many, rate = config.num_seeds > 1, config.optimizer.learning_rate
+    seeds = range(config.seed, config.seed + config.num_seeds) if many else ()
+    with _out_of_memory(config):
+        dataset = cluster.agree(lambda: load_data(config))
+        experiment = build(config, dataset, devices)
+        with closing(Record(workdir, _settings(config, seeds))) as record:
+            start, state = record.restore(experiment.init())
+            if start < config.num_epochs:
+                experiment = _compile(experiment, state, progress)
+            epochs = _epochs(config, experiment, state, start, record.save)
+            with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
+                for epoch, steps, metrics in epochs:
+                    losses = np.atleast_2d(steps["loss"])
+                    _check_finite(losses, epoch, seeds, record.latest, rate)
+                    row = record.add(_rows(epoch, steps, metrics, many=many))
+                    bar.update(epoch, _shown(row, record.history))
+        tree = experiment.hierarchy if config.eval.confusion else None
+        record.draw(dataset.class_names, tree)
+        return record.history
 
 
 def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Experiment:
@@ -111,77 +97,56 @@ def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Exper
     experiment = experiment.compiled(state)
     if progress:
         seconds = time.perf_counter() - began
-        count = jax.process_count()
-        each = f" for {count} processes with {jax.local_device_count()} devices each"
-        where = each if count > 1 else ""
+        count, own = jax.process_count(), jax.local_device_count()
+        where = f" for {count} processes with {own} devices each" if count > 1 else ""
         print(f"Compiled in {seconds:.1f} s{where}.", file=sys.stderr, flush=True)
     return experiment
 
 
-def _loop(
+def _epochs(
+    config: ConfigDict,
     experiment: Experiment,
     state: TrainState,
     start: int,
-    plan: Plan,
-    *,
-    read: Callable[[int, Mapping, Mapping], None],
-    save: Callable[[int, Any], None],
-) -> None:
-    """Trains and measures.
+    save: Callable[[int, TrainState], None],
+) -> Iterator[tuple[int, Mapping, Mapping]]:
+    """Trains after epoch `start`: the number of each epoch, its steps, its metrics.
 
-    What an epoch gives is read only after the next epoch was dispatched, so that the
-    devices never wait for the host.  Before a checkpoint it is read first: what is
-    saved is known to be finite.
-
-    Args:
-        experiment: the compiled functions.
-        state: the networks before the first of the epochs.
-        start: number of the last epoch that is done.
-        plan: epochs after which to measure and to save.
-        read: takes an epoch's number, the values of its steps, and its metrics.
-        save: takes an epoch's number and the networks.
+    What an epoch gives is to be read only after the next was dispatched, so that the
+    devices never wait for the host; but before a checkpoint, so that what is saved is
+    known to be finite.
     """
+    measured, saved = measured_epochs(config), saved_epochs(config)
     pending: tuple[int, Mapping, Mapping] | None = None
-    for epoch in range(start + 1, plan.num_epochs + 1):
+    for epoch in range(start + 1, config.num_epochs + 1):
         state, steps = experiment.epoch(state, epoch)
-        metrics = experiment.evaluate(state) if epoch in plan.measured else {}
+        metrics = experiment.evaluate(state) if epoch in measured else {}
         if pending is not None:
-            read(*pending)
-        pending = (epoch, steps, metrics)
-        if plan.saves(epoch):
-            read(*pending)
+            yield pending
+        pending = epoch, steps, metrics
+        if epoch in saved:
+            yield pending
             pending = None
             save(epoch, state)
 
 
-def _rows(
-    epoch: int,
-    steps: Mapping[str, Any],
-    metrics: Mapping[str, jax.Array],
-    num_seeds: int,
-) -> list[Row]:
+def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, many: bool) -> list[Row]:
     """What is known of an epoch, for each network.
 
     Args:
         epoch: number of the epoch.
-        steps: "loss" and "error" of its steps, [steps] of a single network or
-            [S, steps] of many.
-        metrics: name -> [...] of a single network or [S, ...] of many; {} where nothing
-            was measured.
-        num_seeds: S, or 0 for a single network.
+        steps: "loss" and "error" of its steps, [steps]; [S, steps] of many networks.
+        metrics: name -> [...], [S, ...] of many networks; {} if it was not measured.
+        many: whether there are many networks.
     """
-    measured = jax.device_get(metrics)
-    if not num_seeds:
-        measured = {name: value[None] for name, value in measured.items()}
-    losses, errors = np.atleast_2d(steps["loss"]), np.atleast_2d(steps["error"])
+    steps, metrics = jax.device_get((dict(steps), dict(metrics)))
+    found = {f"running/{name}": steps[name].mean(-1) for name in ("loss", "error")}
+    found |= metrics
+    if not many:
+        found = {name: value[None] for name, value in found.items()}
     return [
-        {
-            "epoch": epoch,
-            "running/loss": float(losses[i].mean()),
-            "running/error": float(errors[i].mean()),
-        }
-        | {name: values[i].tolist() for name, values in measured.items()}
-        for i in range(len(losses))
+        {"epoch": epoch} | {name: values[i].tolist() for name, values in found.items()}
+        for i in range(len(found["running/loss"]))
     ]
 
 
@@ -195,9 +160,59 @@ def _shown(row: Row, history: History) -> dict[str, float]:
 
 def _settings(config: ConfigDict, seeds: Sequence[int]) -> Settings:
     """What the folders of the run and of its seeds are known by."""
-    alone = {}
-    for seed in seeds:
-        one = ConfigDict(config.to_dict())  # the valid configuration is frozen
-        one.seed, one.num_seeds = seed, 1
-        alone[seed] = resolved(one)
-    return Settings(resolved(config), alone, config.checkpoint.keep)
+    whole = resolved(config)
+    alone = {seed: whole | {"seed": seed, "num_seeds": 1} for seed in seeds}
+    return Settings(whole, alone, config.checkpoint.keep)
+
+
+# What takes memory, in the order in which to lower it; only the last changes a run.
+_TAKES_MEMORY = (
+    ("data.placement", " = 'stream' keeps the images off the devices"),
+    ("eval.buffer_mb", " bounds the features kept on a device"),
+    ("num_seeds", " are trained at once"),
+    ("eval.batch_size", " are measured at once"),
+    ("batch_size", " are trained on at once, which changes the run"),
+)
+
+
+@contextmanager
+def _out_of_memory(config: ConfigDict) -> Generator[None]:
+    """Raises `TrainingError` that says what to lower when memory runs out."""
+    try:
+        yield
+    except (jax.errors.JaxRuntimeError, MemoryError) as error:
+        said = str(error).strip()
+        if "RESOURCE_EXHAUSTED" not in said and not isinstance(error, MemoryError):
+            raise
+        reason = (said or "on the host").splitlines()[0].rstrip(".")
+        values = flat(config.to_dict())
+        fields = "; ".join(
+            f"config.{name} (now {values[name]}){effect}"
+            for name, effect in _TAKES_MEMORY
+        )
+        raise TrainingError(
+            f"Out of memory: {reason}. Lower what takes it: {fields}. More devices "
+            "share batches and features."
+        ) from error
+
+
+def _check_finite(
+    losses: np.ndarray, epoch: int, seeds: Sequence[int], last_good: int, rate: float
+) -> None:
+    """Raises `TrainingError` unless the loss [S, steps] was finite at every step.
+
+    It names the first step, the seed and `last_good`, the epoch of the newest
+    checkpoint, 0 if there is none; `seeds` are () for a single network.
+    """
+    if np.isfinite(losses).all():
+        return
+    first, who = np.argwhere(~np.isfinite(losses.T))[0]
+    of = f" of seed {seeds[who]}" if seeds else ""
+    saved = "There is no checkpoint yet"
+    if last_good:
+        saved = f"The last good checkpoint is that of epoch {last_good}"
+    raise TrainingError(
+        f"The loss{of} became {losses[who, first]} in epoch {epoch}, at step "
+        f"{(epoch - 1) * losses.shape[1] + first + 1}. {saved}. Try a lower "
+        f"config.optimizer.learning_rate (now {rate})."
+    )

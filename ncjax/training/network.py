@@ -13,25 +13,23 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from ncjax.classifiers import Classifier
 from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config.binding import (
-    BindLoss,
     BindOptimizer,
+    Objective,
     bind_objective,
     bind_optimizer,
+    bind_weight_decay,
     check_target,
     load_hierarchy,
-    try_hyper,
 )
 from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Hyper, choice
-from ncjax.config.probing import bind_weight_decay
 from ncjax.data import Dataset, channel_statistics
-from ncjax.evaluation.protocol import LAST, Features
+from ncjax.evaluation.protocol import LAST, Features, Variables
 from ncjax.hierarchy import Hierarchy
 from ncjax.models import layer_outputs
 from ncjax.probes import Subject
-from ncjax.targets import Target, get_target
+from ncjax.targets import get_target
 from ncjax.training.step import TrainState, init_state, make_train_step
 
 
@@ -44,38 +42,26 @@ class Network:
 
     Attributes:
         model: the layers, of `ncjax.models`.
-        classifier: the last layer and what its outputs mean.
-        loss: hyper-parameters -> loss; {} gives that of the configuration.
+        objective: the loss, the classifier, and the geometry that theory predicts.
         optimizer: hyper-parameters -> optimizer; {} gives that of the configuration.
-        geometry: Gram matrix [K, K] of the centred class means that theory predicts for
-            the loss and the classifier, or None.
         weight_decay: hyper-parameters -> weight decay lambda, if the optimizer adds the
             penalty (lambda/2)|theta|^2 to the loss, else 0.
         hierarchy: the class tree, or None.
-        target: what the examples are labelled with.
-        num_classes: K, number of classes.
-        image_shape: (height, width, channels).
-        image_dtype: type of the raw images.
-        mean: mean of each channel over the training images.
-        std: standard deviation of each channel.
+        dataset: what the network is for: images, classes, what examples are labelled
+            with.
+        channels: mean and standard deviation of each channel over the training images.
         layers: "all" to measure the output of every block, or "last": only what the
             classifier sees.
         pool: "mean" or "flatten": how a feature map becomes a vector.
     """
 
     model: nn.Module
-    classifier: Classifier
-    loss: BindLoss
+    objective: Objective
     optimizer: BindOptimizer
-    geometry: np.ndarray | None
     weight_decay: Callable[[Hyper], float | jax.Array]
     hierarchy: Hierarchy | None
-    target: Target
-    num_classes: int
-    image_shape: tuple[int, ...]
-    image_dtype: np.dtype
-    mean: np.ndarray
-    std: np.ndarray
+    dataset: Dataset
+    channels: tuple[np.ndarray, np.ndarray]
     layers: Literal["last", "all"]
     pool: Literal["mean", "flatten"]
 
@@ -87,18 +73,13 @@ class Network:
             hyper: the hyper-parameters of this network that are no constants of the
                 program, such as {"optimizer.learning_rate": []}; most often {}.
         """
-        return init_state(
-            self.model, self.optimizer(hyper), key, self.image_shape, hyper
-        )
-
-    def check(self, hyper: Mapping[str, float]) -> None:
-        """Raises `ConfigError` for hyper-parameters out of their range."""
-        try_hyper(hyper, self.loss, self.optimizer, self.classifier)
+        shape = self.dataset.image_shape
+        return init_state(self.model, self.optimizer(hyper), key, shape, hyper)
 
     def prepare(self, images: jax.Array) -> jax.Array:
         """Raw images -> normalised float32 images, the input of the model."""
         lead = tuple(range(images.ndim - 1))
-        mean, std = (np.expand_dims(x, lead) for x in (self.mean, self.std))
+        mean, std = (np.expand_dims(x, lead) for x in self.channels)
         return (images.astype(jnp.float32) - mean) / std
 
     def step(
@@ -107,15 +88,15 @@ class Network:
         """A training step on normalised images; see `make_train_step`."""
         step = make_train_step(
             self.model,
-            self.loss(state.hyper),
+            self.objective.loss(state.hyper),
             self.optimizer(state.hyper),
-            scores=self.classifier.scores,
-            error=self.target.error,
+            scores=self.objective.classifier.scores,
+            error=get_target(self.dataset.target).error,
         )
         return step(state, images, labels)
 
     def forward(
-        self, variables: Mapping[str, Any], images: jax.Array
+        self, variables: Variables, images: jax.Array
     ) -> tuple[jax.Array, Features]:
         """Outputs [n, M] and the features [n, d] of each measured layer.
 
@@ -134,42 +115,35 @@ class Network:
         else:
             found: Any = self.model.apply(variables, images, train=False)
             outputs, features = found
-        if self.classifier.measured == "outputs":
+        if self.objective.classifier.measured == "outputs":
             features = outputs
         return outputs, {LAST: features, **inner}
 
     def losses(
-        self, variables: Mapping[str, Any], outputs: jax.Array, labels: jax.Array
+        self, variables: Variables, outputs: jax.Array, labels: jax.Array
     ) -> jax.Array:
         """The loss of each example [n], with the hyper-parameters of this network."""
-        return self.loss(variables.get("hyper", {}))(outputs, labels)
+        return self.objective.loss(variables.get("hyper", {}))(outputs, labels)
 
-    def features(self, state: TrainState, images: jax.Array) -> jax.Array:
-        """Raw images -> the features [n, d] that the classifier sees."""
-        return self.forward(state.variables(), images)[1][LAST]
+    def features(self, variables: Variables, images: jax.Array) -> jax.Array:
+        """The features [n, d] of raw images that the classifier sees."""
+        return self.forward(variables, images)[1][LAST]
 
-    def weights(self, state: TrainState) -> tuple[jax.Array, jax.Array]:
-        """W [K, d] and b [K], the linear classifier of the features."""
-        return self.classifier.weights(state.variables())
+    def scores(self, variables: Variables, images: jax.Array) -> jax.Array:
+        """A score for each class [n, K] of raw images."""
+        outputs, _ = self.forward(variables, images)
+        return self.objective.classifier.scores(outputs.astype(jnp.float32))
 
-    def subject(self, dataset: Dataset) -> Subject:
+    def subject(self) -> Subject:
         """What probes may use of this network and its data."""
-
-        def features(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
-            return self.forward(variables, images)[1][LAST]
-
-        def scores(variables: Mapping[str, Any], images: jax.Array) -> jax.Array:
-            outputs, _ = self.forward(variables, images)
-            return self.classifier.scores(outputs.astype(jnp.float32))
-
         return Subject(
-            features=features,
-            scores=scores,
-            classifier=self.classifier.weights,
+            features=self.features,
+            scores=self.scores,
+            classifier=self.objective.classifier.weights,
             weight_decay=lambda variables: self.weight_decay(
                 variables.get("hyper", {})
             ),
-            dataset=dataset,
+            dataset=self.dataset,
             hierarchy=self.hierarchy,
         )
 
@@ -179,9 +153,8 @@ class Network:
 
     def feature_dims(self) -> list[int]:
         """Number of features of each measured layer."""
-        image = jax.ShapeDtypeStruct((1, *self.image_shape), self.image_dtype)
-        variables = self.abstract().variables()
-        _, layers = jax.eval_shape(self.forward, variables, image)
+        image = self.dataset.train.images[:1]
+        _, layers = jax.eval_shape(self.forward, self.abstract().variables(), image)
         return [features.shape[1] for features in layers.values()]
 
     def over(self) -> Over:
@@ -204,24 +177,17 @@ def make_network(config: ConfigDict, dataset: Dataset) -> Network:
     objective = bind_objective(
         parts["loss"], parts["classifier"], hierarchy, dataset.num_classes
     )
-    mean, std = channel_statistics(dataset.train.images)
     steps = len(dataset.train) // config.batch_size
     return Network(
         model=parts["model"].bind()(
             objective.classifier, dtype=COMPUTE_DTYPES[config.compute_dtype]
         ),
-        classifier=objective.classifier,
-        loss=objective.loss,
+        objective=objective,
         optimizer=bind_optimizer(parts["optimizer"], config.num_epochs, steps),
-        geometry=objective.geometry,
         weight_decay=bind_weight_decay(parts["optimizer"]),
         hierarchy=hierarchy,
-        target=get_target(dataset.target),
-        num_classes=dataset.num_classes,
-        image_shape=dataset.image_shape,
-        image_dtype=dataset.train.images.dtype,
-        mean=mean,
-        std=std,
+        dataset=dataset,
+        channels=channel_statistics(dataset.train.images),
         layers=config.eval.layers,
         pool=config.eval.pool,
     )

@@ -1,4 +1,4 @@
-"""What a run does, as numbers: its networks, epochs, measurements, checkpoints."""
+"""What a run does, as numbers: its networks, measurements and checkpoints."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.config.binding import check_hyper, numeric_fields
+from ncjax.config.binding import numeric_fields
 from ncjax.config.fields import choice
+from ncjax.options import ConfigError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,49 +45,6 @@ class Members:
         }
 
 
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """When a run does what.
-
-    Attributes:
-        num_epochs: number of epochs.
-        measured: epochs after which the networks are measured.
-        checkpoint_every: number of epochs from one checkpoint to the next.
-        keep: number of checkpoints that are kept.
-        members: the networks.
-        learning_rate: learning rate at the start, where all networks have the same.
-    """
-
-    num_epochs: int
-    measured: frozenset[int]
-    checkpoint_every: int
-    keep: int
-    members: Members
-    learning_rate: float
-
-    def saves(self, epoch: int) -> bool:
-        """Whether a checkpoint is written after an epoch; always after the last."""
-        return epoch == self.num_epochs or epoch % self.checkpoint_every == 0
-
-
-def make_plan(config: ConfigDict, members: Members | None = None) -> Plan:
-    """The plan of a valid configuration.
-
-    Args:
-        config: the configuration.
-        members: the networks, by default those of `config.seed` and `config.num_seeds`.
-    """
-    every = config.checkpoint.every_epochs or math.ceil(config.num_epochs / 10)
-    return Plan(
-        num_epochs=config.num_epochs,
-        measured=frozenset(measured_epochs(config)),
-        checkpoint_every=every,
-        keep=config.checkpoint.keep,
-        members=members or members_of(config),
-        learning_rate=config.optimizer.learning_rate,
-    )
-
-
 def members_of(
     config: ConfigDict, hyper: Mapping[str, Sequence[float]] | None = None
 ) -> Members:
@@ -104,7 +62,17 @@ def members_of(
     seeds = tuple(range(config.seed, config.seed + config.num_seeds))
     given = {field: tuple(values) for field, values in (hyper or {}).items()}
     allowed = numeric_fields(choice(config, "optimizer"), choice(config, "loss"))
-    check_hyper(given, allowed, len(seeds))
+    for field, values in given.items():
+        if field not in allowed:
+            raise ConfigError(
+                f"The networks of one program cannot differ in config.{field}. They "
+                f"can in {', '.join(allowed)}."
+            )
+        if len(values) != len(seeds):
+            raise ConfigError(
+                f"config.{field} has {len(values)} values for {len(seeds)} networks. "
+                "Give one for each."
+            )
     return Members(seeds, given)
 
 
@@ -114,3 +82,9 @@ def measured_epochs(config: ConfigDict) -> list[int]:
         return sorted({*config.eval.epochs, config.num_epochs})
     points = np.geomspace(1, config.num_epochs, config.eval.num_points)
     return sorted({round(float(p)) for p in points})
+
+
+def saved_epochs(config: ConfigDict) -> set[int]:
+    """Epochs after which a checkpoint is written; always the last."""
+    every = config.checkpoint.every_epochs or math.ceil(config.num_epochs / 10)
+    return {*range(every, config.num_epochs, every), config.num_epochs}

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -61,7 +60,7 @@ def init_state(
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     image_shape: tuple[int, ...],
-    hyper: Mapping[str, jax.Array] = MappingProxyType({}),
+    hyper: Mapping[str, jax.Array] | None = None,
 ) -> TrainState:
     """A new network.
 
@@ -79,7 +78,7 @@ def init_state(
         params=params,
         batch_stats=variables.get("batch_stats", {}),
         opt_state=optimizer.init(params),
-        hyper=dict(hyper),
+        hyper=dict(hyper or {}),
     )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from ncjax.config import ConfigError
 from ncjax.config.binding import load_data
 from ncjax.config.stored import complete, to_config
 from ncjax.data import Dataset
@@ -91,24 +92,48 @@ def open_run(
             its data cannot be had.
     """
     folder = Path(workdir).expanduser().absolute()
-    fields = _fields(folder)
-    config = to_config(fields | dict(changes or {}))
+    config = to_config(_fields(folder) | dict(changes or {}))
     dataset = load_data(config)
     experiment = build(config, dataset, devices)
-    whole = folder.parent.parent
-    if folder.parent.name != "seeds" or not (whole / "config.json").is_file():
-        epoch, state = _checkpoint(folder, experiment.init(), epoch)
-        return StoredRun(epoch, state, experiment, dataset)
-    # The networks of all seeds lie in one checkpoint.
-    of_all = _fields(whole)
-    count, first = of_all["num_seeds"], of_all["seed"]
-    like = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype, sharding=x.sharding),
-        experiment.init(),
-    )
-    epoch, states = _checkpoint(whole, like, epoch)
-    state = jax.tree.map(lambda x: x[fields["seed"] - first], states)
+    ((epoch, state),) = load_states([folder], experiment, epoch)
     return StoredRun(epoch, state, experiment, dataset)
+
+
+def load_states(
+    folders: Iterable[Path], experiment: Experiment, epoch: int | None = None
+) -> Iterator[tuple[int, TrainState]]:
+    """The networks of runs that differ in nothing but the seed, and their epochs.
+
+    Args:
+        folders: folders of runs, or folders seeds/SEED of a run of many seeds.
+        experiment: the functions of one of the runs.
+        epoch: epoch of the checkpoints, by default the newest of each.
+
+    Raises:
+        WorkdirError: if there is no such run or no such checkpoint.
+    """
+    like = experiment.init()
+
+    @lru_cache(1)
+    def of_all_seeds(whole: Path) -> tuple[int, int, TrainState]:
+        """The first seed, the epoch, and all networks, which lie in one checkpoint."""
+        fields = _fields(whole)
+        shapes = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(
+                (fields["num_seeds"], *x.shape), x.dtype, sharding=x.sharding
+            ),
+            like,
+        )
+        return fields["seed"], *_checkpoint(whole, shapes, epoch)
+
+    for folder in folders:
+        whole = folder.parent.parent
+        if folder.parent.name == "seeds" and (whole / "config.json").is_file():
+            first, number, states = of_all_seeds(whole)
+            place = int(folder.name) - first
+            yield number, jax.tree.map(lambda x, place=place: x[place], states)
+        else:
+            yield _checkpoint(folder, like, epoch)
 
 
 def _fields(folder: Path) -> dict[str, Any]:
@@ -122,8 +147,6 @@ def _fields(folder: Path) -> dict[str, Any]:
             f"({error.strerror})."
         ) from error
     except (ValueError, AttributeError, TypeError) as error:
-        if isinstance(error, ConfigError):
-            raise
         raise WorkdirError(f"{path} is damaged, or not of ncjax: {error}.") from error
 
 
@@ -132,8 +155,7 @@ def _checkpoint(folder: Path, like: Any, epoch: int | None) -> tuple[int, Any]:
     path = folder / "checkpoints"
     if not path.is_dir():
         raise WorkdirError(f"The run {folder} has no checkpoints.")
-    checkpoints = Checkpoints(path, keep=1, read_only=True)
-    try:
+    with closing(Checkpoints(path, keep=1, read_only=True)) as checkpoints:
         kept = checkpoints.kept
         if not kept:
             raise WorkdirError(f"The run {folder} has no whole checkpoint yet.")
@@ -144,13 +166,10 @@ def _checkpoint(folder: Path, like: Any, epoch: int | None) -> tuple[int, Any]:
                 f"those of {', '.join(map(str, kept))} "
                 "(config.checkpoint.keep says how many)."
             )
-        return epoch, checkpoints.load(epoch, like)
-    except WorkdirError:
-        raise
-    except Exception as error:  # whatever Orbax makes of foreign bytes
-        text = " ".join(str(error).split())[:300] or type(error).__name__
-        raise WorkdirError(
-            f"The checkpoint of the run {folder} cannot be read: {text}"
-        ) from error
-    finally:
-        checkpoints.close()
+        try:
+            return epoch, checkpoints.load(epoch, like)
+        except Exception as error:  # whatever Orbax makes of foreign bytes
+            text = " ".join(str(error).split())[:300] or type(error).__name__
+            raise WorkdirError(
+                f"The checkpoint of the run {folder} cannot be read: {text}"
+            ) from error

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,21 +22,19 @@ from ncjax.training.step import TrainState
 
 @dataclasses.dataclass(frozen=True)
 class StreamedEpoch:
-    """An `Epoch` over images and labels on the host.
+    """An epoch over images and labels on the host, used like `make_epoch`'s program.
 
     Attributes:
         steps: the program of some steps, from `ncjax.training.epoch.make_steps`.
         batch_size: examples per step, over all devices.
         mesh: batches are sharded over its axis "data".
-        programs: number of steps -> that program, compiled.
+        programs: number of steps -> that program, lowered or compiled.
     """
 
     steps: jax.stages.Wrapped
     batch_size: int
     mesh: Mesh
-    programs: Mapping[int, jax.stages.Compiled] = dataclasses.field(
-        default_factory=dict
-    )
+    programs: Mapping[int, Any] = dataclasses.field(default_factory=dict)
 
     def __call__(
         self, state: TrainState, key: jax.Array, images: Array, labels: Array
@@ -51,27 +50,29 @@ class StreamedEpoch:
         outputs = jax.device_get(outputs)
         return state, jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
 
-    def compiled(
+    def lower(
         self, state: TrainState, key: jax.Array, images: Array, labels: Array
     ) -> StreamedEpoch:
-        """The same, compiled now instead of at the first call."""
-        total, size = len(labels) // self.batch_size, self._size(images)
+        """The same, with programs for arrays of these shapes, not compiled yet."""
         sharding = NamedSharding(self.mesh, P(None, "data"))
 
-        def program(size: int):
-            lead = (size, self.batch_size)
+        def program(size: int) -> jax.stages.Lowered:
             chunk = [
-                jax.ShapeDtypeStruct(lead + shape, dtype, sharding=sharding)
-                for shape, dtype in (
-                    (images.shape[1:], images.dtype),
-                    ((), labels.dtype),
-                    ((), np.int32),
+                jax.ShapeDtypeStruct(
+                    (size, self.batch_size, *x.shape[1:]), x.dtype, sharding=sharding
                 )
+                for x in (images, labels, np.empty(0, np.int32))
             ]
-            return self.steps.lower(state, key, *chunk).compile()
+            return self.steps.lower(state, key, *chunk)
 
+        total, size = len(labels) // self.batch_size, self._size(images)
         sizes = {size, total % size} - {0}
         return dataclasses.replace(self, programs={s: program(s) for s in sizes})
+
+    def compile(self) -> StreamedEpoch:
+        """The same, with the programs that `lower` made compiled."""
+        programs = {size: program.compile() for size, program in self.programs.items()}
+        return dataclasses.replace(self, programs=programs)
 
     def _size(self, images: Array) -> int:
         batch_bytes = self.batch_size * images[:1].nbytes

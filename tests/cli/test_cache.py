@@ -32,7 +32,7 @@ def settings(monkeypatch, tmp_path):
 @pytest.mark.usefixtures("settings")
 def test_by_default_in_the_users_cache(tmp_path):
     folder = tmp_path / "xdg" / "ncjax" / "programs"
-    assert keep_compiled_programs() == folder
+    keep_compiled_programs()
     assert folder.is_dir()
     assert getattr(jax.config, FOLDER) == str(folder)
     assert getattr(jax.config, LIMIT) == 0
@@ -42,7 +42,8 @@ def test_by_default_in_the_users_cache(tmp_path):
 def test_a_folder_and_a_limit_of_ones_own_are_kept(tmp_path, monkeypatch):
     jax.config.update(FOLDER, str(tmp_path / "mine"))
     monkeypatch.setenv(LIMIT.upper(), "1.0")
-    assert keep_compiled_programs() == tmp_path / "mine"
+    keep_compiled_programs()
+    assert getattr(jax.config, FOLDER) == str(tmp_path / "mine")
     assert getattr(jax.config, LIMIT) == 1.0
     assert not (tmp_path / "xdg").exists()
 
@@ -50,7 +51,7 @@ def test_a_folder_and_a_limit_of_ones_own_are_kept(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("settings")
 def test_switched_off(tmp_path):
     jax.config.update(SWITCH, False)
-    assert keep_compiled_programs() is None
+    keep_compiled_programs()
     assert getattr(jax.config, FOLDER) is None
     assert not (tmp_path / "xdg").exists()
 
@@ -58,7 +59,8 @@ def test_switched_off(tmp_path):
 @pytest.mark.usefixtures("settings")
 def test_a_folder_that_cannot_be_made_is_done_without(tmp_path, capsys):
     (tmp_path / "xdg").write_text("a file")
-    assert keep_compiled_programs() is None
+    keep_compiled_programs()
+    assert getattr(jax.config, FOLDER) is None
     assert "JAX_COMPILATION_CACHE_DIR" in capsys.readouterr().err
 
 

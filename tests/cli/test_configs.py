@@ -2,22 +2,26 @@
 
 import pytest
 
-from ncjax.cli.configs import find_config, parse_flags, shipped_configs, titles
+from ncjax.cli.configs import (
+    config_parser,
+    find_config,
+    parse_flags,
+    shipped_configs,
+    titles,
+)
 from ncjax.cli.usage import UsageError
-from ncjax.config import default
 
 
 def parse(*arguments):
-    return parse_flags(
-        arguments, fallback="digits.py", fields=default, texts={"workdir": "folder"}
-    )
+    parser = config_parser("ncjax test", "A test.")
+    return parse_flags(arguments, parser, fallback="digits.py")
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         (
-            *("--config=digits:smoke", "--config.seed=3", "--config.eval.crm=True"),
+            *("--config.seed=3", "--config=digits:smoke", "--config.eval.crm=True"),
             *("--config.model.widths=(8, 4)", "--workdir=x"),
         ),
         (
@@ -28,8 +32,8 @@ def parse(*arguments):
     ],
 )
 def test_both_styles_of_flags(arguments):
-    config, name, values = parse(*arguments)
-    assert (name, values) == ("digits", {"workdir": "x"})
+    config, name, options = parse(*arguments)
+    assert (name, options.workdir) == ("digits", "x")
     assert (config.num_epochs, config.seed, config.eval.crm) == (20, 3, True)
     assert config.model.widths == (8, 4)
 
@@ -39,10 +43,10 @@ def test_a_negative_value_after_a_space():
 
 
 def test_without_arguments_the_fallback_is_read():
-    config, name, values = parse()
+    config, name, options = parse()
     assert name == "digits"
     assert config.data.name == "digits"
-    assert values == {"workdir": ""}
+    assert options.workdir == ""
 
 
 @pytest.mark.parametrize(
@@ -50,7 +54,6 @@ def test_without_arguments_the_fallback_is_read():
     [
         (["--workdri=x"], "Unknown flag '--workdri'. Did you mean '--workdir'?"),
         (["--config.optimizer.momentun=0"], r"Did you mean 'momentum'\?"),
-        (["--config.seed=1", "--config=digits"], "before a value for --config"),
         (["--config.eval.crm=maybe"], "maybe"),
         (["--config=nowhere/digit.py"], r"'nowhere/digit.py'. Did you mean 'digits'\?"),
         (["x"], "Unexpected argument 'x'"),

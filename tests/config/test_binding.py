@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from ncjax.config import ConfigError, binding, default, validate
-from ncjax.config.binding import bind_optimizer, needs_hierarchy
+from ncjax.config.binding import (
+    bind_optimizer,
+    bind_weight_decay,
+    needs_hierarchy,
+    numeric_fields,
+)
 from ncjax.config.fields import choice
 from ncjax.hierarchy import BUILTIN
 from ncjax.losses import cross_entropy
@@ -70,3 +75,15 @@ def test_losses_and_classifiers_that_do_not_fit():
     config.loss.name, config.classifier.name = "cascade", "haframe"
     with pytest.raises(ConfigError, match=r"takes other outputs.*Choose 'linear'"):
         bind_objective(config, tree)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "decay", "penalty"),
+    [("sgd", 5e-3, 5e-3), ("adam", 1e-4, 1e-4), ("adamw", 1e-2, 0.0)],
+)
+def test_only_coupled_decay_is_a_penalty(optimizer, decay, penalty):
+    config = default()
+    config.optimizer.name = optimizer
+    config.optimizer.weight_decay = decay
+    assert bind_weight_decay(choice(config, "optimizer"))({}) == penalty
+    assert "optimizer.weight_decay" in numeric_fields(choice(config, "optimizer"))

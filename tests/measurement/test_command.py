@@ -79,7 +79,7 @@ def bad_files(tmp_path):
         "transposed": ([turned], "transpose it"),
         "key": ([good, "--labels-key", "z"], "no array 'z'. Available: features"),
         "many": ([good, "--classifier", many], "2 weight matrices; .*--classifier-key"),
-        "folder": ([good, "--json", tmp_path / "no" / "o.json"], "--json .*/no"),
+        "folder": ([good, "--json", tmp_path / "no" / "o.json"], "--json=.*/no"),
         "figure": ([good, "--figure", tmp_path / "o.gif"], "'.gif'. Available: .png"),
         "test": ([good, "--test-labels", x], "no --test-features"),
         "classes": ([good, "--num-classes", 4], "must agree"),

@@ -20,7 +20,7 @@ from ncjax.config.binding import load_data
 from ncjax.runs.workdir import Workdir
 from ncjax.training import placement
 from ncjax.training.experiment import Experiment, build
-from ncjax.training.plan import measured_epochs
+from ncjax.training.plan import measured_epochs, saved_epochs
 
 ONE = jax.devices()[:1]
 
@@ -310,6 +310,14 @@ def test_measured_epochs_are_log_spaced():
     assert np.ptp(ratios) < 0.02
     config.eval.epochs = (7, 3)
     assert measured_epochs(config) == [3, 7, 350]
+
+
+def test_saved_epochs_end_with_the_last():
+    config = default()
+    config.num_epochs = 25
+    assert saved_epochs(config) == {3, 6, 9, 12, 15, 18, 21, 24, 25}
+    config.checkpoint.every_epochs = 10
+    assert saved_epochs(config) == {10, 20, 25}
 
 
 @pytest.mark.slow
