@@ -80,6 +80,14 @@ def is_traced(option: Any) -> bool:
     return isinstance(option, jax.core.Tracer)
 
 
+def check_value(
+    name: str, value: Any, fits: Callable[[Any], bool], must_be: str
+) -> None:
+    """Raises `ValueError` for an option out of range, unless JAX traces it."""
+    if not is_traced(value) and not fits(value):
+        raise ValueError(f"{name} must be {must_be}, got {value}.")
+
+
 def choose(field: str, value: str, allowed: Iterable[str]) -> None:
     """Raises `ConfigError` unless the value of config.`field` is one of `allowed`."""
     if value not in allowed:

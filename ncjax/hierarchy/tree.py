@@ -9,11 +9,9 @@ from __future__ import annotations
 import difflib
 import functools
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
 
-Rule = Literal["height", "depth"]
 Nested = dict | list | tuple | str
 
 _ROWS = 1 << 24  # entries of a [rows, K] block of a pairwise table
@@ -129,7 +127,7 @@ class Hierarchy:
         """Depth of the lowest common ancestor of two classes, int16 [K, K]."""
         return self._of_lca(self.depths)
 
-    def distances(self, rule: Rule = "height", *, normalise: bool = True) -> np.ndarray:
+    def distances(self, rule: str = "height", *, normalise: bool = True) -> np.ndarray:
         """Distance of two classes in the tree, float32 [K, K]; an ultrametric.
 
         Args:
@@ -150,7 +148,7 @@ class Hierarchy:
             table = self.height - self.lca_depths()
             np.fill_diagonal(table, 0)
         else:
-            raise ValueError(f"Unknown rule {rule!r}. Available: height, depth.")
+            raise ValueError(f"Unknown distance {rule!r}. Available: height, depth.")
         return table.astype(np.float32) / (self.height if normalise else 1)
 
     def ancestors(self) -> np.ndarray:
