@@ -135,16 +135,16 @@ def _decode(
         which, decoders={"image": tfds.decode.SkipDecoding()}
     )
     images, labels = np.empty(shape, np.uint8), np.empty(shape[0], np.int32)
-    with tqdm(
-        total=shape[0],
+    starts = tqdm(
+        range(0, shape[0], _BATCH),
         desc=f"Decoding {builder.name}/{which}",
         mininterval=0.1 if sys.stderr.isatty() else 10,  # a log keeps every line
-    ) as progress:
-        for start in range(0, shape[0], _BATCH):
-            batch = range(start, min(start + _BATCH, shape[0]))
-            for i, record in zip(batch, source.__getitems__(batch)):
-                image = Image.open(io.BytesIO(record["image"]))
-                images[i] = np.asarray(image).reshape(shape[1:])
-                labels[i] = record["label"]
-            progress.update(len(batch))
+        unit_scale=_BATCH,
+    )
+    for start in starts:
+        batch = range(start, min(start + _BATCH, shape[0]))
+        for i, record in zip(batch, source.__getitems__(batch)):
+            image = Image.open(io.BytesIO(record["image"]))
+            images[i] = np.asarray(image).reshape(shape[1:])
+            labels[i] = record["label"]
     return images, labels

@@ -396,7 +396,7 @@ def test_select_random_labels():
         ({"classes": ("a", 0)}, DataError, "none of them twice"),
         ({"classes": ("a",)}, DataError, "2 or more"),
         ({"long_tail": "x"}, ValueError, "'x'. Available: none, exp, step"),
-        ({"long_tail": "exp", "long_tail_ratio": 0.0}, ValueError, "long_tail_ratio must be"),
+        ({"long_tail": "exp", "long_tail_ratio": 0.0}, ValueError, "ratio must be"),
         ({"long_tail": "exp", "long_tail_ratio": 1.5}, ValueError, "at most 1"),
         ({"random_labels": 1.1}, ValueError, "random_labels must be in 0..1, got 1.1"),
         ({"seed": -1}, ValueError, "seed must be 0 or larger, got -1"),
