@@ -84,8 +84,12 @@ def check_value(
     name: str, value: Any, fits: Callable[[Any], bool], must_be: str
 ) -> None:
     """Raises `ValueError` for an option out of range, unless JAX traces it."""
-    if not is_traced(value) and not fits(value):
-        raise ValueError(f"{name} must be {must_be}, got {value}.")
+    if is_traced(value):
+        return
+    # Under `jax.jit` a comparison of a known array would be traced.
+    known = value if isinstance(value, PLAIN) else float(value)
+    if not fits(known):
+        raise ValueError(f"{name} must be {must_be}, got {known}.")
 
 
 def choose(field: str, value: str, allowed: Iterable[str]) -> None:

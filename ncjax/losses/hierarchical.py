@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -181,9 +180,8 @@ def hxe_coefficients(
     choose("loss.weighting", weighting, ("height", "depth"))
     levels = hierarchy.heights if weighting == "height" else hierarchy.depths
     check_value("loss.alpha", alpha, math.isfinite, "finite")
-    xp: Any = jnp if is_traced(alpha) else np
-    alpha = alpha if is_traced(alpha) else float(alpha)
-    weights = xp.exp(-alpha * xp.asarray(levels.astype(np.float64)))
+    xp, scale = (jnp, alpha) if is_traced(alpha) else (np, float(alpha))
+    weights = xp.exp(-scale * xp.asarray(levels.astype(np.float64)))
     if normalise:  # the root, on no edge, counts in their sum with a weight of 1
         weights = xp.concatenate([xp.ones_like(weights[:1]), weights[1:]])
         weights = weights / weights.sum()
