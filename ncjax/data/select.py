@@ -116,14 +116,14 @@ def long_tail_counts(
 def _class_indices(dataset: Dataset, classes: tuple[int | str, ...]) -> list[int]:
     """Indices of the classes, of all if none is given."""
     names = dataset.class_names
-    kept = []
-    for c in classes or names:
-        if not (c in names if isinstance(c, str) else 0 <= c < len(names)):
+    known = {c: k for k, name in enumerate(names) for c in (k, name)}
+    for c in classes:
+        if c not in known:
             raise DataError(
                 f"Unknown class {c!r} of {dataset.name}. Available: "
                 f"0..{len(names) - 1} or {', '.join(names)}."
             )
-        kept.append(names.index(c) if isinstance(c, str) else c)
+    kept = [known[c] for c in classes or names]
     if len(set(kept)) < max(len(kept), 2):
         raise DataError(
             f"Got classes={classes}, must be 2 or more, none of them twice."
