@@ -86,6 +86,18 @@ def is_traced(option: Any) -> bool:
     return isinstance(option, jax.core.Tracer)
 
 
+def check_value(
+    name: str, value: Any, fits: Callable[[Any], bool], must_be: str
+) -> None:
+    """Raises `ValueError` for an option out of range, unless JAX traces it."""
+    if is_traced(value):
+        return
+    # Under `jax.jit` a comparison of a known array would be traced.
+    known = value if isinstance(value, PLAIN) else float(value)
+    if not fits(known):
+        raise ValueError(f"{name} must be {must_be}, got {known}.")
+
+
 def choose(field: str, value: str, allowed: Iterable[str]) -> None:
     """Raises `ConfigError` unless the value of config.`field` is one of `allowed`."""
     if value not in allowed:

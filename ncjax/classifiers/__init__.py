@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ncjax.classifiers.classifier import LAYER, Classifier
-from ncjax.classifiers.haframe import haframe
-from ncjax.classifiers.label_embedding import label_embedding
+from ncjax.classifiers.classifier import LAYER as LAYER
+from ncjax.classifiers.classifier import Classifier
+from ncjax.classifiers.fixed import haframe, label_embedding
 from ncjax.classifiers.linear import linear
 
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
@@ -22,5 +22,3 @@ CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
     "label_embedding": label_embedding,
     "haframe": haframe,
 }
-
-__all__ = ["CLASSIFIERS", "LAYER", "Classifier", "linear"]

@@ -9,7 +9,7 @@ from typing import Literal
 import jax
 from flax import linen as nn
 
-from ncjax.losses import FixedVectors
+from ncjax.losses.outputs import FixedVectors
 
 LAYER = "classifier"  # the name of the last layer in every network's variables
 

@@ -8,12 +8,11 @@ from itertools import accumulate
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import linen as nn
 from flax.typing import Dtype
 
 from ncjax.classifiers.classifier import LAYER, Classifier
-from ncjax.losses import Outputs, class_logits
+from ncjax.losses.outputs import Outputs
 
 
 class LinearLayer(nn.Module):
@@ -47,7 +46,13 @@ class LinearLayer(nn.Module):
         """Features [n, d] -> outputs [n, M], in training and in evaluation alike."""
         sizes = (self.outputs,) if isinstance(self.outputs, int) else self.outputs
         columns = list(accumulate(sizes, initial=0))
-        rows = _split(features.shape[-1], len(sizes))
+        width = features.shape[-1]
+        rows = [round(width * part / len(sizes)) for part in range(len(sizes) + 1)]
+        if rows != sorted(set(rows)):
+            raise ValueError(
+                f"{width} features cannot be split between {len(sizes)} heads; choose "
+                "a larger feature width."
+            )
 
         def initialise(key, shape, dtype=jnp.float32):
             kernel = nn.initializers.lecun_normal()(key, shape, dtype)
@@ -56,16 +61,15 @@ class LinearLayer(nn.Module):
                 kernel = kernel.at[rows[part] :, unread].set(0)
             return kernel
 
-        kernel = self.param("kernel", initialise, (rows[-1], columns[-1]))
+        kernel = self.param("kernel", initialise, (width, columns[-1]))
         bias = self.param("bias", nn.initializers.zeros_init(), (columns[-1],))
         x, kernel, bias = (a.astype(self.dtype) for a in (features, kernel, bias))
         if len(sizes) == 1:
             return x @ kernel + bias[None]
         outputs = []
         for part in range(len(sizes)):
-            coarser = jax.lax.stop_gradient(x[:, : rows[part]])
-            own = x[:, rows[part] : rows[part + 1]]
-            seen = jnp.concatenate([coarser, own], axis=1)
+            coarser, own, _ = jnp.split(x, rows[part : part + 2], axis=1)
+            seen = jnp.concatenate([jax.lax.stop_gradient(coarser), own], axis=1)
             used = kernel[: rows[part + 1], columns[part] : columns[part + 1]]
             outputs.append(seen @ used)
         return jnp.concatenate(outputs, axis=1) + bias[None]
@@ -83,46 +87,14 @@ def linear(num_classes: int, *, outputs: Outputs | None = None) -> Classifier:
         The classifier; its `weights` are those of the K logits, also where these are
         sums of several outputs (the readout of `Outputs`).
     """
-    outputs = outputs or class_logits(num_classes)
-    return Classifier(
-        layer=partial(LinearLayer, outputs.size),
-        scores=outputs.scores,
-        weights=partial(linear_weights, readout=outputs.readout),
-    )
+    chosen = outputs or Outputs(num_classes, lambda logits: logits)
 
-
-def linear_weights(
-    variables: Mapping, readout: np.ndarray | None = None
-) -> tuple[jax.Array, jax.Array]:
-    """Weights and bias of a `LinearLayer` that is the last layer of a network.
-
-    Args:
-        variables: variables of the network, {"params": ...}.
-        readout: A [K, M], such that the class logits are A times the outputs; None for
-            the outputs themselves.
-
-    Returns:
-        W [M, d] and b [M], so that outputs = features W' + b; A W [K, d] and A b [K]
-        with a readout.
-    """
-    layer = variables["params"][LAYER]
-    weights, bias = layer["kernel"].T, layer["bias"]
-    if readout is not None:
-        table = jnp.asarray(readout, jnp.float32)
+    def weights(variables: Mapping) -> tuple[jax.Array, jax.Array]:
+        layer = variables["params"][LAYER]
+        weights, bias = layer["kernel"].T, layer["bias"]
+        if chosen.readout is None:
+            return weights, bias
+        table = jnp.asarray(chosen.readout, jnp.float32)
         return table @ weights, table @ bias
-    return weights, bias
 
-
-def _split(width: int, parts: int) -> list[int]:
-    """Bounds of the parts into which the features are split evenly: 0, ..., width.
-
-    Raises:
-        ValueError: if there are fewer features than parts.
-    """
-    bounds = [round(width * part / parts) for part in range(parts + 1)]
-    if bounds != sorted(set(bounds)):
-        raise ValueError(
-            f"{width} features cannot be split between {parts} heads; choose a larger "
-            "feature width."
-        )
-    return bounds
+    return Classifier(partial(LinearLayer, chosen.size), chosen.scores, weights)

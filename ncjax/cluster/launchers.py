@@ -13,33 +13,16 @@ from __future__ import annotations
 
 import os
 import re
-from typing import NamedTuple
 
 from ncjax.cluster.rollcall import ADDRESS, COUNT, INDEX, TIMEOUT, ClusterError, Place
 
-
-class Launcher(NamedTuple):
-    """Names of the variables that a launcher sets for the processes it starts."""
-
-    count: str  # number of all processes
-    index: str  # number of this process
-    local: str  # number of this process among those of its host
-    sign: str  # set only in processes that the launcher itself has started
-
-
+# The variables of a launcher with the number of all processes, that of this process,
+# that of this process among those of its host, and one that is set only in processes
+# that the launcher itself has started.
+OMPI = "OMPI_COMM_WORLD"
 LAUNCHERS = (
-    Launcher(
-        count="OMPI_COMM_WORLD_SIZE",
-        index="OMPI_COMM_WORLD_RANK",
-        local="OMPI_COMM_WORLD_LOCAL_RANK",
-        sign="OMPI_COMM_WORLD_RANK",
-    ),
-    Launcher(
-        count="SLURM_NTASKS",
-        index="SLURM_PROCID",
-        local="SLURM_LOCALID",
-        sign="SLURM_STEP_NODELIST",
-    ),
+    (f"{OMPI}_SIZE", f"{OMPI}_RANK", f"{OMPI}_LOCAL_RANK", f"{OMPI}_RANK"),
+    ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID", "SLURM_STEP_NODELIST"),
 )
 
 
@@ -54,23 +37,20 @@ def find() -> Place | None:
         return None
     if env.get(COUNT) == "auto":
         return _ask_jax()
-    by_hand = [name for name in (ADDRESS, COUNT, INDEX) if name in env]
-    for launcher in LAUNCHERS:
-        started = launcher.sign in env and env.get(launcher.count, "1") != "1"
-        if started and COUNT not in env:
-            if ADDRESS not in env:
-                return _ask_jax()
-            return _checked(
-                env[ADDRESS], launcher.count, launcher.index, launcher.local
-            )
-    if not by_hand:
+    for count, index, local, sign in LAUNCHERS:
+        if COUNT not in env and sign in env and env.get(count, "1") != "1":
+            return _read(count, index, local) if ADDRESS in env else _ask_jax()
+    names = (ADDRESS, COUNT, INDEX)
+    missing = [name for name in names if name not in env]
+    if missing == [*names]:
         return None
-    if missing := [n for n in (ADDRESS, COUNT, INDEX) if n not in env]:
+    if missing:
+        by_hand = [name for name in names if name in env]
         raise ClusterError(
             f"{' and '.join(by_hand)} set, {' and '.join(missing)} not set. Set all "
             f"three for one of several processes, {COUNT}=1 for a single one."
         )
-    return _checked(env[ADDRESS], COUNT, INDEX)
+    return _read(COUNT, INDEX)
 
 
 def join_timeout() -> int:
@@ -92,13 +72,13 @@ def _ask_jax() -> Place | None:
         look = ClusterEnv.auto_detect_unset_distributed_params
     except (ImportError, AttributeError):
         return Place("", 0, 0, _local_devices())
-    known: tuple = (None, None, None, None)
+    found: tuple = (None, None, None, None)
     reason: Exception | None = None
     try:
-        known = look(None, None, None, _local_devices(), None, join_timeout())
+        found = look(None, None, None, _local_devices(), None, join_timeout())
     except Exception as error:  # whatever the metadata server of a cloud answers
         reason = error
-    address, count, index, devices = known
+    address, count, index, devices = found
     if address is None or count is None or index is None:
         raise ClusterError(
             "JAX cannot tell from the environment where process 0 of this run is"
@@ -109,11 +89,10 @@ def _ask_jax() -> Place | None:
     return Place(address, count, index, devices) if count > 1 else None
 
 
-def _checked(address: str, count: str, index: str, local: str = "") -> Place:
+def _read(count: str, index: str, local: str = "") -> Place:
     """The place that some variables give.
 
     Args:
-        address: HOST:PORT of process 0.
         count: name of the variable with the number of processes.
         index: name of the variable with the number of this process.
         local: name of the variable with the number of this process on its host; where a
@@ -122,6 +101,7 @@ def _checked(address: str, count: str, index: str, local: str = "") -> Place:
     Raises:
         ClusterError: if a value is not what it should be.
     """
+    address = os.environ[ADDRESS]
     if not re.fullmatch(r".+:\d+", address):
         raise ClusterError(f"{ADDRESS} must be HOST:PORT, got {address!r}.")
     devices = _local_devices() or ([_number(local)] if local else None)

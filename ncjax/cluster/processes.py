@@ -35,21 +35,19 @@ def join() -> None:
     timeout = join_timeout()
     # The preemption service of JAX would swallow SIGTERM, for a notice nobody reads.
     jax.config.update("jax_enable_preemption_service", False)
-    if not place.address:  # JAX finds the others while it connects
-        jax.distributed.initialize(
-            local_device_ids=place.devices, initialization_timeout=timeout
-        )
-        return
-    # When processes are missing, JAX ends this one by SIGABRT, with a stack trace that
-    # names none of them; the roll call names them.
-    roll_call(place, timeout)
+    known: dict[str, Any] = {}
+    if place.address:  # else JAX finds the others while it connects
+        # When processes are missing, JAX ends this one by SIGABRT, with a stack trace
+        # that names none of them; the roll call names them.
+        roll_call(place, timeout)
+        known = {
+            "coordinator_address": place.address,
+            "num_processes": place.count,
+            "process_id": place.index,
+            "cluster_detection_method": "deactivate",  # `find` did that
+        }
     jax.distributed.initialize(
-        place.address,
-        place.count,
-        place.index,
-        local_device_ids=place.devices,
-        cluster_detection_method="deactivate",  # `find` did that
-        initialization_timeout=timeout,
+        **known, local_device_ids=place.devices, initialization_timeout=timeout
     )
 
 
@@ -87,8 +85,6 @@ def from_first(action: Callable[[], T]) -> T:
     Raises:
         Exception: what `action` raises in process 0, in all processes.
     """
-    if not jax.distributed.is_initialized():
-        return action()
     outcome = _outcome(action) if is_first() else (None, None)
     result, error = _exchange(outcome)[0]
     if error is not None:
@@ -103,8 +99,6 @@ def agree(action: Callable[[], T]) -> T:
         Exception: what `action` raises in the first process where it fails, in all
             processes.
     """
-    if not jax.distributed.is_initialized():
-        return action()
     result, error = _outcome(action)
     for other in _exchange(error):
         if other is not None:
@@ -137,6 +131,8 @@ def _outcome(action: Callable[[], T]) -> tuple[T | None, Exception | None]:
 
 def _exchange(value: Any) -> list[Any]:
     """The values of all processes, in the order of the processes."""
+    if not jax.distributed.is_initialized():
+        return [value]
     # Late: it loads much that a single process never needs.
     from jax.experimental import multihost_utils
 

@@ -44,7 +44,7 @@ def roll_call(place: Place, timeout: float) -> None:
     host, _, port = place.address.rpartition(":")
     if place.index == 0:
         return _call_roll(place, int(port), timeout)
-    hello = {"index": place.index, "count": place.count, "host": socket.gethostname()}
+    hello = (place.index, place.count, socket.gethostname())
     deadline = time.monotonic() + timeout
     while True:
         try:
@@ -58,7 +58,7 @@ def roll_call(place: Place, timeout: float) -> None:
                     f"Process {place.index} of {place.count} found nobody at "
                     f"{place.address} within {timeout:g} s ({error}). Does process 0 "
                     "run there, with the same address, and is the port open to "
-                    f"{hello['host']}? {TIMEOUT} (seconds) waits longer."
+                    f"{hello[2]}? {TIMEOUT} (seconds) waits longer."
                 ) from error
             time.sleep(0.2)
             continue
@@ -75,9 +75,8 @@ def _call_roll(place: Place, port: int, timeout: float) -> None:
     came = {0: socket.gethostname()}
     with ExitStack() as stack:
         try:
-            server = stack.enter_context(
-                socket.create_server(("", port), backlog=place.count)
-            )
+            server = socket.create_server(("", port), backlog=place.count)
+            stack.enter_context(server)
         except OSError as error:
             raise ClusterError(
                 f"Process 0 cannot listen on port {port}: {error.strerror}. Choose "
@@ -89,13 +88,12 @@ def _call_roll(place: Place, port: int, timeout: float) -> None:
             try:
                 peer = stack.enter_context(server.accept()[0])
                 peer.settimeout(5)
-                hello = json.loads(peer.makefile().readline())
-                index, count, host = (hello[k] for k in ("index", "count", "host"))
+                index, count, host = json.loads(peer.makefile().readline())
             except TimeoutError:
                 if time.monotonic() > deadline:
                     problem = _missing(place, came, timeout)
                 continue
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, TypeError):
                 continue  # a stranger at the port
             peers.append(peer)
             if count != place.count:

@@ -14,8 +14,7 @@ import numpy as np
 from ncjax.collapse import Metric
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import default
-from ncjax.config.probing import probe_options
-from ncjax.options import flat
+from ncjax.options import all_options, flat
 from ncjax.probes import PROBES
 from ncjax.statistics import Interval, Paired, holm, paired, t_interval
 
@@ -193,7 +192,7 @@ def _identity(config: dict[str, Any]) -> tuple:
 
     A run that has no probe counts as one that has it with its usual options.
     """
-    unset = {f"eval.{option}": v for option, v in probe_options(PROBES).items()}
+    unset = {f"eval.{option}": v for option, v in all_options(PROBES.values()).items()}
     fields = ((field, _freeze(config[field])) for field in sorted(config))
     return tuple(
         (field, value)

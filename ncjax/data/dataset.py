@@ -1,12 +1,13 @@
 """What a dataset is here: two splits of images and labels, checked once."""
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Shaped
 
-from ncjax.options import InputError
+from ncjax.options import InputError, check_value
 
 # A class name, or a tuple of trees (runtime type checks cannot recur).
 Tree = str | tuple[Any, ...]
@@ -74,7 +75,12 @@ class Dataset:
                 f"{self.name}: images are {self.train.images.dtype} in train but "
                 f"{self.test.images.dtype} in test; convert one of them."
             )
-        self._check_every_class()
+        if absent := self._target().absent(self.train.labels, self.num_classes):
+            raise DataError(
+                f"{self.name}: more classes than labels: {self.num_classes} class "
+                f"names, but no training example of {_some(self.class_names, absent)}."
+                " Drop these classes, or give each at least one example."
+            )
 
     @property
     def num_classes(self) -> int:
@@ -102,14 +108,6 @@ class Dataset:
                 "occur in the tree exactly once."
             )
 
-    def _check_every_class(self):
-        if absent := self._target().absent(self.train.labels, self.num_classes):
-            raise DataError(
-                f"{self.name}: more classes than labels: {self.num_classes} class "
-                f"names, but no training example of {_some(self.class_names, absent)}."
-                " Drop these classes, or give each at least one example."
-            )
-
     def _check_split(self, where: str, split: Split):
         images, labels = split.images, split.labels
         if images.dtype not in (np.uint8, np.float32):
@@ -127,18 +125,13 @@ class Dataset:
                 f"{where}: empty, images have shape {images.shape}; a split needs "
                 "at least one example, and an image at least one pixel."
             )
-        self._check_labels(where, labels)
-        if images.dtype == np.float32:  # uint8 is finite: leave a map unread
-            _check_finite(where, images)
-
-    def _check_labels(self, where: str, labels: np.ndarray):
-        """Lets the target check the labels of a split."""
         try:
             self._target().check(labels, self.num_classes)
-        except TypeError as error:
-            raise TypeError(f"{where}: {error}") from error
-        except ValueError as error:
-            raise DataError(f"{where}: {error}") from error
+        except (TypeError, ValueError) as error:
+            kind = TypeError if isinstance(error, TypeError) else DataError
+            raise kind(f"{where}: {error}") from error
+        if images.dtype == np.float32:  # uint8 is finite: leave a map unread
+            _check_finite(where, images)
 
     def _target(self) -> Any:
         from ncjax.targets import get_target  # late: it imports JAX
@@ -155,8 +148,7 @@ def leaves(tree: Tree) -> list[str]:
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
     """A random stream of one purpose: draws for other purposes do not shift it."""
-    if seed < 0:
-        raise ValueError(f"Got seed={seed}, must be 0 or larger.")
+    check_value("seed", seed, lambda s: s >= 0, "0 or larger")
     return np.random.default_rng([seed, *purpose.encode()])
 
 
@@ -176,7 +168,7 @@ def channel_statistics(
       constant channel is 1, so that `(images - mean) / std` is 0 there.
     """
     count = images.size // images.shape[-1]
-    mean = sum(_channel_sum(x) for x in _chunks(images)) / count
+    mean = sum(_channel_sum(x.astype(np.float64)) for x in _chunks(images)) / count
     variance = sum(_channel_sum((x - mean) ** 2) for x in _chunks(images)) / count
     # Sums of 24-bit numbers are exact in float64: a constant channel gives 0 exactly.
     std = np.where(variance > 0, np.sqrt(variance), 1.0)
@@ -187,25 +179,21 @@ def _channel_sum(x: np.ndarray) -> np.ndarray:
     return x.sum(axis=0).sum(axis=(0, 1))  # 8 times as fast as all at once
 
 
-def _chunks(images: np.ndarray):
-    """Float64 copies of consecutive parts of the images."""
+def _chunks(images: np.ndarray) -> Iterator[np.ndarray]:
+    """Consecutive parts of the images, each small enough for float64 work space."""
     step = max(1, _CHUNK_BYTES // (8 * images[0].size))
-    for start in range(0, len(images), step):
-        yield images[start : start + step].astype(np.float64)
+    return (images[i : i + step] for i in range(0, len(images), step))
 
 
 def _check_finite(where: str, images: np.ndarray):
-    bad, total = np.array([], int), 0
-    step = max(1, _CHUNK_BYTES // images[0].nbytes)
-    for start in range(0, len(images), step):
-        per_image = (~np.isfinite(images[start : start + step])).sum(axis=(1, 2, 3))
-        bad = np.append(bad, start + np.flatnonzero(per_image))
-        total += per_image.sum()
-    if total:
+    bad = [(~np.isfinite(x)).sum(axis=(1, 2, 3)) for x in _chunks(images)]
+    counts = np.concatenate(bad)
+    if counts.any():
+        first = np.flatnonzero(counts).tolist()
         raise DataError(
-            f"{where}: {total} NaN or infinite values in {len(bad)} of {len(images)} "
-            f"images, first in {_some(range(len(images)), bad.tolist())}; drop these "
-            "images or fill the values in."
+            f"{where}: {counts.sum()} NaN or infinite values in {len(first)} of "
+            f"{len(images)} images, first in {_some(range(len(images)), first)}; drop "
+            "these images or fill the values in."
         )
 
 

@@ -95,15 +95,12 @@ def read_shares(
     batches = -(-len(labels) // (devices * size))
     rows = np.arange(devices * batches * size, dtype=np.int32)
     rows = np.where(rows < len(labels), rows, -1)
-    rows = rows.reshape(devices, batches, size).swapaxes(0, 1)
-    rows = rows.reshape(batches, devices * size)
+    rows = rows.reshape(devices, batches, size).swapaxes(0, 1).reshape(batches, -1)
     steps = chunk_steps(batches, devices * size * images[:1].nbytes)
     steps = -(-batches // -(-batches // steps))  # for the least padding
-    filling = np.full((-batches % steps, devices * size), -1, np.int32)
-    rows = np.concatenate([rows, filling])
-    if most is not None:
-        rows = rows[: most * steps]
-    return read(images, labels, rows, steps, mesh)
+    rows = np.pad(rows, ((0, -batches % steps), (0, 0)), constant_values=-1)
+    chosen = rows if most is None else rows[: most * steps]
+    return read(images, labels, chosen, steps, mesh)
 
 
 class Pace:

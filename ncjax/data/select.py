@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Int, Int32
 
 from ncjax.data.dataset import DataError, Dataset, Split, Tree, generator
+from ncjax.options import check_value
 
 
 def select(
@@ -105,8 +106,8 @@ def long_tail_counts(
         raise ValueError(
             f"Unknown long_tail {profile!r}. Available: {', '.join(exponents)}."
         )
-    if not 0 < ratio <= 1:
-        raise ValueError(f"Got long_tail_ratio={ratio}, must be above 0 and at most 1.")
+    allowed = "above 0 and at most 1"
+    check_value("long_tail_ratio", ratio, lambda r: 0 < r <= 1, allowed)
     # 100 * 0.29 is 28.999...: a rounding error must not cost an example.
     sizes = np.floor(largest * ratio ** exponents[profile] * (1 + 1e-12))
     return np.maximum(sizes, 1).astype(int)
@@ -115,14 +116,14 @@ def long_tail_counts(
 def _class_indices(dataset: Dataset, classes: tuple[int | str, ...]) -> list[int]:
     """Indices of the classes, of all if none is given."""
     names = dataset.class_names
-    kept = []
-    for c in classes or names:
-        if not (c in names if isinstance(c, str) else 0 <= c < len(names)):
+    known = {c: k for k, name in enumerate(names) for c in (k, name)}
+    for c in classes:
+        if c not in known:
             raise DataError(
                 f"Unknown class {c!r} of {dataset.name}. Available: "
                 f"0..{len(names) - 1} or {', '.join(names)}."
             )
-        kept.append(names.index(c) if isinstance(c, str) else c)
+    kept = [known[c] for c in classes or names]
     if len(set(kept)) < max(len(kept), 2):
         raise DataError(
             f"Got classes={classes}, must be 2 or more, none of them twice."
@@ -161,8 +162,7 @@ def _randomise(
     labels: Int32[np.ndarray, "n"], num_classes: int, share: float, seed: int
 ) -> Int32[np.ndarray, "n"]:
     """Labels of which a share is drawn from all classes; those that are -1 stay."""
-    if not 0 <= share <= 1:
-        raise ValueError(f"Got random_labels={share}, must be in 0..1.")
+    check_value("random_labels", share, lambda s: 0 <= s <= 1, "in 0..1")
     rng = generator(seed, "random labels")
     replaced = (rng.random(len(labels)) < share) & (labels >= 0)
     uniform = rng.integers(num_classes, size=len(labels), dtype=np.int32)

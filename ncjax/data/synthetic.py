@@ -15,6 +15,7 @@ $E|\mu_j - \mu_k|^2 = 2\,dim \sum_{l=L-h+1}^{L} s_l^2$.
 import numpy as np
 
 from ncjax.data.dataset import Dataset, Split, Tree, generator
+from ncjax.options import check_value
 
 
 def synthetic(
@@ -54,15 +55,26 @@ def synthetic(
     Raises:
       ValueError: If an option is out of range.
     """
-    _at_least(2, num_classes=num_classes, branching=branching)
-    sizes = dict(
-        train_size_per_class=train_size_per_class,
-        test_size_per_class=test_size_per_class,
-    )
-    _at_least(1, dim=dim, **sizes)
-    _check_scales(depth_scale, noise)
+    for name, value, least in (
+        ("num_classes", num_classes, 2),
+        ("branching", branching, 2),
+        ("dim", dim, 1),
+        ("train_size_per_class", train_size_per_class, 1),
+        ("test_size_per_class", test_size_per_class, 1),
+    ):
+        must_be = f"{least} or larger"
+        check_value(name, value, lambda v, least=least: v >= least, must_be)
+    above = "finite and above 0"
+    check_value("depth_scale", depth_scale, lambda s: 0 < s < np.inf, above)
+    check_value("noise", noise, lambda s: 0 <= s < np.inf, "finite and 0 or larger")
     train_counts = train_counts or (train_size_per_class,) * num_classes
-    _check_counts(train_counts, num_classes)
+    check_value(
+        "train_counts",
+        train_counts,
+        lambda counts: len(counts) == num_classes and min(counts) >= 1,
+        f"empty or {num_classes} numbers of at least 1, one for each of "
+        f"num_classes={num_classes}",
+    )
     means = _means(num_classes, dim, branching, depth_scale, seed)
     test_counts = (test_size_per_class,) * num_classes
     class_names = tuple(map(str, range(num_classes)))
@@ -81,9 +93,13 @@ def _means(
     """The class means [K, dim]: the sum of the offsets on the way down the tree."""
     rng = generator(seed, "means")
     means = np.zeros((num_classes, dim))
-    for ancestor, scale in _levels(num_classes, branching, depth_scale):
-        offsets = scale * rng.standard_normal((ancestor[-1] + 1, dim))
-        means += offsets[ancestor]
+    depth = 1
+    while branching**depth < num_classes:
+        depth += 1
+    for level in range(1, depth + 1):
+        ancestor = np.arange(num_classes) // branching ** (depth - level)
+        offsets = rng.standard_normal((ancestor[-1] + 1, dim))
+        means += (depth_scale ** (level - 1) * offsets)[ancestor]
     return means
 
 
@@ -103,36 +119,3 @@ def _tree(class_names: tuple[str, ...], branching: int) -> tuple[Tree, ...]:
     while len(tree) > branching:
         tree = tuple(tree[i : i + branching] for i in range(0, len(tree), branching))
     return tree
-
-
-def _levels(num_classes: int, branching: int, depth_scale: float):
-    """The ancestor [K] of each class and the offset scale, from the top level down."""
-    depth = 1
-    while branching**depth < num_classes:
-        depth += 1
-    for level in range(1, depth + 1):
-        yield (
-            np.arange(num_classes) // branching ** (depth - level),
-            depth_scale ** (level - 1),
-        )
-
-
-def _at_least(least: int, **options: int):
-    for name, value in options.items():
-        if value < least:
-            raise ValueError(f"Got {name}={value}, must be {least} or larger.")
-
-
-def _check_scales(depth_scale: float, noise: float):
-    if not (np.isfinite(depth_scale) and depth_scale > 0):
-        raise ValueError(f"Got depth_scale={depth_scale}, must be finite and above 0.")
-    if not (np.isfinite(noise) and noise >= 0):
-        raise ValueError(f"Got noise={noise}, must be finite and 0 or larger.")
-
-
-def _check_counts(train_counts: tuple[int, ...], num_classes: int):
-    if len(train_counts) != num_classes or min(train_counts) < 1:
-        raise ValueError(
-            f"Got train_counts={train_counts}, must be empty or {num_classes} numbers "
-            f"of at least 1, one for each of num_classes={num_classes}."
-        )

@@ -78,30 +78,22 @@ def _load(name: str, dir: str) -> Dataset:
             raise FileNotFoundError(f"it has no version {builder.version} of {name}")
         class_names = tuple(builder.info.features["label"].names)
         train, test = _split(builder, "train"), _split(builder, "test")
-    except ImportError as error:
-        raise DataError(
-            f"{name} needs packages that are not installed: {error}. {advice}"
-        ) from error
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{name} is not prepared in {folder}: {error}. {advice}"
-        ) from error
-    except NotImplementedError as error:  # of tfds, in a list of possible causes
-        raise DataError(
-            f"{name} in {folder} is prepared in a format that cannot be read row by "
-            f"row. {advice}"
-        ) from error
-    except OSError as error:  # no permission, for example
-        raise DataError(f"Cannot read {name} in {folder}: {error}. {advice}") from error
+    except (ImportError, NotImplementedError, OSError) as error:
+        problem = f"Cannot read {name} in {folder}: {error}"
+        if isinstance(error, ImportError):
+            problem = f"{name} needs packages that are not installed: {error}"
+        elif isinstance(error, FileNotFoundError):
+            problem = f"{name} is not prepared in {folder}: {error}"
+        elif isinstance(error, NotImplementedError):
+            problem = f"{name} in {folder} has a format that cannot be read row by row"
+        raise DataError(f"{problem}. {advice}") from error
     return Dataset(name=name, train=train, test=test, class_names=class_names)
 
 
 def _split(builder: Any, which: str) -> Split:
     """A split of a tfds builder, from the cache; fills the cache where it is empty."""
-    shape = (
-        builder.info.splits[which].num_examples,
-        *builder.info.features["image"].shape,
-    )
+    info = builder.info
+    shape = (info.splits[which].num_examples, *info.features["image"].shape)
     cache = pathlib.Path(builder.data_dir) / "ncjax-cache"
     try:
         return _open(cache, which, shape)
@@ -143,16 +135,16 @@ def _decode(
         which, decoders={"image": tfds.decode.SkipDecoding()}
     )
     images, labels = np.empty(shape, np.uint8), np.empty(shape[0], np.int32)
-    with tqdm(
-        total=shape[0],
+    starts = tqdm(
+        range(0, shape[0], _BATCH),
         desc=f"Decoding {builder.name}/{which}",
         mininterval=0.1 if sys.stderr.isatty() else 10,  # a log keeps every line
-    ) as progress:
-        for start in range(0, shape[0], _BATCH):
-            batch = range(start, min(start + _BATCH, shape[0]))
-            for i, record in zip(batch, source.__getitems__(batch)):
-                image = Image.open(io.BytesIO(record["image"]))
-                images[i] = np.asarray(image).reshape(shape[1:])
-                labels[i] = record["label"]
-            progress.update(len(batch))
+        unit_scale=_BATCH,
+    )
+    for start in starts:
+        batch = range(start, min(start + _BATCH, shape[0]))
+        for i, record in zip(batch, source.__getitems__(batch)):
+            image = Image.open(io.BytesIO(record["image"]))
+            images[i] = np.asarray(image).reshape(shape[1:])
+            labels[i] = record["label"]
     return images, labels

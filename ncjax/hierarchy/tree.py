@@ -10,11 +10,8 @@ import difflib
 import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Literal
 
 import numpy as np
-
-Rule = Literal["height", "depth"]
 
 _ROWS = 1 << 24  # entries of a [rows, K] block of a pairwise table
 
@@ -121,7 +118,7 @@ class Hierarchy:
         """Depth of the lowest common ancestor of two classes, int16 [K, K]."""
         return self._of_lca(self.depths)
 
-    def distances(self, rule: Rule = "height", *, normalise: bool = True) -> np.ndarray:
+    def distances(self, rule: str = "height", *, normalise: bool = True) -> np.ndarray:
         """Distance of two classes in the tree, float32 [K, K]; an ultrametric.
 
         Args:
@@ -142,7 +139,7 @@ class Hierarchy:
             table = self.height - self.lca_depths()
             np.fill_diagonal(table, 0)
         else:
-            raise ValueError(f"Unknown rule {rule!r}. Available: height, depth.")
+            raise ValueError(f"Unknown distance {rule!r}. Available: height, depth.")
         return table.astype(np.float32) / (self.height if normalise else 1)
 
     def ancestors(self) -> np.ndarray:

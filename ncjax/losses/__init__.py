@@ -24,8 +24,8 @@ from ncjax.losses.embeddings import haframe, label_embedding
 from ncjax.losses.flat import cross_entropy, mse
 from ncjax.losses.heads import cascade, cascade_outputs, level_outputs, multi_level
 from ncjax.losses.hierarchical import hxe, soft_labels
-from ncjax.losses.outputs import FixedVectors, Outputs, class_logits
-from ncjax.losses.predicted import GEOMETRY
+from ncjax.losses.outputs import Outputs
+from ncjax.losses.predicted import GEOMETRY as GEOMETRY
 
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cross_entropy": cross_entropy,
@@ -54,22 +54,3 @@ CLASSIFIER_OF: dict[str, str] = {
 # The targets that a loss can be trained on, where not the class alone; names in
 # `ncjax.targets.TARGETS`.
 TARGETS_OF: dict[str, tuple[str, ...]] = {}
-
-__all__ = [
-    "CLASSIFIER_OF",
-    "GEOMETRY",
-    "LOSSES",
-    "OUTPUTS",
-    "TARGETS_OF",
-    "FixedVectors",
-    "Outputs",
-    "cascade",
-    "class_logits",
-    "cross_entropy",
-    "haframe",
-    "hxe",
-    "label_embedding",
-    "mse",
-    "multi_level",
-    "soft_labels",
-]

@@ -12,10 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ncjax.losses.checks import Scalar, check_floating
 from ncjax.losses.flat import cross_entropy
-from ncjax.losses.outputs import FixedVectors
-from ncjax.options import is_traced
+from ncjax.losses.outputs import FixedVectors, Scalar, check_floating
+from ncjax.options import check_value
 
 
 def label_embedding(
@@ -41,8 +40,8 @@ def label_embedding(
         WACV 2019.
     """
     check_floating(outputs)
-    table = jnp.asarray(vectors.dense(), outputs.dtype)
-    return 1 - jnp.sum(unit_rows(outputs) * table[labels], axis=1)
+    table = jnp.asarray(vectors.rows, outputs.dtype)
+    return 1 - jnp.sum(outputs * inverse_norm(outputs) * table[labels], axis=1)
 
 
 def haframe(
@@ -75,24 +74,16 @@ def haframe(
         Liang & Davis, Inducing Neural Collapse to a Fixed Hierarchy-Aware Frame for
         Reducing Mistake Severity, ICCV 2023.
     """
-    check_floating(outputs)
-    if not is_traced(cosine_weight) and not 0 <= cosine_weight < math.inf:
-        raise ValueError(
-            f"loss.cosine_weight must be at least 0 and finite, got {cosine_weight}."
-        )
+    name, must_be = "loss.cosine_weight", "at least 0 and finite"
+    check_value(name, cosine_weight, lambda w: 0 <= w < math.inf, must_be)
     logits = vectors.apply(outputs)
-    cosines = logits * _inverse_norm(outputs)
+    cosines = logits * inverse_norm(outputs)
     gap = cosines - jnp.asarray(vectors.gram, outputs.dtype)[labels]
     matching = jnp.sum(gap**2, axis=1)
     return cross_entropy(logits, labels) + cosine_weight * matching
 
 
-def unit_rows(rows: jax.Array) -> jax.Array:
-    """Rows divided by their length; a row of zeros stays as it is."""
-    return rows * _inverse_norm(rows)
-
-
-def _inverse_norm(rows: jax.Array) -> jax.Array:
+def inverse_norm(rows: jax.Array) -> jax.Array:
     """1/|row| [n, 1]; 1 for a row of zeros, so that its gradient is finite."""
     squares = jnp.sum(rows**2, axis=1, keepdims=True)
     return jax.lax.rsqrt(jnp.where(squares > 0, squares, 1))

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ncjax.losses.checks import Scalar, check_floating
-from ncjax.options import is_traced
+from ncjax.losses.outputs import Scalar, check_floating
+from ncjax.options import check_value, is_traced
 
 
 def cross_entropy(
@@ -38,11 +38,9 @@ def cross_entropy(
         Szegedy et al., Rethinking the Inception Architecture, CVPR 2016.
     """
     check_floating(logits)
-    traced = is_traced(label_smoothing)
-    if not traced and not 0 <= label_smoothing < 1:
-        raise ValueError(f"label_smoothing must be in [0, 1), got {label_smoothing}.")
+    check_value("label_smoothing", label_smoothing, lambda s: 0 <= s < 1, "in [0, 1)")
     target = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    if traced or label_smoothing:
+    if is_traced(label_smoothing) or label_smoothing:
         target = (1 - label_smoothing) * target + label_smoothing * logits.mean(1)
     return jax.nn.logsumexp(logits, axis=1) - target
 

@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax.hierarchy import Hierarchy
-from ncjax.losses.checks import Scalar, check_floating
 from ncjax.losses.flat import cross_entropy
-from ncjax.losses.outputs import Outputs
+from ncjax.losses.outputs import Outputs, Scalar, check_floating
 from ncjax.options import is_traced
 
 
@@ -45,7 +44,6 @@ def multi_level(
     References:
         Wu et al., Learning to Make Better Mistakes, ACM MM 2016.
     """
-    check_floating(outputs)
     weights = level_weights if len(level_weights) else (1.0,) * len(hierarchy.levels)
     if len(weights) != len(hierarchy.levels) or not all(
         is_traced(w) or 0 <= w < math.inf for w in weights
@@ -74,15 +72,13 @@ def level_outputs(hierarchy: Hierarchy, *, split_features: bool = False) -> Outp
             sees the coarser parts too, but sends no gradient into them (Chang et al.,
             Your "Flamingo" is My "Bird", CVPR 2021).
     """
-    sizes = [len(hierarchy.superclasses(depth)[1]) for depth in hierarchy.levels]
-    last = hierarchy.superclasses(hierarchy.levels[-1])[0]
-    columns = sum(sizes[:-1]) + last
-    readout = np.zeros((hierarchy.num_classes, sum(sizes)))
-    readout[np.arange(hierarchy.num_classes), columns] = 1
+    levels = [hierarchy.superclasses(depth) for depth in hierarchy.levels]
+    sizes = tuple(len(names) for _, names in levels)
+    columns = sum(sizes[:-1]) + levels[-1][0]
     return Outputs(
-        tuple(sizes) if split_features else sum(sizes),
+        sizes if split_features else sum(sizes),
         lambda outputs: outputs[:, columns],
-        readout=readout,
+        readout=np.eye(sum(sizes))[columns],
     )
 
 

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import math
-from types import ModuleType
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float, Int
 
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.soft_labels import soft_label_matrix
-from ncjax.losses.checks import (
-    Scalar,
-    check_floating,
-    check_tree,
-    distance_rule,
-)
-from ncjax.options import is_traced
+from ncjax.losses.outputs import Scalar, check_floating, check_tree
+from ncjax.options import check_value, choose, is_traced
 
 
 def soft_labels(
@@ -61,7 +53,8 @@ def soft_labels(
     """
     check_floating(logits)
     check_tree(hierarchy, logits.shape[1], "the logits")
-    table, entropies = _targets_and_entropies(hierarchy, beta, distance, logits.dtype)
+    found = soft_targets(hierarchy, beta, distance)
+    table, entropies = (jnp.asarray(x, logits.dtype) for x in found)
     targets = table[labels]
     shifted = logits - jax.lax.stop_gradient(logits.max(1, keepdims=True))
     value = jax.nn.logsumexp(shifted, axis=1) - jnp.sum(targets * shifted, axis=1)
@@ -70,42 +63,32 @@ def soft_labels(
     return value
 
 
-def soft_targets(hierarchy: Hierarchy, beta: float, distance: str) -> np.ndarray:
-    """Soft label of each class, float64 [K (label), K]; see `soft_labels`.
+def soft_targets(
+    hierarchy: Hierarchy, beta: Scalar, distance: str
+) -> tuple[np.ndarray | jax.Array, np.ndarray | jax.Array]:
+    """Soft label of each class and its entropy in nats; float64 where beta is known.
 
     Args:
         hierarchy: tree over the K classes.
-        beta: at least 0 and finite.
+        beta: the sharpness of `soft_labels`, at least 0 and finite.
         distance: rule of `Hierarchy.distances`, "height" or "depth".
+
+    Returns:
+        Labels [K (label), K] and entropies [K].
 
     Raises:
         ValueError: for a `beta` out of range, or another rule.
     """
-    if not 0 <= beta < math.inf:
-        raise ValueError(f"loss.beta must be at least 0 and finite, got {beta}.")
-    return soft_label_matrix(_distances(hierarchy, distance), float(beta))
-
-
-def _targets_and_entropies(
-    hierarchy: Hierarchy, beta: Scalar, distance: str, dtype: DTypeLike
-) -> tuple[jax.Array, jax.Array]:
-    """Soft labels [K (label), K] and the entropy of each in nats [K]."""
+    check_value("loss.beta", beta, lambda b: 0 <= b < math.inf, "at least 0 and finite")
+    # Whole heights divided in float64: in float32 thirds would be off by 1e-8.
+    whole = hierarchy.distances(distance, normalise=False).astype(np.float64)
+    distances = whole / hierarchy.height
     if is_traced(beta):
-        distances = jnp.asarray(_distances(hierarchy, distance), dtype)
-        log_p = jax.nn.log_softmax(-beta * distances, axis=1)
+        log_p = jax.nn.log_softmax(-beta * jnp.asarray(distances), axis=1)
         table = jnp.exp(log_p)
         return table, -jnp.sum(table * log_p, axis=1)
-    known = soft_targets(hierarchy, float(beta), distance)
-    entropies = -np.sum(known * np.log(np.maximum(known, 1e-300)), axis=1)
-    return jnp.asarray(known, dtype), jnp.asarray(entropies, dtype)
-
-
-def _distances(hierarchy: Hierarchy, distance: str) -> np.ndarray:
-    """Distances of the classes over the height of the tree, float64 [K, K]."""
-    rule = distance_rule("loss.distance", distance)
-    # Whole heights divided in float64: in float32 thirds would be off by 1e-8.
-    whole = hierarchy.distances(rule, normalise=False).astype(np.float64)
-    return whole / hierarchy.height
+    table = soft_label_matrix(distances, float(beta))
+    return table, -np.sum(table * np.log(np.maximum(table, 1e-300)), axis=1)
 
 
 def hxe(
@@ -161,11 +144,7 @@ def hxe(
     """
     check_floating(logits)
     check_tree(hierarchy, logits.shape[1], "the logits")
-    if is_traced(alpha):
-        exponents = -alpha * jnp.asarray(_levels(hierarchy, weighting), logits.dtype)
-        coefficients = _coefficients(jnp, hierarchy, exponents, normalise)
-    else:
-        coefficients = hxe_coefficients(hierarchy, float(alpha), weighting, normalise)
+    coefficients = hxe_coefficients(hierarchy, alpha, weighting, normalise)
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)
     relative = logits - own
     value = jnp.zeros(len(labels), logits.dtype)
@@ -181,9 +160,9 @@ def hxe(
 
 
 def hxe_coefficients(
-    hierarchy: Hierarchy, alpha: float, weighting: str, normalise: bool = False
-) -> np.ndarray:
-    """Weights c of the log-sum-exps of `hxe`, float64 [D, K].
+    hierarchy: Hierarchy, alpha: Scalar, weighting: str, normalise: bool = False
+) -> np.ndarray | jax.Array:
+    """Weights c of the log-sum-exps of `hxe` [D, K], float64 where alpha is known.
 
     Row a belongs to the leaves below the ancestor at depth a = 0..D-1 of each class; it
     is 0 from the depth of the class itself on.  A column sums to the weight of the edge
@@ -198,24 +177,11 @@ def hxe_coefficients(
     Raises:
         ValueError: for a non-finite `alpha`, or another weighting.
     """
-    if not math.isfinite(alpha):
-        raise ValueError(f"loss.alpha must be finite, got {alpha}.")
-    exponents = -float(alpha) * _levels(hierarchy, weighting)
-    return np.asarray(_coefficients(np, hierarchy, exponents, normalise))
-
-
-def _coefficients(
-    xp: ModuleType, hierarchy: Hierarchy, exponents: Any, normalise: bool
-) -> np.ndarray | jax.Array:
-    """`hxe_coefficients` by NumPy, or by `jax.numpy` where alpha is traced.
-
-    Args:
-        xp: `numpy` or `jax.numpy`.
-        hierarchy: tree over the K classes.
-        exponents: logarithm of the weight of each node, or of the edge above it [M].
-        normalise: whether the weights are normalised, as in `hxe`.
-    """
-    weights = xp.exp(exponents)
+    choose("loss.weighting", weighting, ("height", "depth"))
+    levels = hierarchy.heights if weighting == "height" else hierarchy.depths
+    check_value("loss.alpha", alpha, math.isfinite, "finite")
+    xp, scale = (jnp, alpha) if is_traced(alpha) else (np, float(alpha))
+    weights = xp.exp(-scale * xp.asarray(levels.astype(np.float64)))
     if normalise:  # the root, on no edge, counts in their sum with a weight of 1
         weights = xp.concatenate([xp.ones_like(weights[:1]), weights[1:]])
         weights = weights / weights.sum()
@@ -223,13 +189,3 @@ def _coefficients(
     on_edge = weights[hierarchy.lineage]  # [D + 1, K] of the edge above the node
     above = np.arange(hierarchy.height)[:, None] < hierarchy.depths[hierarchy.leaves]
     return xp.where(above, on_edge[1:] - on_edge[:-1], 0)
-
-
-def _levels(hierarchy: Hierarchy, weighting: str) -> np.ndarray:
-    """Height or depth of each node, float64 [M]."""
-    if weighting not in ("height", "depth"):
-        raise ValueError(
-            f"Unknown loss.weighting {weighting!r}. Available: height, depth."
-        )
-    levels = hierarchy.heights if weighting == "height" else hierarchy.depths
-    return levels.astype(np.float64)

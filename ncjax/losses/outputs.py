@@ -1,13 +1,19 @@
-"""What the outputs of a network are to a loss, when not one logit for each class."""
+"""What losses take: outputs, class vectors and options, and what they ask of them."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
+
+from ncjax.hierarchy import Hierarchy
+
+# A numeric option: a number, or an array with one value, which JAX may trace.
+Scalar = float | int | Float[Array, ""]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,26 +34,42 @@ class Outputs:
     readout: np.ndarray | None = None
 
 
-@runtime_checkable
-class FixedVectors(Protocol):
+@dataclasses.dataclass(frozen=True, eq=False)
+class FixedVectors:
     """Class vectors that do not learn, as a loss with a keyword `vectors` gets them.
 
     Attributes:
+        rows: the vectors, float64 [K, M].
         gram: inner products of the vectors, float64 [K, K].
+        apply: outputs [n, M] -> their inner products with all vectors [n, K].
     """
 
-    @property
-    def gram(self) -> np.ndarray: ...
-
-    def apply(self, outputs: jax.Array) -> jax.Array:
-        """Inner products of outputs [n, M] with all vectors [n, K]."""
-        ...
-
-    def dense(self) -> np.ndarray:
-        """The vectors as rows, float64 [K, M]."""
-        ...
+    rows: np.ndarray
+    gram: np.ndarray
+    apply: Callable[[jax.Array], jax.Array]
 
 
-def class_logits(num_classes: int) -> Outputs:
-    """One logit for each class."""
-    return Outputs(num_classes, lambda outputs: outputs)
+def check_floating(outputs: jax.Array) -> None:
+    """Raises `TypeError` unless the outputs of a network are floating-point numbers.
+
+    Integers, such as logits typed in by hand, would make a loss round its result.
+    """
+    if not jnp.issubdtype(outputs.dtype, jnp.floating):
+        raise TypeError(
+            f"Outputs must be floating-point numbers, got {outputs.dtype}. Convert "
+            "them with .astype(jnp.float32)."
+        )
+
+
+def check_tree(hierarchy: Hierarchy, num_classes: int, whose: str) -> None:
+    """Raises `ValueError` unless the tree has as many classes as something else.
+
+    Args:
+        hierarchy: the class tree.
+        num_classes: number of classes of the other thing.
+        whose: the name of the other thing, for the message.
+    """
+    if num_classes != hierarchy.num_classes:
+        raise ValueError(
+            f"The tree has {hierarchy.num_classes} classes, {whose} {num_classes}."
+        )

@@ -22,8 +22,7 @@ def tree_distances(hierarchy: Hierarchy, *, distance: str = "height") -> np.ndar
     The limit of the unconstrained-features optimum of soft labels with a free bias, for
     any beta above 0 and any tree: Zbar -> -beta P D P.
     """
-    rule = "depth" if distance == "depth" else "height"
-    return soft_label_limit(hierarchy.distances(rule), free_bias=True)
+    return soft_label_limit(hierarchy.distances(distance), free_bias=True)
 
 
 # Gram of the centred class means, up to scale; losses without a prediction are absent.

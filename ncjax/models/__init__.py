@@ -1,8 +1,8 @@
 """Networks: `apply(variables, images, train) -> (outputs, features)`.
 
-To add one: a Linen module whose last layer is `last_layer`, a function
-`name(classifier, *, <options>, dtype, axis_name) -> nn.Module`, a line in `MODELS`, a
-test.  `config.model` offers the function's options by itself.  A block that
+To add one: a `Network` with its `hidden` layers, or any Linen module that ends with its
+`last_layer`; a function `name(classifier, *, <options>, dtype) -> nn.Module`; a line in
+`MODELS`; a test.  `config.model` offers the function's options by itself.  A block that
 `self.sow("layers", "out_NAME", x)`s its output can be measured too.
 """
 
@@ -15,8 +15,9 @@ import jax
 from flax import linen as nn
 
 from ncjax.models.densenet import densenet121
-from ncjax.models.last import last_layer
 from ncjax.models.mlp import mlp
+from ncjax.models.network import Network as Network
+from ncjax.models.network import last_layer as last_layer
 from ncjax.models.resnet import resnet18, resnet34, resnet50, resnext50
 from ncjax.models.vgg import vgg13
 
@@ -29,8 +30,6 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "vgg13": vgg13,
     "densenet121": densenet121,
 }
-
-__all__ = ["MODELS", "last_layer", "layer_outputs"]
 
 
 def layer_outputs(

@@ -8,10 +8,10 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from ncjax.classifiers import Classifier
-from ncjax.models.last import last_layer
 from ncjax.models.layers import (
+    ConvNet,
+    Make,
     check_options,
-    conv_and_norm,
     scaled,
     stem_conv,
     stem_pool,
@@ -24,15 +24,14 @@ class DenseLayer(nn.Module):
     The 1x1 convolution leaves at most 4 times as many channels as the layer adds.
     """
 
+    conv: Make
+    norm: Make
     growth: int
-    dtype: Dtype
-    axis_name: str | None
-    method: str
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: jax.Array) -> jax.Array:
         """[n, h, w, c] -> [n, h, w, c + growth]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
+        conv, norm = self.conv, self.norm
         y = nn.relu(norm(name="norm1")(x))
         y = conv(4 * self.growth, (1, 1), name="conv1")(y)
         y = nn.relu(norm(name="norm2")(y))
@@ -40,7 +39,7 @@ class DenseLayer(nn.Module):
         return jnp.concatenate([x, y], axis=3)
 
 
-class DenseNet(nn.Module):
+class DenseNet(ConvNet):
     """Stem, stages of dense layers with transitions between them, classifier.
 
     A transition halves the channels (norm, ReLU, 1x1 convolution) and the image (2x2
@@ -50,36 +49,26 @@ class DenseNet(nn.Module):
     the classifier sees what all layers of the stage have appended.
     """
 
-    classifier: Classifier | int
     layers: tuple[int, ...]  # number of dense layers in each stage
     growth: int  # channels that a layer adds; the stem has twice as many
-    feature_dim: int = 0
     stem: str = "cifar"
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
-    method: str = "auto"  # how to convolve
 
-    @nn.compact
-    def __call__(
-        self, images: jax.Array, train: bool, labels: jax.Array | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> outputs [n, M], features [n, d]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
+    def hidden(self, x: jax.Array, train: bool) -> jax.Array:
+        """Images [n, h, w, c] -> feature map."""
+        conv, norm = self.conv, self.norm(train)
 
         def transition(x: jax.Array, stage: int, channels: int) -> jax.Array:
             x = nn.relu(norm(name=f"transition{stage}_norm")(x))
             return conv(channels, (1, 1), name=f"transition{stage}_conv")(x)
 
-        x = stem_conv(conv, 2 * self.growth, self.stem)(images.astype(self.dtype))
+        x = stem_conv(conv, 2 * self.growth, self.stem)(x)
         if self.stem == "imagenet":  # the CIFAR stem is the convolution alone
             x = stem_pool(nn.relu(norm(name="stem_norm")(x)), self.stem)
         self.sow("layers", "out_stem", x)
         for i, count in enumerate(self.layers, 1):
             for j in range(1, count + 1):
                 name = f"stage{i}_layer{j}"
-                x = DenseLayer(
-                    self.growth, self.dtype, self.axis_name, self.method, name=name
-                )(x, train)
+                x = DenseLayer(conv, norm, self.growth, name=name)(x)
             if i < len(self.layers):
                 self.sow("layers", f"out_stage{i}", x)
                 x = transition(x, i, x.shape[3] // 2)
@@ -90,9 +79,7 @@ class DenseNet(nn.Module):
             x = transition(x, len(self.layers), self.feature_dim)
         x = nn.relu(norm(name="last_norm")(x))
         self.sow("layers", f"out_stage{len(self.layers)}", x)
-        x = x.mean(axis=(1, 2))
-        classify = last_layer(self.classifier, self.dtype, self.axis_name)
-        return classify(x, train=train, labels=labels), x
+        return x
 
 
 def densenet121(
@@ -103,7 +90,6 @@ def densenet121(
     stem: str = "cifar",
     conv: str = "auto",
     dtype: Dtype = jnp.float32,
-    axis_name: str | None = None,
 ) -> nn.Module:
     """DenseNet-121: each layer adds 32 * `width` channels.
 
@@ -115,8 +101,6 @@ def densenet121(
         stem: "cifar" (3x3 convolution, no pooling) or "imagenet".
         conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
         dtype: type of the computation; parameters are float32.
-        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
-            leave it out.
 
     Raises:
         ValueError: if an option is out of its range.
@@ -129,9 +113,8 @@ def densenet121(
         classifier,
         (6, 12, 24, 16),
         scaled(32, width),
-        feature_dim,
         stem,
-        dtype,
-        axis_name,
-        conv,
+        feature_dim=feature_dim,
+        dtype=dtype,
+        method=conv,
     )

@@ -8,41 +8,27 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from ncjax.classifiers import Classifier
-from ncjax.models.last import last_layer
+from ncjax.models.network import Network
 
 
-class MLP(nn.Module):
+class MLP(Network):
     """Dense layers, each followed by (batch norm and) ReLU, then the classifier.
 
     The output of the last hidden layer, after ReLU, is the feature vector.
     """
 
-    classifier: Classifier | int
     widths: tuple[int, ...] = (512, 512)
     batch_norm: bool = True
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None  # of `pmap` or `shard_map`; under `jit` leave it out
 
-    @nn.compact
-    def __call__(
-        self, images: jax.Array, train: bool, labels: jax.Array | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> outputs [n, M], features [n, d]."""
-        x = images.reshape(len(images), -1).astype(self.dtype)
+    def hidden(self, x: jax.Array, train: bool) -> jax.Array:
+        """Images [n, h, w, c] -> features [n, d]."""
+        x = x.reshape(len(x), -1)
+        norm = self.norm(train)
         for i, width in enumerate(self.widths, 1):
             x = nn.Dense(width, dtype=self.dtype, name=f"dense{i}")(x)
-            if self.batch_norm:
-                x = nn.BatchNorm(
-                    use_running_average=not train,
-                    momentum=0.9,
-                    dtype=self.dtype,
-                    axis_name=self.axis_name,
-                    name=f"norm{i}",
-                )(x)
-            x = nn.relu(x)
+            x = nn.relu(norm(name=f"norm{i}")(x) if self.batch_norm else x)
             self.sow("layers", f"out_dense{i}", x)
-        classify = last_layer(self.classifier, self.dtype, self.axis_name)
-        return classify(x, train=train, labels=labels), x
+        return x
 
 
 def mlp(
@@ -51,7 +37,6 @@ def mlp(
     widths: tuple[int, ...] = (512, 512),
     batch_norm: bool = True,
     dtype: Dtype = jnp.float32,
-    axis_name: str | None = None,
 ) -> nn.Module:
     """Multilayer perceptron.
 
@@ -60,8 +45,6 @@ def mlp(
         widths: widths of the hidden layers; the last of them is the feature width d.
         batch_norm: whether a batch norm follows each hidden layer.
         dtype: type of the computation; parameters are float32.
-        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
-            leave it out.
 
     Raises:
         ValueError: if there is no hidden layer or a width is below 1.
@@ -70,4 +53,4 @@ def mlp(
         raise ValueError(
             f"model.widths must hold at least one width, each at least 1, got {widths}."
         )
-    return MLP(classifier, tuple(widths), batch_norm, dtype, axis_name)
+    return MLP(classifier, tuple(widths), batch_norm, dtype=dtype)

@@ -7,137 +7,114 @@ References:
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from flax.typing import Dtype
 
 from ncjax.classifiers import Classifier
-from ncjax.models.last import last_layer
 from ncjax.models.layers import (
+    ConvNet,
+    Make,
     check_options,
-    conv_and_norm,
     scaled,
     stem_conv,
     stem_pool,
 )
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut."""
+class Block(nn.Module):
+    """Convolutions and a shortcut: [n, h, w, c] -> [n, h/stride, w/stride, out]."""
 
+    conv: Make
+    norm: Make
     channels: int
     out_channels: int
     stride: int
-    dtype: Dtype
-    axis_name: str | None
-    method: str
+    groups: int  # groups of channels in the 3x3 convolution of a bottleneck
 
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """[n, h, w, c] -> [n, h/stride, w/stride, out_channels]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
-        strides = (self.stride, self.stride)
-        y = conv(self.channels, (3, 3), strides, padding=1, name="conv1")(x)
-        y = nn.relu(norm(name="norm1")(y))
-        y = conv(self.out_channels, (3, 3), padding=1, name="conv2")(y)
-        y = norm(name="norm2")(y)
+    def with_shortcut(self, x: jax.Array, y: jax.Array) -> jax.Array:
+        """The sum of the input x, projected if it has another shape, and of y."""
         if x.shape != y.shape:
-            x = conv(self.out_channels, (1, 1), strides, name="shortcut_conv")(x)
-            x = norm(name="shortcut_norm")(x)
+            strides = (self.stride, self.stride)
+            x = self.conv(self.out_channels, (1, 1), strides, name="shortcut_conv")(x)
+            x = self.norm(name="shortcut_norm")(x)
         return nn.relu(x + y)
 
 
-class Bottleneck(nn.Module):
+class BasicBlock(Block):
+    """Two 3x3 convolutions and a shortcut."""
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        conv, norm, strides = self.conv, self.norm, (self.stride, self.stride)
+        y = conv(self.channels, (3, 3), strides, padding=1, name="conv1")(x)
+        y = nn.relu(norm(name="norm1")(y))
+        y = conv(self.out_channels, (3, 3), padding=1, name="conv2")(y)
+        return self.with_shortcut(x, norm(name="norm2")(y))
+
+
+class Bottleneck(Block):
     """1x1, 3x3 (in groups) and 1x1 convolutions and a shortcut.
 
     The 3x3 convolution has the stride, as in today's implementations.
     """
 
-    channels: int
-    out_channels: int
-    stride: int
-    dtype: Dtype
-    axis_name: str | None
-    method: str
-    groups: int = 1
-
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """[n, h, w, c] -> [n, h/stride, w/stride, out_channels]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
-        strides = (self.stride, self.stride)
-        y = conv(self.channels, (1, 1), name="conv1")(x)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        norm, strides = self.norm, (self.stride, self.stride)
+        grouped = partial(self.conv, feature_group_count=self.groups)
+        y = self.conv(self.channels, (1, 1), name="conv1")(x)
         y = nn.relu(norm(name="norm1")(y))
-        y = conv(
-            self.channels,
-            (3, 3),
-            strides,
-            padding=1,
-            feature_group_count=self.groups,
-            name="conv2",
-        )(y)
+        y = grouped(self.channels, (3, 3), strides, padding=1, name="conv2")(y)
         y = nn.relu(norm(name="norm2")(y))
-        y = conv(self.out_channels, (1, 1), name="conv3")(y)
-        y = norm(name="norm3")(y)
-        if x.shape != y.shape:
-            x = conv(self.out_channels, (1, 1), strides, name="shortcut_conv")(x)
-            x = norm(name="shortcut_norm")(x)
-        return nn.relu(x + y)
+        y = self.conv(self.out_channels, (1, 1), name="conv3")(y)
+        return self.with_shortcut(x, norm(name="norm3")(y))
 
 
-class ResNet(nn.Module):
+class ResNet(ConvNet):
     """Stem, four stages of blocks, global average pool, classifier.
 
     The pooled output of the last block is the feature vector.  With `feature_dim` the
     last convolution of that block is narrowed to it, and its shortcut projected.
     """
 
-    classifier: Classifier | int
     blocks: tuple[int, ...]  # number of blocks in each stage
     width: int  # channels of the stem
     bottleneck: int = 0  # channels inside the first bottleneck; 0: basic blocks
     groups: int = 1  # groups of channels in the 3x3 convolution of a bottleneck
-    feature_dim: int = 0
     stem: str = "cifar"
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
-    method: str = "auto"  # how to convolve
 
-    @nn.compact
-    def __call__(
-        self, images: jax.Array, train: bool, labels: jax.Array | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> outputs [n, M], features [n, d]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
-        x = stem_conv(conv, self.width, self.stem)(images.astype(self.dtype))
+    def hidden(self, x: jax.Array, train: bool) -> jax.Array:
+        """Images [n, h, w, c] -> feature map."""
+        conv, norm = self.conv, self.norm(train)
+        x = stem_conv(conv, self.width, self.stem)(x)
         x = stem_pool(nn.relu(norm(name="stem_norm")(x)), self.stem)
         self.sow("layers", "out_stem", x)
+        block, factor = (Bottleneck, 4) if self.bottleneck else (BasicBlock, 1)
         for i, count in enumerate(self.blocks):
             for j in range(count):
                 last = (i + 1, j + 1) == (len(self.blocks), count)
-                wide = self.width * 2**i * (4 if self.bottleneck else 1)
-                options = {
-                    "out_channels": (self.feature_dim if last else 0) or wide,
-                    "stride": 2 if i > 0 and j == 0 else 1,
-                    "dtype": self.dtype,
-                    "axis_name": self.axis_name,
-                    "method": self.method,
-                    "name": f"stage{i + 1}_block{j + 1}",
-                }
-                if self.bottleneck:
-                    inner = self.bottleneck * 2**i
-                    block = Bottleneck(inner, groups=self.groups, **options)
-                else:
-                    block = BasicBlock(self.width * 2**i, **options)
-                x = block(x, train)
-                self.sow("layers", f"out_stage{i + 1}_block{j + 1}", x)
-        x = x.mean(axis=(1, 2))
-        classify = last_layer(self.classifier, self.dtype, self.axis_name)
-        return classify(x, train=train, labels=labels), x
+                name = f"stage{i + 1}_block{j + 1}"
+                x = block(
+                    conv,
+                    norm,
+                    channels=(self.bottleneck or self.width) * 2**i,
+                    out_channels=(self.feature_dim if last else 0)
+                    or self.width * 2**i * factor,
+                    stride=2 if i > 0 and j == 0 else 1,
+                    groups=self.groups,
+                    name=name,
+                )(x)
+                self.sow("layers", f"out_{name}", x)
+        return x
 
 
-def resnet18(
+def resnet(
+    blocks: tuple[int, ...],
+    groups: int | None,
     classifier: Classifier | int,
     *,
     width: float = 1.0,
@@ -145,94 +122,46 @@ def resnet18(
     stem: str = "cifar",
     conv: str = "auto",
     dtype: Dtype = jnp.float32,
-    axis_name: str | None = None,
-) -> nn.Module:
-    """ResNet-18, 64 to 512 channels times `width`.
+) -> ResNet:
+    """Residual network with 64 * `width` channels in its stem.
 
     Args:
+        blocks: number of blocks in each stage.
+        groups: None for basic blocks, 1 for bottlenecks, more for bottlenecks with 3x3
+            convolutions in `groups` * `width` groups, which have 4 channels in the
+            first stage, 32 in the last, whatever the width.
         classifier: what the last layer is, or its number of outputs if it is linear.
         width: multiplies all channels.
         feature_dim: width d of the features, by narrowing the last convolution; 0 for
-            512 * `width`.
+            512 * `width`, or 2048 * `width` with bottlenecks.
         stem: "cifar" (3x3 convolution, no pooling) or "imagenet".
         conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
         dtype: type of the computation; parameters are float32.
-        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
-            leave it out.
 
     Raises:
         ValueError: if an option is out of its range.
     """
-    return _resnet(
-        classifier, (2, 2, 2, 2), width, feature_dim, stem, conv, dtype, axis_name
-    )
-
-
-def resnet34(
-    classifier: Classifier | int,
-    *,
-    width: float = 1.0,
-    feature_dim: int = 0,
-    stem: str = "cifar",
-    conv: str = "auto",
-    dtype: Dtype = jnp.float32,
-    axis_name: str | None = None,
-) -> nn.Module:
-    """ResNet-34; everything else as in `resnet18`."""
-    return _resnet(
-        classifier, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
-    )
-
-
-def resnet50(
-    classifier: Classifier | int,
-    *,
-    width: float = 1.0,
-    feature_dim: int = 0,
-    stem: str = "cifar",
-    conv: str = "auto",
-    dtype: Dtype = jnp.float32,
-    axis_name: str | None = None,
-) -> nn.Module:
-    """ResNet-50 with bottlenecks: 2048 * `width` features; else as in `resnet18`."""
-    model = _resnet(
-        classifier, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
-    )
-    return model.clone(bottleneck=model.width)
-
-
-def resnext50(
-    classifier: Classifier | int,
-    *,
-    width: float = 1.0,
-    feature_dim: int = 0,
-    stem: str = "cifar",
-    conv: str = "auto",
-    dtype: Dtype = jnp.float32,
-    axis_name: str | None = None,
-) -> nn.Module:
-    """ResNeXt-50 (32x4d): `resnet50` with 3x3 convolutions in 32 * `width` groups.
-
-    A group has 4 channels in the first stage, 32 in the last, whatever the width.
-    """
-    model = _resnet(
-        classifier, (3, 4, 6, 3), width, feature_dim, stem, conv, dtype, axis_name
-    )
-    groups = scaled(32, width)
-    return model.clone(bottleneck=4 * groups, groups=groups)
-
-
-def _resnet(
-    classifier, blocks, width, feature_dim, stem, conv, dtype, axis_name
-) -> ResNet:
     check_options(feature_dim, conv, stem)
+    channels = inner = scaled(64, width)
+    if groups is None:
+        inner, groups = 0, 1
+    elif groups > 1:
+        groups = scaled(groups, width)
+        inner = 4 * groups
     return ResNet(
         classifier,
         blocks,
-        scaled(64, width),
+        channels,
+        inner,
+        groups,
+        stem,
         feature_dim=feature_dim,
-        stem=stem,
         dtype=dtype,
-        axis_name=axis_name,
         method=conv,
     )
+
+
+resnet18 = partial(resnet, (2, 2, 2, 2), None)
+resnet34 = partial(resnet, (3, 4, 6, 3), None)
+resnet50 = partial(resnet, (3, 4, 6, 3), 1)
+resnext50 = partial(resnet, (3, 4, 6, 3), 32)  # 32x4d

@@ -8,11 +8,10 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from ncjax.classifiers import Classifier
-from ncjax.models.last import last_layer
-from ncjax.models.layers import check_options, conv_and_norm, scaled
+from ncjax.models.layers import ConvNet, check_options, scaled
 
 
-class VGG(nn.Module):
+class VGG(ConvNet):
     """Stages of 3x3 convolutions, each ended by a 2x2 maximum, classifier.
 
     Without the hidden fully connected layers of the ImageNet version: the last feature
@@ -20,20 +19,11 @@ class VGG(nn.Module):
     `feature_dim` the last convolution is narrowed to it.
     """
 
-    classifier: Classifier | int
     stages: tuple[tuple[int, ...], ...]  # channels of the convolutions
-    feature_dim: int = 0
-    dtype: Dtype = jnp.float32
-    axis_name: str | None = None
-    method: str = "auto"  # how to convolve
 
-    @nn.compact
-    def __call__(
-        self, images: jax.Array, train: bool, labels: jax.Array | None = None
-    ) -> tuple[jax.Array, jax.Array]:
-        """Images [n, h, w, c], normalised -> outputs [n, M], features [n, d]."""
-        conv, norm = conv_and_norm(train, self.dtype, self.axis_name, self.method)
-        x = images.astype(self.dtype)
+    def hidden(self, x: jax.Array, train: bool) -> jax.Array:
+        """Images [n, h, w, c] -> feature map."""
+        norm = self.norm(train)
         number, last = 0, sum(len(stage) for stage in self.stages)
         for stage in self.stages:
             for i, channels in enumerate(stage, 1):
@@ -42,14 +32,12 @@ class VGG(nn.Module):
                 # The bias has no effect before a batch norm and stays 0; it is there
                 # because published numbers of parameters count it.
                 name = f"conv{number}"
-                x = conv(out, (3, 3), padding=1, use_bias=True, name=name)(x)
+                x = self.conv(out, (3, 3), padding=1, use_bias=True, name=name)(x)
                 x = nn.relu(norm(name=f"norm{number}")(x))
                 if i == len(stage):  # an odd row or column makes a window of its own
                     x = nn.max_pool(x, (2, 2), (2, 2), padding="SAME")
                 self.sow("layers", f"out_conv{number}", x)
-        x = x.mean(axis=(1, 2))
-        classify = last_layer(self.classifier, self.dtype, self.axis_name)
-        return classify(x, train=train, labels=labels), x
+        return x
 
 
 def vgg13(
@@ -59,7 +47,6 @@ def vgg13(
     feature_dim: int = 0,
     conv: str = "auto",
     dtype: Dtype = jnp.float32,
-    axis_name: str | None = None,
 ) -> nn.Module:
     """VGG-13 with batch norm, 64 to 512 channels times `width`.
 
@@ -70,8 +57,6 @@ def vgg13(
             512 * `width`.
         conv: how to convolve, "auto", "xla" or "matmul"; see `ncjax.models.conv`.
         dtype: type of the computation; parameters are float32.
-        axis_name: name of the mapped axis under `pmap` or `shard_map`; under `jit`
-            leave it out.
 
     Raises:
         ValueError: if an option is out of its range.
@@ -82,4 +67,4 @@ def vgg13(
     """
     check_options(feature_dim, conv)
     stages = tuple((scaled(c, width),) * 2 for c in (64, 128, 256, 512, 512))
-    return VGG(classifier, stages, feature_dim, dtype, axis_name, conv)
+    return VGG(classifier, stages, feature_dim=feature_dim, dtype=dtype, method=conv)

@@ -10,16 +10,6 @@ import jax
 import numpy as np
 
 
-def none_absent(labels: np.ndarray, num_classes: int) -> list[int]:
-    """No class needs an example of its own."""
-    return []
-
-
-def no_values(scores: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:
-    """No values besides the loss and the error."""
-    return {}
-
-
 @dataclasses.dataclass(frozen=True)
 class Target:
     """What an example is labelled with, such as a class.
@@ -35,14 +25,16 @@ class Target:
         metrics: (moments, W [K, d], b [K], within_variance=...) -> metrics of the
             features by name, `nc/NAME` in a run.
         values: (scores, labels) -> further values of each example [n] by name, whose
-            means are `train/NAME` and `test/NAME`.
+            means are `train/NAME` and `test/NAME`; none by default.
         absent: (labels of the training split, number of classes K) -> indices of the
-            classes that must have an example there and have none.
+            classes that must have an example there and have none; none by default.
     """
 
     check: Callable[[np.ndarray, int], None]
     error: Callable[[jax.Array, jax.Array], jax.Array]
     moments: Callable[..., Any]
     metrics: Callable[..., Mapping[str, jax.Array]]
-    values: Callable[[jax.Array, jax.Array], Mapping[str, jax.Array]] = no_values
-    absent: Callable[[np.ndarray, int], list[int]] = none_absent
+    values: Callable[[jax.Array, jax.Array], Mapping[str, jax.Array]] = (
+        lambda scores, labels: {}
+    )
+    absent: Callable[[np.ndarray, int], list[int]] = lambda labels, num_classes: []

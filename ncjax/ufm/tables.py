@@ -39,11 +39,10 @@ def soft_labels(
 ) -> Entropic:
     """`ncjax.losses.soft_labels` of one row for each class."""
     del num_classes  # the tree knows it
-    table = soft_targets(hierarchy, float(beta), distance)
+    table, entropy = soft_targets(hierarchy, float(beta), distance)
     fit = _one_group(table)
     if not subtract_entropy:
         return fit
-    entropy = -np.sum(table * np.log(np.maximum(table, 1e-300)), axis=1)
     return fit.replace(offset=entropy)  # type: ignore[attr-defined]
 
 

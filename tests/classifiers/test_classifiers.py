@@ -52,7 +52,7 @@ def test_outputs_scores_and_weights_belong_together(name):
 def test_vectors_have_their_gram_matrix(name):
     for options in ({}, {"distance": "depth"}):
         vectors = make(name, **options).vectors
-        rows = vectors.dense()
+        rows = vectors.rows
         np.testing.assert_allclose(rows @ rows.T, vectors.gram, atol=1e-12)
         np.testing.assert_allclose(np.diag(vectors.gram), 1, atol=1e-12)
         outputs = jax.random.normal(jax.random.key(0), (3, 10))

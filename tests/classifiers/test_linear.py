@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from ncjax.classifiers.linear import LinearLayer
-from ncjax.losses import (
-    OUTPUTS,
-)
+from ncjax.losses import OUTPUTS
 from tests.losses.trees import CIFAR
 
 

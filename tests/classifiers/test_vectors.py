@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 
 from ncjax.classifiers import CLASSIFIERS
-from ncjax.classifiers.haframe import frame_gram
+from ncjax.classifiers.fixed import frame_gram
 from ncjax.classifiers.vectors import sibling_vectors, symmetric_root
 from ncjax.hierarchy import Hierarchy, balanced
-from ncjax.losses import (
-    haframe,
-    label_embedding,
-)
+from ncjax.losses import haframe, label_embedding
 from tests.losses.trees import CIFAR, UNEVEN, draw, softmax
 
 
 def test_label_embedding_is_the_cholesky_factor_rotated():
     classifier = CLASSIFIERS["label_embedding"](10, hierarchy=CIFAR)
-    fixed, vectors = classifier.vectors, classifier.vectors.dense()
+    fixed, vectors = classifier.vectors, classifier.vectors.rows
     published = np.linalg.cholesky(1 - CIFAR.distances().astype(np.float64))
     rotation = np.linalg.solve(published, vectors)
     np.testing.assert_allclose(rotation @ rotation.T, np.eye(10), atol=1e-12)
@@ -82,8 +79,8 @@ def test_haframe_minimum_in_closed_form(gamma, least, cosines):
 def test_root_by_siblings_is_the_symmetric_root(tree, gamma):
     gram = frame_gram(tree, gamma)
     root = sibling_vectors(gram, tree)
-    np.testing.assert_allclose(root.dense() @ root.dense().T, gram, atol=1e-12)
-    np.testing.assert_allclose(root.dense(), symmetric_root(gram), atol=1e-6)
+    np.testing.assert_allclose(root.rows @ root.rows.T, gram, atol=1e-12)
+    np.testing.assert_allclose(root.rows, symmetric_root(gram), atol=1e-6)
     outputs, labels = draw(tree)
     want = outputs @ symmetric_root(gram)
     got = root.apply(jnp.asarray(outputs, jnp.float32))
@@ -91,7 +88,7 @@ def test_root_by_siblings_is_the_symmetric_root(tree, gamma):
     # The loss as it is written, with the frame that the run saves as its classifier.
     make = CLASSIFIERS["haframe"]
     classifier = make(tree.num_classes, hierarchy=tree, frame_gamma=gamma)
-    frame = classifier.vectors.dense()
+    frame = classifier.vectors.rows
     np.testing.assert_allclose(classifier.weights({})[0], frame, atol=1e-7)
     logits = outputs @ frame.T
     cosines = logits / np.linalg.norm(outputs, axis=1, keepdims=True)
@@ -118,7 +115,7 @@ def test_root_by_siblings_takes_fewer_products():
     [
         ("haframe", {"frame_gamma": 0.0}, "frame_gamma must be above 0"),
         ("haframe", {"distance": "edges"}, "'edges'. Available: height, depth"),
-        ("label_embedding", {"distance": "edges"}, "Unknown classifier.distance"),
+        ("label_embedding", {"distance": "edges"}, "Unknown distance 'edges'"),
     ],
 )
 def test_bad_options_of_classifiers(name, options, message):

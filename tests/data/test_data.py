@@ -259,16 +259,19 @@ def test_synthetic_counts():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"num_classes": 1}, "num_classes=1, must be 2 or larger"),
-        ({"branching": 1}, "branching=1, must be 2"),
-        ({"dim": 0}, "dim=0, must be 1"),
-        ({"train_size_per_class": 0}, "train_size_per_class=0"),
-        ({"test_size_per_class": -1}, "test_size_per_class=-1"),
-        ({"depth_scale": 0.0}, "depth_scale=0.0, must be finite and above 0"),
-        ({"noise": float("nan")}, "noise=nan"),
+        ({"num_classes": 1}, "num_classes must be 2 or larger, got 1"),
+        ({"branching": 1}, "branching must be 2 or larger, got 1"),
+        ({"dim": 0}, "dim must be 1 or larger, got 0"),
+        (
+            {"train_size_per_class": 0},
+            "train_size_per_class must be 1 or larger",
+        ),
+        ({"test_size_per_class": -1}, "test_size_per_class must be 1 or larger"),
+        ({"depth_scale": 0.0}, "depth_scale must be finite and above 0, got 0.0"),
+        ({"noise": float("nan")}, "noise must be finite and 0 or larger, got nan"),
         ({"train_counts": (1, 2)}, "must be empty or 8 numbers"),
         ({"num_classes": 2, "train_counts": (1, 0)}, "at least 1"),
-        ({"seed": -1}, "seed=-1"),
+        ({"seed": -1}, "seed must be 0 or larger, got -1"),
     ],
 )
 def test_synthetic_rejects(options, match):
@@ -393,10 +396,10 @@ def test_select_random_labels():
         ({"classes": ("a", 0)}, DataError, "none of them twice"),
         ({"classes": ("a",)}, DataError, "2 or more"),
         ({"long_tail": "x"}, ValueError, "'x'. Available: none, exp, step"),
-        ({"long_tail": "exp", "long_tail_ratio": 0.0}, ValueError, "long_tail_ratio=0"),
+        ({"long_tail": "exp", "long_tail_ratio": 0.0}, ValueError, "ratio must be"),
         ({"long_tail": "exp", "long_tail_ratio": 1.5}, ValueError, "at most 1"),
-        ({"random_labels": 1.1}, ValueError, "random_labels=1.1"),
-        ({"seed": -1}, ValueError, "seed=-1"),
+        ({"random_labels": 1.1}, ValueError, "random_labels must be in 0..1, got 1.1"),
+        ({"seed": -1}, ValueError, "seed must be 0 or larger, got -1"),
     ],
 )
 def test_select_rejects(options, error, match):

@@ -5,12 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.classifiers import CLASSIFIERS
-from ncjax.classifiers.haframe import frame_gram
+from ncjax.classifiers.fixed import frame_gram
 from ncjax.classifiers.vectors import symmetric_root
-from ncjax.losses import (
-    haframe,
-    label_embedding,
-)
+from ncjax.losses import haframe, label_embedding
 from tests.losses.trees import CIFAR, softmax
 
 

@@ -5,13 +5,7 @@ import numpy as np
 import pytest
 
 from ncjax.hierarchy import Hierarchy
-from ncjax.losses import (
-    LOSSES,
-    OUTPUTS,
-    cascade,
-    cross_entropy,
-    multi_level,
-)
+from ncjax.losses import LOSSES, OUTPUTS, cascade, cross_entropy, multi_level
 from tests.losses.trees import TREES, draw, softmax
 
 

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from ncjax.hierarchy import BUILTIN
-from ncjax.losses import (
-    cross_entropy,
-    hxe,
-    soft_labels,
-)
+from ncjax.losses import cross_entropy, hxe, soft_labels
 from ncjax.losses.hierarchical import hxe_coefficients
 from tests.losses.trees import CIFAR, TREES, UNEVEN, draw, softmax
 

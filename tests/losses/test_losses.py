@@ -12,6 +12,7 @@ from jax.test_util import check_grads
 from ncjax.classifiers import CLASSIFIERS
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses import CLASSIFIER_OF, LOSSES, OUTPUTS, cross_entropy, mse
+from tests.losses.trees import softmax
 
 
 @pytest.fixture
@@ -19,11 +20,6 @@ def batch():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(20, 5)).astype(np.float32)
     return jnp.asarray(logits), jnp.asarray(rng.integers(0, 5, 20), jnp.int32)
-
-
-def softmax(z):
-    e = np.exp(z - z.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
 
 
 def test_hand_computed():

@@ -17,7 +17,7 @@ from ncjax.losses import (
     multi_level,
     soft_labels,
 )
-from ncjax.losses.checks import check_floating
+from ncjax.losses.outputs import check_floating
 from ncjax.options import options_of, takes
 from tests.losses.trees import CIFAR, TREES, draw
 

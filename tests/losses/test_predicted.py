@@ -4,9 +4,7 @@ import numpy as np
 
 from ncjax.classifiers import CLASSIFIERS
 from ncjax.gram import centred_gram
-from ncjax.losses import (
-    GEOMETRY,
-)
+from ncjax.losses import GEOMETRY
 from tests.losses.trees import CIFAR
 
 

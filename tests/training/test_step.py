@@ -85,7 +85,7 @@ def test_step_under_pmap_on_eight_devices_and_jit_on_one():
     for _ in range(3):
         alone, metrics = step(alone, images, labels)
 
-    mapped_model = mlp(3, widths=(8, 8), axis_name="devices")
+    mapped_model = mlp(3, widths=(8, 8)).clone(axis_name="devices")
     mapped = jax.pmap(
         make_train_step(mapped_model, cross_entropy, tx, axis_name="devices"),
         axis_name="devices",
