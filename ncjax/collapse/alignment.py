@@ -10,17 +10,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ncjax.collapse.duality import means_and_classifier
-from ncjax.collapse.means import right_singular
-from ncjax.collapse.registry import Metric, zero
+from ncjax.collapse.means import Present, Rows, right_singular
+from ncjax.collapse.registry import to_zero
 from ncjax.collapse.tiles import dot, norm, safe_divide
-from ncjax.moments import ClassMoments
 
 
 def principal_angles(
-    moments: ClassMoments,
-    classifier: Float[Array, "K d"],
-    *,
-    center_classifier: bool = False,
+    means: Rows, classifier: Float[Array, "K d"], present: Present = None
 ) -> Float[Array, "r"]:
     """Angles between the row spaces of W and Mc [r], r = min(K-1, d), in radians.
 
@@ -28,17 +24,15 @@ def principal_angles(
     exact in float32.  NaN beyond the rank of either matrix.
 
     Args:
-        moments: class moments of the training features, which give Mc.
+        means: moments, or Mc [K, d].
         classifier: W [K, d].
-        center_classifier: subtracts the mean row of W first.
+        present: [K], the classes that count.
 
     References:
         Bjorck & Golub, Numerical methods for computing angles between linear
         subspaces, Mathematics of Computation 27, 1973.
     """
-    means, classifier, present = means_and_classifier(
-        moments, classifier, "classes", center_classifier
-    )
+    means, classifier, present = means_and_classifier(means, classifier, present)
     # The rows of Mc sum to 0: one singular value is structurally 0, not rounding.
     a, rank_a = _row_space(means, jnp.sum(present) - 1)
     b, rank_b = _row_space(classifier, jnp.sum(present))
@@ -73,10 +67,7 @@ def _row_space(rows, limit):
 
 
 def shape_residual(
-    moments: ClassMoments,
-    classifier: Float[Array, "K d"],
-    *,
-    center_classifier: bool = False,
+    means: Rows, classifier: Float[Array, "K d"], present: Present = None
 ) -> Float[Array, ""]:
     """How far W is from Mc up to a rotation, 1 - |W' Mc|_* / (|W|_F |Mc|_F).
 
@@ -84,18 +75,15 @@ def shape_residual(
     Mc.  The rest of the distance is `misalignment`.  Float32 resolves it to about 1e-6.
 
     Args:
-        moments: class moments of the training features, which give Mc.
+        means: moments, or Mc [K, d].
         classifier: W [K, d].
-        center_classifier: subtracts the mean row of W first.
+        present: [K], the classes that count.
     """
-    return _residuals(moments, classifier, center_classifier)[0]
+    return _residuals(means, classifier, present)[0]
 
 
 def misalignment(
-    moments: ClassMoments,
-    classifier: Float[Array, "K d"],
-    *,
-    center_classifier: bool = False,
+    means: Rows, classifier: Float[Array, "K d"], present: Present = None
 ) -> Float[Array, ""]:
     """The part of the distance of W and Mc that a rotation removes.
 
@@ -103,18 +91,16 @@ def misalignment(
     At least 0; 0 if and only if W needs no rotation.
 
     Args:
-        moments: class moments of the training features, which give Mc.
+        means: moments, or Mc [K, d].
         classifier: W [K, d].
-        center_classifier: subtracts the mean row of W first.
+        present: [K], the classes that count.
     """
-    return _residuals(moments, classifier, center_classifier)[1]
+    return _residuals(means, classifier, present)[1]
 
 
-def _residuals(moments, classifier, center_classifier):
+def _residuals(means, classifier, present):
     """`shape_residual` and `misalignment`, from one singular value decomposition."""
-    means, classifier, _ = means_and_classifier(
-        moments, classifier, "classes", center_classifier
-    )
+    means, classifier, _ = means_and_classifier(means, classifier, present)
     size = norm(means) * norm(classifier)
     if means.shape[0] < means.shape[1]:  # the K x K core of W' Mc
         small_means = jnp.linalg.qr(means.T, mode="r")
@@ -128,22 +114,18 @@ def _residuals(moments, classifier, center_classifier):
 
 
 METRICS = (
-    Metric(
+    to_zero(
         "shape_residual",
         "shape residual",
         "distance of W and class means that no rotation removes",
-        needs="classifier",
-        function=lambda x: shape_residual(*x.pair),
-        limit=zero,
-        smaller_is_better=True,
+        lambda x: shape_residual(*x.pair),
+        "classifier",
     ),
-    Metric(
+    to_zero(
         "misalignment",
         "misalignment",
         "distance of W and class means that a rotation removes",
-        needs="classifier",
-        function=lambda x: misalignment(*x.pair),
-        limit=zero,
-        smaller_is_better=True,
+        lambda x: misalignment(*x.pair),
+        "classifier",
     ),
 )

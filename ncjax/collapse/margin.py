@@ -16,9 +16,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ncjax.collapse.means import Rows, select_rows
-from ncjax.collapse.registry import Metric
-from ncjax.collapse.simplex import Present
+from ncjax.collapse.means import Present, Rows, select_rows
+from ncjax.collapse.registry import of_both
 from ncjax.collapse.tiles import dot, norm, safe_divide
 
 # Weights of at most this many pairs of classes are held at a time.
@@ -38,7 +37,6 @@ def one_vs_rest(
     rows: Rows,
     present: Present = None,
     *,
-    center: bool = False,
     tolerance: float = 1e-6,
     max_steps: int = 4000,
 ) -> Margin:
@@ -53,7 +51,6 @@ def one_vs_rest(
     Args:
         rows: moments (their centred class means) or [K, d].
         present: [K], the classes that count.
-        center: subtracts the mean row first.
         tolerance: stops once `distance` - `bound` is at most this, or what rounding
             allows where rho is small.
         max_steps: gradient steps for a block of classes, after which it stops anyway;
@@ -68,7 +65,7 @@ def one_vs_rest(
         2024 (their GNC2).  Restarts: O'Donoghue & Candes, Adaptive Restart for
         Accelerated Gradient Schemes, 2015.
     """
-    units, present = select_rows(rows, present, center=center, row_normalise=True)
+    units, present = select_rows(rows, present, row_normalise=True)
     points = jax.lax.stop_gradient(units)
     # Distances do not see a common shift, but the condition of the problem does.
     mean = jnp.sum(points, axis=0) / jnp.maximum(jnp.sum(present), 1)
@@ -209,24 +206,13 @@ def _greatest(num_classes: int, feature_dim: int) -> float | None:
     return 1.0 if num_classes <= 2 * feature_dim else None
 
 
-METRICS = (
-    Metric(
-        "one_vs_rest",
-        "one-vs-rest distance",
-        "least distance of a class mean's direction to the hull of the others",
-        function=lambda x: certified_margin(*x.means),
-        limit=_greatest,
-        on_request=True,
-        smaller_is_better=False,
-    ),
-    Metric(
-        "one_vs_rest_w",
-        "one-vs-rest distance of W",
-        "the same of the rows of the classifier",
-        needs="classifier",
-        function=lambda x: certified_margin(*x.rows),
-        limit=_greatest,
-        on_request=True,
-        smaller_is_better=False,
-    ),
+METRICS = of_both(
+    "one_vs_rest",
+    "one-vs-rest distance",
+    "least distance of a direction of the centred class means to the others' hull",
+    lambda x: certified_margin(*x.means),
+    lambda x: certified_margin(*x.rows),
+    limit=_greatest,
+    on_request=True,
+    smaller_is_better=False,
 )

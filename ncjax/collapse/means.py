@@ -7,7 +7,7 @@ the class, at static shapes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from ncjax.moments import ClassMoments
 
 Weighting = Literal["classes", "samples"]
 Rows = ClassMoments | Float[Array, "K d"]
+Present = Bool[Array, "K"] | None
 
 # Singular values under this fraction of the largest are rounding, not structure.
 DROP = 1e-6
@@ -78,7 +79,7 @@ def centred_means(
     Raises:
         ValueError: for fewer than two classes.
     """
-    return centre(moments, global_mean)[0]
+    return centre(moments, global_mean).means
 
 
 def global_mean(
@@ -91,30 +92,26 @@ def global_mean(
         weighting: `"classes"` for the mean of the class means, `"samples"` for the mean
             of all features.
     """
-    return centre(moments, weighting)[1]
+    about = centre(moments, weighting)
+    return about.origin + about.shift
 
 
-def center_features(
-    features: Float[Array, "n d"],
-    moments: ClassMoments,
-    *,
-    global_mean: Weighting = "classes",
-) -> Float[Array, "n d"]:
-    """Features minus mu_G [n, d]; a large common part is not rounded into them.
+class Centred(NamedTuple):
+    """Class means minus the global mean, which is `origin + shift`; see `centre`."""
 
-    Args:
-        features: features [n, d] of the training set or another one.
-        moments: class moments of the training features.
-        global_mean: which mean is mu_G; see `centred_means`.
-    """
-    _, _, origin, shift = centre(moments, global_mean)
-    return (features.astype(origin.dtype) - origin[None]) - shift[None]
+    origin: jax.Array  # [d] a point near the global mean, to subtract first
+    shift: jax.Array  # [d] global mean minus that point
+    means: jax.Array  # [K, d] centred class means
+    present: jax.Array  # [K] True for classes that have samples
+
+    def points(self, features: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """Features minus the global mean; a large common part is not rounded in."""
+        rest = features.astype(self.origin.dtype) - self.origin[None]
+        return rest - self.shift[None]
 
 
-def centre(
-    moments: ClassMoments, weighting: Weighting = "classes"
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Centred means [K, d], global mean [d], and its two parts: a pivot, the rest."""
+def centre(moments: ClassMoments, weighting: Weighting = "classes") -> Centred:
+    """The class means about their global mean; see `centred_means`."""
     if moments.num_classes < 2:
         raise ValueError(
             "Neural collapse compares class means: it needs at least 2 classes, got "
@@ -129,7 +126,7 @@ def centre(
     rest = dot(weights, jnp.where(present[:, None], shifted - shift[None], 0))
     shift = shift + rest  # the second pass removes what the first one rounded
     centred = jnp.where(present[:, None], shifted - shift[None], 0)
-    return centred, origin + shift, origin, shift
+    return Centred(origin, shift, centred, present)
 
 
 def between_basis(
@@ -154,27 +151,16 @@ def between_basis(
         s [r], in the unit of the features, largest first, and V [r, d], orthonormal
         rows.
     """
-    rows = between_rows(moments, global_mean=global_mean, between=between)
+    rows = centred_means(moments, global_mean=global_mean)
     number = jnp.sum(present_classes(moments))
+    if between != "classes":
+        weights = class_weights(moments, between) * number.astype(rows.dtype)
+        rows = jnp.sqrt(weights)[:, None] * rows
     values, directions = right_singular(rows)
     rank = min(moments.num_classes - 1, moments.feature_dim)
     values, directions = values[:rank], directions[:rank]
     kept = (jnp.arange(rank) < number - 1) & (values > DROP * values[0])
     return jnp.where(kept, values, 0), directions
-
-
-def between_rows(
-    moments: ClassMoments,
-    *,
-    global_mean: Weighting = "classes",
-    between: Weighting = "classes",
-) -> Float[Array, "K d"]:
-    """Rows B with Sigma_B = B'B / K for the K present classes; see `between_basis`."""
-    centred = centred_means(moments, global_mean=global_mean)
-    if between == "classes":
-        return centred
-    number = jnp.sum(present_classes(moments)).astype(centred.dtype)
-    return jnp.sqrt(class_weights(moments, between) * number)[:, None] * centred
 
 
 def right_singular(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -194,7 +180,7 @@ def right_singular(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 def select_rows(
     rows: Rows,
-    present: Bool[Array, "K"] | None = None,
+    present: Present = None,
     *,
     center: bool = False,
     row_normalise: bool = False,
@@ -244,7 +230,7 @@ METRICS = (
         "rank",
         "rank",
         "dimensions that the centred class means span",
-        function=lambda x: jnp.sum(x.basis[0] > 0).astype(x.basis[0].dtype),
+        lambda x: jnp.sum(x.basis[0] > 0).astype(x.basis[0].dtype),
         limit=_full_rank,
         gradient=False,
     ),
@@ -252,7 +238,7 @@ METRICS = (
         "numerical_rank",
         "numerical rank",
         "the same, counting weak directions less",
-        function=lambda x: jnp.sum(x.basis[0]) ** 2 / jnp.sum(x.basis[0] ** 2),
+        lambda x: jnp.sum(x.basis[0]) ** 2 / jnp.sum(x.basis[0] ** 2),
         limit=_full_rank,
     ),
 )

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ncjax.collapse.decisions import nearest_row
 from ncjax.collapse.means import (
     between_basis,
     centred_means,
@@ -89,10 +88,3 @@ class Span(NamedTuple):
     ) -> Float[Array, "n r"]:
         """Features minus the global mean, along the directions, from `deviations`."""
         return deviations + self.means[labels]
-
-    def nearest(
-        self, deviations: Float[Array, "n r"], labels: Int[Array, "n"]
-    ) -> Int[Array, "n"]:
-        """`nearest_mean` of the features that have these deviations and labels."""
-        points = self.coordinates(deviations, labels)
-        return nearest_row(points, self.means, self.present)

@@ -246,27 +246,9 @@ def _second(
     if decisions is None and classifier is not None:
         decisions = _decide(features, classifier, bias)
     state = state.update(features, labels, decisions, weights)
-    score = None if principal is None else share(features, principal)
+    score = None if principal is None else collapse.neco(features, principal)
     finite = jnp.isfinite(features).all(axis=1) | (weights == 0)
     return state, score, finite.all()
-
-
-@jax.jit
-def share(
-    features: Float[Array, "n d"], principal: Float[Array, "r d"]
-) -> Float[Array, "n"]:
-    """NECO score |P h| / |h| of each feature h [n], as `ncjax.collapse.neco` has it.
-
-    Args:
-        features: features h [n, d].
-        principal: principal directions P [r, d] of the training features.
-    """
-    features = features.astype(principal.dtype)
-    features = features / jnp.maximum(jnp.abs(features).max(1, keepdims=True), 1e-30)
-    inside = jnp.matmul(features, principal.T, precision="highest")
-    return jnp.linalg.norm(inside, axis=1) / jnp.maximum(
-        jnp.linalg.norm(features, axis=1), 1e-30
-    )
 
 
 def _decide(features, classifier, bias):

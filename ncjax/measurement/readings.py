@@ -29,11 +29,10 @@ _basis = jax.jit(collapse.between_basis, static_argnames=("global_mean", "betwee
 _empty = jax.jit(
     collapse.SecondPass.empty, static_argnames=("within_variance", "decisions")
 )
-_nc1 = jax.jit(
-    collapse.nc1, static_argnames=("divide_by_classes", "global_mean", "between")
-)
+_nc1 = jax.jit(collapse.nc1, static_argnames="divide_by_classes")
 _nc5 = jax.jit(collapse.nc5)
-_principal = jax.jit(collapse.principal_directions, static_argnums=1)
+_principal = jax.jit(collapse.principal_directions)
+_neco = jax.jit(collapse.neco)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +53,11 @@ class Known:
     convention: collapse.Convention
     basis: tuple[jax.Array, jax.Array]
 
-    @property
-    def centring(self) -> dict[str, Any]:
-        """Keywords of the basis, and of NC1."""
-        convention = self.convention
-        return {"global_mean": convention.global_mean, "between": convention.between}
-
     def principal(self) -> jax.Array | None:
         """Principal directions [r, d] for NECO; None where no scatter was kept."""
         if self.moments.scatter is None:
             return None
-        rank = min(self.moments.num_classes - 1, self.moments.feature_dim)
-        return _principal(self.moments, rank)
+        return _principal(self.moments)
 
     def second_pass(self, batches, data: Data, *, variance: bool, principal, decided):
         """Takes a set of features into a second pass.
@@ -233,7 +225,6 @@ def _of_test(known: Known, test: Data, principal):
         within_variance=seen.pop("within_variance"),
         basis=known.basis,
         divide_by_classes=known.convention.divide_by_classes,
-        **known.centring,
     )
     return {name: float(value) for name, value in seen.items()}, scores, warned
 
@@ -279,7 +270,7 @@ def _of_outliers(moments: ClassMoments, ood: Data, principal, known_scores):
         for features, _ in ood.read("outliers"):
             if principal is not None:
                 rows = passes.padded(features, np.zeros(len(features)), ood.size)[0]
-                kept.append(np.asarray(passes.share(rows, principal))[: len(features)])
+                kept.append(np.asarray(_neco(rows, principal))[: len(features)])
             yield features, np.zeros(len(features), np.int32)
 
     outliers = passes.first_pass(

@@ -29,9 +29,7 @@ def test_principal_angles_match_scipy(k, d, x64):
     features, labels, classifier, _ = clusters(k, d)
     moments = moments_of(features, labels)
     centred = classifier - classifier.mean(0)
-    got = compiled.principal_angles(
-        moments, jnp.asarray(classifier), center_classifier=True
-    )
+    got = compiled.principal_angles(moments, jnp.asarray(centred))
     r = min(k - 1, d)
     means = np.asarray(compiled.centred_means(moments))
     bases = [np.linalg.svd(x)[2][:r].T for x in (means, centred)]

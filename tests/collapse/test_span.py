@@ -10,6 +10,11 @@ from tests.collapse.problems import clusters, compiled, moments_of
 from tests.collapse.test_decisions import nearest_loop
 
 
+def nearest(span, deviations, labels):
+    points = span.coordinates(deviations, labels)
+    return collapse.nearest_row(points, span.means, span.present)
+
+
 @pytest.mark.parametrize("k", [5, 40])  # fewer and more classes than dimensions
 def test_span_gives_nearest_means_and_within_variance(k):
     """A common part of 1e3, deviations 1e-2 or 1: float32 against loops in float64."""
@@ -20,7 +25,7 @@ def test_span_gives_nearest_means_and_within_variance(k):
         arrays = jnp.asarray(features), jnp.asarray(labels)
         span = jax.jit(collapse.Span.of)(moments)
         deviations = span.deviations(*arrays)
-        got = span.nearest(deviations, arrays[1])
+        got = nearest(span, deviations, arrays[1])
         np.testing.assert_array_equal(got, nearest_loop(features, labels))
         np.testing.assert_allclose(
             jnp.mean(deviations**2, axis=0),
@@ -51,6 +56,6 @@ def test_span_of_classes_without_samples():
     moments = moments_of(features[some], labels[some], 6)
     span = jax.jit(collapse.Span.of)(moments)
     arrays = jnp.asarray(features), jnp.asarray(labels)
-    got = span.nearest(span.deviations(*arrays), arrays[1])
+    got = nearest(span, span.deviations(*arrays), arrays[1])
     np.testing.assert_array_equal(got, compiled.nearest_mean(arrays[0], moments))
     assert not (got == 2).any()
