@@ -7,7 +7,13 @@
 
 from ncjax.collapse.alignment import misalignment, principal_angles, shape_residual
 from ncjax.collapse.conventions import PRESETS, Convention, get_convention
-from ncjax.collapse.decisions import nc4, ncc_accuracy, nearest_mean, nearest_row
+from ncjax.collapse.decisions import (
+    linear_decisions,
+    nc4,
+    ncc_accuracy,
+    nearest_mean,
+    nearest_row,
+)
 from ncjax.collapse.decomposition import (
     MSEDecomposition,
     mse_decomposition,

@@ -14,8 +14,8 @@ from ncjax.collapse.means import centre
 from ncjax.collapse.registry import COLLAPSE, to_one, to_zero
 from ncjax.moments import ClassMoments
 
-# Distances between features and class means that are held at a time.
-_DISTANCES = 2**24
+# Logits, or distances between features and class means, that are held at a time.
+_LOGITS = 2**24
 
 
 def nearest_mean(
@@ -49,15 +49,29 @@ def nearest_row(
         present: which rows count [K].
     """
     offset = jnp.where(present, 0.5 * jnp.sum(rows**2, axis=1), jnp.inf)
+    return linear_decisions(points, rows, -offset)
 
-    def decide(point):
-        product = jnp.matmul(rows, point, precision=jax.lax.Precision.HIGHEST)
-        return jnp.argmax(product - offset)
 
-    block = max(1, _DISTANCES // rows.shape[0])
-    if points.shape[0] <= block:
-        return jax.vmap(decide)(points)
-    return jax.lax.map(decide, points, batch_size=block)
+def linear_decisions(
+    features: Float[Array, "n d"],
+    classifier: Float[Array, "K d"],
+    bias: Float[Array, "K"] | None,
+) -> Int[Array, "n"]:
+    """Class of the largest logit of W h + b for each feature h [n], block by block.
+
+    Args:
+        features: features h [n, d].
+        classifier: W [K, d].
+        bias: b [K]; None means 0.
+    """
+
+    def decide(feature):
+        logits = jnp.matmul(classifier, feature, precision=jax.lax.Precision.HIGHEST)
+        return jnp.argmax(logits if bias is None else logits + bias)
+
+    features = features.astype(classifier.dtype)
+    block = max(1, _LOGITS // classifier.shape[0])
+    return jax.lax.map(decide, features, batch_size=block)
 
 
 def nc4(

@@ -116,8 +116,7 @@ def nc3_cosine(
         ICML 2024 (GNC3).
     """
     means, classifier, present = means_and_classifier(means, classifier, present)
-    cosines = _row_cosines(means, classifier)
-    return jnp.sum(jnp.where(present, 1 - cosines, 0)) / jnp.sum(present)
+    return jnp.mean(1 - _row_cosines(means, classifier), where=present)
 
 
 def uniform_duality(
@@ -149,10 +148,7 @@ def uniform_duality(
         values = _row_cosines(means, rows)
     else:
         values = jnp.sum(means * rows, axis=1)
-    number = jnp.sum(present)
-    mean = jnp.sum(jnp.where(present, values, 0)) / number
-    squares = jnp.where(present, (values - mean) ** 2, 0)
-    return jnp.sum(squares) / (number - ddof)
+    return jnp.var(values, where=present, ddof=ddof)
 
 
 def _row_cosines(a, b):

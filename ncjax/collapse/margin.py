@@ -66,10 +66,9 @@ def one_vs_rest(
         Accelerated Gradient Schemes, 2015.
     """
     units, present = select_rows(rows, present, row_normalise=True)
-    points = jax.lax.stop_gradient(units)
     # Distances do not see a common shift, but the condition of the problem does.
-    mean = jnp.sum(points, axis=0) / jnp.maximum(jnp.sum(present), 1)
-    points = jnp.where(present[:, None], points - mean[None].astype(points.dtype), 0)
+    points = jax.lax.stop_gradient(units)
+    points, _ = select_rows(points, present, center=True, scaled=False)
     number = len(points)
     size = min(number, max(1, _PAIRS // number))
     blocks = -(-number // size)
@@ -86,7 +85,9 @@ def one_vs_rest(
     steps = -(-max_steps // _STEPS)
     far = jnp.asarray(jnp.inf, points.dtype)
     start = far, far, jnp.int32(0), jnp.zeros(number, points.dtype)
-    index = jnp.arange(blocks * size, dtype=jnp.int32).reshape(blocks, size)
+    # The last block is filled up with the last class.
+    index = jnp.minimum(jnp.arange(blocks * size, dtype=jnp.int32), number - 1)
+    index = index.reshape(blocks, size)
     (_, bound, nearest, weights), _ = jax.lax.scan(visit, start, index)
     # By the envelope theorem the gradient is the one at fixed weights.
     distance = norm(units[nearest] - dot(weights, units))
@@ -109,7 +110,7 @@ def _block(points, present, index, smoothness, best, tolerance, steps):
     Args:
         points: unit rows, shifted to a mean of 0 [K, d].
         present: the classes that count [K].
-        index: the classes of the block [m]; those from K on are padding.
+        index: the classes of the block [m].
         smoothness: largest eigenvalue of points' points.
         best: least distance of the blocks before; what is above it need not be exact.
         tolerance: stops once distance - bound is at most this, or what rounding allows.
@@ -120,9 +121,7 @@ def _block(points, present, index, smoothness, best, tolerance, steps):
         the weights of the others at its nearest point [K].
     """
     number, eps = len(points), jnp.finfo(points.dtype).eps
-    counts = (index < number) & present[jnp.minimum(index, number - 1)]
-    index = jnp.minimum(index, number - 1)
-    own = points[index]
+    own, counts = points[index], present[index]
     others = present[None] & (jnp.arange(number)[None] != index[:, None])  # [m, K]
 
     def step(_, state):
@@ -143,8 +142,7 @@ def _block(points, present, index, smoothness, best, tolerance, steps):
         rest = jnp.max(jnp.where(others, along, -jnp.inf), axis=1)
         mine = jnp.take_along_axis(along, index[:, None], axis=1)[:, 0]
         lower = jnp.maximum(safe_divide(mine - rest, distance), 0)
-        ignored = jnp.asarray(jnp.inf, points.dtype)
-        return jnp.where(counts, distance, ignored), jnp.where(counts, lower, ignored)
+        return jnp.where(counts, distance, jnp.inf), jnp.where(counts, lower, jnp.inf)
 
     def unproven(carry):
         round_, _, distance, lower = carry

@@ -35,8 +35,7 @@ def nc5(
         outlier = jnp.mean(outliers.astype(moments.count.dtype), axis=0)
     sizes = norm(moments.means, axis=1) * norm(outlier)
     cosines = jnp.abs(safe_divide(dot(moments.means, outlier), sizes))
-    present = present_classes(moments)
-    return jnp.sum(jnp.where(present, cosines, 0)) / jnp.sum(present)
+    return jnp.mean(cosines, where=present_classes(moments))
 
 
 def principal_directions(

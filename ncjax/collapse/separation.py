@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from ncjax.collapse.means import centred_means, present_classes
 from ncjax.collapse.registry import Metric, infinity, to_zero
-from ncjax.collapse.tiles import square_distances, sum_pairs
+from ncjax.collapse.tiles import mean_pairs, pair_mask, square_distances
 from ncjax.moments import ClassMoments
 
 
@@ -28,9 +28,7 @@ def cdnv_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
         Galanti, Gyorgy & Hutter, On the Role of Neural Collapse in Transfer Learning,
         ICLR 2022.
     """
-    rows = (centred_means(moments), moments.variances)
-    present = present_classes(moments)
-    mask = present[:, None] & present[None] & ~jnp.eye(moments.num_classes, dtype=bool)
+    mask, rows = pair_mask(present_classes(moments)), _rows(moments)
     value = _cdnv(rows, rows, None, mask)
     return jnp.where(mask, value, jnp.nan)
 
@@ -43,7 +41,7 @@ def cdnv(moments: ClassMoments) -> Float[Array, ""]:
     Args:
         moments: class moments of the features.
     """
-    return _pair_mean(_cdnv, moments)
+    return mean_pairs(_cdnv, present_classes(moments), _rows(moments))
 
 
 def snr(moments: ClassMoments) -> Float[Array, ""]:
@@ -57,30 +55,24 @@ def snr(moments: ClassMoments) -> Float[Array, ""]:
     References:
         Lanzillotta, Meier & Hofmann, Heads Collapse, Features Stay, 2025.
     """
-    return _pair_mean(_snr, moments)
+    return mean_pairs(_snr, present_classes(moments), _rows(moments))
 
 
-def _cdnv(left, right, same, mask):
+def _rows(moments):
+    """What the functions of a pair take: centred means [K, d], variances [K]."""
+    return centred_means(moments), moments.variances
+
+
+def _cdnv(left, right, _, mask):
     """V_ij [m, n] of blocks of (centred means, variances); see `sum_pairs`."""
-    del same
     distances = jnp.where(mask, square_distances(left[0], right[0]), 1)
     return (left[1][:, None] + right[1][None]) / (2 * distances)
 
 
-def _snr(left, right, same, mask):
+def _snr(left, right, _, mask):
     """1 / (2 V_ij) [m, n], finite off the mask; see `sum_pairs`."""
-    del same
     noise = jnp.where(mask, left[1][:, None] + right[1], 1)
     return square_distances(left[0], right[0]) / noise
-
-
-def _pair_mean(function, moments):
-    """Mean of a function over ordered pairs of present classes; NaN without a pair."""
-    present = present_classes(moments)
-    number = jnp.sum(present).astype(moments.count.dtype)
-    pairs = number * (number - 1)
-    rows = (centred_means(moments), moments.variances)
-    return sum_pairs(function, present, rows) / jnp.where(pairs > 0, pairs, jnp.nan)
 
 
 METRICS = (

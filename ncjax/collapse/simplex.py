@@ -16,7 +16,14 @@ from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.means import Present, Rows, select_rows
 from ncjax.collapse.registry import COLLAPSE, TREE, of_both, to_zero
-from ncjax.collapse.tiles import dot, norm, safe_divide, safe_sqrt, sum_pairs
+from ncjax.collapse.tiles import (
+    dot,
+    mean_pairs,
+    norm,
+    safe_divide,
+    safe_sqrt,
+    sum_pairs,
+)
 
 
 def equinorm(rows: Rows, present: Present = None, *, ddof: int = 0) -> Float[Array, ""]:
@@ -33,10 +40,8 @@ def equinorm(rows: Rows, present: Present = None, *, ddof: int = 0) -> Float[Arr
     """
     rows, present = select_rows(rows, present)
     norms = norm(rows, axis=1)
-    number = jnp.sum(present).astype(rows.dtype)
-    mean = jnp.sum(norms) / number
-    squares = jnp.sum(jnp.where(present, (norms - mean) ** 2, 0))
-    return safe_sqrt(squares / (number - ddof)) / mean
+    variance = jnp.var(norms, where=present, ddof=ddof)
+    return safe_sqrt(variance) / jnp.mean(norms, where=present)
 
 
 def angle_statistics(
@@ -59,16 +64,15 @@ def angle_statistics(
     # sum_{j != k} u_j.u_k = |sum_k u_k|^2 - sum_k |u_k|^2 needs no pairs.
     mean = (jnp.sum(jnp.sum(rows, axis=0) ** 2) - jnp.sum(rows**2)) / pairs
 
-    def deviations(left, right, same, mask):
-        del same, mask
+    def deviations(left, right, *_):
         cosines = dot(left[0], right[0].T)
         return (cosines - mean) ** 2, jnp.abs(cosines + target)
 
-    squares, distances = sum_pairs(deviations, present, (rows,))
+    variance, distance = mean_pairs(deviations, present, (rows,))
     return {
         "mean": mean,
-        "equiangularity": safe_sqrt(squares / pairs),
-        "max_angle": distances / pairs,
+        "equiangularity": safe_sqrt(variance),
+        "max_angle": distance,
     }
 
 
@@ -137,8 +141,7 @@ def simplex_distance(
         value = safe_sqrt(2 - 2 * overlap / (size * root))
     else:
 
-        def squares(left, right, same, mask):
-            del mask
+        def squares(left, right, same, _):
             projector = same - 1 / number
             product = safe_divide(dot(left[0], right[0].T), size)
             return (product - projector / root) ** 2

@@ -13,7 +13,13 @@ from ncjax.collapse.means import Rows, between_basis, present_classes, select_ro
 from ncjax.collapse.registry import TREE, Metric, one, to_zero
 from ncjax.collapse.simplex import gram_distance, nc2
 from ncjax.collapse.span import Span
-from ncjax.collapse.tiles import dot, safe_divide, safe_sqrt, square_distances
+from ncjax.collapse.tiles import (
+    dot,
+    pair_mask,
+    safe_divide,
+    safe_sqrt,
+    square_distances,
+)
 from ncjax.collapse.variability import nc1
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments, Leaf
@@ -113,10 +119,13 @@ def cophenetic_correlation(
         Sokal & Rohlf, The Comparison of Dendrograms by Objective Methods, Taxon 1962.
     """
     rows, present = select_rows(rows)
-    found = safe_sqrt(square_distances(rows, rows))
-    pairs = _pairs(present, rows.dtype)
-    found, wanted = _standardise(found, pairs), _standardise(distances, pairs)
-    return jnp.sum(pairs * found * wanted) / jnp.sum(pairs)
+    mask = pair_mask(present)
+
+    def standardise(x):
+        return (x - jnp.mean(x, where=mask)) / jnp.std(x, where=mask)
+
+    found = standardise(safe_sqrt(square_distances(rows, rows)))
+    return jnp.mean(found * standardise(distances), where=mask)
 
 
 def cosines_by_height(
@@ -133,14 +142,10 @@ def cosines_by_height(
         [H], entry h-1 for pairs of height h; NaN where there is no such pair.
     """
     rows, present = select_rows(rows, row_normalise=True)
-    cosines = dot(rows, rows.T)
-    pairs = _pairs(present, rows.dtype)
-
-    def mean(h):
-        chosen = pairs * (heights == h)
-        return jnp.sum(chosen * cosines) / jnp.sum(chosen)
-
-    return jax.lax.map(mean, jnp.arange(1, height + 1))
+    cosines, mask = dot(rows, rows.T), pair_mask(present)
+    return jnp.stack(
+        [jnp.mean(cosines, where=mask & (heights == h + 1)) for h in range(height)]
+    )
 
 
 @struct.dataclass
@@ -242,18 +247,6 @@ def tree_metrics(moments: ClassMoments, hierarchy: Hierarchy) -> dict[str, jax.A
     centred = gram - gram.mean(0, keepdims=True)
     found["gram"] = gram_distance(moments, centred - centred.mean(1, keepdims=True))
     return found
-
-
-def _pairs(present, dtype):
-    """1 for each ordered pair of different classes that are there, [K, K]."""
-    mask = present[:, None] & present[None] & ~jnp.eye(len(present), dtype=bool)
-    return mask.astype(dtype)
-
-
-def _standardise(values, weights):
-    total = jnp.sum(weights)
-    values = values - jnp.sum(weights * values) / total
-    return values / jnp.sqrt(jnp.sum(weights * values**2) / total)
 
 
 METRICS = (

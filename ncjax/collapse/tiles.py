@@ -93,6 +93,22 @@ def sum_pairs(
     return fold_pairs(tile, add, 0.0, present, left, right, diagonal=diagonal)
 
 
+def mean_pairs(function: Callable, present: jax.Array, left: Blocks):
+    """Mean of function(left_i, left_j) over pairs i != j of present classes.
+
+    For the arguments see `sum_pairs`; the function is symmetric.  NaN without a pair.
+    """
+    number = jnp.sum(present).astype(left[0].dtype)
+    pairs = number * (number - 1)
+    total = sum_pairs(function, present, left)
+    return jax.tree.map(lambda x: x / jnp.where(pairs > 0, pairs, jnp.nan), total)
+
+
+def pair_mask(present: jax.Array) -> jax.Array:
+    """True for each ordered pair of different classes that are present [K, K]."""
+    return present[:, None] & present[None] & ~jnp.eye(len(present), dtype=bool)
+
+
 def log_sum_exp_pairs(
     function: Callable, present: jax.Array, left: Blocks
 ) -> jax.Array:
@@ -135,14 +151,16 @@ def fold_pairs(
     right = left if right is None else right
     index = jnp.arange(number)
 
-    def visit(left, right, i, j, seen_i, seen_j, weight):
+    def visit(here, there, weight):
+        (left, i, seen_i), (right, j, seen_j) = here, there
         same = i[:, None] == j[None]
         mask = seen_i[:, None] & seen_j[None]
         mask = mask if diagonal else mask & ~same
         return tile(left, right, same, mask, weight)
 
+    here, there = (left, index, present), (right, index, present)
     if number <= BLOCK:
-        return visit(left, right, index, index, present, present, 1)
+        return visit(here, there, 1)
 
     tiles = -(-number // BLOCK)
     if symmetric:
@@ -156,20 +174,12 @@ def fold_pairs(
         padded = jnp.pad(x, [(0, tiles * BLOCK - number)] + [(0, 0)] * (x.ndim - 1))
         return padded.reshape(tiles, BLOCK, *x.shape[1:])
 
-    left, right, index, present = jax.tree.map(split, (left, right, index, present))
+    here, there = jax.tree.map(split, (here, there))
 
     def at(row, column, weight):
-        here = jax.tree.map(lambda x: x[row], left)
-        there = jax.tree.map(lambda x: x[column], right)
-        return visit(
-            here,
-            there,
-            index[row],
-            index[column],
-            present[row],
-            present[column],
-            weight,
-        )
+        first = jax.tree.map(lambda x: x[row], here)
+        second = jax.tree.map(lambda x: x[column], there)
+        return visit(first, second, weight)
 
     start = jax.tree.map(
         lambda x: jnp.full(x.shape, zero, x.dtype), jax.eval_shape(at, 0, 0, 1)

@@ -14,7 +14,7 @@ from jaxtyping import Array, Float
 from ncjax.collapse.means import Present, Rows, select_rows
 from ncjax.collapse.registry import Metric
 from ncjax.collapse.simplex import zero_with_room
-from ncjax.collapse.tiles import log_sum_exp_pairs, square_distances, sum_pairs
+from ncjax.collapse.tiles import log_sum_exp_pairs, mean_pairs, square_distances
 
 
 def log_kernel(
@@ -35,18 +35,15 @@ def log_kernel(
     """
     rows, present = select_rows(rows, present, row_normalise=True)
     number = jnp.sum(present).astype(rows.dtype)
-    pairs = number * (number - 1)
     # About the value at an ETF, so that one pass gives the variance.
     shift = -0.5 * jnp.log(2 * number / (number - 1))
 
-    def powers(left, right, same, mask):
-        del same
+    def powers(left, right, _, mask):
         excess = _log_inverse(left[0], right[0], mask) - shift
         return excess, excess**2
 
-    first, second = sum_pairs(powers, present, (rows,))
-    mean = first / pairs
-    return mean + shift, jnp.maximum(second / pairs - mean**2, 0)
+    mean, square = mean_pairs(powers, present, (rows,))
+    return mean + shift, jnp.maximum(square - mean**2, 0)
 
 
 def riesz_kernel(
@@ -78,8 +75,7 @@ def riesz_kernel(
     exponent = (rows.shape[1] - 2 or 1) if exponent is None else exponent
     number = jnp.sum(present).astype(rows.dtype)
 
-    def energy(left, right, same, mask):
-        del same
+    def energy(left, right, _, mask):
         return exponent * _log_inverse(left[0], right[0], mask)
 
     total = log_sum_exp_pairs(energy, present, (rows,))

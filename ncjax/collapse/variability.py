@@ -56,26 +56,17 @@ def within_variance(
     """
     num_classes, dtype = moments.num_classes, moments.count.dtype
     inside = (labels >= 0) & (labels < num_classes)
-    weights = inside if weights is None else jnp.where(inside, weights, 0)
-    weights = weights.astype(dtype)
+    weights = jnp.where(inside, 1 if weights is None else weights, 0).astype(dtype)
     labels = jnp.where(inside, labels, 0)
 
-    def part(features, labels, weights):
+    def deviations(row):
         # Differences first: the projections themselves would cancel.
-        residual = features.astype(dtype) - moments.pivot[labels]
-        residual = residual - moments.offset[labels]
-        return dot(weights, dot(residual, directions.T) ** 2)
+        feature, label = row
+        residual = feature.astype(dtype) - moments.pivot[label] - moments.offset[label]
+        return dot(directions, residual)
 
-    n = features.shape[0]
-    full = n - n % _ROWS
-    total = part(features[full:], labels[full:], weights[full:])
-    if full:
-        blocks = jax.tree.map(
-            lambda x: x[:full].reshape(-1, _ROWS, *x.shape[1:]),
-            (features, labels, weights),
-        )
-        total += jnp.sum(jax.lax.map(lambda block: part(*block), blocks), axis=0)
-    return total / jnp.sum(weights)
+    found = jax.lax.map(deviations, (features, labels), batch_size=_ROWS)
+    return dot(weights, found**2) / jnp.sum(weights)
 
 
 def nc1(

@@ -21,9 +21,6 @@ from ncjax import collapse
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
-# Logits that are held at a time.
-_LOGITS = 2**24
-
 
 def first_pass(
     pairs: Iterable[tuple[np.ndarray, np.ndarray]],
@@ -244,22 +241,8 @@ def _second(
 ):
     """The state with one more batch, its NECO scores, and whether it is finite."""
     if decisions is None and classifier is not None:
-        decisions = _decide(features, classifier, bias)
+        decisions = collapse.linear_decisions(features, classifier, bias)
     state = state.update(features, labels, decisions, weights)
     score = None if principal is None else collapse.neco(features, principal)
     finite = jnp.isfinite(features).all(axis=1) | (weights == 0)
     return state, score, finite.all()
-
-
-def _decide(features, classifier, bias):
-    """Class of the largest logit of W h + b for each feature h [n], block by block."""
-
-    def decide(feature):
-        logits = jnp.matmul(classifier, feature, precision=jax.lax.Precision.HIGHEST)
-        return jnp.argmax(logits if bias is None else logits + bias)
-
-    features = features.astype(classifier.dtype)
-    block = max(1, _LOGITS // classifier.shape[0])
-    if features.shape[0] <= block:
-        return jax.vmap(decide)(features)
-    return jax.lax.map(decide, features, batch_size=block)
