@@ -62,6 +62,7 @@ from ncjax.collapse.variability import (
     nc1,
     nc1_floor,
     numerical_rank,
+    rounding_variance,
     trace_ratio,
     vci,
     within_variance,

@@ -164,13 +164,17 @@ def nc1_floor(
         A scalar, comparable with `nc1` of the same options.
     """
     values, directions = between_basis(moments) if basis is None else basis
+    rounding = dot(class_weights(moments, "samples"), rounding_variance(moments))
+    variance = dot(directions**2, rounding)
+    return _over_between(moments, variance, values, divide_by_classes)
+
+
+def rounding_variance(moments: ClassMoments) -> Float[Array, "K d"]:
+    """Variance that rounding gives each entry of the features of a class [K, d]."""
     means = moments.means
     mantissa, exponent = jnp.frexp(means)  # |mantissa| in [1/2, 1), or 0
     power = jnp.where(mantissa != 0, jnp.ldexp(jnp.ones_like(means), exponent - 1), 0)
-    ulp = moments.resolution * power
-    rounding = dot(class_weights(moments, "samples"), ulp**2) / 12
-    variance = dot(directions**2, rounding)
-    return _over_between(moments, variance, values, divide_by_classes)
+    return (moments.resolution * power) ** 2 / 12
 
 
 def _over_between(moments, variance, values, divide_by_classes):

@@ -18,7 +18,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ncjax.measurement.sources import MeasureError, MeasureTypeError, Stored, to_numpy
+from ncjax.measurement.sources import (
+    MeasureError,
+    MeasureTypeError,
+    Stored,
+    sliced,
+    to_numpy,
+)
 from ncjax.measurement.tables import read_csv, read_parquet
 
 Arrays = dict[str, Stored]
@@ -176,8 +182,7 @@ def _mapped(path, name, dtype, shape, offset, fortran=False) -> Stored:
                 else np.empty(shape, dtype)
             )
             whole = whole.reshape(-1) if not shape else whole
-            for start in range(0, len(whole), size):
-                yield np.ascontiguousarray(whole[start : start + size])
+            yield from map(np.ascontiguousarray, sliced(whole, size))
             return
         for start in range(0, shape[0], size):
             part = (min(size, shape[0] - start), *shape[1:])
@@ -209,8 +214,7 @@ def _unzip(path, member, shape, fortran, dtype, size: int) -> Iterator[np.ndarra
         if fortran or not shape:
             whole = np.frombuffer(file.read(), dtype)
             whole = whole.reshape(shape or (1,), order="F" if fortran else "C")
-            for start in range(0, len(whole), size):
-                yield whole[start : start + size]
+            yield from sliced(whole, size)
             return
         row = math.prod(shape[1:]) * dtype.itemsize
         for start in range(0, shape[0], size):
@@ -268,12 +272,12 @@ def _flat(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _tensor(path, key, tensor) -> Stored:
-    def chunks(size: int) -> Iterator[np.ndarray]:
-        rows = tensor if tensor.ndim else tensor.reshape(1)
-        for start in range(0, len(rows), size):
-            yield to_numpy(rows[start : start + size])
-
-    return Stored(f"{path}[{key}]" if key else str(path), chunks, tuple(tensor.shape))
+    rows = tensor if tensor.ndim else tensor.reshape(1)
+    return Stored(
+        f"{path}[{key}]" if key else str(path),
+        lambda size: map(to_numpy, sliced(rows, size)),
+        tuple(tensor.shape),
+    )
 
 
 READERS: dict[str, Callable[[Path], Arrays]] = {
