@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,15 +28,9 @@ from jaxtyping import Array, Float, Int
 
 from ncjax import struct
 from ncjax.io import write_whole
+from ncjax.struct import Leaf
 
 Scatter = Literal["none", "pooled", "classes"]
-
-# Leaves are arrays to a reader, but JAX also rebuilds pytrees around shapes, specs and
-# sentinels, which a run-time type check must let pass.
-if TYPE_CHECKING:
-    Leaf = jax.Array
-else:
-    Leaf = Any
 
 # Up to this many classes a sum over classes is a one-hot matrix product; beyond, a
 # scatter-add is faster.

@@ -40,10 +40,8 @@ from ncjax.collapse.second_pass import SecondPass
 from ncjax.collapse.separation import cdnv, cdnv_matrix, snr
 from ncjax.collapse.simplex import (
     angle_statistics,
-    equiangularity,
     equinorm,
     gram_distance,
-    max_angle,
     nc2,
 )
 from ncjax.collapse.span import Span

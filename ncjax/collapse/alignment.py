@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from ncjax.collapse.duality import means_and_classifier
 from ncjax.collapse.means import Present, Rows, right_singular
-from ncjax.collapse.registry import to_zero
+from ncjax.collapse.registry import of_classifier
 from ncjax.collapse.tiles import dot, norm, safe_divide
 
 
@@ -114,18 +114,16 @@ def _residuals(means, classifier, present):
 
 
 METRICS = (
-    to_zero(
+    of_classifier(
         "shape_residual",
         "shape residual",
         "distance of W and class means that no rotation removes",
         lambda x: shape_residual(*x.pair),
-        "classifier",
     ),
-    to_zero(
+    of_classifier(
         "misalignment",
         "misalignment",
         "distance of W and class means that a rotation removes",
         lambda x: misalignment(*x.pair),
-        "classifier",
     ),
 )

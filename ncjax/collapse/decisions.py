@@ -98,7 +98,7 @@ def nc4(
     if decisions.ndim == 2:
         decisions = jnp.argmax(decisions, axis=1)
     wrong = nearest_mean(features, moments) != decisions
-    return _average(wrong, weights, moments)
+    return jnp.average(wrong.astype(moments.count.dtype), weights=weights)
 
 
 def ncc_accuracy(
@@ -118,10 +118,7 @@ def ncc_accuracy(
     """
     inside = (labels >= 0) & (labels < moments.num_classes)
     weights = jnp.where(inside, 1 if weights is None else weights, 0)
-    return _average(nearest_mean(features, moments) == labels, weights, moments)
-
-
-def _average(hits, weights, moments):
+    hits = nearest_mean(features, moments) == labels
     return jnp.average(hits.astype(moments.count.dtype), weights=weights)
 
 

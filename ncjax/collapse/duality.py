@@ -19,7 +19,7 @@ from ncjax.collapse.means import (
     present_classes,
     select_rows,
 )
-from ncjax.collapse.registry import COLLAPSE, to_zero
+from ncjax.collapse.registry import COLLAPSE, of_classifier
 from ncjax.collapse.simplex import least_nc2, simplex_distance
 from ncjax.collapse.tiles import dot, norm, safe_divide
 from ncjax.moments import ClassMoments
@@ -185,41 +185,37 @@ def bias_collapse(
 
 
 METRICS = (
-    to_zero(
+    of_classifier(
         "nc3",
         "NC3",
         "NC3, of the form that the convention says",
-        needs="classifier",
         headline=True,
         part=COLLAPSE,
         compared=("nc",),
         curve="log",
         panel="NC3  distance of classifier and means",
     ),
-    to_zero(
+    of_classifier(
         "nc3_etf",
         "NC3 (ETF)",
         "distance of W times class means to a simplex",
         lambda x: nc3(x.means[0], *x.rows),
-        "classifier",
         limit=least_nc2,
     ),
-    to_zero(
+    of_classifier(
         "nc3_papyan",
         "NC3 (Papyan)",
         "distance of W and class means, both of norm 1",
         lambda x: nc3_papyan(x.means[0], *x.rows, squared=x.convention.squared),
-        "classifier",
         log=True,
     ),
-    to_zero(
+    of_classifier(
         "nc3_cosine",
         "NC3 (cosine)",
         "1 - cosine of each row of W and its class mean, on average",
         lambda x: nc3_cosine(x.means[0], *x.rows),
-        "classifier",
     ),
-    to_zero(
+    of_classifier(
         "uniform_duality",
         "uniform duality",
         "variance over classes of these cosines",
@@ -229,14 +225,14 @@ METRICS = (
             normalise=x.convention.normalise_duality,
             ddof=x.convention.duality_ddof,
         ),
-        "classifier",
     ),
-    to_zero(
+    of_classifier(
         "bias_collapse",
         "bias collapse",
         "norm of the logits at the mean of all classes",
-        lambda x: bias_collapse(*x.pair, x.bias, weighting=x.convention.global_mean),
-        "classifier",
+        lambda x: bias_collapse(
+            *x.pair, bias=x.bias, weighting=x.convention.global_mean
+        ),
         changes_with=("shift", "scale", "scale W"),
     ),
 )

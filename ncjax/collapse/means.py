@@ -48,15 +48,13 @@ def class_weights(
     Raises:
         ValueError: for another weighting.
     """
-    if weighting == "classes":
-        raw = present_classes(moments).astype(moments.count.dtype)
-    elif weighting == "samples":
-        raw = moments.count
-    else:
+    present = present_classes(moments).astype(moments.count.dtype)
+    known = {"classes": present, "samples": moments.count}
+    if weighting not in known:
         raise ValueError(
-            f"Unknown weighting {weighting!r}. Available: classes, samples."
+            f"Unknown weighting {weighting!r}. Available: {', '.join(known)}."
         )
-    return safe_divide(raw, jnp.sum(raw))
+    return safe_divide(known[weighting], jnp.sum(known[weighting]))
 
 
 def centred_means(

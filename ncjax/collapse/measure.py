@@ -69,14 +69,14 @@ class Inputs:
     @property
     def has(self) -> set[Needs]:
         """What there is of all that a metric may need."""
-        found: set[Needs] = {"moments"}
-        if self.moments.scatter is not None:
-            found |= {"scatter", "within"}
-        if self.within_variance is not None:
-            found.add("within")
-        if self.classifier is not None:
-            found.add("classifier")
-        return found
+        scatter = self.moments.scatter is not None
+        there: dict[Needs, bool] = {
+            "moments": True,
+            "within": scatter or self.within_variance is not None,
+            "scatter": scatter,
+            "classifier": self.classifier is not None,
+        }
+        return {need for need, known in there.items() if known}
 
     @property
     def weighting(self) -> dict:

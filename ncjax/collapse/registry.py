@@ -105,6 +105,8 @@ class Metric:
 # What most metrics are: a distance that falls to 0, or a share that rises to 1.
 to_zero = functools.partial(Metric, limit=zero, smaller_is_better=True)
 to_one = functools.partial(Metric, limit=one, smaller_is_better=False)
+# The same of the classifier, alone or beside the class means.
+of_classifier = functools.partial(to_zero, needs="classifier")
 
 
 def of_both(
@@ -123,12 +125,11 @@ def of_both(
     """
     return (
         to_zero(key, title, sentence, of_means, **options),
-        to_zero(
+        of_classifier(
             key.removesuffix("_means") + "_w",
             title.removesuffix(" of the means") + " of W",
             sentence.replace("centred class means", "rows of the classifier"),
             of_rows,
-            needs="classifier",
             **options,
         ),
     )

@@ -56,7 +56,10 @@ def angle_statistics(
     Returns:
         `mean`, the mean cosine (-1/(K-1) at an ETF, where it is least);
         `equiangularity`, the standard deviation of the cosines (over pairs);
-        `max_angle`, the mean of |cos + 1/(K-1)|.
+        `max_angle`, the mean of |cos + 1/(K-1)|, 0 where all angles are the widest.
+
+    References:
+        Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
     """
     rows, present = select_rows(rows, present, row_normalise=True)
     number = jnp.sum(present).astype(rows.dtype)
@@ -74,25 +77,6 @@ def angle_statistics(
         "equiangularity": safe_sqrt(variance),
         "max_angle": distance,
     }
-
-
-def equiangularity(rows: Rows, present: Present = None) -> Float[Array, ""]:
-    """Standard deviation of the cosines between different rows.
-
-    For the arguments see `angle_statistics`.
-
-    References:
-        Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
-    """
-    return angle_statistics(rows, present)["equiangularity"]
-
-
-def max_angle(rows: Rows, present: Present = None) -> Float[Array, ""]:
-    """Mean over pairs of |cos + 1/(K-1)|; 0 only where all angles are the widest.
-
-    For the arguments see `angle_statistics`.
-    """
-    return angle_statistics(rows, present)["max_angle"]
 
 
 def nc2(

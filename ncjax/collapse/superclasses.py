@@ -22,7 +22,8 @@ from ncjax.collapse.tiles import (
 )
 from ncjax.collapse.variability import nc1
 from ncjax.hierarchy import Hierarchy
-from ncjax.moments import ClassMoments, Leaf
+from ncjax.moments import ClassMoments
+from ncjax.struct import Leaf
 
 
 def group_moments(

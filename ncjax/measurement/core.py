@@ -100,11 +100,11 @@ def measure(
     names = None if class_names is None else tuple(map(str, class_names))
     weights, offsets = checks.check_classifier(classifier, bias)
     num_classes = _agreed(num_classes, weights, names)
-    shared: dict[str, Any] = {"pool": pool, "names": names, "batch_size": batch_size}
-    open_ = functools.partial(Data, progress=progress, **shared)
+    options: dict = {"pool": pool, "batch_size": batch_size, "progress": progress}
+    open_ = functools.partial(Data, names=names, **options)
     train = open_(features, labels, "features")
     decisions = _decisions(logits, train)
-    checks.check_width(weights, train.width, num_classes if weights is None else None)
+    checks.check_width(weights, train.width)
     if train.labels is not None:
         passes.check_range(train.labels, num_classes, "labels")
     test = ood = None
@@ -121,7 +121,9 @@ def measure(
         **_about_features(known.moments, train),
         "preset": preset if isinstance(preset, str) else "custom",
         "convention": dataclasses.asdict(convention),
-        "classifier": _about_classifier(weights, bias is not None),
+        "classifier": None
+        if weights is None
+        else f"classifier {list(weights.shape)} with{'out' * (bias is None)} bias",
         "pool": pool,
         "test_n": test and test.seen,
         "ood_n": ood and ood.seen,
@@ -143,13 +145,6 @@ def _check_reading(pool: str | None, batch_size: int | None) -> None:
         raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
     if batch_size is not None and batch_size < 1:
         raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
-
-
-def _about_classifier(weights: np.ndarray | None, biased: bool) -> str | None:
-    """Shape of the classifier W [K, d], for the report; None if there is none."""
-    if weights is None:
-        return None
-    return f"classifier {list(weights.shape)} with{'' if biased else 'out'} bias"
 
 
 def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:

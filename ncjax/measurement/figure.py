@@ -14,6 +14,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
 from ncjax.collapse import METRICS, rounding_variance
+from ncjax.measurement.checks import unit_rows
 from ncjax.measurement.result import Measurement
 from ncjax.moments import ClassMoments
 from ncjax.style import BLUE, GREY, ORANGE, decorate, hollow_points
@@ -112,8 +113,7 @@ def _cosines(drawn: Figure, axis: Axes, centred: np.ndarray, names: list[str]) -
     """Cosines of all pairs of class means as a matrix; of many as a histogram."""
     classes = len(centred)
     ideal = -1 / (classes - 1)
-    norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = centred / np.where(norms > 0, norms, 1)
+    unit = unit_rows(centred)
     if classes > _MATRIX:
         _histogram(axis, unit, ideal)
         return
@@ -165,9 +165,8 @@ def _write_cosines(axis: Axes, image: AxesImage, cosines: np.ndarray) -> None:
 def _histogram(axis: Axes, unit: np.ndarray, ideal: float) -> None:
     """Cosines of pairs of unit rows [K, d], beside that of a simplex, `ideal`."""
     classes = len(unit)
-    kept = unit
-    if classes > _SAMPLED:
-        kept = unit[np.linspace(0, classes - 1, _SAMPLED).astype(int)]
+    number = min(classes, _SAMPLED)
+    kept = unit[np.linspace(0, classes - 1, number).astype(int)]
     cosines = (kept @ kept.T)[np.triu_indices(len(kept), 1)]
     axis.hist(cosines, bins=80, color=BLUE, density=True)
     axis.axvline(ideal, color=GREY, ls="--", lw=1.2, label=f"simplex, {ideal:.2g}")

@@ -121,9 +121,8 @@ def _resized(moments: ClassMoments, num_classes: int) -> ClassMoments:
         return jnp.pad(x, [(0, more)] + [(0, 0)] * (x.ndim - 1))[:num_classes]
 
     names = ("count", "pivot", "offset", "spread")
-    return dataclasses.replace(
-        moments, **{n: change(getattr(moments, n)) for n in names}
-    )
+    changed = {name: change(getattr(moments, name)) for name in names}
+    return dataclasses.replace(moments, **changed)
 
 
 def _check_finite(pending, name: str) -> None:

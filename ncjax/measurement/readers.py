@@ -173,22 +173,18 @@ def _mapped(path, name, dtype, shape, offset, fortran=False) -> Stored:
         raise MeasureError(f"{path} is cut off: it has {there:,} bytes of {needed:,}.")
     row = math.prod(shape[1:]) * dtype.itemsize
 
+    mapped = functools.partial(np.memmap, path, dtype, "r")
+
     def chunks(size: int) -> Iterator[np.ndarray]:
         if not shape or math.prod(shape) == 0 or fortran:
-            order = "F" if fortran else "C"
-            whole = (
-                np.memmap(path, dtype, "r", offset, shape, order)
-                if math.prod(shape)
-                else np.empty(shape, dtype)
-            )
-            whole = whole.reshape(-1) if not shape else whole
-            yield from map(np.ascontiguousarray, sliced(whole, size))
+            order, empty = "F" if fortran else "C", math.prod(shape) == 0
+            whole = np.empty(shape, dtype) if empty else mapped(offset, shape, order)
+            yield from map(np.ascontiguousarray, sliced(np.atleast_1d(whole), size))
             return
         for start in range(0, shape[0], size):
             part = (min(size, shape[0] - start), *shape[1:])
             # A map of the whole file would count every page it touched as ours.
-            mapped = np.memmap(path, dtype, "r", offset + start * row, part)
-            yield np.asarray(mapped)
+            yield np.asarray(mapped(offset + start * row, part))
 
     return Stored(name, chunks, tuple(shape))
 

@@ -117,7 +117,7 @@ def _of_train(known: Known, train: Data, decisions, everything: bool, principal)
     moments, convention = known.moments, known.convention
     seen: dict[str, jax.Array] = {}
     scores, warned = None, []
-    if train.repeatable:
+    if train.source.repeatable:
         seen, scores = passes.second_pass(
             known,
             train.read("decisions"),
@@ -222,9 +222,7 @@ def _of_outliers(moments: ClassMoments, ood: Data, principal, known_scores):
 
         scores = np.concatenate(kept)
         truth = np.repeat([1, 0], [len(known_scores), len(scores)])
-        values["neco_in"] = float(known_scores.mean())
-        values["neco_ood"] = float(scores.mean())
-        values["neco_auroc"] = float(
-            roc_auc_score(truth, np.concatenate([known_scores, scores]))
-        )
+        auroc = roc_auc_score(truth, np.concatenate([known_scores, scores]))
+        means = {"neco_in": known_scores.mean(), "neco_ood": scores.mean()}
+        values |= {k: float(v) for k, v in {**means, "neco_auroc": auroc}.items()}
     return values
