@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 from ncjax.collapse.duality import means_and_classifier
 from ncjax.collapse.means import Present, Rows, right_singular
 from ncjax.collapse.registry import of_classifier
-from ncjax.collapse.tiles import dot, norm, safe_divide
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import dot
 
 
 def principal_angles(

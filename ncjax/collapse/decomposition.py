@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ncjax.collapse.means import centred_means, class_weights, global_mean
-from ncjax.collapse.tiles import dot
-from ncjax.moments import ClassMoments
+from ncjax.moments import ClassMoments, dot
 
 Scalar = float | Float[Array, ""]
 

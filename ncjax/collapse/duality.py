@@ -21,8 +21,8 @@ from ncjax.collapse.means import (
 )
 from ncjax.collapse.registry import COLLAPSE, of_classifier
 from ncjax.collapse.simplex import least_nc2, simplex_distance
-from ncjax.collapse.tiles import dot, norm, safe_divide
-from ncjax.moments import ClassMoments
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import ClassMoments, dot
 
 
 def means_and_classifier(

@@ -18,7 +18,8 @@ from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.means import Present, Rows, select_rows
 from ncjax.collapse.registry import of_both
-from ncjax.collapse.tiles import dot, norm, safe_divide
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import dot
 
 # Weights of at most this many pairs of classes are held at a time.
 _PAIRS = 2**22

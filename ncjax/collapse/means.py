@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.registry import Metric
-from ncjax.collapse.tiles import dot, norm, safe_divide
-from ncjax.moments import ClassMoments
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import ClassMoments, dot
 
 Weighting = Literal["classes", "samples"]
 Rows = ClassMoments | Float[Array, "K d"]

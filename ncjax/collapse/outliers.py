@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from ncjax.collapse.means import centred_means, class_weights, present_classes
 from ncjax.collapse.registry import to_one, to_zero
-from ncjax.collapse.tiles import dot, norm, safe_divide
-from ncjax.moments import ClassMoments
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import ClassMoments, dot
 
 
 def nc5(

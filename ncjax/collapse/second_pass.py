@@ -18,9 +18,8 @@ from ncjax.collapse.decisions import nearest_row
 from ncjax.collapse.means import Centred, centre
 from ncjax.collapse.span import Span
 from ncjax.collapse.superclasses import Level, superclass_levels
-from ncjax.collapse.tiles import dot
 from ncjax.hierarchy import Hierarchy
-from ncjax.moments import ClassMoments
+from ncjax.moments import ClassMoments, dot
 
 
 @struct.dataclass

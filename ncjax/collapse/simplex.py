@@ -16,14 +16,8 @@ from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.means import Present, Rows, select_rows
 from ncjax.collapse.registry import COLLAPSE, TREE, of_both, to_zero
-from ncjax.collapse.tiles import (
-    dot,
-    mean_pairs,
-    norm,
-    safe_divide,
-    safe_sqrt,
-    sum_pairs,
-)
+from ncjax.collapse.tiles import mean_pairs, norm, safe_divide, safe_sqrt, sum_pairs
+from ncjax.moments import dot
 
 
 def equinorm(rows: Rows, present: Present = None, *, ddof: int = 0) -> Float[Array, ""]:

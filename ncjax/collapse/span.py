@@ -20,8 +20,7 @@ from ncjax.collapse.means import (
     global_mean,
     present_classes,
 )
-from ncjax.collapse.tiles import dot
-from ncjax.moments import ClassMoments
+from ncjax.moments import ClassMoments, dot
 
 
 class Span(NamedTuple):

@@ -13,16 +13,10 @@ from ncjax.collapse.means import Rows, between_basis, present_classes, select_ro
 from ncjax.collapse.registry import TREE, Metric, one, to_zero
 from ncjax.collapse.simplex import gram_distance, nc2
 from ncjax.collapse.span import Span
-from ncjax.collapse.tiles import (
-    dot,
-    pair_mask,
-    safe_divide,
-    safe_sqrt,
-    square_distances,
-)
+from ncjax.collapse.tiles import pair_mask, safe_divide, safe_sqrt, square_distances
 from ncjax.collapse.variability import nc1
 from ncjax.hierarchy import Hierarchy
-from ncjax.moments import ClassMoments
+from ncjax.moments import ClassMoments, dot
 from ncjax.struct import Leaf
 
 

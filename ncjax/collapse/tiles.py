@@ -1,4 +1,4 @@
-"""Exact matrix products, and sums over all pairs of classes tile by tile.
+"""Sums over all pairs of classes tile by tile, and quotients that are safe at 0.
 
 With K = 100,000 classes a K x K matrix of float32 is 40 GB.  Everything here that is
 a sum over pairs goes through `fold_pairs`, which holds one tile of it at a time.
@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ncjax.moments import dot
+
 # Rows of a tile: 2048 x 2048 float32 are 16 MiB, and up to 2048 classes are one tile.
 BLOCK = 2048
 # Up to this many numbers, distances are taken of differences, which is exact for
@@ -19,11 +21,6 @@ BLOCK = 2048
 DIFFERENCES = 2**24
 
 Blocks = tuple[jax.Array, ...]
-
-
-def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Matrix product without TF32 or bfloat16 passes."""
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:

@@ -21,8 +21,8 @@ from ncjax.collapse.means import (
     right_singular,
 )
 from ncjax.collapse.registry import COLLAPSE, Metric, to_zero
-from ncjax.collapse.tiles import dot, norm, safe_divide
-from ncjax.moments import ClassMoments
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import ClassMoments, dot
 
 Basis = tuple[Float[Array, "r"], Float[Array, "r d"]]
 

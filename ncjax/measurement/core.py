@@ -18,6 +18,7 @@ from ncjax.measurement.sources import (
     POOLS,
     MeasureError,
     check_labels,
+    sliced,
     to_numpy,
 )
 from ncjax.moments import ClassMoments
@@ -194,7 +195,7 @@ def _decisions(logits: Any, train: Data) -> np.ndarray | None:
         )
     if len(logits.shape) == 1:
         return check_labels(to_numpy(logits), "decisions", None)[0]
-    parts = [to_numpy(logits[i : i + 2**16]).argmax(1) for i in range(0, rows, 2**16)]
+    parts = [to_numpy(part).argmax(1) for part in sliced(logits, 2**16)]
     return np.concatenate(parts).astype(np.int32)
 
 
