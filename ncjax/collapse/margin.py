@@ -208,7 +208,7 @@ def _greatest(num_classes: int, feature_dim: int) -> float | None:
 METRICS = of_both(
     "one_vs_rest",
     "one-vs-rest distance",
-    "least distance of a direction of the centred class means to the others' hull",
+    "least distance of one of the centred class means to the others' hull",
     lambda x: certified_margin(*x.means),
     lambda x: certified_margin(*x.rows),
     limit=_greatest,

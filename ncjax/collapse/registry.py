@@ -118,7 +118,7 @@ def of_both(
         key: its key; that of the other ends in `_w`.
         title: its title; that of the other ends in " of W".
         sentence: what it means, of the "centred class means"; that of the other says
-            "rows of the classifier" in their place.
+            "rows of W" in their place.
         of_means: inputs -> its value.
         of_rows: inputs -> the value of the other.
         **options: further fields of both, where they are not those of `to_zero`.
@@ -128,7 +128,7 @@ def of_both(
         of_classifier(
             key.removesuffix("_means") + "_w",
             title.removesuffix(" of the means") + " of W",
-            sentence.replace("centred class means", "rows of the classifier"),
+            sentence.replace("centred class means", "rows of W"),
             of_rows,
             **options,
         ),

@@ -195,7 +195,7 @@ METRICS = (
     *of_both(
         "nc2_means",
         "NC2 of the means",
-        "distance of the centred class means to a simplex (equal norms and angles)",
+        "distance of the centred class means to a simplex (equal norms, angles)",
         lambda x: nc2(*x.means, row_normalise=x.convention.row_normalise),
         lambda x: nc2(*x.rows, row_normalise=x.convention.row_normalise),
         limit=least_nc2,

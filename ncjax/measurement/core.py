@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from ncjax import collapse
-from ncjax.measurement import checks, passes
+from ncjax.measurement import checks
 from ncjax.measurement.data import Data, same_width
 from ncjax.measurement.readings import first_reading, values_of
 from ncjax.measurement.result import Measurement, in_order
@@ -106,8 +106,6 @@ def measure(
     train = open_(features, labels, "features")
     decisions = _decisions(logits, train)
     checks.check_width(weights, train.width)
-    if train.labels is not None:
-        passes.check_range(train.labels, num_classes, "labels")
     test = ood = None
     if test_features is not None:
         test = open_(test_features, test_labels, "test features")

@@ -49,8 +49,11 @@ def first_reading(
         convention: the convention under which metrics are computed.
 
     Raises:
-        MeasureError: for features that are not finite, or all of one class.
+        MeasureError: for features that are not finite, or all of one class, or labels
+            of K and more.
     """
+    if train.labels is not None:
+        passes.check_range(train.labels, num_classes, "labels")
     dtype = jnp.promote_types(train.dtype, jnp.float32)
     moments = passes.first_pass(
         train.read("moments"),
