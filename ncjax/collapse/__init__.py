@@ -5,7 +5,6 @@
 
 # ruff: noqa: F401  (what is imported here is public)
 
-from ncjax.collapse.alignment import misalignment, principal_angles, shape_residual
 from ncjax.collapse.conventions import PRESETS, Convention, get_convention
 from ncjax.collapse.decisions import (
     linear_decisions,
@@ -21,13 +20,17 @@ from ncjax.collapse.decomposition import (
 )
 from ncjax.collapse.duality import (
     bias_collapse,
+    misalignment,
     nc3,
     nc3_cosine,
     nc3_papyan,
+    principal_angles,
+    shape_residual,
     uniform_duality,
 )
 from ncjax.collapse.margin import Margin, one_vs_rest
 from ncjax.collapse.means import (
+    Span,
     between_basis,
     centred_means,
     global_mean,
@@ -44,7 +47,6 @@ from ncjax.collapse.simplex import (
     gram_distance,
     nc2,
 )
-from ncjax.collapse.span import Span
 from ncjax.collapse.superclasses import (
     cophenetic_correlation,
     cosines_by_height,

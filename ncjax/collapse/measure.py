@@ -15,7 +15,6 @@ from jaxtyping import Array, Float
 
 from ncjax import struct
 from ncjax.collapse import (
-    alignment,
     decisions,
     duality,
     margin,
@@ -40,7 +39,6 @@ METRICS: dict[str, Metric] = collect(
     uniformity.METRICS,
     margin.METRICS,
     duality.METRICS,
-    alignment.METRICS,
     decisions.METRICS,
     outliers.METRICS,
     superclasses.METRICS,

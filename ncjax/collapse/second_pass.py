@@ -15,8 +15,7 @@ from jaxtyping import Array, Float, Int
 from ncjax import struct
 from ncjax.averages import Averages
 from ncjax.collapse.decisions import nearest_row
-from ncjax.collapse.means import Centred, centre
-from ncjax.collapse.span import Span
+from ncjax.collapse.means import Centred, Span, centre
 from ncjax.collapse.superclasses import Level, superclass_levels
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments, dot

@@ -9,10 +9,15 @@ from jaxtyping import Array, Float, Int
 
 from ncjax import struct
 from ncjax.collapse.duality import nc3
-from ncjax.collapse.means import Rows, between_basis, present_classes, select_rows
+from ncjax.collapse.means import (
+    Rows,
+    Span,
+    between_basis,
+    present_classes,
+    select_rows,
+)
 from ncjax.collapse.registry import TREE, Metric, one, to_zero
 from ncjax.collapse.simplex import gram_distance, nc2
-from ncjax.collapse.span import Span
 from ncjax.collapse.tiles import pair_mask, safe_divide, safe_sqrt, square_distances
 from ncjax.collapse.variability import nc1
 from ncjax.hierarchy import Hierarchy
