@@ -8,19 +8,14 @@ the total weight once, at the end.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ncjax import struct
-
-# Arrays to a reader; at run time also the shapes and sentinels that JAX puts there.
-if TYPE_CHECKING:
-    Leaf = jax.Array
-else:
-    Leaf = Any
+from ncjax.struct import Leaf
 
 
 @struct.dataclass

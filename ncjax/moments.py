@@ -17,9 +17,10 @@ References:
 
 from __future__ import annotations
 
+import functools
 import io
 import os
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,15 +29,9 @@ from jaxtyping import Array, Float, Int
 
 from ncjax import struct
 from ncjax.io import write_whole
+from ncjax.struct import Leaf
 
 Scatter = Literal["none", "pooled", "classes"]
-
-# Leaves are arrays to a reader, but JAX also rebuilds pytrees around shapes, specs and
-# sentinels, which a run-time type check must let pass.
-if TYPE_CHECKING:
-    Leaf = jax.Array
-else:
-    Leaf = Any
 
 # Up to this many classes a sum over classes is a one-hot matrix product; beyond, a
 # scatter-add is faster.
@@ -93,17 +88,15 @@ class ClassMoments:
             raise ValueError(
                 f"Unknown scatter {scatter!r}. Available: {', '.join(shapes)}."
             )
-        lead = shapes[scatter]
-        means = (num_classes, feature_dim)
+        lead, zeros = shapes[scatter], functools.partial(jnp.zeros, dtype=dtype)
         return cls(
-            count=jnp.zeros((num_classes,), dtype),
-            pivot=jnp.zeros(means, dtype),
-            offset=jnp.zeros(means, dtype),  # not the same buffer: a state is donated
-            spread=jnp.zeros((num_classes,), dtype),
-            scatter=None
-            if lead is None
-            else jnp.zeros((*lead, feature_dim, feature_dim), dtype),
-            resolution=jnp.zeros((), dtype),
+            count=zeros(num_classes),
+            pivot=zeros((num_classes, feature_dim)),
+            # Not the buffer of the pivot: a state is donated.
+            offset=zeros((num_classes, feature_dim)),
+            spread=zeros(num_classes),
+            scatter=None if lead is None else zeros((*lead, feature_dim, feature_dim)),
+            resolution=zeros(()),
         )
 
     @property
@@ -222,7 +215,7 @@ class ClassMoments:
             if weights is None:
                 left = residual = jnp.where(inside[:, None], residual, 0)
             if scatter.ndim == 2:
-                scatter = scatter + _dot(left.T, residual)
+                scatter = scatter + dot(left.T, residual)
             else:
                 one_hot = jax.nn.one_hot(labels, num_classes, dtype=dtype)
                 scatter = scatter + jnp.einsum(
@@ -382,13 +375,13 @@ def class_sum(
     if values.ndim == 2 and num_classes <= _ONE_HOT_CLASSES:
         one_hot = labels[None] == jnp.arange(num_classes)[:, None]
         one_hot = jnp.where(one_hot, 1 if weights is None else weights, 0)  # [K, n]
-        return _dot(one_hot.astype(values.dtype), values)
+        return dot(one_hot.astype(values.dtype), values)
     if weights is not None:
         values = values * weights.reshape(-1, *[1] * (values.ndim - 1))
     return jax.ops.segment_sum(values, labels, num_classes)
 
 
-def _dot(a, b):
+def dot(a: jax.Array, b: jax.Array) -> jax.Array:
     """Matrix product without TF32 or bfloat16 passes."""
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
@@ -396,5 +389,5 @@ def _dot(a, b):
 def _outer(weight, delta, ndim):
     """sum_k weight_k delta_k delta_k' [d, d], or not summed [K, d, d]."""
     if ndim == 2:
-        return _dot((weight[:, None] * delta).T, delta)
+        return dot((weight[:, None] * delta).T, delta)
     return weight[:, None, None] * delta[:, :, None] * delta[:, None, :]

@@ -12,11 +12,18 @@ static: they must be hashable, and `jit` compiles again when they change.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, TypeVar, dataclass_transform
 
 import jax
 
 _T = TypeVar("_T")
+
+# Leaves are arrays to a reader, but JAX also rebuilds pytrees around shapes, specs and
+# sentinels, which a run-time type check must let pass.
+if TYPE_CHECKING:
+    Leaf = jax.Array
+else:
+    Leaf = Any
 
 
 def field(*, pytree_node: bool = True, **options: Any) -> Any:

@@ -6,39 +6,16 @@ part of all features cannot flip a decision.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ncjax.collapse.means import centre, present_classes
-from ncjax.collapse.registry import COLLAPSE, Metric, one, zero
+from ncjax.collapse.means import centre
+from ncjax.collapse.registry import COLLAPSE, to_one, to_zero
 from ncjax.moments import ClassMoments
 
-# Distances between features and class means that are held at a time.
-_DISTANCES = 2**24
-
-
-class Centred(NamedTuple):
-    """Class means minus the global mean, in all d dimensions; make it with `of`."""
-
-    origin: jax.Array  # [d] a point near the global mean, to subtract first
-    shift: jax.Array  # [d] global mean minus that point
-    means: jax.Array  # [K, d] centred class means
-    present: jax.Array  # [K] True for classes that have samples
-
-    @classmethod
-    def of(cls, moments: ClassMoments) -> Centred:
-        """Those of the moments of the training features, with any scatter."""
-        means, _, origin, shift = centre(moments)
-        return cls(origin, shift, means, present_classes(moments))
-
-    def nearest(self, features: Float[Array, "n d"]) -> Int[Array, "n"]:
-        """Class of the nearest mean of each feature; see `nearest_mean`."""
-        origin, shift = self.origin[None], self.shift[None]
-        points = (features.astype(origin.dtype) - origin) - shift
-        return nearest_row(points, self.means, self.present)
+# Logits, or distances between features and class means, that are held at a time.
+_LOGITS = 2**24
 
 
 def nearest_mean(
@@ -57,7 +34,8 @@ def nearest_mean(
     Returns:
         A class in 0..K-1 for each feature [n].
     """
-    return Centred.of(moments).nearest(features)
+    about = centre(moments)
+    return nearest_row(about.points(features), about.means, about.present)
 
 
 def nearest_row(
@@ -71,15 +49,29 @@ def nearest_row(
         present: which rows count [K].
     """
     offset = jnp.where(present, 0.5 * jnp.sum(rows**2, axis=1), jnp.inf)
+    return linear_decisions(points, rows, -offset)
 
-    def decide(point):
-        product = jnp.matmul(rows, point, precision=jax.lax.Precision.HIGHEST)
-        return jnp.argmax(product - offset)
 
-    block = max(1, _DISTANCES // rows.shape[0])
-    if points.shape[0] <= block:
-        return jax.vmap(decide)(points)
-    return jax.lax.map(decide, points, batch_size=block)
+def linear_decisions(
+    features: Float[Array, "n d"],
+    classifier: Float[Array, "K d"],
+    bias: Float[Array, "K"] | None,
+) -> Int[Array, "n"]:
+    """Class of the largest logit of W h + b for each feature h [n], block by block.
+
+    Args:
+        features: features h [n, d].
+        classifier: W [K, d].
+        bias: b [K]; None means 0.
+    """
+
+    def decide(feature):
+        logits = jnp.matmul(classifier, feature, precision=jax.lax.Precision.HIGHEST)
+        return jnp.argmax(logits if bias is None else logits + bias)
+
+    features = features.astype(classifier.dtype)
+    block = max(1, _LOGITS // classifier.shape[0])
+    return jax.lax.map(decide, features, batch_size=block)
 
 
 def nc4(
@@ -106,7 +98,7 @@ def nc4(
     if decisions.ndim == 2:
         decisions = jnp.argmax(decisions, axis=1)
     wrong = nearest_mean(features, moments) != decisions
-    return _average(wrong, weights, moments)
+    return jnp.average(wrong.astype(moments.count.dtype), weights=weights)
 
 
 def ncc_accuracy(
@@ -125,55 +117,41 @@ def ncc_accuracy(
         weights: weight of each row [n], not negative; 0 leaves a row out.
     """
     inside = (labels >= 0) & (labels < moments.num_classes)
-    weights = inside if weights is None else jnp.where(inside, weights, 0)
-    return _average(nearest_mean(features, moments) == labels, weights, moments)
-
-
-def _average(hits, weights, moments):
-    dtype = moments.count.dtype
-    hits = hits.astype(dtype)
-    if weights is None:
-        return jnp.mean(hits)
-    weights = weights.astype(dtype)
-    return jnp.sum(weights * hits) / jnp.sum(weights)
+    weights = jnp.where(inside, 1 if weights is None else weights, 0)
+    hits = nearest_mean(features, moments) == labels
+    return jnp.average(hits.astype(moments.count.dtype), weights=weights)
 
 
 # Found by a second pass over the features, once the class means are known.
 METRICS = (
-    Metric(
+    to_zero(
         "nc4",
         "NC4",
         "share of samples not classified as their nearest class mean",
-        limit=zero,
         headline=True,
         on_test="NC4 of the test features",
         part=COLLAPSE,
-        smaller_is_better=True,
         percent=True,
         compared=("nc",),
         panel="NC4  not the nearest class mean",
     ),
-    Metric(
+    to_one(
         "ncc_accuracy",
         "nearest-mean accuracy",
         "accuracy of the nearest class mean",
-        limit=one,
         headline=True,
         on_test="test accuracy of the nearest training mean",
         home="train",
-        smaller_is_better=False,
         percent=True,
         curve="linear",
     ),
-    Metric(
+    to_one(
         "accuracy",
         "accuracy",
         "accuracy of the network itself",
-        limit=one,
         headline=True,
         on_test="test accuracy of the network itself",
         home="train",
-        smaller_is_better=False,
         percent=True,
         curve="linear",
     ),

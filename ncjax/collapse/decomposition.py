@@ -15,8 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ncjax.collapse.means import centred_means, class_weights, global_mean
-from ncjax.collapse.tiles import dot
-from ncjax.moments import ClassMoments
+from ncjax.moments import ClassMoments, dot
 
 Scalar = float | Float[Array, ""]
 
@@ -46,11 +45,7 @@ def ridge_classifier(
         bias_decay: l_b >= 0, by default l.
         use_bias: whether the last layer has a bias; else b is 0.
     """
-    mean, system, cross, share, rho = _normal_equations(
-        moments, weight_decay, bias_decay, use_bias
-    )
-    classifier = jax.scipy.linalg.solve(system, cross.T, assume_a="pos").T
-    return classifier, (1 - rho) * (share - dot(classifier, mean))
+    return _ridge(moments, weight_decay, bias_decay, use_bias)[:2]
 
 
 def mse_decomposition(
@@ -90,13 +85,9 @@ def mse_decomposition(
     References:
         Han, Papyan & Donoho, Neural Collapse Under MSE Loss, ICLR 2022.
     """
-    use_bias = bias is not None
-    mean, system, cross, share, rho = _normal_equations(
-        moments, weight_decay, bias_decay, use_bias
+    best, best_bias, mean, system, rho = _ridge(
+        moments, weight_decay, bias_decay, bias is not None
     )
-    best = jax.scipy.linalg.solve(system, cross.T, assume_a="pos").T
-    best_bias = (1 - rho) * (share - dot(best, mean))
-
     within = dot(dot(best, moments.within_cov), best.T)
     nc1 = jnp.trace(within) + weight_decay * jnp.sum(best**2)
     decay = weight_decay if bias_decay is None else bias_decay
@@ -117,11 +108,11 @@ def mse_decomposition(
     return MSEDecomposition(nc1 / 2, fit / 2, off / 2)
 
 
-def _normal_equations(moments, weight_decay, bias_decay, use_bias):
-    """Mean feature m, S, right-hand side, class shares p, and rho = l_b / (1 + l_b).
+def _ridge(moments, weight_decay, bias_decay, use_bias):
+    """The ridge classifier and its bias, mean feature m, S, and rho = l_b / (1 + l_b).
 
     With b eliminated, W S = sum_k p_k (e_k - p)(mu_k - m)' + rho p m' and
-    S = Sigma_T + rho m m' + l I; rho = 1 where there is no bias.
+    S = Sigma_T + rho m m' + l I, p being the class shares; rho = 1 without a bias.
     """
     if isinstance(weight_decay, int | float) and weight_decay <= 0:
         raise ValueError(f"weight_decay must be positive, got {weight_decay}.")
@@ -131,11 +122,12 @@ def _normal_equations(moments, weight_decay, bias_decay, use_bias):
     rho = decay / (1 + decay) if use_bias else 1.0
     share = class_weights(moments, "samples")
     mean = global_mean(moments, "samples")
-    weighted = share[:, None] * centred_means(moments, global_mean="samples")
     centred = centred_means(moments, global_mean="samples")
+    weighted = share[:, None] * centred
     system = moments.within_cov + dot(weighted.T, centred)
     system = system + rho * mean[:, None] * mean[None]
     system = system + weight_decay * jnp.eye(len(mean), dtype=mean.dtype)
     # sum_k p_k (mu_k - m) = 0, so that the - p in (e_k - p) drops out.
     cross = weighted + rho * share[:, None] * mean[None]
-    return mean, system, cross, share, rho
+    best = jax.scipy.linalg.solve(system, cross.T, assume_a="pos").T
+    return best, (1 - rho) * (share - dot(best, mean)), mean, system, rho

@@ -1,8 +1,12 @@
 """NC3, self-duality: the classifier and the centred class means are the same frame.
 
 W [K, d] is the classifier, Mc [K, d] the centred class means, both over the classes
-present.  All are 0 at W = a Mc, a > 0, with Mc an ETF; none depends on the scale of
-either, unless said.
+present.  The functions take Mc as class moments or as an array [K, d], such as means
+centred at the mean of all samples.  All are 0 at W = a Mc, a > 0, with Mc an ETF; none
+depends on the scale of either, unless said.
+
+`nc3_papyan` / 2 = 1 - <W, Mc>/(|W| |Mc|) = `shape_residual` + `misalignment`: what no
+rotation of feature space removes, and what the best one does.
 """
 
 from __future__ import annotations
@@ -11,57 +15,50 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.means import (
+    Present,
+    Rows,
     Weighting,
-    centred_means,
     global_mean,
     present_classes,
+    right_singular,
     select_rows,
 )
-from ncjax.collapse.registry import COLLAPSE, Metric, zero
+from ncjax.collapse.registry import COLLAPSE, of_classifier
 from ncjax.collapse.simplex import least_nc2, simplex_distance
-from ncjax.collapse.tiles import dot, norm, safe_divide
-from ncjax.moments import ClassMoments
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import ClassMoments, dot
 
 
 def means_and_classifier(
-    moments: ClassMoments,
+    means: Rows,
     classifier: Float[Array, "K d"],
-    weighting: Weighting,
-    center: bool,
+    present: Present = None,
     *,
     scaled: bool = True,
 ) -> tuple[Float[Array, "K d"], Float[Array, "K d"], Bool[Array, "K"]]:
     """Mc and W [K, d], 0 in the rows of absent classes, and the mask of classes [K].
 
     Args:
-        moments: class moments of the training features.
+        means: moments, or Mc [K, d].
         classifier: W [K, d].
-        weighting: which mean is subtracted from the means; see `centred_means`.
-        center: subtracts the mean row of W.
+        present: [K], the classes that count.
         scaled: divides each matrix by its largest entry.
 
     Raises:
         ValueError: if the classifier is not [K, d].
     """
-    if classifier.shape != (moments.num_classes, moments.feature_dim):
+    means, present = select_rows(means, present, scaled=scaled)
+    if classifier.shape != means.shape:
         raise ValueError(
             f"The classifier has shape {classifier.shape}, the moments need [K, d] = "
-            f"{(moments.num_classes, moments.feature_dim)} (transpose a Linen kernel)."
+            f"{means.shape} (transpose a Linen kernel)."
         )
-    present = present_classes(moments)
-    means = centred_means(moments, global_mean=weighting)
-    classifier = classifier.astype(means.dtype)
-    means, _ = select_rows(means, present, scaled=scaled)
-    classifier, _ = select_rows(classifier, present, center=center, scaled=scaled)
-    return means, classifier, present
+    rows, _ = select_rows(classifier.astype(means.dtype), present, scaled=scaled)
+    return means, rows, present
 
 
 def nc3(
-    moments: ClassMoments,
-    classifier: Float[Array, "K d"],
-    *,
-    global_mean: Weighting = "classes",
-    center_classifier: bool = False,
+    means: Rows, classifier: Float[Array, "K d"], present: Present = None
 ) -> Float[Array, ""]:
     """Distance of W Mc' from the Gram matrix of a simplex ETF.
 
@@ -70,112 +67,92 @@ def nc3(
     of W outside the span of the means is not seen.
 
     Args:
-        moments: class moments of the training features.
+        means: moments, or Mc [K, d].
         classifier: W [K, d].
-        global_mean: which mean is subtracted from the means; see `centred_means`.
-        center_classifier: subtracts the mean row of W first (Zhou et al. 2022).
+        present: [K], the classes that count.
 
     References:
         Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021.
         Kothapalli, Neural Collapse: A Review, TMLR 2023.
     """
-    means, classifier, present = means_and_classifier(
-        moments, classifier, global_mean, center_classifier
-    )
+    means, classifier, present = means_and_classifier(means, classifier, present)
     return simplex_distance(classifier, means, present)
 
 
 def nc3_papyan(
-    moments: ClassMoments,
+    means: Rows,
     classifier: Float[Array, "K d"],
+    present: Present = None,
     *,
     squared: bool = True,
-    global_mean: Weighting = "classes",
-    center_classifier: bool = False,
 ) -> Float[Array, ""]:
     """Distance of classifier and means, || W/|W|_F - Mc/|Mc|_F ||_F^2.
 
     In [0, 4], or [0, 2] if not `squared`; 0 exactly where W = a Mc, a > 0.
 
     Args:
-        moments: class moments of the training features.
+        means: moments, or Mc [K, d].
         classifier: W [K, d].
+        present: [K], the classes that count.
         squared: the square of the distance, or the distance.
-        global_mean: which mean is subtracted from the means; see `centred_means`.
-        center_classifier: subtracts the mean row of W first.
 
     References:
         Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
     """
-    means, classifier, _ = means_and_classifier(
-        moments, classifier, global_mean, center_classifier
-    )
+    means, classifier, _ = means_and_classifier(means, classifier, present)
     difference = safe_divide(classifier, norm(classifier))
     difference = difference - safe_divide(means, norm(means))
     return jnp.sum(difference**2) if squared else norm(difference)
 
 
 def nc3_cosine(
-    moments: ClassMoments,
-    classifier: Float[Array, "K d"],
-    *,
-    global_mean: Weighting = "classes",
-    center_classifier: bool = False,
+    means: Rows, classifier: Float[Array, "K d"], present: Present = None
 ) -> Float[Array, ""]:
     """Mean over classes of 1 - cos(w_k, mu_k - mu_G); in [0, 2].
 
     Args:
-        moments: class moments of the training features.
+        means: moments, or Mc [K, d].
         classifier: W [K, d], with rows w_k.
-        global_mean: which mean is mu_G; see `centred_means`.
-        center_classifier: subtracts the mean row of W first.
+        present: [K], the classes that count.
 
     References:
         Jiang et al., Generalized Neural Collapse for a Large Number of Classes,
         ICML 2024 (GNC3).
     """
-    means, classifier, present = means_and_classifier(
-        moments, classifier, global_mean, center_classifier
-    )
-    cosines = _row_cosines(means, classifier)
-    return jnp.sum(jnp.where(present, 1 - cosines, 0)) / jnp.sum(present)
+    means, classifier, present = means_and_classifier(means, classifier, present)
+    return jnp.mean(1 - _row_cosines(means, classifier), where=present)
 
 
 def uniform_duality(
-    moments: ClassMoments,
+    means: Rows,
     classifier: Float[Array, "K d"],
+    present: Present = None,
     *,
     normalise: bool = True,
     ddof: int = 0,
-    global_mean: Weighting = "classes",
-    center_classifier: bool = False,
 ) -> Float[Array, ""]:
     """Variance over classes of <w_k, mu_k - mu_G>: are classes equally dual?
 
     0 if every class has the same product, be it at collapse or not.
 
     Args:
-        moments: class moments of the training features.
+        means: moments, or Mc [K, d].
         classifier: W [K, d], with rows w_k.
+        present: [K], the classes that count.
         normalise: takes the cosines; False takes the products, which have a scale.
         ddof: 0 divides by K, 1 by K - 1.
-        global_mean: which mean is mu_G; see `centred_means`.
-        center_classifier: subtracts the mean row of W first.
 
     References:
         Wu & Papyan, Linguistic Collapse, NeurIPS 2024 (UNC3).
     """
     means, rows, present = means_and_classifier(
-        moments, classifier, global_mean, center_classifier, scaled=normalise
+        means, classifier, present, scaled=normalise
     )
     if normalise:
         values = _row_cosines(means, rows)
     else:
         values = jnp.sum(means * rows, axis=1)
-    number = jnp.sum(present)
-    mean = jnp.sum(jnp.where(present, values, 0)) / number
-    squares = jnp.where(present, (values - mean) ** 2, 0)
-    return jnp.sum(squares) / (number - ddof)
+    return jnp.var(values, where=present, ddof=ddof)
 
 
 def _row_cosines(a, b):
@@ -204,81 +181,172 @@ def bias_collapse(
         Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021, where it is
         the fourth metric.
     """
-    means_and_classifier(moments, classifier, "classes", False)
+    means_and_classifier(moments, classifier)  # checks the shapes
     logits = dot(classifier, global_mean(moments, weighting))
     if bias is not None:
         logits = logits + bias
     return norm(jnp.where(present_classes(moments), logits, 0))
 
 
+def principal_angles(
+    means: Rows, classifier: Float[Array, "K d"], present: Present = None
+) -> Float[Array, "r"]:
+    """Angles between the row spaces of W and Mc [r], r = min(K-1, d), in radians.
+
+    The smallest comes first.  Each is taken from whichever of its sine and cosine is
+    exact in float32.  NaN beyond the rank of either matrix.
+
+    Args:
+        means: moments, or Mc [K, d].
+        classifier: W [K, d].
+        present: [K], the classes that count.
+
+    References:
+        Bjorck & Golub, Numerical methods for computing angles between linear
+        subspaces, Mathematics of Computation 27, 1973.
+    """
+    means, classifier, present = means_and_classifier(means, classifier, present)
+    # The rows of Mc sum to 0: one singular value is structurally 0, not rounding.
+    a, rank_a = _row_space(means, jnp.sum(present) - 1)
+    b, rank_b = _row_space(classifier, jnp.sum(present))
+    cosines = jnp.linalg.svd(dot(a, b.T), compute_uv=False)
+    inner = jnp.where(rank_a <= rank_b, a, b)
+    outer = jnp.where(rank_a <= rank_b, b, a)
+    rest = inner - dot(dot(inner, outer.T), outer)
+    sines = jnp.linalg.svd(rest, compute_uv=False)
+    # Singular values fall and angles rise, so sines are read backwards.
+    rank = jnp.minimum(rank_a, rank_b)
+    order = jnp.arange(a.shape[0])
+    sines = sines[jnp.clip(rank - 1 - order, 0)]
+    angles = jnp.where(
+        sines < 0.7,
+        jnp.arcsin(jnp.clip(sines, 0, 1)),
+        jnp.arccos(jnp.clip(cosines, 0, 1)),
+    )
+    angles = jnp.where(order < rank, angles, jnp.nan)
+    return angles[: min(means.shape[0] - 1, means.shape[1])]
+
+
+def _row_space(rows, limit):
+    """Orthonormal rows that span those of a matrix, and its rank.
+
+    Args:
+        rows: the matrix.
+        limit: the most that the rank can be; rows beyond the rank are 0.
+    """
+    values, directions = right_singular(rows)
+    kept = (values > 1e-6 * values[0]) & (jnp.arange(values.shape[0]) < limit)
+    return jnp.where(kept[:, None], directions, 0), jnp.sum(kept)
+
+
+def shape_residual(
+    means: Rows, classifier: Float[Array, "K d"], present: Present = None
+) -> Float[Array, ""]:
+    """How far W is from Mc up to a rotation, 1 - |W' Mc|_* / (|W|_F |Mc|_F).
+
+    In [0, 1]; 0 if and only if some rotation of feature space takes W to a multiple of
+    Mc.  The rest of the distance is `misalignment`.  Float32 resolves it to about 1e-6.
+
+    Args:
+        means: moments, or Mc [K, d].
+        classifier: W [K, d].
+        present: [K], the classes that count.
+    """
+    return _residuals(means, classifier, present)[0]
+
+
+def misalignment(
+    means: Rows, classifier: Float[Array, "K d"], present: Present = None
+) -> Float[Array, ""]:
+    """The part of the distance of W and Mc that a rotation removes.
+
+    (1 - <W, Mc>/(|W| |Mc|)) - `shape_residual`; the first term is half of `nc3_papyan`.
+    At least 0; 0 if and only if W needs no rotation.
+
+    Args:
+        means: moments, or Mc [K, d].
+        classifier: W [K, d].
+        present: [K], the classes that count.
+    """
+    return _residuals(means, classifier, present)[1]
+
+
+def _residuals(means, classifier, present):
+    """`shape_residual` and `misalignment`, from one singular value decomposition."""
+    means, classifier, _ = means_and_classifier(means, classifier, present)
+    size = norm(means) * norm(classifier)
+    if means.shape[0] < means.shape[1]:  # the K x K core of W' Mc
+        small_means = jnp.linalg.qr(means.T, mode="r")
+        small_classifier = jnp.linalg.qr(classifier.T, mode="r")
+        core = dot(small_classifier, small_means.T)
+    else:
+        core = dot(classifier.T, means)
+    nuclear = jnp.sum(jnp.linalg.svd(core, compute_uv=False))
+    straight = jnp.sum(classifier * means)
+    return 1 - safe_divide(nuclear, size), safe_divide(nuclear - straight, size)
+
+
 METRICS = (
-    Metric(
+    of_classifier(
         "nc3",
         "NC3",
         "NC3, of the form that the convention says",
-        needs="classifier",
-        limit=zero,
         headline=True,
         part=COLLAPSE,
-        smaller_is_better=True,
         compared=("nc",),
         curve="log",
         panel="NC3  distance of classifier and means",
     ),
-    Metric(
+    of_classifier(
         "nc3_etf",
         "NC3 (ETF)",
         "distance of W times class means to a simplex",
-        needs="classifier",
-        function=lambda x: nc3(*x.pair, **x.pair_options),
+        lambda x: nc3(x.means[0], *x.rows),
         limit=least_nc2,
-        smaller_is_better=True,
     ),
-    Metric(
+    of_classifier(
         "nc3_papyan",
         "NC3 (Papyan)",
         "distance of W and class means, both of norm 1",
-        needs="classifier",
-        function=lambda x: nc3_papyan(
-            *x.pair, squared=x.convention.squared, **x.pair_options
-        ),
-        limit=zero,
-        smaller_is_better=True,
+        lambda x: nc3_papyan(x.means[0], *x.rows, squared=x.convention.squared),
         log=True,
     ),
-    Metric(
+    of_classifier(
         "nc3_cosine",
         "NC3 (cosine)",
         "1 - cosine of each row of W and its class mean, on average",
-        needs="classifier",
-        function=lambda x: nc3_cosine(*x.pair, **x.pair_options),
-        limit=zero,
-        smaller_is_better=True,
+        lambda x: nc3_cosine(x.means[0], *x.rows),
     ),
-    Metric(
+    of_classifier(
         "uniform_duality",
         "uniform duality",
         "variance over classes of these cosines",
-        needs="classifier",
-        function=lambda x: uniform_duality(
-            *x.pair,
+        lambda x: uniform_duality(
+            x.means[0],
+            *x.rows,
             normalise=x.convention.normalise_duality,
             ddof=x.convention.duality_ddof,
-            **x.pair_options,
         ),
-        limit=zero,
-        smaller_is_better=True,
     ),
-    Metric(
+    of_classifier(
         "bias_collapse",
         "bias collapse",
         "norm of the logits at the mean of all classes",
-        needs="classifier",
-        function=lambda x: bias_collapse(
-            *x.pair, x.bias, weighting=x.convention.global_mean
+        lambda x: bias_collapse(
+            *x.pair, bias=x.bias, weighting=x.convention.global_mean
         ),
-        limit=zero,
         changes_with=("shift", "scale", "scale W"),
-        smaller_is_better=True,
+    ),
+    of_classifier(
+        "shape_residual",
+        "shape residual",
+        "distance of W and class means that no rotation removes",
+        lambda x: shape_residual(*x.pair),
+    ),
+    of_classifier(
+        "misalignment",
+        "misalignment",
+        "distance of W and class means that a rotation removes",
+        lambda x: misalignment(*x.pair),
     ),
 )

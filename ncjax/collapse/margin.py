@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ncjax.collapse.means import Rows, select_rows
-from ncjax.collapse.registry import Metric
-from ncjax.collapse.simplex import Present
-from ncjax.collapse.tiles import dot, norm, safe_divide
+from ncjax.collapse.means import Present, Rows, select_rows
+from ncjax.collapse.registry import of_both
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import dot
 
 # Weights of at most this many pairs of classes are held at a time.
 _PAIRS = 2**22
@@ -38,7 +38,6 @@ def one_vs_rest(
     rows: Rows,
     present: Present = None,
     *,
-    center: bool = False,
     tolerance: float = 1e-6,
     max_steps: int = 4000,
 ) -> Margin:
@@ -53,7 +52,6 @@ def one_vs_rest(
     Args:
         rows: moments (their centred class means) or [K, d].
         present: [K], the classes that count.
-        center: subtracts the mean row first.
         tolerance: stops once `distance` - `bound` is at most this, or what rounding
             allows where rho is small.
         max_steps: gradient steps for a block of classes, after which it stops anyway;
@@ -68,11 +66,10 @@ def one_vs_rest(
         2024 (their GNC2).  Restarts: O'Donoghue & Candes, Adaptive Restart for
         Accelerated Gradient Schemes, 2015.
     """
-    units, present = select_rows(rows, present, center=center, row_normalise=True)
-    points = jax.lax.stop_gradient(units)
+    units, present = select_rows(rows, present, row_normalise=True)
     # Distances do not see a common shift, but the condition of the problem does.
-    mean = jnp.sum(points, axis=0) / jnp.maximum(jnp.sum(present), 1)
-    points = jnp.where(present[:, None], points - mean[None].astype(points.dtype), 0)
+    points = jax.lax.stop_gradient(units)
+    points, _ = select_rows(points, present, center=True, scaled=False)
     number = len(points)
     size = min(number, max(1, _PAIRS // number))
     blocks = -(-number // size)
@@ -89,7 +86,9 @@ def one_vs_rest(
     steps = -(-max_steps // _STEPS)
     far = jnp.asarray(jnp.inf, points.dtype)
     start = far, far, jnp.int32(0), jnp.zeros(number, points.dtype)
-    index = jnp.arange(blocks * size, dtype=jnp.int32).reshape(blocks, size)
+    # The last block is filled up with the last class.
+    index = jnp.minimum(jnp.arange(blocks * size, dtype=jnp.int32), number - 1)
+    index = index.reshape(blocks, size)
     (_, bound, nearest, weights), _ = jax.lax.scan(visit, start, index)
     # By the envelope theorem the gradient is the one at fixed weights.
     distance = norm(units[nearest] - dot(weights, units))
@@ -112,7 +111,7 @@ def _block(points, present, index, smoothness, best, tolerance, steps):
     Args:
         points: unit rows, shifted to a mean of 0 [K, d].
         present: the classes that count [K].
-        index: the classes of the block [m]; those from K on are padding.
+        index: the classes of the block [m].
         smoothness: largest eigenvalue of points' points.
         best: least distance of the blocks before; what is above it need not be exact.
         tolerance: stops once distance - bound is at most this, or what rounding allows.
@@ -123,9 +122,7 @@ def _block(points, present, index, smoothness, best, tolerance, steps):
         the weights of the others at its nearest point [K].
     """
     number, eps = len(points), jnp.finfo(points.dtype).eps
-    counts = (index < number) & present[jnp.minimum(index, number - 1)]
-    index = jnp.minimum(index, number - 1)
-    own = points[index]
+    own, counts = points[index], present[index]
     others = present[None] & (jnp.arange(number)[None] != index[:, None])  # [m, K]
 
     def step(_, state):
@@ -146,8 +143,7 @@ def _block(points, present, index, smoothness, best, tolerance, steps):
         rest = jnp.max(jnp.where(others, along, -jnp.inf), axis=1)
         mine = jnp.take_along_axis(along, index[:, None], axis=1)[:, 0]
         lower = jnp.maximum(safe_divide(mine - rest, distance), 0)
-        ignored = jnp.asarray(jnp.inf, points.dtype)
-        return jnp.where(counts, distance, ignored), jnp.where(counts, lower, ignored)
+        return jnp.where(counts, distance, jnp.inf), jnp.where(counts, lower, jnp.inf)
 
     def unproven(carry):
         round_, _, distance, lower = carry
@@ -209,24 +205,13 @@ def _greatest(num_classes: int, feature_dim: int) -> float | None:
     return 1.0 if num_classes <= 2 * feature_dim else None
 
 
-METRICS = (
-    Metric(
-        "one_vs_rest",
-        "one-vs-rest distance",
-        "least distance of a class mean's direction to the hull of the others",
-        function=lambda x: certified_margin(*x.means),
-        limit=_greatest,
-        on_request=True,
-        smaller_is_better=False,
-    ),
-    Metric(
-        "one_vs_rest_w",
-        "one-vs-rest distance of W",
-        "the same of the rows of the classifier",
-        needs="classifier",
-        function=lambda x: certified_margin(*x.rows),
-        limit=_greatest,
-        on_request=True,
-        smaller_is_better=False,
-    ),
+METRICS = of_both(
+    "one_vs_rest",
+    "one-vs-rest distance",
+    "least distance of one of the centred class means to the others' hull",
+    lambda x: certified_margin(*x.means),
+    lambda x: certified_margin(*x.rows),
+    limit=_greatest,
+    on_request=True,
+    smaller_is_better=False,
 )

@@ -7,18 +7,19 @@ the class, at static shapes.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ncjax.collapse.registry import Metric
-from ncjax.collapse.tiles import dot, norm, safe_divide
-from ncjax.moments import ClassMoments
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import ClassMoments, dot
 
 Weighting = Literal["classes", "samples"]
 Rows = ClassMoments | Float[Array, "K d"]
+Present = Bool[Array, "K"] | None
 
 # Singular values under this fraction of the largest are rounding, not structure.
 DROP = 1e-6
@@ -47,15 +48,13 @@ def class_weights(
     Raises:
         ValueError: for another weighting.
     """
-    if weighting == "classes":
-        raw = present_classes(moments).astype(moments.count.dtype)
-    elif weighting == "samples":
-        raw = moments.count
-    else:
+    present = present_classes(moments).astype(moments.count.dtype)
+    known = {"classes": present, "samples": moments.count}
+    if weighting not in known:
         raise ValueError(
-            f"Unknown weighting {weighting!r}. Available: classes, samples."
+            f"Unknown weighting {weighting!r}. Available: {', '.join(known)}."
         )
-    return safe_divide(raw, jnp.sum(raw))
+    return safe_divide(known[weighting], jnp.sum(known[weighting]))
 
 
 def centred_means(
@@ -78,7 +77,7 @@ def centred_means(
     Raises:
         ValueError: for fewer than two classes.
     """
-    return centre(moments, global_mean)[0]
+    return centre(moments, global_mean).means
 
 
 def global_mean(
@@ -91,30 +90,26 @@ def global_mean(
         weighting: `"classes"` for the mean of the class means, `"samples"` for the mean
             of all features.
     """
-    return centre(moments, weighting)[1]
+    about = centre(moments, weighting)
+    return about.origin + about.shift
 
 
-def center_features(
-    features: Float[Array, "n d"],
-    moments: ClassMoments,
-    *,
-    global_mean: Weighting = "classes",
-) -> Float[Array, "n d"]:
-    """Features minus mu_G [n, d]; a large common part is not rounded into them.
+class Centred(NamedTuple):
+    """Class means minus the global mean, which is `origin + shift`; see `centre`."""
 
-    Args:
-        features: features [n, d] of the training set or another one.
-        moments: class moments of the training features.
-        global_mean: which mean is mu_G; see `centred_means`.
-    """
-    _, _, origin, shift = centre(moments, global_mean)
-    return (features.astype(origin.dtype) - origin[None]) - shift[None]
+    origin: jax.Array  # [d] a point near the global mean, to subtract first
+    shift: jax.Array  # [d] global mean minus that point
+    means: jax.Array  # [K, d] centred class means
+    present: jax.Array  # [K] True for classes that have samples
+
+    def points(self, features: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """Features minus the global mean; a large common part is not rounded in."""
+        rest = features.astype(self.origin.dtype) - self.origin[None]
+        return rest - self.shift[None]
 
 
-def centre(
-    moments: ClassMoments, weighting: Weighting = "classes"
-) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
-    """Centred means [K, d], global mean [d], and its two parts: a pivot, the rest."""
+def centre(moments: ClassMoments, weighting: Weighting = "classes") -> Centred:
+    """The class means about their global mean; see `centred_means`."""
     if moments.num_classes < 2:
         raise ValueError(
             "Neural collapse compares class means: it needs at least 2 classes, got "
@@ -129,7 +124,7 @@ def centre(
     rest = dot(weights, jnp.where(present[:, None], shifted - shift[None], 0))
     shift = shift + rest  # the second pass removes what the first one rounded
     centred = jnp.where(present[:, None], shifted - shift[None], 0)
-    return centred, origin + shift, origin, shift
+    return Centred(origin, shift, centred, present)
 
 
 def between_basis(
@@ -154,27 +149,16 @@ def between_basis(
         s [r], in the unit of the features, largest first, and V [r, d], orthonormal
         rows.
     """
-    rows = between_rows(moments, global_mean=global_mean, between=between)
+    rows = centred_means(moments, global_mean=global_mean)
     number = jnp.sum(present_classes(moments))
+    if between != "classes":
+        weights = class_weights(moments, between) * number.astype(rows.dtype)
+        rows = jnp.sqrt(weights)[:, None] * rows
     values, directions = right_singular(rows)
     rank = min(moments.num_classes - 1, moments.feature_dim)
     values, directions = values[:rank], directions[:rank]
     kept = (jnp.arange(rank) < number - 1) & (values > DROP * values[0])
     return jnp.where(kept, values, 0), directions
-
-
-def between_rows(
-    moments: ClassMoments,
-    *,
-    global_mean: Weighting = "classes",
-    between: Weighting = "classes",
-) -> Float[Array, "K d"]:
-    """Rows B with Sigma_B = B'B / K for the K present classes; see `between_basis`."""
-    centred = centred_means(moments, global_mean=global_mean)
-    if between == "classes":
-        return centred
-    number = jnp.sum(present_classes(moments)).astype(centred.dtype)
-    return jnp.sqrt(class_weights(moments, between) * number)[:, None] * centred
 
 
 def right_singular(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -192,9 +176,79 @@ def right_singular(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
     return values, directions
 
 
+class Span(NamedTuple):
+    """The span of the class means, with r = min(K-1, d) orthonormal directions.
+
+    NC1 and the nearest class mean depend on a feature only through its coordinates
+    there.  One product with the directions, taken of the features minus their class
+    mean, serves both: it is all that a second pass over the features has to compute.
+
+    Make it with `Span.of`, once per measurement, from the moments of the training set.
+    """
+
+    pivot: jax.Array  # [K, d] a point near each class mean, to subtract first
+    offset: jax.Array  # [K, r] class mean minus pivot, along the directions
+    directions: jax.Array  # [r, d] of `between_basis`
+    means: jax.Array  # [K, r] centred class means, along the directions
+    present: jax.Array  # [K] True for classes that have samples
+
+    @classmethod
+    def of(
+        cls, moments: ClassMoments, directions: Float[Array, "r d"] | None = None
+    ) -> Span:
+        """The span of the class means of these moments.
+
+        Args:
+            moments: moments of the training features, with any scatter.
+            directions: other orthonormal directions [r, d] of the same span, such as
+                those of another convention; by default those of `between_basis`.
+        """
+        if directions is None:
+            _, directions = between_basis(moments)
+        means = dot(centred_means(moments), directions.T)
+        present = present_classes(moments)
+        # A class without samples stands at the global mean: its centred mean is 0.
+        pivot = jnp.where(present[:, None], moments.pivot, global_mean(moments)[None])
+        offset = dot(moments.offset, directions.T)
+        return cls(pivot, offset, directions, means, present)
+
+    def with_pivot(self, pivot: Float[Array, "K d"]) -> Span:
+        """The same span for features minus another pivot, also near the class means."""
+        moved = dot(self.pivot - pivot, self.directions.T)
+        return self._replace(pivot=pivot, offset=self.offset + moved)
+
+    def deviations(
+        self, features: Float[Array, "n d"], labels: Int[Array, "n"]
+    ) -> Float[Array, "n r"]:
+        """v_j . (h_i - mu_{y_i}): each feature minus its class mean, along v_1 .. v_r.
+
+        For the features of the training set the mean of the squares is the
+        `within_variance`.
+
+        Args:
+            features: h_i [n, d], of the training set or another set.
+            labels: y_i [n], in 0..K-1.
+        """
+        # Differences first: projections of the features themselves would cancel.
+        residuals = features.astype(self.pivot.dtype) - self.pivot[labels]
+        return self.residual_deviations(residuals, labels)
+
+    def residual_deviations(
+        self, residuals: Float[Array, "... d"], labels: Int[Array, "..."]
+    ) -> Float[Array, "... r"]:
+        """The `deviations` of features from which the pivot of their class is taken."""
+        return dot(residuals, self.directions.T) - self.offset[labels]
+
+    def coordinates(
+        self, deviations: Float[Array, "n r"], labels: Int[Array, "n"]
+    ) -> Float[Array, "n r"]:
+        """Features minus the global mean, along the directions, from `deviations`."""
+        return deviations + self.means[labels]
+
+
 def select_rows(
     rows: Rows,
-    present: Bool[Array, "K"] | None = None,
+    present: Present = None,
     *,
     center: bool = False,
     row_normalise: bool = False,
@@ -244,7 +298,7 @@ METRICS = (
         "rank",
         "rank",
         "dimensions that the centred class means span",
-        function=lambda x: jnp.sum(x.basis[0] > 0).astype(x.basis[0].dtype),
+        lambda x: jnp.sum(x.basis[0] > 0).astype(x.basis[0].dtype),
         limit=_full_rank,
         gradient=False,
     ),
@@ -252,7 +306,7 @@ METRICS = (
         "numerical_rank",
         "numerical rank",
         "the same, counting weak directions less",
-        function=lambda x: jnp.sum(x.basis[0]) ** 2 / jnp.sum(x.basis[0] ** 2),
+        lambda x: jnp.sum(x.basis[0]) ** 2 / jnp.sum(x.basis[0] ** 2),
         limit=_full_rank,
     ),
 )

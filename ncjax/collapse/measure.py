@@ -7,16 +7,14 @@ line here.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 import jax
 from jaxtyping import Array, Float
 
+from ncjax import struct
 from ncjax.collapse import (
-    alignment,
     decisions,
     duality,
     margin,
@@ -32,8 +30,6 @@ from ncjax.collapse.conventions import Convention, get_convention
 from ncjax.collapse.registry import Metric, Needs, collect
 from ncjax.moments import ClassMoments
 
-T = TypeVar("T")
-
 # Key -> metric, in the order in which results are printed.
 METRICS: dict[str, Metric] = collect(
     variability.METRICS,
@@ -43,19 +39,13 @@ METRICS: dict[str, Metric] = collect(
     uniformity.METRICS,
     margin.METRICS,
     duality.METRICS,
-    alignment.METRICS,
     decisions.METRICS,
     outliers.METRICS,
     superclasses.METRICS,
 )
 
 
-@functools.partial(
-    jax.tree_util.register_dataclass,
-    data_fields=("moments", "classifier", "bias", "within_variance"),
-    meta_fields=("convention",),
-)
-@dataclasses.dataclass(frozen=True)
+@struct.dataclass
 class Inputs:
     """What a metric may use; shared work is done once, when first asked for.
 
@@ -72,69 +62,42 @@ class Inputs:
     classifier: jax.Array | None
     bias: jax.Array | None
     within_variance: jax.Array | None
-    convention: Convention
+    convention: Convention = struct.field(pytree_node=False)
 
     @property
     def has(self) -> set[Needs]:
         """What there is of all that a metric may need."""
-        found: set[Needs] = {"moments"}
-        if self.moments.scatter is not None:
-            found |= {"scatter", "within"}
-        if self.within_variance is not None:
-            found.add("within")
-        if self.classifier is not None:
-            found.add("classifier")
-        return found
-
-    def shared(self, function: Callable[[Inputs], T]) -> T:
-        """`function` of these inputs, computed once for all metrics that ask for it."""
-        if function not in self._found:
-            self._found[function] = function(self)
-        return self._found[function]
-
-    @functools.cached_property
-    def _found(self) -> dict:
-        return {}
-
-    @property
-    def centring(self) -> dict:
-        """Keywords that say which mean is subtracted."""
-        return {"global_mean": self.convention.global_mean}
+        scatter = self.moments.scatter is not None
+        there: dict[Needs, bool] = {
+            "moments": True,
+            "within": scatter or self.within_variance is not None,
+            "scatter": scatter,
+            "classifier": self.classifier is not None,
+        }
+        return {need for need, known in there.items() if known}
 
     @property
     def weighting(self) -> dict:
-        """Keywords of that mean and of the between-class covariance."""
-        return {**self.centring, "between": self.convention.between}
-
-    @property
-    def nc1_options(self) -> dict:
-        """Keywords of `nc1` and `nc1_floor`."""
-        return {
-            **self.weighting,
-            "basis": self.basis,
-            "divide_by_classes": self.convention.divide_by_classes,
-        }
+        """Keywords of the mean that is subtracted, and of the between-class spread."""
+        convention = self.convention
+        return {"global_mean": convention.global_mean, "between": convention.between}
 
     @functools.cached_property
     def basis(self) -> tuple[jax.Array, jax.Array]:
         """`between_basis` of the convention."""
         return means.between_basis(self.moments, **self.weighting)
 
+    @property
+    def nc1_options(self) -> dict:
+        """Keywords of `nc1` and `nc1_floor`."""
+        divided = self.convention.divide_by_classes
+        return {"basis": self.basis, "divide_by_classes": divided}
+
     @functools.cached_property
     def means(self) -> tuple[jax.Array, jax.Array]:
         """Centred class means [K, d], and the classes present [K]."""
-        centred = means.centred_means(self.moments, **self.centring)
-        return centred, means.present_classes(self.moments)
-
-    @functools.cached_property
-    def rows(self) -> tuple[jax.Array, jax.Array]:
-        """Classifier as the convention takes it [K, d], and the classes present [K]."""
-        rows, present = means.select_rows(
-            self.pair[1].astype(self.moments.count.dtype),
-            means.present_classes(self.moments),
-            center=self.convention.center_classifier,
-        )
-        return rows, present
+        about = means.centre(self.moments, self.convention.global_mean)
+        return about.means, about.present
 
     @property
     def pair(self) -> tuple[ClassMoments, jax.Array]:
@@ -142,13 +105,31 @@ class Inputs:
         assert self.classifier is not None  # else `has` would keep the metric out
         return self.moments, self.classifier
 
-    @property
-    def pair_options(self) -> dict:
-        """Keywords of the metrics of means and classifier together."""
-        return {
-            **self.centring,
-            "center_classifier": self.convention.center_classifier,
-        }
+    @functools.cached_property
+    def rows(self) -> tuple[jax.Array, jax.Array]:
+        """Classifier as the convention takes it [K, d], and the classes present [K]."""
+        moments, classifier = self.pair
+        return means.select_rows(
+            classifier.astype(moments.count.dtype),
+            means.present_classes(moments),
+            center=self.convention.center_classifier,
+            scaled=False,
+        )
+
+    @functools.cached_property
+    def angles(self) -> dict[str, jax.Array]:
+        """`angle_statistics` of the class means."""
+        return simplex.angle_statistics(*self.means)
+
+    @functools.cached_property
+    def row_angles(self) -> dict[str, jax.Array]:
+        """`angle_statistics` of the classifier."""
+        return simplex.angle_statistics(*self.rows)
+
+    @functools.cached_property
+    def uniformity(self) -> tuple[jax.Array, jax.Array]:
+        """`log_kernel` of the class means."""
+        return uniformity.log_kernel(*self.means)
 
 
 def available(*, on_request: bool = False) -> tuple[str, ...]:

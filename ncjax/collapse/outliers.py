@@ -9,23 +9,14 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ncjax.collapse.means import (
-    center_features,
-    centred_means,
-    class_weights,
-    global_mean,
-    present_classes,
-)
-from ncjax.collapse.registry import Metric, one, zero
-from ncjax.collapse.tiles import dot, norm, safe_divide
-from ncjax.moments import ClassMoments
+from ncjax.collapse.means import centred_means, class_weights, present_classes
+from ncjax.collapse.registry import to_one, to_zero
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import ClassMoments, dot
 
 
 def nc5(
-    moments: ClassMoments,
-    outliers: ClassMoments | Float[Array, "m d"],
-    *,
-    center: bool = False,
+    moments: ClassMoments, outliers: ClassMoments | Float[Array, "m d"]
 ) -> Float[Array, ""]:
     """Orthogonality to OOD data, mean_k |cos(mu_k, mu^OOD)|; in [0, 1], 0 in the limit.
 
@@ -33,8 +24,6 @@ def nc5(
         moments: class moments of the training features.
         outliers: OOD features [m, d], or their moments (of any number of classes),
             whose mean over all features is taken.
-        center: subtracts the global mean mu_G of the training features from both sides;
-            Ammar et al. and later code do not.
 
     References:
         Ammar et al., NECO: Neural Collapse Based Out-of-Distribution Detection,
@@ -44,18 +33,14 @@ def nc5(
         outlier = dot(class_weights(outliers, "samples"), outliers.means)
     else:
         outlier = jnp.mean(outliers.astype(moments.count.dtype), axis=0)
-    if center:
-        means = centred_means(moments)
-        outlier = outlier - global_mean(moments)
-    else:
-        means = moments.means
-    sizes = norm(means, axis=1) * norm(outlier)
-    cosines = jnp.abs(safe_divide(dot(means, outlier), sizes))
-    present = present_classes(moments)
-    return jnp.sum(jnp.where(present, cosines, 0)) / jnp.sum(present)
+    sizes = norm(moments.means, axis=1) * norm(outlier)
+    cosines = jnp.abs(safe_divide(dot(moments.means, outlier), sizes))
+    return jnp.mean(cosines, where=present_classes(moments))
 
 
-def principal_directions(moments: ClassMoments, rank: int) -> Float[Array, "r d"]:
+def principal_directions(
+    moments: ClassMoments, rank: int | None = None
+) -> Float[Array, "r d"]:
     """Leading eigenvectors of the total covariance Sigma_T of the features [r, d].
 
     Sigma_T = Sigma_W + sum_k (n_k/N) (mu_k - mu)(mu_k - mu)' with mu the mean over all
@@ -63,11 +48,14 @@ def principal_directions(moments: ClassMoments, rank: int) -> Float[Array, "r d"
 
     Args:
         moments: class moments of the training features, with `scatter="pooled"`.
-        rank: number r of directions, 1 to d.
+        rank: number r of directions, 1 to d; by default K - 1 (at most d), the rank
+            that collapse predicts.
 
     Raises:
         ValueError: if `rank` is not in 1..d.
     """
+    if rank is None:
+        rank = min(moments.num_classes - 1, moments.feature_dim)
     if not 1 <= rank <= moments.feature_dim:
         raise ValueError(
             f"rank must be in 1..{moments.feature_dim}, the feature width, got {rank}."
@@ -80,70 +68,47 @@ def principal_directions(moments: ClassMoments, rank: int) -> Float[Array, "r d"
 
 
 def neco(
-    features: Float[Array, "n d"],
-    moments: ClassMoments,
-    rank: int | None = None,
-    *,
-    center: bool = False,
+    features: Float[Array, "n d"], directions: Float[Array, "r d"]
 ) -> Float[Array, "n"]:
     """NECO score |P h| / |h| of each feature [n], in [0, 1]; high in distribution.
 
-    P projects on the first `rank` principal directions of the training features.
+    P projects on the first principal directions of the training features.
 
     Args:
         features: h [n, d], in or out of distribution.
-        moments: class moments of the training features, with `scatter="pooled"`.
-        rank: rank of P; by default K - 1 (at most d), which collapse predicts.
-        center: scores h minus the mean of all training features instead of h.  The
-            formula of the paper has none; its code standardises the features first,
-            which centres them (and divides each coordinate by its deviation).
+        directions: `principal_directions` of the training features [r, d].
 
     References:
         Ammar et al., NECO: Neural Collapse Based Out-of-Distribution Detection,
         ICLR 2024.  (There the score is also multiplied by the largest logit.)
     """
-    rank = min(moments.num_classes - 1, moments.feature_dim) if rank is None else rank
-    directions = principal_directions(moments, rank)
-    if center:
-        features = center_features(features, moments, global_mean="samples")
     features = features.astype(directions.dtype)
-    return safe_divide(
-        norm(dot(features, directions.T), axis=1), norm(features, axis=1)
-    )
+    # Each by its largest entry, for squares of 1e-20 are 0 in float32.
+    largest = jnp.abs(features).max(axis=1, keepdims=True)
+    features = safe_divide(features, largest)
+    inside = norm(dot(features, directions.T), axis=1)
+    return safe_divide(inside, norm(features, axis=1))
 
 
 # `ncjax.measure` finds them where it is given out-of-distribution features.
 METRICS = (
-    Metric(
+    to_zero(
         "nc5",
         "NC5",
         "|cosine| of the class means and the mean outlier (OOD)",
-        limit=zero,
         headline=True,
-        smaller_is_better=True,
     ),
-    Metric(
+    to_one(
         "neco_in",
         "NECO of known data",
         "NECO score of known data: their share along the means",
-        limit=one,
         headline=True,
-        smaller_is_better=False,
     ),
-    Metric(
-        "neco_ood",
-        "NECO of outliers",
-        "NECO score of outliers",
-        limit=zero,
-        headline=True,
-        smaller_is_better=True,
-    ),
-    Metric(
+    to_zero("neco_ood", "NECO of outliers", "NECO score of outliers", headline=True),
+    to_one(
         "neco_auroc",
         "AUROC of NECO",
         "chance that an outlier has the lower NECO score",
-        limit=one,
         headline=True,
-        smaller_is_better=False,
     ),
 )

@@ -8,8 +8,10 @@ and reports read the registry and nothing else, so a metric is written in one pl
 from __future__ import annotations
 
 import dataclasses
+import functools
+import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import jax
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from ncjax.collapse.measure import Inputs
 
 Needs = Literal["moments", "within", "scatter", "classifier"]
+Value = Callable[["Inputs"], "jax.Array"]
 # (number of classes K, feature width d) -> value at collapse; None: not known.
 Limit = Callable[[int, int], float | None]
 # What leaves the geometry of features and classifier as it is.
@@ -27,27 +30,12 @@ MISTAKES, COLLAPSE, TREE = "Mistakes", "Collapse", "Geometry of the tree"
 OTHER = "Other metrics"
 
 
-def zero(num_classes: int, feature_dim: int) -> float:
-    """0 at collapse, at any number of classes and feature width."""
-    del num_classes, feature_dim
-    return 0.0
+def always(value: float | None) -> Limit:
+    """The same value at collapse, at any number of classes and feature width."""
+    return lambda num_classes, feature_dim: value
 
 
-def one(num_classes: int, feature_dim: int) -> float:
-    """1 at collapse, at any number of classes and feature width."""
-    del num_classes, feature_dim
-    return 1.0
-
-
-def infinity(num_classes: int, feature_dim: int) -> float:
-    """Infinite at collapse, at any number of classes and feature width."""
-    del num_classes, feature_dim
-    return float("inf")
-
-
-def unknown(num_classes: int, feature_dim: int) -> None:
-    """No value stands for collapse."""
-    del num_classes, feature_dim
+zero, one, infinity, unknown = map(always, (0.0, 1.0, math.inf, None))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,11 +49,11 @@ class Metric:
             one part alone would mean something else.
         title: how people read it.
         sentence: what it means, for the table of `ncjax.measure`.
+        function: inputs -> scalar; None where `ncjax.collapse.measure` does not find
+            the metric: it takes single features, or is no matter of collapse.
         needs: what `function` needs of its inputs: class "moments" alone, "within" (the
             variance within classes along the class means), the "scatter" matrix, or the
             "classifier" as well.
-        function: inputs -> scalar; None where `ncjax.collapse.measure` does not find
-            the metric: it takes single features, or is no matter of collapse.
         limit: (K, d) -> value at collapse, None where there is none to be known.
         on_request: computed only where it is asked for by name, because it takes long.
         changes_with: the changes that leave the geometry as it is, but not this metric:
@@ -90,8 +78,8 @@ class Metric:
     key: str
     title: str
     sentence: str = ""
+    function: Value | None = None
     needs: Needs = "moments"
-    function: Callable[[Inputs], jax.Array] | None = None
     limit: Limit = unknown
     on_request: bool = False
     changes_with: tuple[Change, ...] = ()
@@ -112,6 +100,39 @@ class Metric:
         """The title, its unit, and an arrow towards the better."""
         arrow = {True: " ↓", False: " ↑", None: ""}[self.smaller_is_better]
         return self.title + (", %" if self.percent else "") + arrow
+
+
+# What most metrics are: a distance that falls to 0, or a share that rises to 1.
+to_zero = functools.partial(Metric, limit=zero, smaller_is_better=True)
+to_one = functools.partial(Metric, limit=one, smaller_is_better=False)
+# The same of the classifier, alone or beside the class means.
+of_classifier = functools.partial(to_zero, needs="classifier")
+
+
+def of_both(
+    key: str, title: str, sentence: str, of_means: Value, of_rows: Value, **options: Any
+) -> tuple[Metric, Metric]:
+    """A metric of the class means, and the same of the rows of the classifier.
+
+    Args:
+        key: its key; that of the other ends in `_w`.
+        title: its title; that of the other ends in " of W".
+        sentence: what it means, of the "centred class means"; that of the other says
+            "rows of W" in their place.
+        of_means: inputs -> its value.
+        of_rows: inputs -> the value of the other.
+        **options: further fields of both, where they are not those of `to_zero`.
+    """
+    return (
+        to_zero(key, title, sentence, of_means, **options),
+        of_classifier(
+            key.removesuffix("_means") + "_w",
+            title.removesuffix(" of the means") + " of W",
+            sentence.replace("centred class means", "rows of W"),
+            of_rows,
+            **options,
+        ),
+    )
 
 
 def collect(*groups: Iterable[Metric]) -> dict[str, Metric]:

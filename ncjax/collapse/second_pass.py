@@ -14,12 +14,11 @@ from jaxtyping import Array, Float, Int
 
 from ncjax import struct
 from ncjax.averages import Averages
-from ncjax.collapse.decisions import Centred, nearest_row
-from ncjax.collapse.span import Span
+from ncjax.collapse.decisions import nearest_row
+from ncjax.collapse.means import Centred, Span, centre
 from ncjax.collapse.superclasses import Level, superclass_levels
-from ncjax.collapse.tiles import dot
 from ncjax.hierarchy import Hierarchy
-from ncjax.moments import ClassMoments
+from ncjax.moments import ClassMoments, dot
 
 
 @struct.dataclass
@@ -72,7 +71,7 @@ class SecondPass:
                     "Superclasses of a tree are measured along the directions of the "
                     "class means: leave within_variance=True."
                 )
-            about: Span | Centred = Centred.of(moments)
+            about: Span | Centred = centre(moments)
         else:
             about = Span.of(moments, directions)
             shapes["within_variance"] = (len(about.directions),)
@@ -105,12 +104,10 @@ class SecondPass:
         Returns:
             The state with these rows added.
         """
-        labels, weights = self._known(labels, weights)
         if isinstance(self.about, Span):
             deviations = self.about.deviations(features, labels)
-            return self._add(deviations, labels, decisions, weights)
-        values = self._compare(self.about.nearest(features), labels, decisions)
-        return self._with(self.averages.update(values, weights))
+            return self.update_deviations(deviations, labels, decisions, weights)
+        return self._add({}, self.about.points(features), labels, decisions, weights)
 
     def update_deviations(
         self,
@@ -120,8 +117,17 @@ class SecondPass:
         weights: Float[Array, "n"] | None = None,
     ) -> SecondPass:
         """Takes in features whose `Span.deviations` [n, r] are known; see `update`."""
-        labels, weights = self._known(labels, weights)
-        return self._add(deviations, labels, decisions, weights)
+        span = self.span
+        points = span.coordinates(deviations, labels)
+        values = {"within_variance": deviations**2}
+        for level in self.levels:
+            along = dot(deviations, level.directions.T)
+            values[f"{level.name}/within_variance"] = along**2
+            if decisions is not None:
+                nearest = nearest_row(points, level.means, level.present)
+                wrong = nearest != level.groups[decisions]
+                values[f"{level.name}/nc4"] = wrong
+        return self._add(values, points, labels, decisions, weights)
 
     @property
     def span(self) -> Span:
@@ -161,33 +167,8 @@ class SecondPass:
     def _with(self, averages: Averages) -> SecondPass:
         return SecondPass(self.about, self.levels, averages)
 
-    def _known(self, labels, weights):
-        """Labels in range, and weights that are 0 where there is no class mean."""
-        num_classes = self.about.present.shape[0]
-        inside = (labels >= 0) & (labels < num_classes)
-        labels = jnp.where(inside, labels, 0)
-        inside = inside & self.about.present[labels]
-        weights = jnp.where(inside, 1 if weights is None else weights, 0)
-        return labels, weights.astype(self.averages.total.dtype)
-
-    def _add(self, deviations, labels, decisions, weights):
-        """Takes in deviations, in the span and in that of the superclasses."""
-        span = self.span
-        points = span.coordinates(deviations, labels)
-        nearest = nearest_row(points, span.means, span.present)
-        values = self._compare(nearest, labels, decisions)
-        values["within_variance"] = deviations**2
-        for level in self.levels:
-            along = dot(deviations, level.directions.T)
-            values[f"{level.name}/within_variance"] = along**2
-            if decisions is not None:
-                nearest = nearest_row(points, level.means, level.present)
-                wrong = nearest != level.groups[decisions]
-                values[f"{level.name}/nc4"] = wrong
-        return self._with(self.averages.update(values, weights))
-
-    def _compare(self, nearest, labels, decisions) -> dict[str, jax.Array]:
-        """What there is to say of each feature whose nearest class mean is known."""
+    def _add(self, values, points, labels, decisions, weights) -> SecondPass:
+        """Takes in values of features, and whether they are nearest to their means."""
         if (decisions is not None) != ("nc4" in self.averages.sums):
             raise ValueError(
                 "This second pass was made "
@@ -195,7 +176,12 @@ class SecondPass:
                 + " decisions of a network: give `update` the decisions [n] if and only"
                 " if SecondPass.empty(..., decisions=True)."
             )
-        values = {"ncc_accuracy": nearest == labels}
+        present = self.about.present
+        nearest = nearest_row(points, self.about.means, present)
+        values = values | {"ncc_accuracy": nearest == labels}
         if decisions is not None:
             values |= {"nc4": nearest != decisions, "accuracy": decisions == labels}
-        return values
+        known = (labels >= 0) & (labels < len(present)) & present[labels]
+        weights = jnp.where(known, 1 if weights is None else weights, 0)
+        weights = weights.astype(self.averages.total.dtype)
+        return self._with(self.averages.update(values, weights))

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ncjax.collapse.means import centred_means, present_classes
-from ncjax.collapse.registry import Metric, infinity, zero
-from ncjax.collapse.tiles import square_distances, sum_pairs
+from ncjax.collapse.registry import Metric, infinity, to_zero
+from ncjax.collapse.tiles import mean_pairs, pair_mask, square_distances
 from ncjax.moments import ClassMoments
 
 
@@ -28,10 +28,8 @@ def cdnv_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
         Galanti, Gyorgy & Hutter, On the Role of Neural Collapse in Transfer Learning,
         ICLR 2022.
     """
-    centred, present = centred_means(moments), present_classes(moments)
-    variances = moments.variances
-    mask = present[:, None] & present[None] & ~jnp.eye(moments.num_classes, dtype=bool)
-    value = _cdnv((centred, variances), (centred, variances), None, mask)
+    mask, rows = pair_mask(present_classes(moments)), _rows(moments)
+    value = _cdnv(rows, rows, None, mask)
     return jnp.where(mask, value, jnp.nan)
 
 
@@ -43,14 +41,13 @@ def cdnv(moments: ClassMoments) -> Float[Array, ""]:
     Args:
         moments: class moments of the features.
     """
-    rows = (centred_means(moments), moments.variances)
-    return _pair_mean(_cdnv, moments, rows)
+    return mean_pairs(_cdnv, present_classes(moments), _rows(moments))
 
 
-def snr_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
-    """Signal-to-noise ratio of each pair, |mu_i - mu_j|^2 / tr(Sigma_i + Sigma_j).
+def snr(moments: ClassMoments) -> Float[Array, ""]:
+    """Mean signal-to-noise ratio |mu_i - mu_j|^2 / tr(Sigma_i + Sigma_j) of pairs.
 
-    It is 1 / (2 V_ij); infinite for collapsed classes, NaN on the diagonal.
+    That of a pair is 1 / (2 V_ij); infinite for collapsed classes.
 
     Args:
         moments: class moments of the features.
@@ -58,56 +55,39 @@ def snr_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
     References:
         Lanzillotta, Meier & Hofmann, Heads Collapse, Features Stay, 2025.
     """
-    return 1 / (2 * cdnv_matrix(moments))
+    return mean_pairs(_snr, present_classes(moments), _rows(moments))
 
 
-def snr(moments: ClassMoments) -> Float[Array, ""]:
-    """Mean of `snr_matrix` over pairs of different classes, tile by tile.
-
-    Args:
-        moments: class moments of the features.
-    """
-    rows = (centred_means(moments), moments.variances)
-    return _pair_mean(_snr, moments, rows)
+def _rows(moments):
+    """What the functions of a pair take: centred means [K, d], variances [K]."""
+    return centred_means(moments), moments.variances
 
 
-def _cdnv(left, right, same, mask):
+def _cdnv(left, right, _, mask):
     """V_ij [m, n] of blocks of (centred means, variances); see `sum_pairs`."""
-    del same
     distances = jnp.where(mask, square_distances(left[0], right[0]), 1)
     return (left[1][:, None] + right[1][None]) / (2 * distances)
 
 
-def _snr(left, right, same, mask):
+def _snr(left, right, _, mask):
     """1 / (2 V_ij) [m, n], finite off the mask; see `sum_pairs`."""
-    del same
     noise = jnp.where(mask, left[1][:, None] + right[1], 1)
     return square_distances(left[0], right[0]) / noise
 
 
-def _pair_mean(function, moments, rows):
-    """Mean of a function over ordered pairs of present classes; NaN without a pair."""
-    present = present_classes(moments)
-    number = jnp.sum(present).astype(moments.count.dtype)
-    pairs = number * (number - 1)
-    return sum_pairs(function, present, rows) / jnp.where(pairs > 0, pairs, jnp.nan)
-
-
 METRICS = (
-    Metric(
+    to_zero(
         "cdnv",
         "CDNV",
         "variance over squared distance, mean of all class pairs",
-        function=lambda x: cdnv(x.moments),
-        limit=zero,
-        smaller_is_better=True,
+        lambda x: cdnv(x.moments),
         log=True,
     ),
     Metric(
         "snr",
         "SNR",
         "squared distance over variance, mean of all class pairs",
-        function=lambda x: snr(x.moments),
+        lambda x: snr(x.moments),
         limit=infinity,
         smaller_is_better=False,
         log=True,

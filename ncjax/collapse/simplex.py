@@ -1,115 +1,80 @@
 """NC2, the simplex: equal norms, equal and widest angles, of means or of a classifier.
 
 Every function takes `rows`: either `ClassMoments`, meaning the centred class means, or
-an array [K, d], such as the classifier, taken as it is unless `center=True`.  All are 0
-at a simplex equiangular tight frame (ETF), whose Gram matrix is a multiple of
-P = I - 11'/K, and none depends on the scale of the rows.
+an array [K, d], such as the classifier, taken as it is; and `present` [K], the classes
+that count, by default all that have samples.  All are 0 at a simplex equiangular tight
+frame (ETF), whose Gram matrix is a multiple of P = I - 11'/K, and none depends on the
+scale of the rows.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ncjax.collapse.means import Rows, select_rows
-from ncjax.collapse.registry import COLLAPSE, TREE, Metric, zero
-from ncjax.collapse.tiles import dot, norm, safe_divide, safe_sqrt, sum_pairs
-
-if TYPE_CHECKING:
-    from ncjax.collapse.measure import Inputs
-
-Present = Bool[Array, "K"] | None
+from ncjax.collapse.means import Present, Rows, select_rows
+from ncjax.collapse.registry import COLLAPSE, TREE, of_both, to_zero
+from ncjax.collapse.tiles import mean_pairs, norm, safe_divide, safe_sqrt, sum_pairs
+from ncjax.moments import dot
 
 
-def equinorm(
-    rows: Rows, present: Present = None, *, center: bool = False, ddof: int = 0
-) -> Float[Array, ""]:
+def equinorm(rows: Rows, present: Present = None, *, ddof: int = 0) -> Float[Array, ""]:
     """Coefficient of variation of the row norms, std_k |m_k| / mean_k |m_k|.
 
     Args:
         rows: moments or [K, d].
         present: [K], the classes that count.
-        center: subtracts the mean row first.
         ddof: 0 divides the variance by K; 1, as `torch.std` does, by K - 1, which gives
             sqrt(K / (K - 1)) times the value.
 
     References:
         Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
     """
-    rows, present = select_rows(rows, present, center=center)
+    rows, present = select_rows(rows, present)
     norms = norm(rows, axis=1)
-    number = jnp.sum(present).astype(rows.dtype)
-    mean = jnp.sum(norms) / number
-    squares = jnp.sum(jnp.where(present, (norms - mean) ** 2, 0))
-    return safe_sqrt(squares / (number - ddof)) / mean
+    variance = jnp.var(norms, where=present, ddof=ddof)
+    return safe_sqrt(variance) / jnp.mean(norms, where=present)
 
 
 def angle_statistics(
-    rows: Rows, present: Present = None, *, center: bool = False
+    rows: Rows, present: Present = None
 ) -> dict[str, Float[Array, ""]]:
     """Statistics of the cosines between different rows, in one pass over the pairs.
 
     Args:
         rows: moments or [K, d].
         present: [K], the classes that count.
-        center: subtracts the mean row first.
 
     Returns:
         `mean`, the mean cosine (-1/(K-1) at an ETF, where it is least);
         `equiangularity`, the standard deviation of the cosines (over pairs);
-        `max_angle`, the mean of |cos + 1/(K-1)|.
+        `max_angle`, the mean of |cos + 1/(K-1)|, 0 where all angles are the widest.
+
+    References:
+        Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
     """
-    rows, present = select_rows(rows, present, center=center, row_normalise=True)
+    rows, present = select_rows(rows, present, row_normalise=True)
     number = jnp.sum(present).astype(rows.dtype)
     pairs, target = number * (number - 1), 1 / (number - 1)
     # sum_{j != k} u_j.u_k = |sum_k u_k|^2 - sum_k |u_k|^2 needs no pairs.
     mean = (jnp.sum(jnp.sum(rows, axis=0) ** 2) - jnp.sum(rows**2)) / pairs
 
-    def deviations(left, right, same, mask):
-        del same, mask
+    def deviations(left, right, *_):
         cosines = dot(left[0], right[0].T)
         return (cosines - mean) ** 2, jnp.abs(cosines + target)
 
-    squares, distances = sum_pairs(deviations, present, (rows,))
+    variance, distance = mean_pairs(deviations, present, (rows,))
     return {
         "mean": mean,
-        "equiangularity": safe_sqrt(squares / pairs),
-        "max_angle": distances / pairs,
+        "equiangularity": safe_sqrt(variance),
+        "max_angle": distance,
     }
 
 
-def equiangularity(
-    rows: Rows, present: Present = None, *, center: bool = False
-) -> Float[Array, ""]:
-    """Standard deviation of the cosines between different rows.
-
-    For the arguments see `angle_statistics`.
-
-    References:
-        Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
-    """
-    return angle_statistics(rows, present, center=center)["equiangularity"]
-
-
-def max_angle(
-    rows: Rows, present: Present = None, *, center: bool = False
-) -> Float[Array, ""]:
-    """Mean over pairs of |cos + 1/(K-1)|; 0 only where all angles are the widest.
-
-    For the arguments see `angle_statistics`.
-    """
-    return angle_statistics(rows, present, center=center)["max_angle"]
-
-
 def nc2(
-    rows: Rows,
-    present: Present = None,
-    *,
-    center: bool = False,
-    row_normalise: bool = False,
+    rows: Rows, present: Present = None, *, row_normalise: bool = False
 ) -> Float[Array, ""]:
     """Distance of the Gram matrix of the rows from that of a simplex ETF.
 
@@ -121,16 +86,13 @@ def nc2(
     Args:
         rows: moments or [K, d].
         present: [K], the classes that count.
-        center: subtracts the mean row first.
         row_normalise: divides each row by its norm, which hides unequal norms.
 
     References:
         Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021 (of W).
         Kothapalli, Neural Collapse: A Review, TMLR 2023 (of the means).
     """
-    rows, present = select_rows(
-        rows, present, center=center, row_normalise=row_normalise
-    )
+    rows, present = select_rows(rows, present, row_normalise=row_normalise)
     return simplex_distance(rows, rows, present)
 
 
@@ -157,8 +119,7 @@ def simplex_distance(
         value = safe_sqrt(2 - 2 * overlap / (size * root))
     else:
 
-        def squares(left, right, same, mask):
-            del mask
+        def squares(left, right, same, _):
             projector = same - 1 / number
             product = safe_divide(dot(left[0], right[0].T), size)
             return (product - projector / root) ** 2
@@ -179,12 +140,7 @@ def _product_norm(left, right):
 
 
 def gram_distance(
-    rows: Rows,
-    target: Float[Array, "K K"],
-    present: Present = None,
-    *,
-    center: bool = False,
-    row_normalise: bool = False,
+    rows: Rows, target: Float[Array, "K K"], present: Present = None
 ) -> Float[Array, ""]:
     """Distance of the Gram matrix of the rows from any target, both of unit norm.
 
@@ -195,17 +151,13 @@ def gram_distance(
     Args:
         rows: moments or [K, d].
         target: T [K, K], symmetric, any scale.  Centred means have a centred Gram
-            matrix: give P T P, or set `center=True`, which centres both.
+            matrix: give P T P.
         present: [K], the classes that count; the rest of T is left out.
-        center: subtracts the mean row, and the mean row and column of T.
-        row_normalise: divides each row by its norm.
 
     Raises:
         ValueError: if the target is not [K, K].
     """
-    rows, present = select_rows(
-        rows, present, center=center, row_normalise=row_normalise
-    )
+    rows, present = select_rows(rows, present)
     if target.shape != (rows.shape[0],) * 2:
         raise ValueError(
             f"The target Gram matrix has shape {target.shape}, the {rows.shape[0]} "
@@ -213,10 +165,6 @@ def gram_distance(
         )
     mask = (present[:, None] & present[None]).astype(rows.dtype)
     target = target * mask
-    if center:
-        number = jnp.sum(present)
-        target = target - mask * (jnp.sum(target, axis=0) / number)[None]
-        target = target - mask * (jnp.sum(target, axis=1) / number)[:, None]
     gram = dot(rows, rows.T)
     return norm(safe_divide(gram, norm(gram)) - safe_divide(target, norm(target)))
 
@@ -232,102 +180,54 @@ def zero_with_room(num_classes: int, feature_dim: int) -> float | None:
     return 0.0 if feature_dim >= num_classes - 1 else None
 
 
-def _of_means(inputs: Inputs) -> dict[str, Float[Array, ""]]:
-    return angle_statistics(*inputs.means)
-
-
-def _of_classifier(inputs: Inputs) -> dict[str, Float[Array, ""]]:
-    return angle_statistics(*inputs.rows)
-
-
 METRICS = (
-    Metric(
+    to_zero(
         "nc2",
         "NC2",
         "NC2, of what the convention says",
         limit=least_nc2,
         headline=True,
         part=COLLAPSE,
-        smaller_is_better=True,
         compared=("nc",),
         curve="log",
         panel="NC2  distance of the means to a simplex",
     ),
-    Metric(
+    *of_both(
         "nc2_means",
         "NC2 of the means",
-        "distance of the class means to a simplex (equal norms and angles)",
-        function=lambda x: nc2(*x.means, row_normalise=x.convention.row_normalise),
+        "distance of the centred class means to a simplex (equal norms, angles)",
+        lambda x: nc2(*x.means, row_normalise=x.convention.row_normalise),
+        lambda x: nc2(*x.rows, row_normalise=x.convention.row_normalise),
         limit=least_nc2,
-        smaller_is_better=True,
     ),
-    Metric(
+    *of_both(
         "equinorm",
         "equinorm",
         "relative spread of the norms of the centred class means",
-        function=lambda x: equinorm(*x.means, ddof=x.convention.ddof),
-        limit=zero,
-        smaller_is_better=True,
+        lambda x: equinorm(*x.means, ddof=x.convention.ddof),
+        lambda x: equinorm(*x.rows, ddof=x.convention.ddof),
     ),
-    Metric(
+    *of_both(
         "equiangularity",
         "equiangularity",
         "standard deviation of the cosines of the centred class means",
-        function=lambda x: x.shared(_of_means)["equiangularity"],
+        lambda x: x.angles["equiangularity"],
+        lambda x: x.row_angles["equiangularity"],
         limit=zero_with_room,
-        smaller_is_better=True,
     ),
-    Metric(
+    *of_both(
         "max_angle",
         "distance to the maximal angle",
-        "mean distance of these cosines from -1/(K-1)",
-        function=lambda x: x.shared(_of_means)["max_angle"],
+        "mean distance of the cosines of the centred class means from -1/(K-1)",
+        lambda x: x.angles["max_angle"],
+        lambda x: x.row_angles["max_angle"],
         limit=zero_with_room,
-        smaller_is_better=True,
     ),
-    Metric(
-        "nc2_w",
-        "NC2 of W",
-        "distance of the classifier to a simplex",
-        needs="classifier",
-        function=lambda x: nc2(*x.rows, row_normalise=x.convention.row_normalise),
-        limit=least_nc2,
-        smaller_is_better=True,
-    ),
-    Metric(
-        "equinorm_w",
-        "equinorm of W",
-        "relative spread of the norms of the rows of the classifier",
-        needs="classifier",
-        function=lambda x: equinorm(*x.rows, ddof=x.convention.ddof),
-        limit=zero,
-        smaller_is_better=True,
-    ),
-    Metric(
-        "equiangularity_w",
-        "equiangularity of W",
-        "standard deviation of the cosines of the rows of the classifier",
-        needs="classifier",
-        function=lambda x: x.shared(_of_classifier)["equiangularity"],
-        limit=zero_with_room,
-        smaller_is_better=True,
-    ),
-    Metric(
-        "max_angle_w",
-        "distance to the maximal angle of W",
-        "mean distance of these cosines from -1/(K-1)",
-        needs="classifier",
-        function=lambda x: x.shared(_of_classifier)["max_angle"],
-        limit=zero_with_room,
-        smaller_is_better=True,
-    ),
-    Metric(
+    to_zero(
         "gram_to_theory",
         "Gram distance to theory",
         "distance of the Gram matrix of the means to the predicted one",
-        limit=zero,
         part=TREE,
-        smaller_is_better=True,
         compared=("nc",),
         curve="log",
     ),

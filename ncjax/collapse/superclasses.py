@@ -1,28 +1,151 @@
-"""Collapse of superclasses at every level of a class tree, from class moments."""
+"""Collapse seen from a class tree: its superclasses, and the distances in it."""
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from ncjax import struct
 from ncjax.collapse.duality import nc3
-from ncjax.collapse.levels import (
-    cophenetic_correlation,
-    cosines_by_height,
-    group_moments,
-    group_rows,
-    group_variance,
+from ncjax.collapse.means import (
+    Rows,
+    Span,
+    between_basis,
+    present_classes,
+    select_rows,
 )
-from ncjax.collapse.means import between_basis, present_classes
-from ncjax.collapse.registry import TREE, Metric, one, zero
+from ncjax.collapse.registry import TREE, Metric, one, to_zero
 from ncjax.collapse.simplex import gram_distance, nc2
-from ncjax.collapse.span import Span
-from ncjax.collapse.tiles import dot, safe_divide
+from ncjax.collapse.tiles import pair_mask, safe_divide, safe_sqrt, square_distances
 from ncjax.collapse.variability import nc1
 from ncjax.hierarchy import Hierarchy
-from ncjax.moments import ClassMoments, Leaf
+from ncjax.moments import ClassMoments, dot
+from ncjax.struct import Leaf
+
+
+def group_moments(
+    moments: ClassMoments, groups: Int[Array, "K"], num_groups: int
+) -> ClassMoments:
+    """Moments of superclasses, each with all the samples of its classes.
+
+    Args:
+        moments: class moments of K classes.
+        groups: superclass of each class [K], 0..G-1.
+        num_groups: G.
+
+    Returns:
+        Moments of G classes; a pooled scatter if there was one, else none.
+    """
+    member = groups[None] == jnp.arange(num_groups)[:, None]  # [G, K]
+    present = moments.count > 0
+    pivot = moments.pivot[jnp.argmax(member & present[None], axis=1)]
+    shifted = (moments.pivot - pivot[groups]) + moments.offset
+    shifted = jnp.where(present[:, None], shifted, 0)
+    offset = group_rows(shifted, groups, num_groups, moments.count)
+    delta = jnp.where(present[:, None], shifted - offset[groups], 0)
+    root = jnp.sqrt(moments.count)[:, None] * delta
+    scatter = moments.scatter
+    if scatter is not None:
+        scatter = scatter.sum(0) if scatter.ndim == 3 else scatter
+        scatter = scatter + dot(root.T, root)
+    member = member.astype(moments.count.dtype)
+    return ClassMoments(
+        count=dot(member, moments.count),
+        pivot=pivot,
+        offset=offset,
+        spread=dot(member, moments.spread + jnp.sum(root**2, axis=1)),
+        scatter=scatter,
+        resolution=moments.resolution,
+    )
+
+
+def group_variance(
+    moments: ClassMoments,
+    grouped: ClassMoments,
+    groups: Int[Array, "K"],
+    directions: Float[Array, "r d"],
+) -> Float[Array, "r"]:
+    """Variance of class means about their superclass mean along each direction.
+
+    sum_k (n_k/N) (v_j . (mu_k - mu_{g(k)}))^2.  Added to the `within_variance` of
+    the classes it is that of the superclasses.
+
+    Args:
+        moments: class moments of K classes.
+        grouped: `group_moments` of these moments.
+        groups: superclass of each class [K].
+        directions: v_j [r, d].
+    """
+    delta = (moments.pivot - grouped.pivot[groups]) + (
+        moments.offset - grouped.offset[groups]
+    )
+    delta = jnp.where(moments.count[:, None] > 0, delta, 0)
+    return dot(moments.count / moments.total, dot(delta, directions.T) ** 2)
+
+
+def group_rows(
+    rows: Float[Array, "K d"],
+    groups: Int[Array, "K"],
+    num_groups: int,
+    weights: Float[Array, "K"] | None = None,
+) -> Float[Array, "G d"]:
+    """Mean row of each superclass [G, d].
+
+    Args:
+        rows: [K, d], such as the classifier W.
+        groups: superclass of each class [K], 0..G-1.
+        num_groups: G.
+        weights: weight of each class [K]; by default all have the same.
+    """
+    member = groups[None] == jnp.arange(num_groups)[:, None]
+    shares = jnp.where(member, 1 if weights is None else weights, 0).astype(rows.dtype)
+    return dot(safe_divide(shares, jnp.sum(shares, axis=1, keepdims=True)), rows)
+
+
+def cophenetic_correlation(
+    rows: Rows, distances: Float[Array, "K K"]
+) -> Float[Array, ""]:
+    """Correlation over pairs of classes of |mu_A - mu_B| with their tree distance.
+
+    Pearson's, in [-1, 1]; NaN if all pairs are equally far apart in either.
+
+    Args:
+        rows: class moments, or the class means [K, d].
+        distances: tree distance d(A, B) of each pair of classes [K, K].
+
+    References:
+        Sokal & Rohlf, The Comparison of Dendrograms by Objective Methods, Taxon 1962.
+    """
+    rows, present = select_rows(rows)
+    mask = pair_mask(present)
+
+    def standardise(x):
+        return (x - jnp.mean(x, where=mask)) / jnp.std(x, where=mask)
+
+    found = standardise(safe_sqrt(square_distances(rows, rows)))
+    return jnp.mean(found * standardise(distances), where=mask)
+
+
+def cosines_by_height(
+    rows: Rows, heights: Int[Array, "K K"], height: int
+) -> Float[Array, "H"]:
+    """Mean cosine between centred rows of pairs by the height of their common ancestor.
+
+    Args:
+        rows: moments, meaning the centred class means, or rows [K, d] as they are.
+        heights: height of the lowest common ancestor of each pair of classes [K, K].
+        height: height H of the tree.
+
+    Returns:
+        [H], entry h-1 for pairs of height h; NaN where there is no such pair.
+    """
+    rows, present = select_rows(rows, row_normalise=True)
+    cosines, mask = dot(rows, rows.T), pair_mask(present)
+    return jnp.stack(
+        [jnp.mean(cosines, where=mask & (heights == h + 1)) for h in range(height)]
+    )
 
 
 @struct.dataclass
@@ -57,8 +180,6 @@ def superclass_levels(
         groups = jnp.asarray(groups)
         grouped = group_moments(moments, groups, len(names))
         basis = between_basis(grouped)
-        member = (groups[None] == jnp.arange(len(names))[:, None]) * moments.count[None]
-        share = safe_divide(member, grouped.count[:, None])
         levels.append(
             Level(
                 f"level{depth}",
@@ -66,7 +187,7 @@ def superclass_levels(
                 grouped,
                 basis,
                 directions=dot(basis[1], span.directions.T),
-                means=dot(share, span.means),
+                means=group_rows(span.means, groups, len(names), moments.count),
                 present=present_classes(grouped),
             )
         )
@@ -129,13 +250,11 @@ def tree_metrics(moments: ClassMoments, hierarchy: Hierarchy) -> dict[str, jax.A
 
 
 METRICS = (
-    Metric(
+    to_zero(
         "gram_to_tree",
         "Gram distance to the tree",
         "distance of the Gram matrix of the means to -P D P of the tree's distances D",
-        limit=zero,
         part=TREE,
-        smaller_is_better=True,
         compared=("nc",),
         curve="log",
     ),

@@ -1,4 +1,4 @@
-"""Exact matrix products, and sums over all pairs of classes tile by tile.
+"""Sums over all pairs of classes tile by tile, and quotients that are safe at 0.
 
 With K = 100,000 classes a K x K matrix of float32 is 40 GB.  Everything here that is
 a sum over pairs goes through `fold_pairs`, which holds one tile of it at a time.
@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ncjax.moments import dot
+
 # Rows of a tile: 2048 x 2048 float32 are 16 MiB, and up to 2048 classes are one tile.
 BLOCK = 2048
 # Up to this many numbers, distances are taken of differences, which is exact for
@@ -19,11 +21,6 @@ BLOCK = 2048
 DIFFERENCES = 2**24
 
 Blocks = tuple[jax.Array, ...]
-
-
-def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Matrix product without TF32 or bfloat16 passes."""
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
 
 
 def safe_sqrt(x: jax.Array) -> jax.Array:
@@ -93,6 +90,22 @@ def sum_pairs(
     return fold_pairs(tile, add, 0.0, present, left, right, diagonal=diagonal)
 
 
+def mean_pairs(function: Callable, present: jax.Array, left: Blocks):
+    """Mean of function(left_i, left_j) over pairs i != j of present classes.
+
+    For the arguments see `sum_pairs`; the function is symmetric.  NaN without a pair.
+    """
+    number = jnp.sum(present).astype(left[0].dtype)
+    pairs = number * (number - 1)
+    total = sum_pairs(function, present, left)
+    return jax.tree.map(lambda x: x / jnp.where(pairs > 0, pairs, jnp.nan), total)
+
+
+def pair_mask(present: jax.Array) -> jax.Array:
+    """True for each ordered pair of different classes that are present [K, K]."""
+    return present[:, None] & present[None] & ~jnp.eye(len(present), dtype=bool)
+
+
 def log_sum_exp_pairs(
     function: Callable, present: jax.Array, left: Blocks
 ) -> jax.Array:
@@ -135,14 +148,16 @@ def fold_pairs(
     right = left if right is None else right
     index = jnp.arange(number)
 
-    def visit(left, right, i, j, seen_i, seen_j, weight):
+    def visit(here, there, weight):
+        (left, i, seen_i), (right, j, seen_j) = here, there
         same = i[:, None] == j[None]
         mask = seen_i[:, None] & seen_j[None]
         mask = mask if diagonal else mask & ~same
         return tile(left, right, same, mask, weight)
 
+    here, there = (left, index, present), (right, index, present)
     if number <= BLOCK:
-        return visit(left, right, index, index, present, present, 1)
+        return visit(here, there, 1)
 
     tiles = -(-number // BLOCK)
     if symmetric:
@@ -156,20 +171,12 @@ def fold_pairs(
         padded = jnp.pad(x, [(0, tiles * BLOCK - number)] + [(0, 0)] * (x.ndim - 1))
         return padded.reshape(tiles, BLOCK, *x.shape[1:])
 
-    left, right, index, present = jax.tree.map(split, (left, right, index, present))
+    here, there = jax.tree.map(split, (here, there))
 
     def at(row, column, weight):
-        here = jax.tree.map(lambda x: x[row], left)
-        there = jax.tree.map(lambda x: x[column], right)
-        return visit(
-            here,
-            there,
-            index[row],
-            index[column],
-            present[row],
-            present[column],
-            weight,
-        )
+        first = jax.tree.map(lambda x: x[row], here)
+        second = jax.tree.map(lambda x: x[column], there)
+        return visit(first, second, weight)
 
     start = jax.tree.map(
         lambda x: jnp.full(x.shape, zero, x.dtype), jax.eval_shape(at, 0, 0, 1)

@@ -7,22 +7,18 @@ an array [K, d].  Unlike NC2 this has a meaning for K > d + 1, where no ETF exis
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ncjax.collapse.means import Rows, select_rows
+from ncjax.collapse.means import Present, Rows, select_rows
 from ncjax.collapse.registry import Metric
-from ncjax.collapse.simplex import Present, zero_with_room
-from ncjax.collapse.tiles import log_sum_exp_pairs, square_distances, sum_pairs
-
-if TYPE_CHECKING:
-    from ncjax.collapse.measure import Inputs
+from ncjax.collapse.simplex import zero_with_room
+from ncjax.collapse.tiles import log_sum_exp_pairs, mean_pairs, square_distances
 
 
 def log_kernel(
-    rows: Rows, present: Present = None, *, center: bool = False
+    rows: Rows, present: Present = None
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Mean and variance over pairs of -log |u_j - u_k|, u_k = m_k/|m_k|.
 
@@ -32,34 +28,26 @@ def log_kernel(
     Args:
         rows: moments (their centred class means) or [K, d].
         present: [K], the classes that count.
-        center: subtracts the mean row first.
 
     References:
         Liu et al., Generalizing and Decoupling Neural Collapse via Hyperspherical
         Uniformity Gap, ICLR 2023; Wu & Papyan, Linguistic Collapse, NeurIPS 2024.
     """
-    rows, present = select_rows(rows, present, center=center, row_normalise=True)
+    rows, present = select_rows(rows, present, row_normalise=True)
     number = jnp.sum(present).astype(rows.dtype)
-    pairs = number * (number - 1)
     # About the value at an ETF, so that one pass gives the variance.
     shift = -0.5 * jnp.log(2 * number / (number - 1))
 
-    def powers(left, right, same, mask):
-        del same
+    def powers(left, right, _, mask):
         excess = _log_inverse(left[0], right[0], mask) - shift
         return excess, excess**2
 
-    first, second = sum_pairs(powers, present, (rows,))
-    mean = first / pairs
-    return mean + shift, jnp.maximum(second / pairs - mean**2, 0)
+    mean, square = mean_pairs(powers, present, (rows,))
+    return mean + shift, jnp.maximum(square - mean**2, 0)
 
 
 def riesz_kernel(
-    rows: Rows,
-    present: Present = None,
-    *,
-    exponent: float | None = None,
-    center: bool = False,
+    rows: Rows, present: Present = None, *, exponent: float | None = None
 ) -> Float[Array, ""]:
     """Riesz energy as a mean distance: (1/s) log mean_{j != k} |u_j - u_k|^-s.
 
@@ -73,7 +61,6 @@ def riesz_kernel(
         present: [K], the classes that count.
         exponent: s, not 0; by default d - 2, for which the kernel is harmonic, or 1 if
             d = 2.
-        center: subtracts the mean row first.
 
     Raises:
         ValueError: if `exponent` is 0.
@@ -84,12 +71,11 @@ def riesz_kernel(
     """
     if exponent == 0:
         raise ValueError("exponent must not be 0; that limit is log_kernel.")
-    rows, present = select_rows(rows, present, center=center, row_normalise=True)
+    rows, present = select_rows(rows, present, row_normalise=True)
     exponent = (rows.shape[1] - 2 or 1) if exponent is None else exponent
     number = jnp.sum(present).astype(rows.dtype)
 
-    def energy(left, right, same, mask):
-        del same
+    def energy(left, right, _, mask):
         return exponent * _log_inverse(left[0], right[0], mask)
 
     total = log_sum_exp_pairs(energy, present, (rows,))
@@ -109,30 +95,26 @@ def _of_simplex(num_classes: int, feature_dim: int) -> float | None:
     return -0.5 * math.log(2 * num_classes / (num_classes - 1))
 
 
-def _of_means(inputs: Inputs) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    return log_kernel(*inputs.means)
-
-
 METRICS = (
     Metric(
         "uniformity",
         "uniformity",
         "mean log inverse distance of the directions of the means",
-        function=lambda x: x.shared(_of_means)[0],
+        lambda x: x.uniformity[0],
         limit=_of_simplex,
     ),
     Metric(
         "uniformity_var",
         "variance of uniformity",
         "variance of that over class pairs",
-        function=lambda x: x.shared(_of_means)[1],
+        lambda x: x.uniformity[1],
         limit=zero_with_room,
     ),
     Metric(
         "uniformity_riesz",
         "Riesz uniformity",
         "Riesz energy of the directions of the means, as a mean log",
-        function=lambda x: riesz_kernel(*x.means),
+        lambda x: riesz_kernel(*x.means),
         limit=_of_simplex,
     ),
 )

@@ -15,15 +15,14 @@ from ncjax.collapse.means import (
     DROP,
     Weighting,
     between_basis,
-    between_rows,
     centred_means,
     class_weights,
     present_classes,
     right_singular,
 )
-from ncjax.collapse.registry import COLLAPSE, Metric, zero
-from ncjax.collapse.tiles import dot, norm, safe_divide
-from ncjax.moments import ClassMoments
+from ncjax.collapse.registry import COLLAPSE, Metric, to_zero
+from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.moments import ClassMoments, dot
 
 Basis = tuple[Float[Array, "r"], Float[Array, "r d"]]
 
@@ -57,26 +56,17 @@ def within_variance(
     """
     num_classes, dtype = moments.num_classes, moments.count.dtype
     inside = (labels >= 0) & (labels < num_classes)
-    weights = inside if weights is None else jnp.where(inside, weights, 0)
-    weights = weights.astype(dtype)
+    weights = jnp.where(inside, 1 if weights is None else weights, 0).astype(dtype)
     labels = jnp.where(inside, labels, 0)
 
-    def part(features, labels, weights):
+    def deviations(row):
         # Differences first: the projections themselves would cancel.
-        residual = features.astype(dtype) - moments.pivot[labels]
-        residual = residual - moments.offset[labels]
-        return dot(weights, dot(residual, directions.T) ** 2)
+        feature, label = row
+        residual = feature.astype(dtype) - moments.pivot[label] - moments.offset[label]
+        return dot(directions, residual)
 
-    n = features.shape[0]
-    full = n - n % _ROWS
-    total = part(features[full:], labels[full:], weights[full:])
-    if full:
-        blocks = jax.tree.map(
-            lambda x: x[:full].reshape(-1, _ROWS, *x.shape[1:]),
-            (features, labels, weights),
-        )
-        total += jnp.sum(jax.lax.map(lambda block: part(*block), blocks), axis=0)
-    return total / jnp.sum(weights)
+    found = jax.lax.map(deviations, (features, labels), batch_size=_ROWS)
+    return dot(weights, found**2) / jnp.sum(weights)
 
 
 def nc1(
@@ -85,8 +75,6 @@ def nc1(
     within_variance: Float[Array, "r"] | None = None,
     basis: Basis | None = None,
     divide_by_classes: bool = True,
-    global_mean: Weighting = "classes",
-    between: Weighting = "classes",
 ) -> Float[Array, ""]:
     """Within-class covariance seen by the inverse of the between-class covariance.
 
@@ -100,10 +88,9 @@ def nc1(
         within_variance: within-class variance [r] along the directions of the basis,
             from the function of that name or from `SecondPass`; then no scatter is
             needed.
-        basis: what `between_basis` gives, if it is at hand.
+        basis: what `between_basis` gives, if it is at hand or is that of another
+            weighting.
         divide_by_classes: False leaves out the 1/K, as the code of Papyan et al. does.
-        global_mean: which mean is subtracted from the means; see `centred_means`.
-        between: weights of the classes in Sigma_B, see `between_basis`.
 
     Returns:
         A scalar, no unit.  Its gradient needs distinct singular values; at an exact
@@ -113,13 +100,10 @@ def nc1(
         Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
         Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021.
     """
-    weighting: dict = {"global_mean": global_mean, "between": between}
     wide = moments.num_classes > moments.feature_dim
     if wide and basis is None and within_variance is None:
-        return _full_rank_nc1(moments, divide_by_classes, weighting)
-    if basis is None:
-        basis = between_basis(moments, **weighting)
-    values, directions = basis
+        return _full_rank_nc1(moments, divide_by_classes)
+    values, directions = between_basis(moments) if basis is None else basis
     if within_variance is not None and within_variance.shape != values.shape:
         raise ValueError(
             f"within_variance has shape {within_variance.shape}, but the basis has "
@@ -131,13 +115,13 @@ def nc1(
     return _over_between(moments, within_variance, values, divide_by_classes)
 
 
-def _full_rank_nc1(moments, divide_by_classes, weighting):
+def _full_rank_nc1(moments, divide_by_classes):
     """NC1 for K > d: tr(R^-T Sigma_W R^-1) with the triangular factor R of the means.
 
     A third of the time of their SVD, which is taken only if one of the d directions
     could be among those that `between_basis` drops.
     """
-    rows = between_rows(moments, **weighting)
+    rows = centred_means(moments)
     factor = jnp.linalg.qr(rows, mode="r")
     identity = jnp.eye(rows.shape[1], dtype=rows.dtype)
     inverse = jax.scipy.linalg.solve_triangular(factor, identity)
@@ -148,7 +132,7 @@ def _full_rank_nc1(moments, divide_by_classes, weighting):
         return ratio if divide_by_classes else ratio * number
 
     def singular():
-        basis = between_basis(moments, **weighting)
+        basis = between_basis(moments)
         return nc1(moments, basis=basis, divide_by_classes=divide_by_classes)
 
     # The product of the norms is at least s_1 / s_d; NaN is not under the bound.
@@ -161,8 +145,6 @@ def nc1_floor(
     *,
     basis: Basis | None = None,
     divide_by_classes: bool = True,
-    global_mean: Weighting = "classes",
-    between: Weighting = "classes",
 ) -> Float[Array, ""]:
     """The NC1 that rounding of the stored features alone would give.
 
@@ -175,24 +157,24 @@ def nc1_floor(
 
     Args:
         moments: class moments of the features, with any scatter or none.
-        basis: what `between_basis` returns, if it is at hand.
+        basis: what `between_basis` returns; see `nc1`.
         divide_by_classes: False leaves out the 1/K.
-        global_mean: which mean is subtracted from the means; see `centred_means`.
-        between: weights of the classes in Sigma_B; see `between_basis`.
 
     Returns:
         A scalar, comparable with `nc1` of the same options.
     """
-    if basis is None:
-        basis = between_basis(moments, global_mean=global_mean, between=between)
-    values, directions = basis
+    values, directions = between_basis(moments) if basis is None else basis
+    rounding = dot(class_weights(moments, "samples"), rounding_variance(moments))
+    variance = dot(directions**2, rounding)
+    return _over_between(moments, variance, values, divide_by_classes)
+
+
+def rounding_variance(moments: ClassMoments) -> Float[Array, "K d"]:
+    """Variance that rounding gives each entry of the features of a class [K, d]."""
     means = moments.means
     mantissa, exponent = jnp.frexp(means)  # |mantissa| in [1/2, 1), or 0
     power = jnp.where(mantissa != 0, jnp.ldexp(jnp.ones_like(means), exponent - 1), 0)
-    ulp = moments.resolution * power
-    rounding = dot(class_weights(moments, "samples"), ulp**2) / 12
-    variance = dot(directions**2, rounding)
-    return _over_between(moments, variance, values, divide_by_classes)
+    return (moments.resolution * power) ** 2 / 12
 
 
 def _over_between(moments, variance, values, divide_by_classes):
@@ -228,13 +210,7 @@ def trace_ratio(
     return jnp.where(total > 0, within / total, jnp.nan)
 
 
-def vci(
-    moments: ClassMoments,
-    *,
-    basis: Basis | None = None,
-    global_mean: Weighting = "classes",
-    between: Weighting = "classes",
-) -> Float[Array, ""]:
+def vci(moments: ClassMoments, *, basis: Basis | None = None) -> Float[Array, ""]:
     """Variability collapse index: 1 - tr(pinv(Sigma_T) Sigma_B) / rank(Sigma_B).
 
     Sigma_T = Sigma_W + Sigma_B.  In [0, 1]; 0 at collapse; unchanged by any invertible
@@ -247,9 +223,7 @@ def vci(
 
     Args:
         moments: class moments of the features, with `scatter="pooled"`.
-        basis: what `between_basis` returns, if it is at hand.
-        global_mean: which mean is subtracted from the means; see `centred_means`.
-        between: weights of the classes in Sigma_B; see `between_basis`.
+        basis: what `between_basis` returns; see `nc1`.
 
     Returns:
         A scalar, no unit; without a gradient, for it passes degenerate eigenvalues.
@@ -257,9 +231,7 @@ def vci(
     References:
         Xu & Liu, Quantifying the Variability Collapse of Neural Networks, ICML 2023.
     """
-    if basis is None:
-        basis = between_basis(moments, global_mean=global_mean, between=between)
-    values, directions = basis
+    values, directions = between_basis(moments) if basis is None else basis
     within = moments.within_cov
     kept = values > 0
     inside = jnp.where(kept[:, None], directions, 0)
@@ -302,19 +274,15 @@ def numerical_rank(rows: Float[Array, "n d"]) -> Float[Array, ""]:
 
 
 METRICS = (
-    Metric(
+    to_zero(
         "nc1",
         "NC1",
         "spread within classes over distance between their means",
-        needs="within",
-        function=lambda x: nc1(
-            x.moments, within_variance=x.within_variance, **x.nc1_options
-        ),
-        limit=zero,
+        lambda x: nc1(x.moments, within_variance=x.within_variance, **x.nc1_options),
+        "within",
         headline=True,
         on_test="NC1 of the test features about the training means",
         part=COLLAPSE,
-        smaller_is_better=True,
         log=True,
         compared=("nc", "test"),
         curve="log",
@@ -324,27 +292,23 @@ METRICS = (
         "nc1_floor",
         "NC1 floor",
         "the NC1 that rounding of the features alone would give",
-        function=lambda x: nc1_floor(x.moments, **x.nc1_options),
+        lambda x: nc1_floor(x.moments, **x.nc1_options),
         changes_with=("shift", "scale", "rotate"),
         gradient=False,
     ),
-    Metric(
+    to_zero(
         "trace_ratio",
         "trace ratio",
         "total variance within over between classes",
-        function=lambda x: trace_ratio(x.moments, **x.weighting),
-        limit=zero,
-        smaller_is_better=True,
+        lambda x: trace_ratio(x.moments, **x.weighting),
         log=True,
     ),
-    Metric(
+    to_zero(
         "vci",
         "VCI",
         "variability collapse index, blind to linear maps; 0 to 1",
-        needs="scatter",
-        function=lambda x: vci(x.moments, basis=x.basis, **x.weighting),
-        limit=zero,
-        smaller_is_better=True,
+        lambda x: vci(x.moments, basis=x.basis),
+        "scatter",
         gradient=False,
     ),
 )

@@ -70,34 +70,28 @@ def _real(array: Any, name: str) -> np.ndarray:
     return array
 
 
-def check_width(
-    classifier: np.ndarray | None, feature_dim: int, num_classes: int | None
-) -> None:
+def check_width(classifier: np.ndarray | None, feature_dim: int) -> None:
     """Refuses a classifier that does not take these features, or is transposed.
 
     Args:
         classifier: W, or None.
         feature_dim: width d of the features.
-        num_classes: K, if something else than the classifier says what it is.
 
     Raises:
         MeasureError: naming the shape that is there and the one that is needed.
     """
-    if classifier is None:
+    if classifier is None or classifier.shape[1] == feature_dim:
         return
     rows, columns = classifier.shape
-    if columns == feature_dim and num_classes in (None, rows):
-        return
-    if rows == feature_dim and num_classes in (None, columns):
+    if rows == feature_dim:
         raise MeasureError(
             f"The classifier has shape [{rows}, {columns}] = [d, K], as Flax and Keras "
             f"kernels have; [K, d] = [{columns}, {rows}] is needed: transpose it."
         )
-    wanted = "K" if num_classes is None else num_classes
     raise MeasureError(
         f"The classifier has shape [{rows}, {columns}], but with these features "
-        f"[{wanted}, {feature_dim}] is needed: [K, d], the weights of the layer that "
-        "takes these features."
+        f"[K, {feature_dim}] is needed: [K, d], the weights of the layer that takes "
+        "these features."
     )
 
 
@@ -124,30 +118,25 @@ def permutation(
         return {}
     means, rows = means[here].astype(np.float64), classifier[here].astype(np.float64)
     centred = means - means.mean(axis=0)
-    cosines = _unit(centred) @ _unit(rows - rows.mean(axis=0)).T
+    cosines = unit_rows(centred) @ unit_rows(rows - rows.mean(axis=0)).T
     from scipy.optimize import linear_sum_assignment  # late: half a second
 
     _, best = linear_sum_assignment(cosines, maximize=True)
     moved = np.flatnonzero(best != np.arange(len(here)))
     if moved.size == 0:
         return {}
-    logits = means @ rows.T
-    if bias is not None:
-        logits = logits + bias[here]
+    logits = means @ rows.T + (0 if bias is None else bias[here])
     decided = logits.argmax(axis=1)
     before = np.mean(decided[moved] == moved)
     after = np.mean(decided[moved] == best[moved])
     gain = cosines[moved, best[moved]].mean() - cosines[moved, moved].mean()
-    if (
-        before < 0.5 <= after
-        and gain > 0.3
-        and cosines[moved, best[moved]].mean() > 0.5
-    ):
+    sure = gain > 0.3 and cosines[moved, best[moved]].mean() > 0.5
+    if before < 0.5 <= after and sure:
         return {int(here[k]): int(here[best[k]]) for k in moved}
     return {}
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Rows of norm 1; rows of 0 stay 0."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1)

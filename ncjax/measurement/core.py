@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from ncjax import collapse
-from ncjax.measurement import checks, passes
+from ncjax.measurement import checks
 from ncjax.measurement.data import Data, same_width
 from ncjax.measurement.readings import first_reading, values_of
 from ncjax.measurement.result import Measurement, in_order
@@ -18,6 +18,7 @@ from ncjax.measurement.sources import (
     POOLS,
     MeasureError,
     check_labels,
+    sliced,
     to_numpy,
 )
 from ncjax.moments import ClassMoments
@@ -100,13 +101,11 @@ def measure(
     names = None if class_names is None else tuple(map(str, class_names))
     weights, offsets = checks.check_classifier(classifier, bias)
     num_classes = _agreed(num_classes, weights, names)
-    shared: dict[str, Any] = {"pool": pool, "names": names, "batch_size": batch_size}
-    open_ = functools.partial(Data, progress=progress, **shared)
+    options: dict = {"pool": pool, "batch_size": batch_size, "progress": progress}
+    open_ = functools.partial(Data, names=names, **options)
     train = open_(features, labels, "features")
     decisions = _decisions(logits, train)
-    checks.check_width(weights, train.width, num_classes if weights is None else None)
-    if train.labels is not None:
-        passes.check_range(train.labels, num_classes, "labels")
+    checks.check_width(weights, train.width)
     test = ood = None
     if test_features is not None:
         test = open_(test_features, test_labels, "test features")
@@ -121,7 +120,9 @@ def measure(
         **_about_features(known.moments, train),
         "preset": preset if isinstance(preset, str) else "custom",
         "convention": dataclasses.asdict(convention),
-        "classifier": _about_classifier(weights, bias is not None),
+        "classifier": None
+        if weights is None
+        else f"classifier {list(weights.shape)} with{'out' * (bias is None)} bias",
         "pool": pool,
         "test_n": test and test.seen,
         "ood_n": ood and ood.seen,
@@ -143,13 +144,6 @@ def _check_reading(pool: str | None, batch_size: int | None) -> None:
         raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
     if batch_size is not None and batch_size < 1:
         raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
-
-
-def _about_classifier(weights: np.ndarray | None, biased: bool) -> str | None:
-    """Shape of the classifier W [K, d], for the report; None if there is none."""
-    if weights is None:
-        return None
-    return f"classifier {list(weights.shape)} with{'' if biased else 'out'} bias"
 
 
 def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:
@@ -199,7 +193,7 @@ def _decisions(logits: Any, train: Data) -> np.ndarray | None:
         )
     if len(logits.shape) == 1:
         return check_labels(to_numpy(logits), "decisions", None)[0]
-    parts = [to_numpy(logits[i : i + 2**16]).argmax(1) for i in range(0, rows, 2**16)]
+    parts = [to_numpy(part).argmax(1) for part in sliced(logits, 2**16)]
     return np.concatenate(parts).astype(np.int32)
 
 

@@ -105,11 +105,6 @@ class Data:
             self.source = dataclasses.replace(self.source, read=lambda size: held)
         return shaped(first[0], self.pool, self.name), first[1]
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether a second pass is possible."""
-        return self.source.repeatable
-
     def read(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Batches of features [size, d] and labels [size]; the last may be shorter.
 

@@ -13,7 +13,8 @@ from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from ncjax.collapse import METRICS
+from ncjax.collapse import METRICS, rounding_variance
+from ncjax.measurement.checks import unit_rows
 from ncjax.measurement.result import Measurement
 from ncjax.moments import ClassMoments
 from ncjax.style import BLUE, GREY, ORANGE, decorate, hollow_points
@@ -54,7 +55,8 @@ def figure(result: Measurement | ClassMoments) -> Figure:
     axes = drawn.subplots(1, 3, width_ratios=(1, 1.12, 1))
     _spectrum(axes[0], centred)
     _cosines(drawn, axes[1], centred, names)
-    _spread(axes[2], centred, deviation, names, _rounding(moments, here))
+    rounding = np.asarray(rounding_variance(moments), np.float64)[here].sum(axis=1)
+    _spread(axes[2], centred, deviation, names, math.sqrt(rounding.mean()))
     drawn.suptitle(_title(result, moments), fontsize=11, x=0.01, ha="left")
     return drawn
 
@@ -83,7 +85,7 @@ def _spectrum(axis: Axes, centred: np.ndarray) -> None:
     """Singular values of the centred class means [K, d] over their r.m.s."""
     classes, width = centred.shape
     rank = min(classes - 1, width)
-    values = np.linalg.svd(_tall(centred), compute_uv=False)[:rank]
+    values = np.linalg.svd(centred, compute_uv=False)[:rank]
     scale = math.sqrt(np.mean(values**2)) or 1.0
     values = values / scale
     index = np.arange(1, rank + 1)
@@ -107,19 +109,11 @@ def _spectrum(axis: Axes, centred: np.ndarray) -> None:
     )
 
 
-def _tall(rows: np.ndarray) -> np.ndarray:
-    """A matrix with the same singular values, and no more rows than columns."""
-    if rows.shape[0] <= rows.shape[1]:
-        return rows
-    return np.asarray(np.linalg.qr(rows, mode="r"))
-
-
 def _cosines(drawn: Figure, axis: Axes, centred: np.ndarray, names: list[str]) -> None:
     """Cosines of all pairs of class means as a matrix; of many as a histogram."""
     classes = len(centred)
     ideal = -1 / (classes - 1)
-    norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    unit = centred / np.where(norms > 0, norms, 1)
+    unit = unit_rows(centred)
     if classes > _MATRIX:
         _histogram(axis, unit, ideal)
         return
@@ -171,9 +165,8 @@ def _write_cosines(axis: Axes, image: AxesImage, cosines: np.ndarray) -> None:
 def _histogram(axis: Axes, unit: np.ndarray, ideal: float) -> None:
     """Cosines of pairs of unit rows [K, d], beside that of a simplex, `ideal`."""
     classes = len(unit)
-    kept = unit
-    if classes > _SAMPLED:
-        kept = unit[np.linspace(0, classes - 1, _SAMPLED).astype(int)]
+    number = min(classes, _SAMPLED)
+    kept = unit[np.linspace(0, classes - 1, number).astype(int)]
     cosines = (kept @ kept.T)[np.triu_indices(len(kept), 1)]
     axis.hist(cosines, bins=80, color=BLUE, density=True)
     axis.axvline(ideal, color=GREY, ls="--", lw=1.2, label=f"simplex, {ideal:.2g}")
@@ -266,15 +259,6 @@ def _draw_spread(
         color=ORANGE,
     )
     note.set_in_layout(False)
-
-
-def _rounding(moments: ClassMoments, here: np.ndarray) -> float:
-    """Standard deviation of a class that rounding of the stored features gives."""
-    means = np.asarray(moments.means, np.float64)[here]
-    mantissa, exponent = np.frexp(means)
-    spacing = np.where(mantissa != 0, np.ldexp(1.0, exponent - 1), 0)
-    spacing = spacing * float(moments.resolution)
-    return math.sqrt(float(np.mean(np.sum(spacing**2, axis=1))) / 12)
 
 
 def _short(name: str) -> str:

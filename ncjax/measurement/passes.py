@@ -8,8 +8,9 @@ while the device works on another.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -18,55 +19,51 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax import collapse
+from ncjax.measurement.data import Data
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
-# Logits that are held at a time.
-_LOGITS = 2**24
+_empty = jax.jit(
+    collapse.SecondPass.empty, static_argnames=("within_variance", "decisions")
+)
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 def first_pass(
-    pairs: Iterable[tuple[np.ndarray, np.ndarray]],
-    size: int,
+    pairs: Iterable[Pair],
+    data: Data,
     *,
     num_classes: int | None,
     scatter: Scatter,
     dtype: Any,
-    name: str,
 ) -> ClassMoments:
     """Class moments of all batches of features.
 
     Args:
-        pairs: batches of features [m, d] and labels [m], with m <= size.
-        size: number of rows of a full batch.
+        pairs: batches of features [m, d] and labels [m], as `data.read` gives them.
+        data: the set of features.
         num_classes: number of classes K, or None: one more than the largest label.
         scatter: which scatter to keep, see `ClassMoments.empty`.
         dtype: floating-point type of the state.
-        name: what messages call the features.
 
     Raises:
         MeasureError: for NaN or infinite features, or labels of K and more.
     """
-    moments, largest = None, -1
-    pending, start = None, 0
+    moments = ClassMoments.empty(
+        num_classes or 16, data.width, scatter=scatter, dtype=dtype
+    )
+    largest, pending, start = -1, None, 0
     for features, labels in pairs:
-        check_range(labels, num_classes, f"labels of {name}", start)
+        check_range(labels, num_classes, f"labels of {data.name}", start)
         largest = max(largest, int(labels.max()))
-        capacity = num_classes or max(16, 2 ** int(largest).bit_length())
-        if moments is None:
-            moments = ClassMoments.empty(
-                capacity, features.shape[1], scatter=scatter, dtype=dtype
-            )
-        moments = _grown(moments, capacity)
-        moments, finite = _update(moments, *padded(features, labels, size))
-        _check_finite(pending, name)
+        if num_classes is None and largest >= moments.num_classes:
+            moments = _resized(moments, 2 ** largest.bit_length())
+        moments, finite = _update(moments, *padded(features, labels, data.size))
+        _check_finite(pending, data.name)
         pending = finite, features, start
         start += len(features)
-    _check_finite(pending, name)
-    assert moments is not None  # `batches` yields at least one
-    if num_classes is None:
-        moments = _cut(moments, largest + 1)
-    return moments
+    _check_finite(pending, data.name)
+    return _resized(moments, num_classes or largest + 1)
 
 
 def check_range(
@@ -116,21 +113,16 @@ def padded(
     return features, labels, weights
 
 
-def _grown(moments: ClassMoments, capacity: int) -> ClassMoments:
-    """The same moments with space for more classes."""
-    more = capacity - moments.num_classes
-    if more <= 0:
-        return moments
-    return _resize(moments, lambda x: jnp.pad(x, [(0, more)] + [(0, 0)] * (x.ndim - 1)))
+def _resized(moments: ClassMoments, num_classes: int) -> ClassMoments:
+    """The same moments with space for more classes, or without the last ones."""
+    more = max(0, num_classes - moments.num_classes)
 
+    def change(x):
+        return jnp.pad(x, [(0, more)] + [(0, 0)] * (x.ndim - 1))[:num_classes]
 
-def _cut(moments: ClassMoments, num_classes: int) -> ClassMoments:
-    return _resize(moments, lambda x: x[:num_classes])
-
-
-def _resize(moments, change):
     names = ("count", "pivot", "offset", "spread")
-    return moments.replace(**{n: change(getattr(moments, n)) for n in names})
+    changed = {name: change(getattr(moments, name)) for name in names}
+    return dataclasses.replace(moments, **changed)
 
 
 def _check_finite(pending, name: str) -> None:
@@ -163,72 +155,79 @@ def _check_finite(pending, name: str) -> None:
     raise MeasureError(text)
 
 
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What the first reading tells, for all that is read afterwards.
+
+    Attributes:
+        moments: class moments of the training features.
+        classifier: W [K, d], or None.
+        bias: b [K], or None.
+        convention: the convention under which metrics are computed.
+        basis: `between_basis` of the moments under the convention.
+    """
+
+    moments: ClassMoments
+    classifier: jax.Array | None
+    bias: jax.Array | None
+    convention: collapse.Convention
+    basis: tuple[jax.Array, jax.Array]
+
+
 def second_pass(
-    batches: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray | None]],
-    size: int,
-    state: collapse.SecondPass,
+    known: Known,
+    pairs: Iterable[Pair],
+    data: Data,
     *,
-    classifier: Float[Array, "K d"] | None = None,
-    bias: Float[Array, "K"] | None = None,
-    principal: Float[Array, "r d"] | None = None,
-    name: str = "features",
-) -> tuple[collapse.SecondPass, np.ndarray | None]:
+    variance: bool,
+    principal: Float[Array, "r d"] | None,
+    decisions: Int[np.ndarray, "n"] | None = None,
+) -> tuple[dict[str, jax.Array], np.ndarray | None]:
     """Takes all batches into a second pass, whose class means are final.
 
     Args:
-        batches: features [m, d], labels [m] and the decisions of the network [m], or
-            None for the decisions of the classifier, if there is one.
-        size: number of rows of a full batch.
-        state: the second pass, without any features so far.
-        classifier: weights W [K, d] of the last layer.
-        bias: bias b [K] of the last layer.
+        known: what the first reading told.
+        pairs: batches of features [m, d] and labels [m], as `data.read` gives them.
+        data: the set of features.
+        variance: whether to find the within-class variance along the basis.
         principal: principal directions P [r, d], for the NECO score of each feature.
-        name: what messages call the features.
+        decisions: decisions of the network [n] on all features, or None for those of
+            the classifier, if there is one.
 
     Returns:
-        The state of all features, and their NECO scores [n], or None.
+        What `SecondPass.compute` gives, and the NECO scores [n], or None.
 
     Raises:
         MeasureError: for NaN or infinite features, or if no feature is of a class that
             has a mean.
     """
-    scores = []
-
-    def run() -> Iterator[tuple]:
-        nonlocal state
-        start = 0
-        for features, labels, decisions in batches:
-            if decisions is not None:
-                decisions = np.pad(decisions, (0, size - len(decisions)))
-            state, score, finite = _second(
-                state,
-                *padded(features, labels, size),
-                decisions,
-                classifier,
-                bias,
-                principal,
-            )
-            yield score, finite, features, start
-            start += len(features)
-
-    for score, finite, features, start in _late(run()):
-        _check_finite((finite, features, start), name)
-        if score is not None:
-            scores.append(np.asarray(score)[: len(features)])
+    state = _empty(
+        known.moments,
+        directions=known.basis[1] if variance else None,
+        within_variance=variance,
+        decisions=decisions is not None or known.classifier is not None,
+    )
+    model = known.classifier, known.bias, principal
+    scores, pending, start = [], None, 0
+    for features, labels in pairs:
+        stop, decided = start + len(features), None
+        if decisions is not None:
+            decided = np.pad(decisions[start:stop], (0, data.size - len(features)))
+        batch = padded(features, labels, data.size)
+        state, score, finite = _second(state, *batch, decided, *model)
+        _check_finite(pending, data.name)
+        pending = finite, features, start
+        scores.append((score, len(features)))
+        start = stop
+    _check_finite(pending, data.name)
     if float(state.averages.total) == 0:
-        raise MeasureError(f"No row of {name} has a class of the training features.")
-    return state, np.concatenate(scores) if scores else None
-
-
-def _late(items: Iterator[tuple]) -> Iterator[tuple]:
-    """Yields each item when the next one has been asked for."""
-    previous = None
-    for item in items:
-        if previous is not None:
-            yield previous
-        previous = item
-    if previous is not None:
-        yield previous
+        raise MeasureError(
+            f"No row of {data.name} has a class of the training features."
+        )
+    if principal is None:
+        return state.compute(), None
+    scores = [np.asarray(score)[:rows] for score, rows in scores]
+    return state.compute(), np.concatenate(scores)
 
 
 @jax.jit
@@ -244,40 +243,8 @@ def _second(
 ):
     """The state with one more batch, its NECO scores, and whether it is finite."""
     if decisions is None and classifier is not None:
-        decisions = _decide(features, classifier, bias)
+        decisions = collapse.linear_decisions(features, classifier, bias)
     state = state.update(features, labels, decisions, weights)
-    score = None if principal is None else share(features, principal)
+    score = None if principal is None else collapse.neco(features, principal)
     finite = jnp.isfinite(features).all(axis=1) | (weights == 0)
     return state, score, finite.all()
-
-
-@jax.jit
-def share(
-    features: Float[Array, "n d"], principal: Float[Array, "r d"]
-) -> Float[Array, "n"]:
-    """NECO score |P h| / |h| of each feature h [n], as `ncjax.collapse.neco` has it.
-
-    Args:
-        features: features h [n, d].
-        principal: principal directions P [r, d] of the training features.
-    """
-    features = features.astype(principal.dtype)
-    features = features / jnp.maximum(jnp.abs(features).max(1, keepdims=True), 1e-30)
-    inside = jnp.matmul(features, principal.T, precision="highest")
-    return jnp.linalg.norm(inside, axis=1) / jnp.maximum(
-        jnp.linalg.norm(features, axis=1), 1e-30
-    )
-
-
-def _decide(features, classifier, bias):
-    """Class of the largest logit of W h + b for each feature h [n], block by block."""
-
-    def decide(feature):
-        logits = jnp.matmul(classifier, feature, precision=jax.lax.Precision.HIGHEST)
-        return jnp.argmax(logits if bias is None else logits + bias)
-
-    features = features.astype(classifier.dtype)
-    block = max(1, _LOGITS // classifier.shape[0])
-    if features.shape[0] <= block:
-        return jax.vmap(decide)(features)
-    return jax.lax.map(decide, features, batch_size=block)

@@ -18,7 +18,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from ncjax.measurement.sources import MeasureError, MeasureTypeError, Stored, to_numpy
+from ncjax.measurement.sources import (
+    MeasureError,
+    MeasureTypeError,
+    Stored,
+    sliced,
+    to_numpy,
+)
 from ncjax.measurement.tables import read_csv, read_parquet
 
 Arrays = dict[str, Stored]
@@ -167,23 +173,18 @@ def _mapped(path, name, dtype, shape, offset, fortran=False) -> Stored:
         raise MeasureError(f"{path} is cut off: it has {there:,} bytes of {needed:,}.")
     row = math.prod(shape[1:]) * dtype.itemsize
 
+    mapped = functools.partial(np.memmap, path, dtype, "r")
+
     def chunks(size: int) -> Iterator[np.ndarray]:
         if not shape or math.prod(shape) == 0 or fortran:
-            order = "F" if fortran else "C"
-            whole = (
-                np.memmap(path, dtype, "r", offset, shape, order)
-                if math.prod(shape)
-                else np.empty(shape, dtype)
-            )
-            whole = whole.reshape(-1) if not shape else whole
-            for start in range(0, len(whole), size):
-                yield np.ascontiguousarray(whole[start : start + size])
+            order, empty = "F" if fortran else "C", math.prod(shape) == 0
+            whole = np.empty(shape, dtype) if empty else mapped(offset, shape, order)
+            yield from map(np.ascontiguousarray, sliced(np.atleast_1d(whole), size))
             return
         for start in range(0, shape[0], size):
             part = (min(size, shape[0] - start), *shape[1:])
             # A map of the whole file would count every page it touched as ours.
-            mapped = np.memmap(path, dtype, "r", offset + start * row, part)
-            yield np.asarray(mapped)
+            yield np.asarray(mapped(offset + start * row, part))
 
     return Stored(name, chunks, tuple(shape))
 
@@ -209,8 +210,7 @@ def _unzip(path, member, shape, fortran, dtype, size: int) -> Iterator[np.ndarra
         if fortran or not shape:
             whole = np.frombuffer(file.read(), dtype)
             whole = whole.reshape(shape or (1,), order="F" if fortran else "C")
-            for start in range(0, len(whole), size):
-                yield whole[start : start + size]
+            yield from sliced(whole, size)
             return
         row = math.prod(shape[1:]) * dtype.itemsize
         for start in range(0, shape[0], size):
@@ -268,12 +268,12 @@ def _flat(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _tensor(path, key, tensor) -> Stored:
-    def chunks(size: int) -> Iterator[np.ndarray]:
-        rows = tensor if tensor.ndim else tensor.reshape(1)
-        for start in range(0, len(rows), size):
-            yield to_numpy(rows[start : start + size])
-
-    return Stored(f"{path}[{key}]" if key else str(path), chunks, tuple(tensor.shape))
+    rows = tensor if tensor.ndim else tensor.reshape(1)
+    return Stored(
+        f"{path}[{key}]" if key else str(path),
+        lambda size: map(to_numpy, sliced(rows, size)),
+        tuple(tensor.shape),
+    )
 
 
 READERS: dict[str, Callable[[Path], Arrays]] = {

@@ -6,7 +6,6 @@ be, for what needs the final class means; then the test features, then the outli
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 from ncjax import collapse
 from ncjax.measurement import passes
 from ncjax.measurement.data import Data
+from ncjax.measurement.passes import Known
 from ncjax.measurement.result import TEST
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments
@@ -26,76 +26,10 @@ _WIDE = 4096
 
 _measure = jax.jit(collapse.measure, static_argnames=("convention", "only"))
 _basis = jax.jit(collapse.between_basis, static_argnames=("global_mean", "between"))
-_empty = jax.jit(
-    collapse.SecondPass.empty, static_argnames=("within_variance", "decisions")
-)
-_nc1 = jax.jit(
-    collapse.nc1, static_argnames=("divide_by_classes", "global_mean", "between")
-)
+_nc1 = jax.jit(collapse.nc1, static_argnames="divide_by_classes")
 _nc5 = jax.jit(collapse.nc5)
-_principal = jax.jit(collapse.principal_directions, static_argnums=1)
-
-
-@dataclasses.dataclass(frozen=True)
-class Known:
-    """What the first reading tells, for all that is read afterwards.
-
-    Attributes:
-        moments: class moments of the training features.
-        classifier: W [K, d], or None.
-        bias: b [K], or None.
-        convention: the convention under which metrics are computed.
-        basis: `between_basis` of the moments under the convention.
-    """
-
-    moments: ClassMoments
-    classifier: jax.Array | None
-    bias: jax.Array | None
-    convention: collapse.Convention
-    basis: tuple[jax.Array, jax.Array]
-
-    @property
-    def centring(self) -> dict[str, Any]:
-        """Keywords of the basis, and of NC1."""
-        convention = self.convention
-        return {"global_mean": convention.global_mean, "between": convention.between}
-
-    def principal(self) -> jax.Array | None:
-        """Principal directions [r, d] for NECO; None where no scatter was kept."""
-        if self.moments.scatter is None:
-            return None
-        rank = min(self.moments.num_classes - 1, self.moments.feature_dim)
-        return _principal(self.moments, rank)
-
-    def second_pass(self, batches, data: Data, *, variance: bool, principal, decided):
-        """Takes a set of features into a second pass.
-
-        Args:
-            batches: features [m, d], labels [m], and decisions [m] or None.
-            data: the set of features.
-            variance: whether to find the within-class variance along the basis.
-            principal: directions [r, d] for the NECO scores, or None for no scores.
-            decided: whether the batches come with the decisions of the network.
-
-        Returns:
-            What the pass found, by name, and the NECO scores [n] or None.
-        """
-        state = _empty(
-            self.moments,
-            directions=self.basis[1] if variance else None,
-            within_variance=variance,
-            decisions=decided or self.classifier is not None,
-        )
-        state, scores = passes.second_pass(
-            batches,
-            data.size,
-            state,
-            classifier=self.classifier,
-            bias=self.bias,
-            principal=principal,
-            name=data.name,
-        )
-        return state.compute(), scores
+_principal = jax.jit(collapse.principal_directions)
+_neco = jax.jit(collapse.neco)
 
 
 def first_reading(
@@ -115,16 +49,18 @@ def first_reading(
         convention: the convention under which metrics are computed.
 
     Raises:
-        MeasureError: for features that are not finite, or all of one class.
+        MeasureError: for features that are not finite, or all of one class, or labels
+            of K and more.
     """
+    if train.labels is not None:
+        passes.check_range(train.labels, num_classes, "labels")
     dtype = jnp.promote_types(train.dtype, jnp.float32)
     moments = passes.first_pass(
         train.read("moments"),
-        train.size,
+        train,
         num_classes=num_classes,
         scatter="pooled" if train.width <= _WIDE else "none",
         dtype=dtype,
-        name=train.name,
     )
     if int((np.asarray(moments.count) > 0).sum()) < 2:
         raise MeasureError(
@@ -162,7 +98,9 @@ def values_of(
             the decisions of the classifier.
         everything: also compute the metrics that are computed only on request.
     """
-    principal = None if ood is None else known.principal()
+    principal = None
+    if ood is not None and known.moments.scatter is not None:
+        principal = _principal(known.moments)
     values, scores, warned = _of_train(
         known, train, decisions, everything, principal if test is None else None
     )
@@ -182,13 +120,14 @@ def _of_train(known: Known, train: Data, decisions, everything: bool, principal)
     moments, convention = known.moments, known.convention
     seen: dict[str, jax.Array] = {}
     scores, warned = None, []
-    if train.repeatable:
-        seen, scores = known.second_pass(
-            _with_decisions(train.read("decisions"), decisions),
+    if train.source.repeatable:
+        seen, scores = passes.second_pass(
+            known,
+            train.read("decisions"),
             train,
             variance=moments.scatter is None,
             principal=principal,
-            decided=decisions is not None,
+            decisions=decisions,
         )
     else:
         warned.append(
@@ -221,30 +160,20 @@ def _of_train(known: Known, train: Data, decisions, everything: bool, principal)
 def _of_test(known: Known, test: Data, principal):
     """Numbers of the test features, their NECO scores [n], and warnings."""
     warned: list[str] = []
-    seen, scores = known.second_pass(
+    seen, scores = passes.second_pass(
+        known,
         _test_batches(test, known.moments, warned),
         test,
         variance=True,
         principal=principal,
-        decided=False,
     )
     seen["nc1"] = _nc1(
         known.moments,
         within_variance=seen.pop("within_variance"),
         basis=known.basis,
         divide_by_classes=known.convention.divide_by_classes,
-        **known.centring,
     )
     return {name: float(value) for name, value in seen.items()}, scores, warned
-
-
-def _with_decisions(pairs, decisions: np.ndarray | None) -> Iterator[tuple]:
-    """Batches of features and labels, and the decisions of the network or None."""
-    start = 0
-    for features, labels in pairs:
-        stop = start + len(features)
-        yield features, labels, None if decisions is None else decisions[start:stop]
-        start = stop
 
 
 def _test_batches(
@@ -256,7 +185,7 @@ def _test_batches(
     for features, labels in test.read("test"):
         passes.check_range(labels, moments.num_classes, "test labels", test.seen)
         left_out += int(absent[labels].sum())
-        yield features, labels, None
+        yield features, labels
     if left_out:
         warned.append(
             f"{left_out:,} test features are of classes without training features, and "
@@ -279,16 +208,15 @@ def _of_outliers(moments: ClassMoments, ood: Data, principal, known_scores):
         for features, _ in ood.read("outliers"):
             if principal is not None:
                 rows = passes.padded(features, np.zeros(len(features)), ood.size)[0]
-                kept.append(np.asarray(passes.share(rows, principal))[: len(features)])
+                kept.append(np.asarray(_neco(rows, principal))[: len(features)])
             yield features, np.zeros(len(features), np.int32)
 
     outliers = passes.first_pass(
         scored(),
-        ood.size,
+        ood,
         num_classes=1,
         scatter="none",
         dtype=moments.count.dtype,
-        name=ood.name,
     )
     values = {"nc5": float(_nc5(moments, outliers))}
     if kept and known_scores is not None:
@@ -297,9 +225,7 @@ def _of_outliers(moments: ClassMoments, ood: Data, principal, known_scores):
 
         scores = np.concatenate(kept)
         truth = np.repeat([1, 0], [len(known_scores), len(scores)])
-        values["neco_in"] = float(known_scores.mean())
-        values["neco_ood"] = float(scores.mean())
-        values["neco_auroc"] = float(
-            roc_auc_score(truth, np.concatenate([known_scores, scores]))
-        )
+        auroc = roc_auc_score(truth, np.concatenate([known_scores, scores]))
+        means = {"neco_in": known_scores.mean(), "neco_ood": scores.mean()}
+        values |= {k: float(v) for k, v in {**means, "neco_auroc": auroc}.items()}
     return values

@@ -100,13 +100,11 @@ def as_source(features: Any, name: str) -> Source:
                 f"{name} have shape {tuple(features.shape)}; [n, d] is needed, one row "
                 "for each sample."
             )
-        rows = int(features.shape[0])
-
-        def slices(size: int) -> Iterator[Pair]:
-            for start in range(0, rows, size):
-                yield to_numpy(features[start : start + size]), None
-
-        return Source(name, slices, rows)
+        return Source(
+            name,
+            lambda size: ((to_numpy(part), None) for part in sliced(features, size)),
+            int(features.shape[0]),
+        )
     if callable(features):
         return Source(name, lambda size: _pairs(features(), name))
     if isinstance(features, list | tuple) and features and np.isscalar(features[0]):
@@ -133,6 +131,12 @@ def _pairs(chunks: Iterable, name: str) -> Iterator[Pair]:
                 "An iterable gives chunks of many rows, or pairs (chunk, labels)."
             )
         yield features, None if labels is None else to_numpy(labels)
+
+
+def sliced(array: Any, size: int) -> Iterator[Any]:
+    """The rows of an array of any framework, `size` at a time."""
+    for start in range(0, array.shape[0], size):
+        yield array[start : start + size]
 
 
 def to_numpy(array: Any) -> np.ndarray:

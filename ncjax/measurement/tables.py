@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ncjax.measurement.checks import some
 from ncjax.measurement.sources import MeasureError, Stored
 
 LABEL_COLUMNS = ("label", "labels", "y", "target", "targets")
@@ -43,21 +44,14 @@ def read_csv(path: Path) -> dict[str, Stored]:
     names = fields if header else [str(i) for i in range(len(fields))]
     samples = _split(second if header else first, delimiter)
     numeric = [i for i, sample in enumerate(samples) if _is_number(sample)]
-    skipped = [i for i, name in enumerate(names) if header and _is_index(name)]
     columns = {
         name: _text(path, f"{path}[{name}]", delimiter, [i], header, str)
         for i, name in enumerate(names)
     }
-    used = [
-        i for i in numeric if i not in skipped and not (header and _is_label(names[i]))
-    ]
-    left_out = [
-        repr(names[i])
-        for i in range(len(names))
-        if i in skipped or (i not in numeric and not _is_label(names[i]))
-    ]
+    used = [i for i in numeric if _is_feature(names[i])]
+    others = [names[i] for i in range(len(names)) if i not in used]
     if used:
-        notes = ("Numbers in text are read as float32.", *_left_out(path, left_out))
+        notes = ("Numbers in text are read as float32.", *_left_out(path, others))
         columns["features"] = _text(
             path, str(path), delimiter, used, header, np.float32, notes
         )
@@ -130,15 +124,16 @@ def _is_label(name: str) -> bool:
     return name.lower() in LABEL_COLUMNS
 
 
-def _is_index(name: str) -> bool:
-    return name.lower() in _INDEX_COLUMNS
+def _is_feature(name: str) -> bool:
+    return not _is_label(name) and name.lower() not in _INDEX_COLUMNS
 
 
 def _left_out(path: Any, names: list[str]) -> tuple[str, ...]:
-    if not names:
+    """A note on the columns that are neither features nor labels."""
+    others = [repr(name) for name in names if not _is_label(name)]
+    if not others:
         return ()
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return (f"Columns of {path} that are no features: {', '.join(names[:8])}{more}.",)
+    return (f"Columns of {path} that are no features: {some(others)}.",)
 
 
 def read_parquet(path: Path) -> dict[str, Stored]:
@@ -174,8 +169,8 @@ def read_parquet(path: Path) -> dict[str, Stored]:
         if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
     ]
     lists = [field.name for field in schema if _is_list(pa, field.type)]
-    used = [n for n in numeric if not _is_label(n) and not _is_index(n)]
-    others = [repr(n) for n in schema.names if n not in used and not _is_label(n)]
+    used = [n for n in numeric if _is_feature(n)]
+    others = [n for n in schema.names if n not in used]
     if len(lists) == 1:
         columns.setdefault("features", columns[lists[0]])
     if used and "features" not in columns:

@@ -17,7 +17,7 @@ def nearest_loop(features, labels):
 
 @pytest.mark.parametrize("memory", [2**24, 60])
 def test_nearest_mean_nc4_and_accuracy(memory, x64, monkeypatch):
-    monkeypatch.setattr(decisions, "_DISTANCES", memory)  # 60: ten rows at a time
+    monkeypatch.setattr(decisions, "_LOGITS", memory)  # 60: ten rows at a time
     features, labels, classifier, bias = clusters(std=1.5)
     moments = moments_of(features, labels)
     want = nearest_loop(features, labels)

@@ -176,7 +176,8 @@ def test_test_set_and_outliers(plain):
     mean = ood.astype(np.float64).mean(0)
     norms = np.linalg.norm(means, axis=1) * np.linalg.norm(mean)
     assert result["nc5"] == pytest.approx(np.abs(means @ mean / norms).mean(), rel=1e-4)
-    scores = [collapse.neco(jnp.asarray(a), result.moments) for a in (x, ood)]
+    directions = collapse.principal_directions(result.moments)
+    scores = [collapse.neco(jnp.asarray(a), directions) for a in (x, ood)]
     assert result["neco_in"] == pytest.approx(float(scores[0].mean()), rel=1e-4)
     assert result["neco_ood"] == pytest.approx(float(scores[1].mean()), rel=1e-4)
     higher = np.asarray(scores[0])[:, None] > np.asarray(scores[1])
