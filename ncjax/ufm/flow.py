@@ -64,7 +64,7 @@ def flow(
     """Gradient flow from a start to t_max, or to a bound.
 
     Args:
-        problem: a model of any kind; see `without_decay`.
+        problem: a model of any kind; see `Model.without_decay`.
         start: parameters, or the seed of a `small_start`.
         t_max: the last time.
         points: number of recorded times: 0, and log-spaced ones from 1e-2 to t_max.
@@ -153,15 +153,6 @@ def flow_many(
     _check_end(done, given.times[-1], max_steps)
     problem, axis = (shared, None) if one else (batch[0], 0)
     return record_many(problem, given.labels, *seen, axis=axis)
-
-
-def without_decay(problem: Model) -> Model:
-    """The same loss with all decays 0: flow then grows for ever, like log t.
-
-    Args:
-        problem: a model of any kind.
-    """
-    return problem.without_decay()
 
 
 def _check_solver(solver: str) -> None:

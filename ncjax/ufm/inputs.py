@@ -13,22 +13,15 @@ from ncjax.ufm.tables import make_fit
 
 def class_means(
     loss: str | Callable,
-    num_classes: int | None,
-    feature_dim: int | None,
-    sizes: Any,
-    options: dict[str, Any],
+    *,
+    num_classes: int | None = None,
+    feature_dim: int | None = None,
+    sizes: Any = 1,
+    **options: Any,
 ) -> dict[str, Any]:
-    """The fields of `Model` in the class-mean form, checked.
+    """The fields of `Model` in the class-mean form, checked: fit, counts, K and d.
 
-    Args:
-        loss: the loss, as for `Problem.create`.
-        num_classes: number K of classes, or None.
-        feature_dim: width d of the features, or None for d = K.
-        sizes: number of samples of each class: one number, or [K].
-        options: options of the loss by name.
-
-    Returns:
-        fit, counts, num_classes and feature_dim.
+    The arguments are those of `Problem.create`.
 
     Raises:
         ValueError: for a value out of range, or numbers of classes that differ.

@@ -83,8 +83,7 @@ def small_start(problem: Model, seed: int = 0, scale: Any = 0.1) -> Params:
         seed: seed of the random numbers.
         scale: their size, in these units.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):  # without decay; shapes only
-        ones = jax.tree.map(np.ones_like, problem.scales())
+    ones = jax.tree.map(np.ones_like, problem.scales())
     units = jax.tree.map(lambda one, m: one / np.sqrt(m), ones, masses(problem))
     return random_like(jax.random.key(seed), units, scale * problem.feature_dim**-0.5)
 
@@ -101,15 +100,13 @@ def checked_start(problem: Model, start: Any) -> Params:
     """
     if isinstance(start, (int, np.integer)):
         return small_start(problem, int(start))
-    with np.errstate(divide="ignore", invalid="ignore"):  # without decay; shapes only
-        problem.check(start)
+    problem.check(start)
     return start
 
 
 def masses(problem: Model) -> Params:
     """Mass of every parameter: m_i for the rows of H, 1 for all else."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # without decay; shapes only
-        ones = jax.tree.map(lambda x: np.ones((1,) * np.ndim(x)), problem.scales())
+    ones = jax.tree.map(lambda x: np.ones((1,) * np.ndim(x)), problem.scales())
     return ones | {"H": problem.counts[:, None]}
 
 

@@ -21,7 +21,7 @@ def plain(num_classes, **options):
     problem = ufm.Problem.create(
         lambda_w=1.0, lambda_h=1.0, num_classes=num_classes, **options
     )
-    return ufm.without_decay(problem)
+    return problem.without_decay()
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ def solve(config: ConfigDict, progress: Progress) -> Found:
         basis = ufm.hadamard_basis(classes)
     except ValueError as error:
         raise ConfigError(f"config.model.{error}") from error
-    problem = ufm.without_decay(setting_of(config).problem)
+    problem = setting_of(config).problem.without_decay()
     strengths = np.random.default_rng(config.seed).uniform(0.05, 1, classes - 1)
     width = problem.feature_dim
     progress("flow from Hadamard")
