@@ -73,7 +73,7 @@ def main(argv: Sequence[str], prog: str = "ncjax ufm") -> int:
         if axes:
             report = sweep(config, axes, progress)
         else:
-            report = EXPERIMENTS[config.experiment](config, progress)
+            report = EXPERIMENTS[config.experiment].run(config, progress)
         progress("done")
         report.write(folder, config.to_dict() | {"sweep": values["sweep"]})
     except (UsageError, ConfigError, WorkdirError) as error:

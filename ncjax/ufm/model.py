@@ -21,7 +21,7 @@ static, so that one compiled call solves thousands of problems.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ from ncjax.ufm.precision import double
 # Parameters by name: classifier "W" [K, d], features "H" [n, d], bias "b" [K] where
 # there is one, and what else the kind of model has.
 Params = dict[str, Any]
+M = TypeVar("M", bound="Model")
 
 
 @struct.dataclass
@@ -109,7 +110,7 @@ class Model:
         """Relative imbalance of the layers []; 0 if critical, NaN if no law holds."""
         return jnp.full((), jnp.nan)
 
-    def samples(self) -> Self:
+    def samples(self: M) -> M:
         """The same problem with a free feature for every sample, H [N, d].
 
         Raises:
@@ -126,7 +127,7 @@ class Model:
             self, fit=self.fit.take(rows), counts=np.ones(len(rows))
         )
 
-    def without_decay(self) -> Self:
+    def without_decay(self: M) -> M:
         """The same problem with all decays 0: flow then grows for ever, like log t."""
         return self
 

@@ -1,17 +1,19 @@
-"""The model that a configuration describes: its loss, all else, its closed form."""
+"""The model that a configuration describes, its closed form, and how it is solved."""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ncjax import ufm
 from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
 from ncjax.options import ConfigError, options_of, takes
-from ncjax.ufm import Problem
 from ncjax.ufm.closed_forms import Balanced, Prediction, limit_logits, predict
 from ncjax.ufm.tables import known_losses
 
@@ -26,14 +28,14 @@ class Setting(NamedTuple):
     tree_name: str  # its name in the configuration; "" for none
 
     @property
-    def problem(self) -> Problem:
+    def problem(self) -> ufm.Problem:
         """The model, to be solved.
 
         Raises:
             ValueError: for options or sizes out of range.
         """
         model = self.model
-        return Problem.create(
+        return ufm.Problem.create(
             self.loss,
             lambda_w=model.lambda_w,
             lambda_h=model.lambda_h,
@@ -125,6 +127,32 @@ def tree_of(config: ConfigDict) -> Hierarchy | None:
             "children at each depth of a balanced tree, as in 2x2x2."
         )
     return BUILTIN[name]()
+
+
+def solve_certified(
+    problems: Sequence[ufm.Problem],
+) -> tuple[ufm.Solution, np.ndarray]:
+    """Solutions of B problems that differ in numbers only, and duality gaps [B]."""
+    found = ufm.solve_many(problems)
+    stacked = ufm.stack(problems)
+    with jax.enable_x64(True):
+        gaps = jax.vmap(lambda p, x: ufm.bounds(p, x).gap)(stacked, found.params)
+    return found, np.asarray(gaps)
+
+
+def flow_of(
+    config: ConfigDict, problem: ufm.Problem, labels: np.ndarray | None = None
+) -> ufm.Trajectory:
+    """The flow of `config.flow`; `labels` [n] where rows of H are samples."""
+    flow = config.flow
+    return ufm.flow(
+        problem,
+        ufm.small_start(problem, config.seed, flow.scale),
+        t_max=flow.t_max,
+        points=flow.points,
+        stop_gap=flow.stop_gap,
+        labels=labels,
+    )
 
 
 def _num_classes(fields: dict[str, Any], tree: Hierarchy | None) -> int:
