@@ -45,8 +45,8 @@ class Certificate(NamedTuple):
 
     verdict: str
     bounds: Bounds
-    curvature: float | None  # d'(Hessian)d of `direction`, where it was looked for
-    direction: Params | None  # a direction along which the objective falls
+    curvature: float | None = None  # d'(Hessian)d of `direction`, if it was looked for
+    direction: Params | None = None  # a direction along which the objective falls
 
 
 @double
@@ -87,12 +87,12 @@ def certify(
     if reason is None and not found.convex:
         reason = "the loss is not known to be convex"
     if reason is not None:
-        return Certificate(f"not certifiable: {reason}", found, None, None)
+        return Certificate(f"not certifiable: {reason}", found)
     if found.gap <= tol and found.bias_residual <= 0.01 * tol:
         verdict = f"global optimum (gap {max(float(found.gap), 0.0):.0e})"
-        return Certificate(verdict, found, None, None)
+        return Certificate(verdict, found)
     if not found.gradient_norm <= tol_gradient:
-        return Certificate("not critical", found, None, None)
+        return Certificate("not critical", found)
     direction = saddle_direction(problem, params)
     curvature = _curvature(problem, params, direction)
     if not curvature < 0:
@@ -102,7 +102,7 @@ def certify(
         verdict = f"critical, saddle (curvature {curvature:.2g})"
         return Certificate(verdict, found, curvature, direction)
     verdict = f"critical, no descent found (gap {found.gap:.2g})"
-    return Certificate(verdict, found, curvature, None)
+    return Certificate(verdict, found, curvature)
 
 
 def _curvature(problem, params, direction):
@@ -134,7 +134,7 @@ def _bounds(problem, params):
     scaled = jax.tree.map(jnp.multiply, gradient, problem.scales())
     norm = jnp.sqrt(sum(jnp.sum(x**2) for x in jax.tree.leaves(scaled)))
     logits = problem.logits(params)
-    identity = problem.fit.dual(logits, problem.weights, jnp.ones(()))[1]
+    identity = problem.fit.dual(logits, problem.weights, jnp.ones(()), (0.0, 0.0))[1]
 
     best, residual = _best_bias(problem, params, logits)
     theta = _theta(problem, best)

@@ -28,7 +28,7 @@ import numpy as np
 
 from ncjax.ufm.model import Model
 from ncjax.ufm.precision import double, to_double
-from ncjax.ufm.solve import stack
+from ncjax.ufm.solve import repeat, stack
 from ncjax.ufm.trajectory import (
     Trajectory,
     checked_start,
@@ -50,44 +50,33 @@ def flow(
     problem: Model,
     start: Any = 0,
     *,
-    t_max: Any = 1e4,
-    points: int = 61,
-    times: Any = None,
-    labels: Any = None,
-    stop_gap: Any = None,
-    stop_gradient: Any = None,
     rtol: Any = 1e-9,
     atol: Any = 1e-12,
     solver: str = "tsit5",
     max_steps: int = 500_000,
+    **recording: Any,
 ) -> Trajectory:
-    """Gradient flow from a start to t_max, or to a bound.
+    """Gradient flow from a start to a time, or to a bound.
 
     Args:
         problem: a model of any kind; see `Model.without_decay`.
         start: parameters, or the seed of a `small_start`.
-        t_max: the last time.
-        points: number of recorded times: 0, and log-spaced ones from 1e-2 to t_max.
-        times: times to record, increasing from 0 [T], in place of these.
-        labels: class of each row of H [n], where the rows are samples.
-        stop_gap: duality gap at which to stop.
-        stop_gradient: gradient norm at which to stop.
         rtol: relative tolerance of a step; it bounds the gap that can be met.
         atol: absolute tolerance of a step.
         solver: one of `SOLVERS`.
         max_steps: largest number of steps of the solver.
+        **recording: what to record and where to stop, the options of
+            `ncjax.ufm.trajectory.plan`.
 
     Raises:
         ValueError: for bad options or parameters.
         FloatingPointError: where max_steps do not reach the end.
     """
     _check_solver(solver)
-    stops = stop_gap, stop_gradient
-    given = plan(problem, (t_max, points, times), labels, stops)
+    given = plan(problem, **recording)
     problem, start = to_double((problem, checked_start(problem, start)))
-    seen, done = _flow(
-        *(problem, start, given.times, given.stops, (rtol, atol), solver, max_steps)
-    )
+    how = (given.times, given.stops, (rtol, atol), solver, max_steps)
+    seen, done = _flow(problem, start, *how)
     _check_end(done, given.times[-1], max_steps)
     return trim(record(problem, given.labels, *seen))
 
@@ -97,16 +86,11 @@ def flow_many(
     problems: Model | Sequence[Model],
     starts: Any,
     *,
-    t_max: Any = 1e4,
-    points: int = 61,
-    times: Any = None,
-    labels: Any = None,
-    stop_gap: Any = None,
-    stop_gradient: Any = None,
     rtol: Any = 1e-9,
     atol: Any = 1e-12,
     solver: str = "tsit5",
     max_steps: int = 500_000,
+    **recording: Any,
 ) -> Trajectory:
     """Many flows in one call; B problems that differ in numbers only, or one for all.
 
@@ -116,16 +100,11 @@ def flow_many(
     Args:
         problems: one model for all starts, or a list of B.
         starts: parameters with a leading axis B, or seeds [B].
-        t_max: the last time; this and all other options are those of `flow`.
-        points: number of recorded times.
-        times: times to record, in place of these.
-        labels: class of each row of H.
-        stop_gap: duality gap at which each flow stops.
-        stop_gradient: gradient norm at which each flow stops.
-        rtol: relative tolerance of a step.
+        rtol: relative tolerance of a step; this and all that follow as for `flow`.
         atol: absolute tolerance of a step.
         solver: one of `SOLVERS`.
         max_steps: largest number of steps of the solver.
+        **recording: what to record and where each flow stops.
 
     Returns:
         A `Trajectory` with a leading axis B.
@@ -135,24 +114,19 @@ def flow_many(
         FloatingPointError: where max_steps do not reach the end.
     """
     _check_solver(solver)
-    one = isinstance(problems, Model)
     first = problems if isinstance(problems, Model) else problems[0]
     if not isinstance(starts, dict):
         starts = stack([small_start(first, int(seed)) for seed in starts])
-    stops = stop_gap, stop_gradient
-    given = plan(first, (t_max, points, times), labels, stops)
+    given = plan(first, **recording)
+    if isinstance(problems, Model):
+        problem = repeat(to_double(problems), len(jax.tree.leaves(starts)[0]))
+    else:
+        problem = to_double(stack(problems))
+    how = (given.times, given.stops, (rtol, atol), solver, max_steps)
     together = jax.default_backend() != "cpu"
-    shared, batch = to_double(
-        (problems, (None, starts)) if one else (None, (stack(problems), starts))
-    )
-    tolerances = (rtol, atol)
-    seen, done = _flow_many(
-        *(shared, batch, given.times, given.stops, tolerances, solver, max_steps),
-        together,
-    )
+    seen, done = _flow_many(problem, to_double(starts), *how, together)
     _check_end(done, given.times[-1], max_steps)
-    problem, axis = (shared, None) if one else (batch[0], 0)
-    return record_many(problem, given.labels, *seen, axis=axis)
+    return record_many(problem, given.labels, *seen)
 
 
 def _check_solver(solver: str) -> None:
@@ -219,9 +193,9 @@ _flow = jax.jit(_path, static_argnums=(5, 6))
 
 
 @functools.partial(jax.jit, static_argnums=(5, 6, 7))
-def _flow_many(shared, batch, times, stops, tolerances, solver, max_steps, together):
+def _flow_many(problems, starts, times, stops, tolerances, solver, steps, together):
     def single(pair):
-        problem = shared if shared is not None else pair[0]
-        return _path(problem, pair[1], times, stops, tolerances, solver, max_steps)
+        return _path(pair[0], pair[1], times, stops, tolerances, solver, steps)
 
+    batch = problems, starts
     return jax.vmap(single)(batch) if together else jax.lax.map(single, batch)

@@ -7,7 +7,6 @@ eigenvalues 0.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -100,23 +99,15 @@ def least_curvature(
         return Curvature(values[:count], unravel(jnp.asarray(vectors[:, 0])))
     from scipy.sparse.linalg import LinearOperator, eigsh  # late: half a second
 
+    def product(x: np.ndarray) -> np.ndarray:
+        image = _product(problem, params, unravel(jnp.asarray(x.ravel())))
+        return np.asarray(ravel_pytree(image)[0])
+
     create: Any = LinearOperator  # its __new__ takes these arguments, not its __init__
-    operator = create(
-        (size, size),
-        matvec=lambda x: np.asarray(_flat_product(problem, flat, unravel, x.ravel())),
-        dtype=np.float64,
-    )
+    operator = create((size, size), matvec=product, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(size)  # the result is repeatable
     values, vectors = eigsh(
         operator, k=count, which="SA", tol=tol, v0=start, ncv=min(size, 40 + 2 * count)
     )
     order = np.argsort(values)
     return Curvature(values[order], unravel(jnp.asarray(vectors[:, order[0]])))
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _flat_product(problem, flat, unravel, direction):
-    def gradient(x):
-        return jax.grad(lambda y: problem.objective(unravel(y)))(x)
-
-    return jax.jvp(gradient, (flat,), (direction,))[1]

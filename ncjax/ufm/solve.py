@@ -16,7 +16,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ncjax.ufm.adam import adam
-from ncjax.ufm.model import Model, Params
+from ncjax.ufm.model import M, Model, Params
 from ncjax.ufm.newton import minimise
 from ncjax.ufm.precision import double, to_double
 
@@ -104,12 +104,13 @@ def solve_many(
         starts = jax.vmap(jax.random.key)(jnp.asarray(starts))
     problem, starts = to_double((problem, starts))
     number = len(jax.tree.leaves(starts)[0])
-    if not one and number != len(problem.counts):
+    if one:
+        problem = repeat(problem, number)
+    elif number != len(problem.counts):
         raise ValueError(
             f"{len(problem.counts)} problems need as many starts, got {number}."
         )
-    batch = _batch_size(number)
-    return _solve_many(problem, starts, tol, max_steps, one, batch)
+    return _solve_many(problem, starts, tol, max_steps, _batch_size(number))
 
 
 def stack(problems: Sequence[Any]) -> Any:
@@ -125,6 +126,11 @@ def stack(problems: Sequence[Any]) -> Any:
             "structures (loss, K, d, tree and which options are given)."
         )
     return jax.tree.map(lambda *leaves: np.stack(leaves), *problems)
+
+
+def repeat(problem: M, number: int) -> M:
+    """The same problem `number` times, as `stack` gives it."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (number, *x.shape)), problem)
 
 
 def _ready(problem: Model, start: Any) -> tuple[Model, Any]:
@@ -166,13 +172,12 @@ def _solution(problem, start, tol, max_steps):
 _solve = jax.jit(_solution, static_argnums=3)
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
-def _solve_many(problem, starts, tol, max_steps, one, batch):
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _solve_many(problems, starts, tol, max_steps, batch):
     def solution(pair):
-        return _solution(problem if one else pair[0], pair[1], tol, max_steps)
+        return _solution(pair[0], pair[1], tol, max_steps)
 
-    pairs = (None if one else problem, starts)
-    return jax.lax.map(solution, pairs, batch_size=batch)
+    return jax.lax.map(solution, (problems, starts), batch_size=batch)
 
 
 def _batch_size(number: int) -> int | None:

@@ -93,8 +93,8 @@ FITS: dict[str, Callable[..., Fit]] = {
 
 
 def known_losses() -> dict[str, Callable]:
-    """All losses that have a name: the functions whose keywords are their options."""
-    return LOSSES | FITS
+    """All losses that have a name; the keywords of each function are its options."""
+    return FITS | LOSSES | FITS  # those that can be certified come first
 
 
 def make_fit(loss: str | Callable, num_classes: int, options: Mapping[str, Any]) -> Fit:
@@ -112,13 +112,13 @@ def make_fit(loss: str | Callable, num_classes: int, options: Mapping[str, Any])
     known = known_losses()
     if isinstance(loss, str) and loss not in known:
         raise ValueError(f"Unknown loss {loss!r}. Available: {', '.join(known)}.")
-    options = _checked(loss, known[loss] if isinstance(loss, str) else loss, options)
+    function = known[loss] if isinstance(loss, str) else loss
+    options = _checked(loss, function, options)
+    original = LOSSES.get(loss) if isinstance(loss, str) else loss
+    if original is not None:
+        _check_range(loss, original, num_classes, options)
     if isinstance(loss, str) and loss in FITS:
-        if loss in LOSSES:
-            _check_range(loss, LOSSES[loss], num_classes, options)
         return FITS[loss](num_classes, **options)
-    function = LOSSES[loss] if isinstance(loss, str) else loss
-    _check_range(loss, function, num_classes, options)
     return Plain(np.arange(num_classes), function, tuple(sorted(options.items())))
 
 

@@ -13,8 +13,9 @@ from ml_collections import ConfigDict
 
 from ncjax import ufm
 from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
+from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.options import ConfigError, options_of, takes
-from ncjax.ufm.closed_forms import Balanced, Prediction, limit_logits, predict
+from ncjax.ufm.closed_forms import CLOSED_FORMS, Balanced, Prediction
 from ncjax.ufm.tables import known_losses
 
 
@@ -49,12 +50,16 @@ class Setting(NamedTuple):
     @property
     def prediction(self) -> Prediction | None:
         """The optimum in closed form; None where none is known."""
-        return predict(self.loss, self.model, self.options)
+        form = CLOSED_FORMS.get(self.loss)
+        return form(self.model, **self.options) if form else None
 
     @property
     def limit(self) -> np.ndarray | None:
-        """Logits [K, K] for c -> 0, up to their scale; None where they are unknown."""
-        return limit_logits(self.loss, self.model, self.options)
+        """Logits [K, K] for c -> 0, up to their scale; known for soft labels only."""
+        if self.loss != "soft_labels":
+            return None
+        table = self.options["hierarchy"].distances(self.options["distance"])
+        return soft_label_limit(table, free_bias=self.model.lambda_b == 0)
 
     @property
     def class_names(self) -> list[str]:
