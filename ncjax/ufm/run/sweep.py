@@ -216,7 +216,7 @@ def _thresholds(
         return found is not None and found.rank > level
 
     lines, steps = [], np.unique(rank)
-    for level in (steps[1:] + steps[:-1]) / 2:
+    for level in ((steps[1:] + steps[:-1]) / 2).tolist():
         line = []
         for row, inside in zip(other.values.tolist(), table > level, strict=True):
             for i in np.flatnonzero(inside[1:] != inside[:-1])[:1]:
