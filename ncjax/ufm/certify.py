@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from ncjax.ufm.hessian import hessian_product, least_curvature
 from ncjax.ufm.model import Model, Params
 from ncjax.ufm.newton import minimise
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 
 
 class Bounds(NamedTuple):
@@ -80,7 +80,6 @@ def certify(
         >>> certify(problem, solve(problem, 0).params).verdict
         'global optimum (gap ...)'
     """
-    problem, params = to_double((problem, params))
     problem.check(params)
     found = bounds(problem, params)
     reason = problem.not_convex
@@ -125,7 +124,7 @@ def bounds(problem: Model, params: Params) -> Bounds:
         problem: a model of any kind.
         params: any point of the problem.
     """
-    return _bounds(*to_double((problem, params)))
+    return _bounds(problem, params)
 
 
 @jax.jit
@@ -195,7 +194,6 @@ def saddle_direction(problem: Model, params: Params) -> Params | None:
         The direction; None where W and H have no common null vector, where sigma <= mu,
         or for a model other than `Problem`.
     """
-    problem, params = to_double((problem, params))
     if problem.strength is None:
         return None  # the formula is that of weight decay on one layer
     scales = problem.scales()

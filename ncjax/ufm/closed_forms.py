@@ -23,10 +23,10 @@ from ncjax.ufm.theory.squared_error import squared_error_optimum
 
 
 class Balanced(NamedTuple):
-    """A `Problem` whose classes all have one size, apart from its loss."""
+    """What makes a `Problem` whose classes all have one size, apart from its loss."""
 
     num_classes: int  # K
-    per_class: int  # n, samples of each class
+    sizes: int  # n, samples of each class
     lambda_w: float  # lW
     lambda_h: float  # lH
     lambda_b: float | None  # lb; 0: the bias is free; None: there is none
@@ -35,7 +35,7 @@ class Balanced(NamedTuple):
     @property
     def c(self) -> float:
         """sqrt(n lW lH), all that the geometry depends on."""
-        return math.sqrt(self.per_class * self.lambda_w * self.lambda_h)
+        return math.sqrt(self.sizes * self.lambda_w * self.lambda_h)
 
 
 class Prediction(NamedTuple):
@@ -50,7 +50,7 @@ class Prediction(NamedTuple):
 def cross_entropy(model: Balanced, *, label_smoothing: Any) -> Prediction:
     """The simplex, by `cross_entropy_optimum`; a bias changes nothing."""
     found = cross_entropy_optimum(
-        *(model.num_classes, model.per_class, model.lambda_w, model.lambda_h),
+        *(model.num_classes, model.sizes, model.lambda_w, model.lambda_h),
         label_smoothing=label_smoothing,
         feature_dim=model.feature_dim,
     )
@@ -60,7 +60,7 @@ def cross_entropy(model: Balanced, *, label_smoothing: Any) -> Prediction:
 def mse(model: Balanced) -> Prediction:
     """Simplex, orthogonal frame or what lies between, by `squared_error_optimum`."""
     found = squared_error_optimum(
-        *(model.num_classes, model.per_class, model.lambda_w, model.lambda_h),
+        *(model.num_classes, model.sizes, model.lambda_w, model.lambda_h),
         model.lambda_b,
         feature_dim=model.feature_dim,
     )

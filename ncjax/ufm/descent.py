@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.ufm.model import Model
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 from ncjax.ufm.trajectory import (
     Trajectory,
     checked_start,
@@ -56,7 +56,7 @@ def descend(
     given = plan(problem, **recording)
     speed = learning_rate / (1 - momentum)
     counts = np.unique(np.round(given.times / speed).astype(np.int64))
-    problem, start = to_double((problem, checked_start(problem, start)))
+    start = checked_start(problem, start)
     seen = _descend(problem, start, counts, learning_rate, momentum, given.stops)
     found = record(problem, given.labels, *seen)
     if not np.isfinite(found.objective[-1]):

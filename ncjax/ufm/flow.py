@@ -27,7 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.ufm.model import Model
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 from ncjax.ufm.solve import repeat, stack
 from ncjax.ufm.trajectory import (
     Trajectory,
@@ -41,9 +41,6 @@ from ncjax.ufm.trajectory import (
     velocity,
 )
 
-# Explicit ones are fast; the implicit one is for stiff problems of few parameters.
-SOLVERS = ("tsit5", "dopri8", "kvaerno5")
-
 
 @double
 def flow(
@@ -52,7 +49,6 @@ def flow(
     *,
     rtol: Any = 1e-9,
     atol: Any = 1e-12,
-    solver: str = "tsit5",
     max_steps: int = 500_000,
     **recording: Any,
 ) -> Trajectory:
@@ -63,7 +59,6 @@ def flow(
         start: parameters, or the seed of a `small_start`.
         rtol: relative tolerance of a step; it bounds the gap that can be met.
         atol: absolute tolerance of a step.
-        solver: one of `SOLVERS`.
         max_steps: largest number of steps of the solver.
         **recording: what to record and where to stop, the options of
             `ncjax.ufm.trajectory.plan`.
@@ -72,10 +67,11 @@ def flow(
         ValueError: for bad options or parameters.
         FloatingPointError: where max_steps do not reach the end.
     """
-    _check_solver(solver)
+    import diffrax  # noqa: F401  # here, when used, and not while a function is traced
+
     given = plan(problem, **recording)
-    problem, start = to_double((problem, checked_start(problem, start)))
-    how = (given.times, given.stops, (rtol, atol), solver, max_steps)
+    start = checked_start(problem, start)
+    how = (given.times, given.stops, (rtol, atol), max_steps)
     seen, done = _flow(problem, start, *how)
     _check_end(done, given.times[-1], max_steps)
     return trim(record(problem, given.labels, *seen))
@@ -88,7 +84,6 @@ def flow_many(
     *,
     rtol: Any = 1e-9,
     atol: Any = 1e-12,
-    solver: str = "tsit5",
     max_steps: int = 500_000,
     **recording: Any,
 ) -> Trajectory:
@@ -102,7 +97,6 @@ def flow_many(
         starts: parameters with a leading axis B, or seeds [B].
         rtol: relative tolerance of a step; this and all that follow as for `flow`.
         atol: absolute tolerance of a step.
-        solver: one of `SOLVERS`.
         max_steps: largest number of steps of the solver.
         **recording: what to record and where each flow stops.
 
@@ -113,27 +107,21 @@ def flow_many(
         ValueError: as `flow`, or for problems that differ in more than numbers.
         FloatingPointError: where max_steps do not reach the end.
     """
-    _check_solver(solver)
+    import diffrax  # noqa: F401  # here, when used, and not while a function is traced
+
     first = problems if isinstance(problems, Model) else problems[0]
     if not isinstance(starts, dict):
         starts = stack([small_start(first, int(seed)) for seed in starts])
     given = plan(first, **recording)
     if isinstance(problems, Model):
-        problem = repeat(to_double(problems), len(jax.tree.leaves(starts)[0]))
+        problem = repeat(problems, len(jax.tree.leaves(starts)[0]))
     else:
-        problem = to_double(stack(problems))
-    how = (given.times, given.stops, (rtol, atol), solver, max_steps)
+        problem = stack(problems)
+    how = (given.times, given.stops, (rtol, atol), max_steps)
     together = jax.default_backend() != "cpu"
-    seen, done = _flow_many(problem, to_double(starts), *how, together)
+    seen, done = _flow_many(problem, starts, *how, together)
     _check_end(done, given.times[-1], max_steps)
     return record_many(problem, given.labels, *seen)
-
-
-def _check_solver(solver: str) -> None:
-    import diffrax  # noqa: F401  # here, when used, and not while a function is traced
-
-    if solver not in SOLVERS:
-        raise ValueError(f"Unknown solver {solver!r}. Available: {', '.join(SOLVERS)}.")
 
 
 def _check_end(done: Any, last: Any, max_steps: int) -> None:
@@ -144,14 +132,9 @@ def _check_end(done: Any, last: Any, max_steps: int) -> None:
         )
 
 
-def _path(problem, start, times, stops, tolerances, solver, max_steps):
+def _path(problem, start, times, stops, tolerances, max_steps):
     import diffrax
 
-    solvers = {
-        "tsit5": diffrax.Tsit5,
-        "dopri8": diffrax.Dopri8,
-        "kvaerno5": diffrax.Kvaerno5,
-    }
     ends = jnp.log1p(times)
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(
@@ -159,7 +142,7 @@ def _path(problem, start, times, stops, tolerances, solver, max_steps):
                 lambda v: jnp.exp(s) * v, velocity(problem, x)
             )
         ),
-        solvers[solver](),
+        diffrax.Tsit5(),
         ends[0],
         ends[-1],
         None,
@@ -189,13 +172,13 @@ def _path(problem, start, times, stops, tolerances, solver, max_steps):
     return (seen, path, steps, stopped), done
 
 
-_flow = jax.jit(_path, static_argnums=(5, 6))
+_flow = jax.jit(_path, static_argnums=5)
 
 
-@functools.partial(jax.jit, static_argnums=(5, 6, 7))
-def _flow_many(problems, starts, times, stops, tolerances, solver, steps, together):
+@functools.partial(jax.jit, static_argnums=(5, 6))
+def _flow_many(problems, starts, times, stops, tolerances, steps, together):
     def single(pair):
-        return _path(pair[0], pair[1], times, stops, tolerances, solver, steps)
+        return _path(pair[0], pair[1], times, stops, tolerances, steps)
 
     batch = problems, starts
     return jax.vmap(single)(batch) if together else jax.lax.map(single, batch)

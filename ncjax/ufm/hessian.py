@@ -15,7 +15,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ncjax.ufm.model import Model, Params
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 
 _DENSE = 400  # parameters up to which the Hessian itself is the fastest way
 
@@ -38,7 +38,6 @@ def hessian_product(problem: Model, params: Params, direction: Params) -> Params
         params: the parameters at which the Hessian is taken.
         direction: the direction, of the structure of the parameters.
     """
-    problem, params, direction = to_double((problem, params, direction))
     problem.check(params)
     problem.check(direction)
     return _product(problem, params, direction)
@@ -57,7 +56,6 @@ def hessian(problem: Model, params: Params) -> np.ndarray:
         problem: the model.
         params: the parameters at which the Hessian is taken.
     """
-    problem, params = to_double((problem, params))
     problem.check(params)
     return np.asarray(_dense(problem, params))
 
@@ -88,7 +86,6 @@ def least_curvature(
     References:
         Lehoucq, Sorensen & Yang, ARPACK Users' Guide, 1998 (through SciPy's eigsh).
     """
-    problem, params = to_double((problem, params))
     problem.check(params)
     flat, unravel = ravel_pytree(params)
     size = flat.shape[0]

@@ -13,7 +13,6 @@ from ncjax.ufm.tables import make_fit
 
 def class_means(
     loss: str | Callable,
-    *,
     num_classes: int | None = None,
     feature_dim: int | None = None,
     sizes: Any = 1,

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.ufm.model import Params
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 from ncjax.ufm.theory.hadamard import sylvester_matrix
 
 
@@ -119,7 +119,7 @@ def strength_flow(strengths: Any, times: Any) -> Any:
     """
     import diffrax  # noqa: F401  # here, when used, and not while a function is traced
 
-    strengths, times = to_double((np.asarray(strengths), np.asarray(times)))
+    strengths, times = np.asarray(strengths), np.asarray(times, np.float64)
     return _strength_flow(strengths, times, sylvester_matrix(len(strengths) + 1))
 
 

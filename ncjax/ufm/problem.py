@@ -83,13 +83,7 @@ class Problem(Model):
             lambda_w=number("lambda_w", lambda_w, positive=True),
             lambda_h=number("lambda_h", lambda_h, positive=True),
             lambda_b=None if lambda_b is None else number("lambda_b", lambda_b),
-            **class_means(
-                loss,
-                num_classes=num_classes,
-                feature_dim=feature_dim,
-                sizes=sizes,
-                **options,
-            ),
+            **class_means(loss, num_classes, feature_dim, sizes, **options),
         )
 
     def scales(self) -> Params:

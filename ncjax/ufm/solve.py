@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ncjax.ufm.adam import adam
 from ncjax.ufm.model import M, Model, Params
-from ncjax.ufm.newton import minimise
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.newton import adam, minimise
+from ncjax.ufm.precision import double
 
 
 class Solution(NamedTuple):
@@ -68,7 +67,11 @@ def solve(
         >>> round(float(geometry(solution.params).nc2), 6)  # a simplex
         0.0
     """
-    return _solve(*_ready(problem, start), tol, max_steps)
+    if isinstance(start, int):
+        start = jax.random.key(start)
+    elif not _is_key(start):
+        problem.check(start)
+    return _solve(problem, start, tol, max_steps)
 
 
 @double
@@ -102,7 +105,6 @@ def solve_many(
         starts = range(1 if one else len(problem.counts))
     if not isinstance(starts, dict) and not _is_key(starts):
         starts = jax.vmap(jax.random.key)(jnp.asarray(starts))
-    problem, starts = to_double((problem, starts))
     number = len(jax.tree.leaves(starts)[0])
     if one:
         problem = repeat(problem, number)
@@ -131,16 +133,6 @@ def stack(problems: Sequence[Any]) -> Any:
 def repeat(problem: M, number: int) -> M:
     """The same problem `number` times, as `stack` gives it."""
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (number, *x.shape)), problem)
-
-
-def _ready(problem: Model, start: Any) -> tuple[Model, Any]:
-    """The problem in float64, and a key or checked parameters in float64."""
-    if isinstance(start, int):
-        start = jax.random.key(start)
-    problem, start = to_double((problem, start))
-    if not _is_key(start):
-        problem.check(start)
-    return problem, start
 
 
 def _is_key(start: Any) -> bool:

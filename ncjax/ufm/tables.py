@@ -57,14 +57,8 @@ def hxe(
 ) -> Entropic:
     """`ncjax.losses.hxe` of one row for each class: a group for each depth."""
     factors = hxe_coefficients(hierarchy, float(alpha), weighting, normalise)
-    rows = hierarchy.lineage[: len(factors)]
-    return Entropic(
-        targets=np.eye(num_classes) * factors.sum(axis=0)[:, None],
-        factors=factors,
-        groups=rows,
-        own=rows,
-        offset=np.zeros(num_classes),
-    )
+    targets = np.eye(num_classes) * factors.sum(axis=0)[:, None]
+    return _entropic(targets, factors, hierarchy.lineage[: len(factors)])
 
 
 def mse(num_classes: int) -> Quadratic:
@@ -73,14 +67,14 @@ def mse(num_classes: int) -> Quadratic:
 
 
 def _one_group(targets: Any) -> Entropic:
-    groups = np.zeros((1, len(targets)), np.int32)
-    return Entropic(
-        targets=targets,
-        factors=np.ones(groups.shape),
-        groups=groups,
-        own=groups,
-        offset=np.zeros(len(targets)),
-    )
+    shape = (1, len(targets))
+    return _entropic(targets, np.ones(shape), np.zeros(shape, np.int32))
+
+
+def _entropic(targets: Any, factors: Any, groups: Any) -> Entropic:
+    """One row for each class, so that its own groups are those of its label."""
+    offset = np.zeros(len(targets))
+    return Entropic(targets, factors, groups, own=groups, offset=offset)
 
 
 # Losses with a dual: (number of classes, options) -> the loss of one row for each.

@@ -96,8 +96,8 @@ def small_start(problem: Model, seed: int = 0, scale: Any = 0.1) -> Params:
         seed: seed of the random numbers.
         scale: their size, in these units.
     """
-    ones = jax.tree.map(np.ones_like, problem.scales())
-    units = jax.tree.map(lambda one, m: one / np.sqrt(m), ones, masses(problem))
+    shapes, mass = problem.scales(), masses(problem)
+    units = jax.tree.map(lambda x, m: np.ones_like(x) / np.sqrt(m), shapes, mass)
     return random_like(jax.random.key(seed), units, scale * problem.feature_dim**-0.5)
 
 
@@ -199,5 +199,4 @@ def trim(found: Trajectory) -> Trajectory:
     """The trajectory without the rows that repeat the stop."""
     times = np.asarray(found.times)
     kept = int(np.argmax(times)) + 1
-    cut = jax.tree.map(lambda x: x[:kept] if np.ndim(x) else x, found)
-    return Trajectory(*cut)
+    return jax.tree.map(lambda x: x[:kept] if np.ndim(x) else x, found)

@@ -49,15 +49,15 @@ def run(config: ConfigDict, progress: Progress) -> Report:
     layers = _layers(jax.tree.map(lambda x: x[best], found.params))
     ranks = {name: int(np.sum(values > 1e-3 * values[0])) for name, _, values in layers}
     frames, graph = _costs(config)
+    value = found.objective[best]
     if depth > 3:
-        value, (before, after) = found.objective[best], list(ranks.values())[-2:]
+        before, after = list(ranks.values())[-2:]
         statements = [
             at_most("best objective (orthogonal frames)", value, frames - 1e-4),
             at_most("rank before the last ReLU", before, k - 1),
             equal("rank after it", after, k, 0),
         ]
     else:
-        value = found.objective[best]
         statements = [equal("best objective", value, frames, 1e-6)]
     pairs = zip(seeds, found.objective, strict=True)
     return Report(

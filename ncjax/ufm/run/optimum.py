@@ -80,7 +80,7 @@ def run(config: ConfigDict, progress: Progress) -> Report:
         statements.append(at_most("flow, objective above the optimum", above, bound))
     names = setting.class_names
     return Report(
-        title=_title(setting),
+        title=_title(setting, config.model.tree),
         facts=[
             ("optimum", _described(solution, shape)),
             ("certificate", certificate.verdict),
@@ -154,7 +154,7 @@ def _saddle(setting: Setting, problem: ufm.Problem) -> list[Statement]:
     # In the class-mean form features have the mass n: one sample of decay n lH.
     values = origin_curvatures(
         *(model.num_classes, 1, problem.feature_dim),
-        *(model.lambda_w, model.per_class * model.lambda_h),
+        *(model.lambda_w, model.sizes * model.lambda_h),
     )
     expected = min(value for value, _ in values)
     statements = [equal("least curvature at the origin", least, expected, 1e-10)]
@@ -163,7 +163,7 @@ def _saddle(setting: Setting, problem: ufm.Problem) -> list[Statement]:
     return statements
 
 
-def _title(setting: Setting) -> str:
+def _title(setting: Setting, tree: str) -> str:
     """The model in one line: loss and its options, tree, sizes, c.
 
     Numeric options are always named, others where they differ from their default.
@@ -179,8 +179,8 @@ def _title(setting: Setting) -> str:
     c, k = model.c, model.num_classes
     parts = [
         f"{setting.loss} ({', '.join(shown)})" if shown else setting.loss,
-        f"tree {setting.tree_name}" if setting.tree_name else "",
-        f"K = {k}, n = {model.per_class}, d = {model.feature_dim or k}",
+        f"tree {tree}" if tree else "",
+        f"K = {k}, n = {model.sizes}, d = {model.feature_dim or k}",
         f"c = {c:g} (K c = {k * c:g})",
     ]
     return ", ".join(part for part in parts if part)

@@ -26,7 +26,6 @@ class Setting(NamedTuple):
     model: Balanced
     options: dict[str, Any]  # options of the loss by name, among them `hierarchy`
     tree: Hierarchy | None  # class tree, which the loss may not take
-    tree_name: str  # its name in the configuration; "" for none
 
     @property
     def problem(self) -> ufm.Problem:
@@ -35,17 +34,7 @@ class Setting(NamedTuple):
         Raises:
             ValueError: for options or sizes out of range.
         """
-        model = self.model
-        return ufm.Problem.create(
-            self.loss,
-            lambda_w=model.lambda_w,
-            lambda_h=model.lambda_h,
-            lambda_b=model.lambda_b,
-            num_classes=model.num_classes,
-            feature_dim=model.feature_dim,
-            sizes=model.per_class,
-            **self.options,
-        )
+        return ufm.Problem.create(self.loss, **self.model._asdict(), **self.options)
 
     @property
     def prediction(self) -> Prediction | None:
@@ -94,13 +83,13 @@ def setting_of(
     lambda_w, lambda_h = decays(fields["c"], fields["ratio"], fields["per_class"])
     model = Balanced(
         num_classes=_num_classes(fields, tree),
-        per_class=fields["per_class"],
+        sizes=fields["per_class"],
         lambda_w=lambda_w,
         lambda_h=lambda_h,
         lambda_b=None if fields["lambda_b"] == -1 else fields["lambda_b"],
         feature_dim=fields["feature_dim"] or None,
     )
-    return Setting(fields["loss"], model, options, tree, fields["tree"])
+    return Setting(fields["loss"], model, options, tree)
 
 
 def decays(c: float, ratio: float, per_class: int) -> tuple[float, float]:

@@ -38,18 +38,14 @@ class Theory(NamedTuple):
     lines: list[np.ndarray]  # [M, 2] lines in the plane of two axes: the rank changes
 
 
-def numbers_of(loss: str) -> tuple[str, ...]:
-    """Options of a loss that can be swept: numbers, which are leaves of its tables."""
-    if loss not in FITS:
-        return ()
-    options = options_of(FITS[loss]).items()
-    return tuple(name for name, value in options if isinstance(value, float))
+def sweepable(*losses: str) -> tuple[str, ...]:
+    """Fields of `config.model` that can be swept for one of these losses.
 
-
-def sweepable() -> tuple[str, ...]:
-    """All fields of `config.model` that can be swept, for one loss or another."""
-    options = [name for loss in FITS for name in numbers_of(loss)]
-    return tuple(dict.fromkeys(("c", *options, "lambda_b", "ratio")))
+    Options of a loss that can are numbers, which are leaves of its tables.
+    """
+    options = [options_of(FITS[loss]).items() for loss in losses if loss in FITS]
+    numbers = [k for some in options for k, v in some if isinstance(v, float)]
+    return tuple(dict.fromkeys(("c", *numbers, "lambda_b", "ratio")))
 
 
 def parse_sweep(text: str, config: ConfigDict) -> tuple[Axis, ...]:
@@ -69,14 +65,13 @@ def parse_sweep(text: str, config: ConfigDict) -> tuple[Axis, ...]:
             "--sweep needs a config with experiment = 'optimum', got "
             f"{config.experiment!r}."
         )
-    axes = [_parse_axis(part) for part in text.split(",")]
+    axes = tuple(_parse_axis(part, config.model) for part in text.split(","))
     if len(axes) > 2 or len({axis.name for axis in axes}) < len(axes):
         raise ConfigError(f"--sweep takes one or two different fields, got {text!r}.")
-    _check_used(config, axes)
-    return tuple(axes)
+    return axes
 
 
-def _parse_axis(part: str) -> Axis:
+def _parse_axis(part: str, model: ConfigDict) -> Axis:
     match = re.fullmatch(r"(\w+):([^:]+?)\.\.([^:]+):(\d+)", part.strip())
     try:
         if match is None:
@@ -86,9 +81,17 @@ def _parse_axis(part: str) -> Axis:
         raise ConfigError(
             f"--sweep: {part!r} is not NAME:LOW..HIGH:COUNT, as in c:1e-4..1e-1:40."
         ) from error
-    if name not in sweepable():
+    if name not in sweepable(*FITS):
         raise ConfigError(
-            f"--sweep: unknown field {name!r}. Available: {', '.join(sweepable())}."
+            f"--sweep: unknown field {name!r}. Available: "
+            f"{', '.join(sweepable(*FITS))}."
+        )
+    if name not in sweepable(model.loss):
+        raise ConfigError(f"--sweep: {name!r} has no effect on {model.loss!r}.")
+    if name == "lambda_b" and model.lambda_b == -1:
+        raise ConfigError(
+            "--sweep: lambda_b needs a model with a bias; set "
+            "--config.model.lambda_b=0."
         )
     count = int(match[4])
     if not low < high or not 2 <= count <= 1000:
@@ -96,23 +99,7 @@ def _parse_axis(part: str) -> Axis:
             f"--sweep: {part!r} must rise, with 2 to 1000 values; got {count}."
         )
     log = low > 0 and high >= 10 * low
-    return Axis(name, _spaced(low, high, count, log), log)
-
-
-def _spaced(low: float, high: float, count: int, log: bool) -> np.ndarray:
-    return (np.geomspace if log else np.linspace)(low, high, count)
-
-
-def _check_used(config: ConfigDict, axes: list[Axis]) -> None:
-    loss = config.model.loss
-    for axis in axes:
-        if axis.name not in ("c", "ratio", "lambda_b", *numbers_of(loss)):
-            raise ConfigError(f"--sweep: {axis.name!r} has no effect on {loss!r}.")
-        if axis.name == "lambda_b" and config.model.lambda_b == -1:
-            raise ConfigError(
-                "--sweep: lambda_b needs a model with a bias; set "
-                "--config.model.lambda_b=0."
-            )
+    return Axis(name, (np.geomspace if log else np.linspace)(low, high, count), log)
 
 
 def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Report:
