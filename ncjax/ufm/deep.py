@@ -12,8 +12,7 @@ import numpy as np
 
 from ncjax import struct
 from ncjax.ufm.fits import Leaf
-from ncjax.ufm.inputs import class_means, number
-from ncjax.ufm.model import Model, Params, random_like
+from ncjax.ufm.model import Model, Params, class_means, number, random_like
 from ncjax.ufm.precision import double
 
 _ACTIVATIONS: dict[str, Callable] = {"relu": jax.nn.relu, "linear": lambda x: x}

@@ -35,7 +35,6 @@ from ncjax.ufm.trajectory import (
     met,
     plan,
     record,
-    record_many,
     small_start,
     trim,
     velocity,
@@ -121,7 +120,7 @@ def flow_many(
     together = jax.default_backend() != "cpu"
     seen, done = _flow_many(problem, starts, *how, together)
     _check_end(done, given.times[-1], max_steps)
-    return record_many(problem, given.labels, *seen)
+    return jax.vmap(record, (0, None, 0, 0, 0, 0))(problem, given.labels, *seen)
 
 
 def _check_end(done: Any, last: Any, max_steps: int) -> None:

@@ -11,8 +11,7 @@ import numpy as np
 
 from ncjax import struct
 from ncjax.ufm.fits import Leaf
-from ncjax.ufm.inputs import class_means, number
-from ncjax.ufm.model import Model, Params
+from ncjax.ufm.model import Model, Params, class_means, number
 from ncjax.ufm.precision import double
 
 

@@ -70,9 +70,13 @@ def to_double(tree: Any) -> Any:
     return jax.tree.map(convert, tree)
 
 
+def is_key(value: Any) -> bool:
+    """Whether it is a key, or are keys, of random numbers."""
+    return isinstance(value, jax.Array) and jax.dtypes.issubdtype(
+        value.dtype, jax.dtypes.prng_key
+    )
+
+
 def _to_numpy(leaf: Any) -> Any:
-    if not isinstance(leaf, jax.Array):
-        return leaf
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return leaf
-    return np.asarray(leaf)
+    plain = isinstance(leaf, jax.Array) and not is_key(leaf)
+    return np.asarray(leaf) if plain else leaf

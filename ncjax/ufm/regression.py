@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ncjax.ufm.fits import Quadratic
-from ncjax.ufm.inputs import number
+from ncjax.ufm.model import number
 from ncjax.ufm.problem import Problem
 from ncjax.ufm.theory.regression import covariance_roots
 

@@ -17,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 
 from ncjax.ufm.model import M, Model, Params
 from ncjax.ufm.newton import adam, minimise
-from ncjax.ufm.precision import double
+from ncjax.ufm.precision import double, is_key
 
 
 class Solution(NamedTuple):
@@ -69,7 +69,7 @@ def solve(
     """
     if isinstance(start, int):
         start = jax.random.key(start)
-    elif not _is_key(start):
+    elif not is_key(start):
         problem.check(start)
     return _solve(problem, start, tol, max_steps)
 
@@ -103,7 +103,7 @@ def solve_many(
     one = problem.counts.ndim == 1
     if starts is None:
         starts = range(1 if one else len(problem.counts))
-    if not isinstance(starts, dict) and not _is_key(starts):
+    if not isinstance(starts, dict) and not is_key(starts):
         starts = jax.vmap(jax.random.key)(jnp.asarray(starts))
     number = len(jax.tree.leaves(starts)[0])
     if one:
@@ -135,14 +135,8 @@ def repeat(problem: M, number: int) -> M:
     return jax.tree.map(lambda x: jnp.broadcast_to(x, (number, *x.shape)), problem)
 
 
-def _is_key(start: Any) -> bool:
-    return isinstance(start, jax.Array) and jax.dtypes.issubdtype(
-        start.dtype, jax.dtypes.prng_key
-    )
-
-
 def _solution(problem, start, tol, max_steps):
-    params = problem.init(start) if _is_key(start) else start
+    params = problem.init(start) if is_key(start) else start
     scales, unravel = ravel_pytree(problem.scales())
     point = ravel_pytree(params)[0] / scales
 

@@ -172,13 +172,6 @@ def record(problem, labels, times, path, steps, stopped) -> Trajectory:
     )
 
 
-@jax.jit
-def record_many(problems, labels, times, path, steps, stopped) -> Trajectory:
-    """`record` with a leading axis B of all but the labels."""
-    axes = (0, None, 0, 0, 0, 0)
-    return jax.vmap(record, axes)(problems, labels, times, path, steps, stopped)
-
-
 def _drift(problem, times, path):
     """|W'W - H'DH - e^(-2 lW t) (the same at 0)| over |W|^2 + |H|_D^2 [T].
 

@@ -36,7 +36,7 @@ def optimum(
     lower: float,
     gram: np.ndarray,
     predicted: np.ndarray | None,
-    names: Sequence[str],
+    names: Sequence[str] | None,
     source: str,
 ) -> Figure:
     """Flow in the upper row, Gram matrices in the lower row.
@@ -46,7 +46,7 @@ def optimum(
         lower: value of the objective at the optimum.
         gram: Gram matrix [K, K] of the class means at the optimum.
         predicted: predicted Gram matrix [K, K], or None.
-        names: names of the classes [K].
+        names: names of the classes [K]; None for their numbers.
         source: where the prediction comes from, in a word.
     """
     figure, axes = panels((12.5, 7.4), 2, 3)

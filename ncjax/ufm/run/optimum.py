@@ -26,13 +26,11 @@ from ncjax.ufm.theory.cross_entropy import origin_curvatures
 
 _SAMPLES = 100  # feature rows up to which the flow has one for each sample
 
-FIELDS = {
-    "expect.objective": Field(math.nan, "published objective; nan: no statement"),
-    "expect.rank": Field(math.nan, "published rank; nan: no statement"),
-    "expect.nc2": Field(math.nan, "published NC2; nan: no statement"),
-    "expect.nc3": Field(math.nan, "published NC3; nan: no statement"),
-}
 _TOLERANCES = {"objective": 1e-8, "rank": 0.0, "nc2": 1e-4, "nc3": 1e-4}
+FIELDS = {
+    f"expect.{name}": Field(math.nan, f"published {name}; nan: no statement")
+    for name in _TOLERANCES
+}
 
 
 def run(config: ConfigDict, progress: Progress) -> Report:
@@ -72,13 +70,13 @@ def run(config: ConfigDict, progress: Progress) -> Report:
     theory = closed.regime if closed else "no closed form: numbers, and duality"
     statements += _expected(config, value, shape) + _saddle(setting, problem)
     progress("flow")
-    path, moved = _flow(config, problem)
+    path, flowed = _flow(config, problem)
     lower = float(limits.lower if limits.convex else np.min(path.objective))
     if limits.convex:
         bound = max(1e-6, 10 * config.flow.stop_gap)
         above = path.objective[-1] - limits.lower
         statements.append(at_most("flow, objective above the optimum", above, bound))
-    names = setting.class_names
+    names = None if setting.tree is None else setting.tree.class_names
     return Report(
         title=_title(setting, config.model.tree),
         facts=[
@@ -86,7 +84,7 @@ def run(config: ConfigDict, progress: Progress) -> Report:
             ("certificate", certificate.verdict),
             ("theory", theory),
             *_limit(setting, shape),
-            ("flow", f"{moved}, {_end(path)}"),
+            ("flow", flowed),
         ],
         statements=statements,
         rows=trajectory_rows(path),
@@ -100,12 +98,17 @@ def _trivial(shape: ufm.Geometry) -> bool:
 
 
 def _flow(config: ConfigDict, problem: ufm.Problem) -> tuple[ufm.Trajectory, str]:
-    """Flow of the samples, if these are few, else of the class means."""
-    k, per_class = problem.num_classes, config.model.per_class
-    if per_class == 1 or k * per_class > _SAMPLES:
-        return flow_of(config, problem), "class means"
-    labels = np.repeat(np.arange(k), per_class)
-    return flow_of(config, problem.samples(), labels), f"{k * per_class} samples"
+    """Flow of the samples, if these are few, else of the class means, in words too."""
+    number = problem.num_classes * config.model.per_class
+    moved, labels = "class means", None
+    if config.model.per_class > 1 and number <= _SAMPLES:
+        labels = np.repeat(np.arange(problem.num_classes), config.model.per_class)
+        problem, moved = problem.samples(), f"{number} samples"
+    path = flow_of(config, problem, labels)
+    end = "stopped at" if path.stopped else "ended at"
+    time, gap = float(path.times[-1]), float(path.gap[-1])
+    text = f"{moved}, {end} t = {time:.4g}, {int(path.steps)} steps, gap {gap:.1e}"
+    return path, text
 
 
 def _described(solution: ufm.Solution, shape: ufm.Geometry) -> str:
@@ -125,12 +128,6 @@ def _limit(setting: Setting, shape: ufm.Geometry) -> list[tuple[str, str]]:
     far = gram_distance(np.asarray(shape.gram), gram)
     there = f"NC2 {gram_nc2(gram):.4f} there"
     return [("c -> 0", f"Gram matrix at distance {far:.4f} ({there})")]
-
-
-def _end(path: ufm.Trajectory) -> str:
-    end = "stopped at" if path.stopped else "ended at"
-    time, gap = float(path.times[-1]), float(path.gap[-1])
-    return f"{end} t = {time:.4g}, {int(path.steps)} steps, gap {gap:.1e}"
 
 
 def _expected(config: ConfigDict, value: float, shape: ufm.Geometry) -> list[Statement]:

@@ -135,10 +135,8 @@ class Report:
 def trajectory_rows(path: Trajectory) -> list[dict[str, Any]]:
     """One row of numbers for each recorded time."""
     names = ("objective", "gap", "gradient_norm", "drift", "nc1", "nc2", "nc3")
-    rows = []
-    for i, time in enumerate(np.asarray(path.times)):
-        row = {"time": float(time)}
-        row |= {name: float(getattr(path, name)[i]) for name in names}
-        row["singular_values"] = np.asarray(path.singular_values[i]).tolist()
-        rows.append(row)
-    return rows
+    return [
+        {"time": time}
+        | {name: getattr(path, name)[i] for name in (*names, "singular_values")}
+        for i, time in enumerate(path.times)
+    ]

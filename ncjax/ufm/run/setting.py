@@ -50,13 +50,6 @@ class Setting(NamedTuple):
         table = self.options["hierarchy"].distances(self.options["distance"])
         return soft_label_limit(table, free_bias=self.model.lambda_b == 0)
 
-    @property
-    def class_names(self) -> list[str]:
-        """Names of the classes: those of the tree, or numbers."""
-        if self.tree is None:
-            return [str(k) for k in range(self.model.num_classes)]
-        return list(self.tree.class_names)
-
 
 def setting_of(
     config: ConfigDict, tree: Hierarchy | None = None, **changed: Any

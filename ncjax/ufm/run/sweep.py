@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from ncjax import ufm
 from ncjax.hierarchy import Hierarchy
-from ncjax.options import ConfigError, options_of
+from ncjax.options import ConfigError, all_options
 from ncjax.ufm.run.experiment import Progress
 from ncjax.ufm.run.report import Figure, Report, at_most, equal, no_error
 from ncjax.ufm.run.setting import setting_of, solve_certified, tree_of
@@ -43,9 +43,9 @@ def sweepable(*losses: str) -> tuple[str, ...]:
 
     Options of a loss that can are numbers, which are leaves of its tables.
     """
-    options = [options_of(FITS[loss]).items() for loss in losses if loss in FITS]
-    numbers = [k for some in options for k, v in some if isinstance(v, float)]
-    return tuple(dict.fromkeys(("c", *numbers, "lambda_b", "ratio")))
+    options = all_options(FITS[loss] for loss in losses if loss in FITS)
+    numbers = [name for name, value in options.items() if isinstance(value, float)]
+    return "c", *numbers, "lambda_b", "ratio"
 
 
 def parse_sweep(text: str, config: ConfigDict) -> tuple[Axis, ...]:
@@ -118,8 +118,7 @@ def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Rep
     progress("solve", problems=number)
     found, gap = solve_certified(problems)
     with jax.enable_x64(True):
-        seen = jax.jit(jax.vmap(lambda p: ufm.geometry(p)))(found.params)
-        seen = jax.tree.map(np.asarray, seen)
+        seen = jax.tree.map(np.asarray, jax.vmap(ufm.geometry)(found.params))
     values = seen.singular_values
     # Merged levels of a solution are 0 to rounding: absolute, as all may have merged.
     rank = np.sum(values > 1e-6 * np.maximum(values[:, :1], 1e-3), axis=1)

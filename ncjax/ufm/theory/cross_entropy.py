@@ -14,6 +14,7 @@ import numpy as np
 from ncjax.ufm.theory.class_optimum import ClassOptimum
 from ncjax.ufm.theory.ranges import (
     check_at_least,
+    check_model,
     check_positive,
     check_width,
     find_root,
@@ -56,9 +57,7 @@ def cross_entropy_optimum(
     from scipy import special  # late: half a second
 
     k, eps = num_classes, label_smoothing
-    check_at_least(2, num_classes=k)
-    check_at_least(1, per_class=per_class)
-    check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
+    check_model(k, per_class, lambda_w, lambda_h)
     if not 0 <= eps < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {eps}.")
     check_width(feature_dim, k - 1, f"a simplex of {k} classes")
@@ -158,9 +157,8 @@ def origin_curvatures(
         Eigenvalues with multiplicities, in the order above, (K + N) d in all.
     """
     k, n, d = num_classes, per_class, feature_dim
-    check_at_least(2, num_classes=k)
-    check_at_least(1, per_class=n, feature_dim=d)
-    check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
+    check_model(k, n, lambda_w, lambda_h)
+    check_at_least(1, feature_dim=d)
     middle = (lambda_w + lambda_h) / 2
     radius = np.hypot((lambda_w - lambda_h) / 2, 1 / (k * np.sqrt(n)))
     return [
