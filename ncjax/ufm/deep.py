@@ -147,8 +147,8 @@ class Deep(Model):
 
     def without_decay(self) -> Deep:
         """The same problem with all lambda_l = lH = 0."""
-        decays = np.zeros(np.shape(self.lambda_w)), np.zeros(())
-        return dataclasses.replace(self, lambda_w=decays[0], lambda_h=decays[1])
+        zeros = np.zeros(np.shape(self.lambda_w))
+        return dataclasses.replace(self, lambda_w=zeros, lambda_h=np.zeros(()))
 
     @property
     def descent_steps(self) -> int:

@@ -109,13 +109,13 @@ def flow_many(
     import diffrax  # noqa: F401  # here, when used, and not while a function is traced
 
     first = problems if isinstance(problems, Model) else problems[0]
+    given = plan(first, **recording)
     if not isinstance(starts, dict):
         starts = stack([small_start(first, int(seed)) for seed in starts])
-    given = plan(first, **recording)
-    if isinstance(problems, Model):
-        problem = repeat(problems, len(jax.tree.leaves(starts)[0]))
-    else:
-        problem = stack(problems)
+    number = len(starts["H"])
+    problem = (
+        repeat(problems, number) if isinstance(problems, Model) else stack(problems)
+    )
     how = (given.times, given.stops, (rtol, atol), max_steps)
     together = jax.default_backend() != "cpu"
     seen, done = _flow_many(problem, starts, *how, together)

@@ -117,8 +117,7 @@ def optimum_path(
 
     first = problem(least)
     wide = first.feature_dim >= first.num_classes - 1
-    convex = wide and bool(first.fit.is_convex())
-    starts = 1 if convex else _STARTS
+    starts = 1 if wide and first.fit.is_convex() else _STARTS
     grid = np.geomspace(least, most, _POINTS)
     found = [_optimum(problem(float(c)), float(c), starts) for c in grid]
     optima = tuple(optimum for optimum in found if optimum is not None)

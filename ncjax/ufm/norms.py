@@ -36,11 +36,7 @@ class Spherical(Model):
 
     @classmethod
     def create(
-        cls,
-        loss: str | Callable = "cross_entropy",
-        *,
-        temperature: Any,
-        **options: Any,
+        cls, loss: str | Callable = "cross_entropy", *, temperature: Any, **options: Any
     ) -> Spherical:
         """The class-mean form: one feature row for each class.
 

@@ -190,6 +190,5 @@ def _drift(problem, times, path):
 
 def trim(found: Trajectory) -> Trajectory:
     """The trajectory without the rows that repeat the stop."""
-    times = np.asarray(found.times)
-    kept = int(np.argmax(times)) + 1
+    kept = int(np.argmax(found.times)) + 1
     return jax.tree.map(lambda x: x[:kept] if np.ndim(x) else x, found)

@@ -11,7 +11,6 @@ from ncjax.options import ConfigError
 from ncjax.ufm.run.experiment import Experiment, Progress
 from ncjax.ufm.run.report import Figure, Report, at_most, equal, no_error
 from ncjax.ufm.run.setting import decays, setting_of, solve_certified
-from ncjax.ufm.theory.class_optimum import ClassOptimum
 from ncjax.ufm.theory.squared_error import squared_error_optimum
 
 
@@ -40,8 +39,7 @@ def run(config: ConfigDict, progress: Progress) -> Report:
     bias = found.params["b"].mean(1)
     gram = found.params["W"] @ np.swapaxes(found.params["W"], 1, 2)
     cosine = (gram[:, 0, 1] / gram[:, 0, 0]).ravel()
-    theory = _theory(config, decay)
-    value, wanted_v, wanted_b = _columns(theory)
+    value, wanted_v, wanted_b = _theory(config, decay)
     wrong = np.sum((v > 1e-6) != (np.array(decay) > place))
     columns = zip(decay, u, v, bias, gap, strict=True)
     return Report(
@@ -68,17 +66,13 @@ def run(config: ConfigDict, progress: Progress) -> Report:
     )
 
 
-def _theory(config: ConfigDict, decay: list[float]) -> list[ClassOptimum]:
-    """The optimum in closed form for every decay of the bias."""
+def _theory(config: ConfigDict, decay: list[float]) -> np.ndarray:
+    """Objective, v and entry of the bias in closed form, for B decays [3, B]."""
     model = config.model
     pair = decays(model.c, model.ratio, model.per_class)
     fixed = model.num_classes, model.per_class, *pair
-    return [squared_error_optimum(*fixed, x) for x in decay]
-
-
-def _columns(theory: list[ClassOptimum]) -> np.ndarray:
-    """Objective, v and the entry of the bias [3, B]."""
-    rows = [(x.objective, x.logits.sum() / len(x.bias), x.bias[0]) for x in theory]
+    found = [squared_error_optimum(*fixed, x) for x in decay]
+    rows = [(x.objective, x.logits.sum() / len(x.bias), x.bias[0]) for x in found]
     return np.array(rows).T
 
 
@@ -90,7 +84,7 @@ def _draw(config: ConfigDict, decay: list[float], place: float, found: Any) -> F
     v, bias, cosine = found
     figure, axes = figures.panels((12, 4), 1, 3)
     fine = np.geomspace(decay[0], decay[-1], 300).tolist()
-    _, curve_v, curve_b = _columns(_theory(config, fine))
+    _, curve_v, curve_b = _theory(config, fine)
     for axis, title, dots, line in (
         (axes[0], "Mean mode v of the logits", v, curve_v),
         (axes[1], "Bias", bias, curve_b),

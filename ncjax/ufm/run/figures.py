@@ -70,10 +70,8 @@ def flow_panels(axes: np.ndarray, path: Trajectory, lower: float | None) -> None
     """
     times = np.asarray(path.times)[1:]
     value = np.asarray(path.objective)[1:]
-    if lower is not None:
-        _line(axes[0], times, value - lower, BLUE, "objective above the optimum")
-    else:
-        _line(axes[0], times, value, BLUE, "objective")
+    label = "objective" if lower is None else "objective above the optimum"
+    _line(axes[0], times, value - (lower or 0.0), BLUE, label)
     gap = np.asarray(path.gap)[1:]
     if np.isfinite(gap).any() and lower is not None:
         _line(axes[0], times, gap, ORANGE, "duality gap", ls="--")

@@ -53,10 +53,7 @@ def run(config: ConfigDict, progress: Progress) -> Report:
     sides = f"{big} of {model.per_class}, {small.classes} of {small.per_class}"
     return Report(
         title=f"Minority collapse: cross-entropy, K = {k}, {len(strengths)} strengths",
-        facts=[
-            ("threshold", f"mu = sqrt(n_B)/N = {place:.7g}"),
-            ("classes", sides),
-        ],
+        facts=[("threshold", f"mu = sqrt(n_B)/N = {place:.7g}"), ("classes", sides)],
         statements=statements,
         rows=[{"mu": x, "contrast": y, "gap": gap} for x, y, gap in columns],
         figure=_draw(strengths, contrast, place, found.params["H"]),

@@ -125,9 +125,8 @@ def _limit(setting: Setting, shape: ufm.Geometry) -> list[tuple[str, str]]:
     if limit is None or _trivial(shape):
         return []
     gram = mean_gram(limit)
-    far = gram_distance(np.asarray(shape.gram), gram)
-    there = f"NC2 {gram_nc2(gram):.4f} there"
-    return [("c -> 0", f"Gram matrix at distance {far:.4f} ({there})")]
+    far, nc2 = gram_distance(np.asarray(shape.gram), gram), gram_nc2(gram)
+    return [("c -> 0", f"Gram matrix at distance {far:.4f} (NC2 {nc2:.4f} there)")]
 
 
 def _expected(config: ConfigDict, value: float, shape: ufm.Geometry) -> list[Statement]:

@@ -13,9 +13,7 @@ from ncjax.ufm.run.setting import decays, flow_of
 from ncjax.ufm.theory.regression import best_gamma, nrc3, regression_optimum
 
 FIELDS = {
-    "regression.spectrum": Field(
-        (4.0, 1.0, 0.25), "eigenvalues of the target covariance"
-    ),
+    "regression.spectrum": Field((4.0, 1.0, 0.25), "eigenvalues of the covariance")
 }
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -116,9 +115,7 @@ def tree_of(config: ConfigDict) -> Hierarchy | None:
     return BUILTIN[name]()
 
 
-def solve_certified(
-    problems: Sequence[ufm.Problem],
-) -> tuple[ufm.Solution, np.ndarray]:
+def solve_certified(problems: list[ufm.Problem]) -> tuple[ufm.Solution, np.ndarray]:
     """Solutions of B problems that differ in numbers only, and duality gaps [B]."""
     found = ufm.solve_many(problems)
     stacked = ufm.stack(problems)

@@ -110,7 +110,8 @@ def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Rep
         axes: one or two axes, of `parse_sweep`.
         progress: called with what is under way.
     """
-    points = _points(axes)
+    grid = itertools.product(*(axis.values.tolist() for axis in axes))
+    points = [dict(zip((a.name for a in axes), x, strict=True)) for x in grid]
     number = len(points)
     progress("set up", problems=number)
     tree = tree_of(config)
@@ -149,15 +150,6 @@ def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Rep
         ],
         figure=_draw(axes, rank, nc2, theory),
     )
-
-
-def _points(axes: tuple[Axis, ...]) -> list[dict[str, float]]:
-    """Every combination of the values of the axes."""
-    names, values = [axis.name for axis in axes], [axis.values for axis in axes]
-    return [
-        dict(zip(names, map(float, point), strict=True))
-        for point in itertools.product(*values)
-    ]
 
 
 def _theory(
