@@ -113,6 +113,7 @@ def _curvature(problem, params, direction):
 
 
 @double
+@jax.jit
 def bounds(problem: Model, params: Params) -> Bounds:
     """The numbers of a certificate; works under `jax.vmap` over many points too.
 
@@ -124,11 +125,6 @@ def bounds(problem: Model, params: Params) -> Bounds:
         problem: a model of any kind.
         params: any point of the problem.
     """
-    return _bounds(problem, params)
-
-
-@jax.jit
-def _bounds(problem, params):
     objective, gradient = jax.value_and_grad(problem.objective)(params)
     scaled = jax.tree.map(jnp.multiply, gradient, problem.scales())
     norm = jnp.sqrt(sum(jnp.sum(x**2) for x in jax.tree.leaves(scaled)))

@@ -48,8 +48,7 @@ def geometry(params: Params, labels: Any = None) -> Geometry:
     if labels is None:
         if len(features) != num_classes:
             raise ValueError(
-                f"H has {len(features)} rows for {num_classes} classes; give labels "
-                "[n]."
+                f"H has {len(features)} rows for {num_classes} classes: give labels."
             )
         labels = np.arange(num_classes)
     return _geometry(classifier, features, jnp.asarray(labels))

@@ -110,8 +110,9 @@ def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Rep
         axes: one or two axes, of `parse_sweep`.
         progress: called with what is under way.
     """
+    swept = [axis.name for axis in axes]
     grid = itertools.product(*(axis.values.tolist() for axis in axes))
-    points = [dict(zip((a.name for a in axes), x, strict=True)) for x in grid]
+    points = [dict(zip(swept, values, strict=True)) for values in grid]
     number = len(points)
     progress("set up", problems=number)
     tree = tree_of(config)
