@@ -74,7 +74,7 @@ def main(argv: Sequence[str], prog: str) -> int:
         if axes:
             report = sweep(config, axes, progress)
         else:
-            report = EXPERIMENTS[config.experiment](config, progress)
+            report = EXPERIMENTS[config.experiment].run(config, progress)
         progress("done")
         report.write(folder, config.to_dict() | {"sweep": options.sweep})
     except InputError:

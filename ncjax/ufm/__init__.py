@@ -5,10 +5,9 @@ from ncjax.ufm.convex import ConvexSolution, factorise, solve_convex
 from ncjax.ufm.deep import Deep
 from ncjax.ufm.descent import descend
 from ncjax.ufm.fixed import simplex_rows, solve_features
-from ncjax.ufm.flow import flow, flow_many, without_decay
+from ncjax.ufm.flow import flow, flow_many
 from ncjax.ufm.geometry import Geometry, geometry
 from ncjax.ufm.hessian import Curvature, hessian, hessian_product, least_curvature
-from ncjax.ufm.layer_peeled import LayerPeeled
 from ncjax.ufm.model import Model, Params
 from ncjax.ufm.modes import (
     hadamard_basis,
@@ -17,10 +16,10 @@ from ncjax.ufm.modes import (
     random_basis,
     strength_flow,
 )
+from ncjax.ufm.norms import LayerPeeled, Spherical
 from ncjax.ufm.problem import Problem
 from ncjax.ufm.regression import regression
 from ncjax.ufm.solve import Solution, solve, solve_many, stack
-from ncjax.ufm.spherical import Spherical
 from ncjax.ufm.trajectory import Trajectory, small_start
 
 __all__ = [
@@ -61,5 +60,4 @@ __all__ = [
     "solve_many",
     "stack",
     "strength_flow",
-    "without_decay",
 ]

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 from ncjax.ufm.hessian import hessian_product, least_curvature
 from ncjax.ufm.model import Model, Params
 from ncjax.ufm.newton import minimise
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 
 
 class Bounds(NamedTuple):
@@ -45,8 +45,8 @@ class Certificate(NamedTuple):
 
     verdict: str
     bounds: Bounds
-    curvature: float | None  # d'(Hessian)d of `direction`, where it was looked for
-    direction: Params | None  # a direction along which the objective falls
+    curvature: float | None = None  # d'(Hessian)d of `direction`, if it was looked for
+    direction: Params | None = None  # a direction along which the objective falls
 
 
 @double
@@ -80,19 +80,18 @@ def certify(
         >>> certify(problem, solve(problem, 0).params).verdict
         'global optimum (gap ...)'
     """
-    problem, params = to_double((problem, params))
     problem.check(params)
     found = bounds(problem, params)
     reason = problem.not_convex
     if reason is None and not found.convex:
         reason = "the loss is not known to be convex"
     if reason is not None:
-        return Certificate(f"not certifiable: {reason}", found, None, None)
+        return Certificate(f"not certifiable: {reason}", found)
     if found.gap <= tol and found.bias_residual <= 0.01 * tol:
         verdict = f"global optimum (gap {max(float(found.gap), 0.0):.0e})"
-        return Certificate(verdict, found, None, None)
+        return Certificate(verdict, found)
     if not found.gradient_norm <= tol_gradient:
-        return Certificate("not critical", found, None, None)
+        return Certificate("not critical", found)
     direction = saddle_direction(problem, params)
     curvature = _curvature(problem, params, direction)
     if not curvature < 0:
@@ -102,7 +101,7 @@ def certify(
         verdict = f"critical, saddle (curvature {curvature:.2g})"
         return Certificate(verdict, found, curvature, direction)
     verdict = f"critical, no descent found (gap {found.gap:.2g})"
-    return Certificate(verdict, found, curvature, None)
+    return Certificate(verdict, found, curvature)
 
 
 def _curvature(problem, params, direction):
@@ -114,6 +113,7 @@ def _curvature(problem, params, direction):
 
 
 @double
+@jax.jit
 def bounds(problem: Model, params: Params) -> Bounds:
     """The numbers of a certificate; works under `jax.vmap` over many points too.
 
@@ -125,16 +125,11 @@ def bounds(problem: Model, params: Params) -> Bounds:
         problem: a model of any kind.
         params: any point of the problem.
     """
-    return _bounds(*to_double((problem, params)))
-
-
-@jax.jit
-def _bounds(problem, params):
     objective, gradient = jax.value_and_grad(problem.objective)(params)
     scaled = jax.tree.map(jnp.multiply, gradient, problem.scales())
     norm = jnp.sqrt(sum(jnp.sum(x**2) for x in jax.tree.leaves(scaled)))
     logits = problem.logits(params)
-    identity = problem.fit.dual(logits, problem.weights, jnp.ones(()))[1]
+    identity = problem.fit.dual(logits, problem.weights, jnp.ones(()), (0.0, 0.0))[1]
 
     best, residual = _best_bias(problem, params, logits)
     theta = _theta(problem, best)
@@ -195,7 +190,6 @@ def saddle_direction(problem: Model, params: Params) -> Params | None:
         The direction; None where W and H have no common null vector, where sigma <= mu,
         or for a model other than `Problem`.
     """
-    problem, params = to_double((problem, params))
     if problem.strength is None:
         return None  # the formula is that of weight decay on one layer
     scales = problem.scales()

@@ -16,17 +16,17 @@ import numpy as np
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.algebra import is_balanced
 from ncjax.hierarchy.hxe import hxe_optimum
-from ncjax.hierarchy.soft_labels import soft_label_limit, soft_label_optimum
+from ncjax.hierarchy.soft_labels import soft_label_optimum
 from ncjax.hierarchy.tree_optimum import TreeOptimum
 from ncjax.ufm.theory.cross_entropy import cross_entropy_optimum
 from ncjax.ufm.theory.squared_error import squared_error_optimum
 
 
 class Balanced(NamedTuple):
-    """A `Problem` whose classes all have one size, apart from its loss."""
+    """What makes a `Problem` whose classes all have one size, apart from its loss."""
 
     num_classes: int  # K
-    per_class: int  # n, samples of each class
+    sizes: int  # n, samples of each class
     lambda_w: float  # lW
     lambda_h: float  # lH
     lambda_b: float | None  # lb; 0: the bias is free; None: there is none
@@ -35,7 +35,7 @@ class Balanced(NamedTuple):
     @property
     def c(self) -> float:
         """sqrt(n lW lH), all that the geometry depends on."""
-        return math.sqrt(self.per_class * self.lambda_w * self.lambda_h)
+        return math.sqrt(self.sizes * self.lambda_w * self.lambda_h)
 
 
 class Prediction(NamedTuple):
@@ -47,10 +47,10 @@ class Prediction(NamedTuple):
     logits: np.ndarray  # [K, K] of the class means, without a bias
 
 
-def cross_entropy(model: Balanced, *, label_smoothing: Any = 0.0) -> Prediction:
+def cross_entropy(model: Balanced, *, label_smoothing: Any) -> Prediction:
     """The simplex, by `cross_entropy_optimum`; a bias changes nothing."""
     found = cross_entropy_optimum(
-        *(model.num_classes, model.per_class, model.lambda_w, model.lambda_h),
+        *(model.num_classes, model.sizes, model.lambda_w, model.lambda_h),
         label_smoothing=label_smoothing,
         feature_dim=model.feature_dim,
     )
@@ -60,7 +60,7 @@ def cross_entropy(model: Balanced, *, label_smoothing: Any = 0.0) -> Prediction:
 def mse(model: Balanced) -> Prediction:
     """Simplex, orthogonal frame or what lies between, by `squared_error_optimum`."""
     found = squared_error_optimum(
-        *(model.num_classes, model.per_class, model.lambda_w, model.lambda_h),
+        *(model.num_classes, model.sizes, model.lambda_w, model.lambda_h),
         model.lambda_b,
         feature_dim=model.feature_dim,
     )
@@ -71,9 +71,9 @@ def soft_labels(
     model: Balanced,
     *,
     hierarchy: Hierarchy,
-    beta: Any = 4.0,
-    distance: str = "height",
-    subtract_entropy: bool = False,
+    beta: Any,
+    distance: str,
+    subtract_entropy: bool,
 ) -> Prediction | None:
     """`soft_label_optimum` on a balanced tree, with no bias or a free one."""
     if distance != "height" or subtract_entropy or not _symmetric(model, hierarchy):
@@ -85,9 +85,9 @@ def hxe(
     model: Balanced,
     *,
     hierarchy: Hierarchy,
-    alpha: Any = 0.5,
-    weighting: str = "height",
-    normalise: bool = False,
+    alpha: Any,
+    weighting: str,
+    normalise: bool,
 ) -> Prediction | None:
     """`hxe_optimum` on a balanced tree, with no bias or a free one."""
     if normalise or not _symmetric(model, hierarchy):
@@ -118,49 +118,3 @@ CLOSED_FORMS: dict[str, Callable[..., Prediction | None]] = {
     "soft_labels": soft_labels,
     "hxe": hxe,
 }
-
-
-def soft_labels_limit(
-    model: Balanced,
-    *,
-    hierarchy: Hierarchy,
-    beta: Any = 4.0,
-    distance: str = "height",
-    subtract_entropy: bool = False,
-) -> np.ndarray:
-    """`soft_label_limit` [K, K]: the logits over beta, on any tree."""
-    del beta, subtract_entropy  # the scale, and a constant
-    table = hierarchy.distances("depth" if distance == "depth" else "height")
-    return soft_label_limit(table, free_bias=model.lambda_b == 0)
-
-
-# Losses whose geometry for c -> 0 is known also where the optimum is not:
-# (model, options) -> logits [K, K] of the class means, up to their scale.
-LIMITS: dict[str, Callable[..., np.ndarray]] = {"soft_labels": soft_labels_limit}
-
-
-def predict(loss: str, model: Balanced, options: dict[str, Any]) -> Prediction | None:
-    """The optimum in closed form; None where none is known.
-
-    Args:
-        loss: name of the loss.
-        model: the model apart from its loss.
-        options: options of the loss by name, among them `hierarchy`.
-
-    Raises:
-        ValueError: where the features are narrower than the closed form needs.
-    """
-    return CLOSED_FORMS[loss](model, **options) if loss in CLOSED_FORMS else None
-
-
-def limit_logits(
-    loss: str, model: Balanced, options: dict[str, Any]
-) -> np.ndarray | None:
-    """Logits [K, K] for c -> 0, up to their scale; None where they are not known.
-
-    Args:
-        loss: name of the loss.
-        model: the model apart from its loss.
-        options: options of the loss by name, among them `hierarchy`.
-    """
-    return LIMITS[loss](model, **options) if loss in LIMITS else None

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.ufm.model import Model, Params
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 from ncjax.ufm.problem import Problem
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -52,7 +52,6 @@ def solve_convex(
     Raises:
         ValueError: for another kind of model, or a loss not known to be convex.
     """
-    problem = to_double(problem)
     if problem.strength is None:
         raise ValueError(
             f"Only `Problem` has this convex form, got {type(problem).__name__}."
@@ -80,7 +79,6 @@ def factorise(problem: Problem, logits: Any, bias: Any = None) -> Params:
     Raises:
         ValueError: where the rank of Z is more than d.
     """
-    problem, logits = to_double((problem, logits))
     root = jnp.sqrt(problem.counts)[:, None]
     left, values, right = jnp.linalg.svd(root * logits, full_matrices=False)
     width = problem.feature_dim

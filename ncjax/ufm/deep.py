@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +12,12 @@ import numpy as np
 
 from ncjax import struct
 from ncjax.ufm.fits import Leaf
-from ncjax.ufm.inputs import class_means, number
-from ncjax.ufm.model import Model, Params, no_dual_point, one_row_each, random_like
+from ncjax.ufm.model import Model, Params, class_means, number, random_like
 from ncjax.ufm.precision import double
 
 _ACTIVATIONS: dict[str, Callable] = {"relu": jax.nn.relu, "linear": lambda x: x}
 
 
-@final
 @struct.dataclass
 class Deep(Model):
     """L layers on free features: Z = W_L s(W_{L-1} ... s(W_1 h)), with weight decay.
@@ -40,6 +38,8 @@ class Deep(Model):
     width: int = struct.field(pytree_node=False, kw_only=True)
     activation: str = struct.field(pytree_node=False, kw_only=True)
 
+    not_convex = "more than one layer is not convex"  # a Schatten quasi-norm of Z
+
     @classmethod
     def create(
         cls,
@@ -50,9 +50,6 @@ class Deep(Model):
         lambda_h: Any,
         width: int | None = None,
         activation: str = "relu",
-        num_classes: int | None = None,
-        feature_dim: int | None = None,
-        sizes: Any = 1,
         **options: Any,
     ) -> Deep:
         """The class-mean form: one feature row for each class.
@@ -64,10 +61,8 @@ class Deep(Model):
             lambda_h: weight decay lH of the features.
             width: width of the hidden layers; by default d.
             activation: "relu" or "linear".
-            num_classes: number K of classes, as for `Problem.create`.
-            feature_dim: width d of the features, as for `Problem.create`.
-            sizes: number n_k of samples of each class, as for `Problem.create`.
-            **options: options of the loss.
+            **options: num_classes, feature_dim, sizes and the options of the loss, as
+                for `Problem.create`.
 
         Raises:
             ValueError: naming what was got and what is allowed.
@@ -83,7 +78,7 @@ class Deep(Model):
             )
         if width is not None and width < 1:
             raise ValueError(f"width must be at least 1, got {width}.")
-        fields = class_means(loss, num_classes, feature_dim, sizes, options)
+        fields = class_means(loss, **options)
         lambda_w = number("lambda_w", lambda_w, positive=True)
         if lambda_w.shape not in ((), (depth,)):
             raise ValueError(
@@ -130,12 +125,6 @@ class Deep(Model):
         return {"W": params["W"], "H": value}
 
     @double
-    def logits(self, params: Params) -> jax.Array:
-        """Logits Z [n, K]."""
-        point = self.point(params)
-        return jnp.matmul(point["H"], point["W"].T)
-
-    @double
     def penalty(self, params: Params) -> jax.Array:
         """(1/2) sum_l lambda_l |W_l|^2 + (lH/2) sum_i m_i |h_i|^2 []."""
         value = self.lambda_h * jnp.vdot(self.counts, jnp.sum(params["H"] ** 2, axis=1))
@@ -156,34 +145,12 @@ class Deep(Model):
             below = strength * layer @ layer.T
         return worst
 
-    def samples(self) -> Deep:
-        """The same problem with a free feature for every sample, H [N, d].
-
-        Raises:
-            ValueError: unless the class sizes are known whole numbers.
-        """
-        return one_row_each(self)
-
     def without_decay(self) -> Deep:
         """The same problem with all lambda_l = lH = 0."""
-        decays = np.zeros(np.shape(self.lambda_w)), np.zeros(())
-        return dataclasses.replace(self, lambda_w=decays[0], lambda_h=decays[1])
-
-    @property
-    def strength(self) -> None:
-        """None: the penalty is a Schatten quasi-norm of Z, even without activations."""
-        return None
-
-    @property
-    def not_convex(self) -> str:
-        """A Schatten quasi-norm is not convex."""
-        return "more than one layer is not convex"
+        zeros = np.zeros(np.shape(self.lambda_w))
+        return dataclasses.replace(self, lambda_w=zeros, lambda_h=np.zeros(()))
 
     @property
     def descent_steps(self) -> int:
         """20,000 with ReLUs, at whose kinks Newton's method stops short."""
         return 0 if self.activation == "linear" else 20_000
-
-    def dual_ball(self, theta: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Only t = 0 is allowed: the bound is the least value of the loss."""
-        return no_dual_point(self, theta)

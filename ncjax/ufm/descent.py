@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.ufm.model import Model
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 from ncjax.ufm.trajectory import (
     Trajectory,
     checked_start,
@@ -28,12 +28,7 @@ def descend(
     *,
     learning_rate: Any,
     momentum: Any = 0.0,
-    t_max: Any = 1e4,
-    points: int = 61,
-    times: Any = None,
-    labels: Any = None,
-    stop_gap: Any = None,
-    stop_gradient: Any = None,
+    **recording: Any,
 ) -> Trajectory:
     """Gradient descent with heavy-ball momentum.
 
@@ -46,12 +41,8 @@ def descend(
         start: parameters, or the seed of a `small_start`.
         learning_rate: the learning rate, more than 0.
         momentum: the momentum, in [0, 1).
-        t_max: the last time.
-        points: number of recorded times: 0, and log-spaced ones from 1e-2 to t_max.
-        times: times to record, increasing from 0 [T], in place of these.
-        labels: class of each row of H [n], where the rows are samples.
-        stop_gap: duality gap at which to stop; looked at where the path is recorded.
-        stop_gradient: gradient norm at which to stop; looked at there too.
+        **recording: what to record and where to stop, the options of
+            `ncjax.ufm.trajectory.plan`; bounds are looked at when a time is recorded.
 
     Raises:
         ValueError: for bad options or parameters.
@@ -62,11 +53,10 @@ def descend(
             "learning_rate must be > 0 and momentum in [0, 1), got "
             f"{learning_rate} and {momentum}."
         )
-    stops = stop_gap, stop_gradient
-    given = plan(problem, (t_max, points, times), labels, stops)
+    given = plan(problem, **recording)
     speed = learning_rate / (1 - momentum)
     counts = np.unique(np.round(given.times / speed).astype(np.int64))
-    problem, start = to_double((problem, checked_start(problem, start)))
+    start = checked_start(problem, start)
     seen = _descend(problem, start, counts, learning_rate, momentum, given.stops)
     found = record(problem, given.labels, *seen)
     if not np.isfinite(found.objective[-1]):

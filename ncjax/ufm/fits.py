@@ -29,6 +29,7 @@ from jax.scipy.special import entr
 from ncjax import struct
 
 Leaf = Any  # an array: NumPy where a problem is made, traced where it is solved
+Pair = tuple[Leaf, Leaf]
 
 
 class Fit(abc.ABC):
@@ -47,13 +48,7 @@ class Fit(abc.ABC):
         """Whether the loss is known to be convex in the logits, bool []."""
 
     @abc.abstractmethod
-    def dual(
-        self,
-        logits: Leaf,
-        weights: Leaf,
-        limit: Leaf,
-        price: tuple[Any, Any] = (0.0, 0.0),
-    ) -> tuple[Leaf, Leaf]:
+    def dual(self, logits: Leaf, weights: Leaf, limit: Leaf, price: Pair) -> Pair:
         """A t in [0, limit], and the bound D(t) - p t - q t^2/2, both [].
 
         Every t gives a bound; a loss takes the best t that it knows.
@@ -101,13 +96,7 @@ class Entropic(Fit):
         """Whether no factor is negative []; rounding of them is forgiven."""
         return jnp.all(self.factors >= -1e-15)
 
-    def dual(
-        self,
-        logits: Leaf,
-        weights: Leaf,
-        limit: Leaf,
-        price: tuple[Any, Any] = (0.0, 0.0),
-    ) -> tuple[Leaf, Leaf]:
+    def dual(self, logits: Leaf, weights: Leaf, limit: Leaf, price: Pair) -> Pair:
         """T = min(1, limit) and D = sum_i omega_i sum_a c_a H(q^a), less the price.
 
         q^a = (1 - t) y/|y|_1 + t softmax(z[S_a]): for one-hot y the q of HXE, for one
@@ -145,13 +134,7 @@ class Quadratic(Fit):
         """True: squares are convex."""
         return jnp.ones((), bool)
 
-    def dual(
-        self,
-        logits: Leaf,
-        weights: Leaf,
-        limit: Leaf,
-        price: tuple[Any, Any] = (0.0, 0.0),
-    ) -> tuple[Leaf, Leaf]:
+    def dual(self, logits: Leaf, weights: Leaf, limit: Leaf, price: Pair) -> Pair:
         """T = min((A - p)/(B + q), limit), not under 0, and D = t A - t^2 B/2.
 
         Here A = sum omega <r, y>, B = sum omega |r|^2 and r = y - z; D is less the
@@ -185,13 +168,7 @@ class Plain(Fit):
         """False: nothing is known about the function."""
         return jnp.zeros((), bool)
 
-    def dual(
-        self,
-        logits: Leaf,
-        weights: Leaf,
-        limit: Leaf,
-        price: tuple[Any, Any] = (0.0, 0.0),
-    ) -> tuple[Leaf, Leaf]:
+    def dual(self, logits: Leaf, weights: Leaf, limit: Leaf, price: Pair) -> Pair:
         """The limit, and minus infinity: no bound is known."""
         del logits, weights, price
         return limit, jnp.asarray(-jnp.inf)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.ufm.newton import minimise
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 from ncjax.ufm.problem import Problem
 
 
@@ -50,7 +50,7 @@ def solve_features(
     Raises:
         ValueError: for a W of another shape, or a problem with a bias.
     """
-    problem, classifier = to_double((problem, jnp.asarray(classifier)))
+    classifier = jnp.asarray(classifier)
     shape = problem.num_classes, problem.feature_dim
     if classifier.shape != shape or problem.lambda_b is not None:
         raise ValueError(

@@ -27,22 +27,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.ufm.model import Model
-from ncjax.ufm.precision import double, to_double
-from ncjax.ufm.solve import stack
+from ncjax.ufm.precision import double
+from ncjax.ufm.solve import repeat, stack
 from ncjax.ufm.trajectory import (
     Trajectory,
     checked_start,
     met,
     plan,
     record,
-    record_many,
     small_start,
     trim,
     velocity,
 )
-
-# Explicit ones are fast; the implicit one is for stiff problems of few parameters.
-SOLVERS = ("tsit5", "dopri8", "kvaerno5")
 
 
 @double
@@ -50,44 +46,32 @@ def flow(
     problem: Model,
     start: Any = 0,
     *,
-    t_max: Any = 1e4,
-    points: int = 61,
-    times: Any = None,
-    labels: Any = None,
-    stop_gap: Any = None,
-    stop_gradient: Any = None,
     rtol: Any = 1e-9,
     atol: Any = 1e-12,
-    solver: str = "tsit5",
     max_steps: int = 500_000,
+    **recording: Any,
 ) -> Trajectory:
-    """Gradient flow from a start to t_max, or to a bound.
+    """Gradient flow from a start to a time, or to a bound.
 
     Args:
-        problem: a model of any kind; see `without_decay`.
+        problem: a model of any kind; see `Model.without_decay`.
         start: parameters, or the seed of a `small_start`.
-        t_max: the last time.
-        points: number of recorded times: 0, and log-spaced ones from 1e-2 to t_max.
-        times: times to record, increasing from 0 [T], in place of these.
-        labels: class of each row of H [n], where the rows are samples.
-        stop_gap: duality gap at which to stop.
-        stop_gradient: gradient norm at which to stop.
         rtol: relative tolerance of a step; it bounds the gap that can be met.
         atol: absolute tolerance of a step.
-        solver: one of `SOLVERS`.
         max_steps: largest number of steps of the solver.
+        **recording: what to record and where to stop, the options of
+            `ncjax.ufm.trajectory.plan`.
 
     Raises:
         ValueError: for bad options or parameters.
         FloatingPointError: where max_steps do not reach the end.
     """
-    _check_solver(solver)
-    stops = stop_gap, stop_gradient
-    given = plan(problem, (t_max, points, times), labels, stops)
-    problem, start = to_double((problem, checked_start(problem, start)))
-    seen, done = _flow(
-        *(problem, start, given.times, given.stops, (rtol, atol), solver, max_steps)
-    )
+    import diffrax  # noqa: F401  # here, when used, and not while a function is traced
+
+    given = plan(problem, **recording)
+    start = checked_start(problem, start)
+    how = (given.times, given.stops, (rtol, atol), max_steps)
+    seen, done = _flow(problem, start, *how)
     _check_end(done, given.times[-1], max_steps)
     return trim(record(problem, given.labels, *seen))
 
@@ -97,16 +81,10 @@ def flow_many(
     problems: Model | Sequence[Model],
     starts: Any,
     *,
-    t_max: Any = 1e4,
-    points: int = 61,
-    times: Any = None,
-    labels: Any = None,
-    stop_gap: Any = None,
-    stop_gradient: Any = None,
     rtol: Any = 1e-9,
     atol: Any = 1e-12,
-    solver: str = "tsit5",
     max_steps: int = 500_000,
+    **recording: Any,
 ) -> Trajectory:
     """Many flows in one call; B problems that differ in numbers only, or one for all.
 
@@ -116,16 +94,10 @@ def flow_many(
     Args:
         problems: one model for all starts, or a list of B.
         starts: parameters with a leading axis B, or seeds [B].
-        t_max: the last time; this and all other options are those of `flow`.
-        points: number of recorded times.
-        times: times to record, in place of these.
-        labels: class of each row of H.
-        stop_gap: duality gap at which each flow stops.
-        stop_gradient: gradient norm at which each flow stops.
-        rtol: relative tolerance of a step.
+        rtol: relative tolerance of a step; this and all that follow as for `flow`.
         atol: absolute tolerance of a step.
-        solver: one of `SOLVERS`.
         max_steps: largest number of steps of the solver.
+        **recording: what to record and where each flow stops.
 
     Returns:
         A `Trajectory` with a leading axis B.
@@ -134,41 +106,21 @@ def flow_many(
         ValueError: as `flow`, or for problems that differ in more than numbers.
         FloatingPointError: where max_steps do not reach the end.
     """
-    _check_solver(solver)
-    one = isinstance(problems, Model)
-    first = problems if isinstance(problems, Model) else problems[0]
-    if not isinstance(starts, dict):
-        starts = stack([small_start(first, int(seed)) for seed in starts])
-    stops = stop_gap, stop_gradient
-    given = plan(first, (t_max, points, times), labels, stops)
-    together = jax.default_backend() != "cpu"
-    shared, batch = to_double(
-        (problems, (None, starts)) if one else (None, (stack(problems), starts))
-    )
-    tolerances = (rtol, atol)
-    seen, done = _flow_many(
-        *(shared, batch, given.times, given.stops, tolerances, solver, max_steps),
-        together,
-    )
-    _check_end(done, given.times[-1], max_steps)
-    problem, axis = (shared, None) if one else (batch[0], 0)
-    return record_many(problem, given.labels, *seen, axis=axis)
-
-
-def without_decay(problem: Model) -> Model:
-    """The same loss with all decays 0: flow then grows for ever, like log t.
-
-    Args:
-        problem: a model of any kind.
-    """
-    return problem.without_decay()
-
-
-def _check_solver(solver: str) -> None:
     import diffrax  # noqa: F401  # here, when used, and not while a function is traced
 
-    if solver not in SOLVERS:
-        raise ValueError(f"Unknown solver {solver!r}. Available: {', '.join(SOLVERS)}.")
+    first = problems if isinstance(problems, Model) else problems[0]
+    given = plan(first, **recording)
+    if not isinstance(starts, dict):
+        starts = stack([small_start(first, int(seed)) for seed in starts])
+    number = len(starts["H"])
+    problem = (
+        repeat(problems, number) if isinstance(problems, Model) else stack(problems)
+    )
+    how = (given.times, given.stops, (rtol, atol), max_steps)
+    together = jax.default_backend() != "cpu"
+    seen, done = _flow_many(problem, starts, *how, together)
+    _check_end(done, given.times[-1], max_steps)
+    return jax.vmap(record, (0, None, 0, 0, 0, 0))(problem, given.labels, *seen)
 
 
 def _check_end(done: Any, last: Any, max_steps: int) -> None:
@@ -179,14 +131,9 @@ def _check_end(done: Any, last: Any, max_steps: int) -> None:
         )
 
 
-def _path(problem, start, times, stops, tolerances, solver, max_steps):
+def _path(problem, start, times, stops, tolerances, max_steps):
     import diffrax
 
-    solvers = {
-        "tsit5": diffrax.Tsit5,
-        "dopri8": diffrax.Dopri8,
-        "kvaerno5": diffrax.Kvaerno5,
-    }
     ends = jnp.log1p(times)
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(
@@ -194,7 +141,7 @@ def _path(problem, start, times, stops, tolerances, solver, max_steps):
                 lambda v: jnp.exp(s) * v, velocity(problem, x)
             )
         ),
-        solvers[solver](),
+        diffrax.Tsit5(),
         ends[0],
         ends[-1],
         None,
@@ -224,13 +171,13 @@ def _path(problem, start, times, stops, tolerances, solver, max_steps):
     return (seen, path, steps, stopped), done
 
 
-_flow = jax.jit(_path, static_argnums=(5, 6))
+_flow = jax.jit(_path, static_argnums=5)
 
 
-@functools.partial(jax.jit, static_argnums=(5, 6, 7))
-def _flow_many(shared, batch, times, stops, tolerances, solver, max_steps, together):
+@functools.partial(jax.jit, static_argnums=(5, 6))
+def _flow_many(problems, starts, times, stops, tolerances, steps, together):
     def single(pair):
-        problem = shared if shared is not None else pair[0]
-        return _path(problem, pair[1], times, stops, tolerances, solver, max_steps)
+        return _path(pair[0], pair[1], times, stops, tolerances, steps)
 
+    batch = problems, starts
     return jax.vmap(single)(batch) if together else jax.lax.map(single, batch)

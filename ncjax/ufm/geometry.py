@@ -11,7 +11,7 @@ import numpy as np
 from ncjax import collapse
 from ncjax.moments import class_moments
 from ncjax.ufm.model import Params
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 
 
 class Geometry(NamedTuple):
@@ -39,7 +39,6 @@ def geometry(params: Params, labels: Any = None) -> Geometry:
     Raises:
         ValueError: if W and H differ in width, or n from K where there are no labels.
     """
-    params = to_double({"W": params["W"], "H": params["H"]})
     classifier, features = jnp.asarray(params["W"]), jnp.asarray(params["H"])
     num_classes = len(classifier)
     if classifier.shape[1] != features.shape[1]:
@@ -49,8 +48,7 @@ def geometry(params: Params, labels: Any = None) -> Geometry:
     if labels is None:
         if len(features) != num_classes:
             raise ValueError(
-                f"H has {len(features)} rows for {num_classes} classes; give labels "
-                "[n]."
+                f"H has {len(features)} rows for {num_classes} classes: give labels."
             )
         labels = np.arange(num_classes)
     return _geometry(classifier, features, jnp.asarray(labels))

@@ -7,7 +7,6 @@ eigenvalues 0.
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +15,7 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from ncjax.ufm.model import Model, Params
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 
 _DENSE = 400  # parameters up to which the Hessian itself is the fastest way
 
@@ -39,7 +38,6 @@ def hessian_product(problem: Model, params: Params, direction: Params) -> Params
         params: the parameters at which the Hessian is taken.
         direction: the direction, of the structure of the parameters.
     """
-    problem, params, direction = to_double((problem, params, direction))
     problem.check(params)
     problem.check(direction)
     return _product(problem, params, direction)
@@ -58,7 +56,6 @@ def hessian(problem: Model, params: Params) -> np.ndarray:
         problem: the model.
         params: the parameters at which the Hessian is taken.
     """
-    problem, params = to_double((problem, params))
     problem.check(params)
     return np.asarray(_dense(problem, params))
 
@@ -89,7 +86,6 @@ def least_curvature(
     References:
         Lehoucq, Sorensen & Yang, ARPACK Users' Guide, 1998 (through SciPy's eigsh).
     """
-    problem, params = to_double((problem, params))
     problem.check(params)
     flat, unravel = ravel_pytree(params)
     size = flat.shape[0]
@@ -100,23 +96,15 @@ def least_curvature(
         return Curvature(values[:count], unravel(jnp.asarray(vectors[:, 0])))
     from scipy.sparse.linalg import LinearOperator, eigsh  # late: half a second
 
+    def product(x: np.ndarray) -> np.ndarray:
+        image = _product(problem, params, unravel(jnp.asarray(x.ravel())))
+        return np.asarray(ravel_pytree(image)[0])
+
     create: Any = LinearOperator  # its __new__ takes these arguments, not its __init__
-    operator = create(
-        (size, size),
-        matvec=lambda x: np.asarray(_flat_product(problem, flat, unravel, x.ravel())),
-        dtype=np.float64,
-    )
+    operator = create((size, size), matvec=product, dtype=np.float64)
     start = np.random.default_rng(0).standard_normal(size)  # the result is repeatable
     values, vectors = eigsh(
         operator, k=count, which="SA", tol=tol, v0=start, ncv=min(size, 40 + 2 * count)
     )
     order = np.argsort(values)
     return Curvature(values[order], unravel(jnp.asarray(vectors[:, order[0]])))
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _flat_product(problem, flat, unravel, direction):
-    def gradient(x):
-        return jax.grad(lambda y: problem.objective(unravel(y)))(x)
-
-    return jax.jvp(gradient, (flat,), (direction,))[1]

@@ -117,8 +117,7 @@ def optimum_path(
 
     first = problem(least)
     wide = first.feature_dim >= first.num_classes - 1
-    convex = wide and bool(first.fit.is_convex())
-    starts = 1 if convex else _STARTS
+    starts = 1 if wide and first.fit.is_convex() else _STARTS
     grid = np.geomspace(least, most, _POINTS)
     found = [_optimum(problem(float(c)), float(c), starts) for c in grid]
     optima = tuple(optimum for optimum in found if optimum is not None)
@@ -159,12 +158,8 @@ def match_gram(path: OptimumPath, gram: np.ndarray) -> Match:
     known = {path.optima[nearest].c: path.optima[nearest]}
 
     def distance(log_c: float) -> float:
-        c = float(np.exp(log_c))
-        optimum = path.at(c)
-        if optimum is None:
-            return np.sqrt(2)
-        known[c] = optimum
-        return gram_distance(gram, optimum.gram)
+        optimum = _visit(path, known, log_c)
+        return gram_distance(gram, optimum.gram) if optimum else np.sqrt(2)
 
     around = path.optima[max(nearest - 1, 0) : nearest + 2]
     bounds = float(np.log(around[0].c)), float(np.log(around[-1].c))
@@ -199,12 +194,9 @@ def match_loss(path: OptimumPath, loss: float) -> Match:
     bounds = [float(np.log(c)) for c in known]
 
     def excess(log_c: float) -> float:
-        c = float(np.exp(log_c))
-        optimum = path.at(c)
-        if optimum is None:  # merged between two points of the grid
-            return losses[place] - loss
-        known[c] = optimum
-        return optimum.loss - loss
+        optimum = _visit(path, known, log_c)
+        # None: all have merged between two points of the grid.
+        return (optimum.loss if optimum else losses[place]) - loss
 
     optimize.brentq(excess, *bounds, xtol=1e-10, rtol=1e-14)
     best = min(known.values(), key=lambda optimum: abs(optimum.loss - loss))
@@ -240,6 +232,14 @@ def _optimum(problem: Problem, c: float, starts: int) -> Optimum | None:
         classifier_gram=unit_gram(classifier @ classifier.T),
         loss=float(class_loss(problem.fit, logits, problem.counts)),
     )
+
+
+def _visit(path: OptimumPath, known: dict, log_c: float) -> Optimum | None:
+    """The optimum for one c, kept in `known` too if there is one."""
+    c = float(np.exp(log_c))
+    if optimum := path.at(c):
+        known[c] = optimum
+    return optimum
 
 
 def _state(path: OptimumPath, c: float) -> str:

@@ -1,4 +1,4 @@
-"""What all unconstrained-features models share; each kind is a final class of its own.
+"""What all unconstrained-features models share; each kind overrides what it changes.
 
 A model has the objective
 
@@ -20,9 +20,9 @@ static, so that one compiled call solves thousands of problems.
 
 from __future__ import annotations
 
-import abc
 import dataclasses
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,7 @@ import numpy as np
 from ncjax import struct
 from ncjax.ufm.fits import Fit, Leaf
 from ncjax.ufm.precision import double
+from ncjax.ufm.tables import make_fit
 
 # Parameters by name: classifier "W" [K, d], features "H" [n, d], bias "b" [K] where
 # there is one, and what else the kind of model has.
@@ -39,8 +40,11 @@ M = TypeVar("M", bound="Model")
 
 
 @struct.dataclass
-class Model(abc.ABC):
-    """An unconstrained-features model of any kind."""
+class Model:
+    """An unconstrained-features model of any kind.
+
+    What the methods here give is so for a model without any penalty.
+    """
 
     fit: Fit  # the loss of each feature row
     counts: Leaf  # m [n], samples that each feature row stands for
@@ -73,68 +77,80 @@ class Model(abc.ABC):
                 f"The parameters have shapes {got}, this problem takes {wanted}."
             )
 
-    @abc.abstractmethod
-    def init(self, key: jax.Array) -> Params:
-        """Random parameters to start from."""
-
-    @abc.abstractmethod
     def scales(self) -> Params:
         """Units of the parameters, a pytree of their structure and shapes.
 
         Solvers work in these units, in which the problem is well conditioned.
         """
+        return {
+            "W": np.ones((self.num_classes, self.feature_dim)),
+            "H": np.ones((self.num_rows, self.feature_dim)),
+        }
 
-    @abc.abstractmethod
+    @double
+    def init(self, key: jax.Array) -> Params:
+        """Random parameters to start from: normal, in units of `scales`; b = 0."""
+        return random_like(key, self.scales(), self.feature_dim**-0.5)
+
+    @double
     def point(self, params: Params) -> Params:
         """Classifier "W" and the features "H" that it sees, for these parameters."""
+        return params
 
-    @abc.abstractmethod
+    @double
     def logits(self, params: Params) -> jax.Array:
         """Logits Z [n, K] of the feature rows."""
+        point = self.point(params)
+        logits = jnp.matmul(point["H"], point["W"].T)
+        return logits + params["b"] if "b" in params else logits
 
-    @abc.abstractmethod
     def penalty(self, params: Params) -> jax.Array:
         """Everything in the objective but the loss []."""
+        return jnp.zeros(())
 
-    @abc.abstractmethod
     def balance_error(self, params: Params) -> jax.Array:
         """Relative imbalance of the layers []; 0 if critical, NaN if no law holds."""
+        return jnp.full((), jnp.nan)
 
-    @abc.abstractmethod
-    def samples(self) -> Model:
-        """The same problem with a free feature for every sample.
+    def samples(self: M) -> M:
+        """The same problem with a free feature for every sample, H [N, d].
 
         Raises:
-            ValueError: where that is not possible.
+            ValueError: unless the class sizes are known whole numbers, or where the
+                model has no such form.
         """
+        counts = np.asarray(self.counts)
+        if np.any(counts != np.round(counts)):
+            raise ValueError(
+                f"Only whole classes have samples, got sizes {counts}. Give integers."
+            )
+        rows = np.repeat(np.arange(len(counts)), counts.astype(int))
+        return dataclasses.replace(
+            self, fit=self.fit.take(rows), counts=np.ones(len(rows))
+        )
 
-    @abc.abstractmethod
-    def without_decay(self) -> Model:
-        """The same problem with every weight decay 0."""
+    def without_decay(self: M) -> M:
+        """The same problem with all decays 0: flow then grows for ever, like log t."""
+        return self
 
     @property
-    @abc.abstractmethod
     def strength(self) -> Leaf | None:
         """mu, if all penalties of W and H together amount to mu |D^(1/2) Z|_*.
 
         None for a model whose penalties do not.  Here D = diag(m), and |.|_* is the
         nuclear norm.
         """
+        return None
+
+    # Why no convex problem in the logits stands behind the model; None if there is one,
+    # so that a convex loss can be certified.
+    not_convex: ClassVar[str | None] = None
 
     @property
-    @abc.abstractmethod
-    def not_convex(self) -> str | None:
-        """Why no convex problem in the logits stands behind this model.
-
-        None if there is one, so that a convex loss can be certified.
-        """
-
-    @property
-    @abc.abstractmethod
     def descent_steps(self) -> int:
         """Steps of Adam before Newton's method; more than 0 where there are kinks."""
+        return 0
 
-    @abc.abstractmethod
     def dual_ball(self, theta: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """How far a dual point t Theta may go, and what it costs.
 
@@ -143,8 +159,14 @@ class Model(abc.ABC):
 
         Returns:
             sigma, the norm of Theta that is dual to the penalty; the largest t that is
-            allowed; and the part of the bound to subtract for each unit of t.
+            allowed, which is 0 where no other is known; and the part of the bound to
+            subtract for each unit of t.
         """
+        return self.sigma(theta), jnp.zeros(()), jnp.zeros(())
+
+    def sigma(self, theta: jax.Array) -> jax.Array:
+        """|D^(-1/2) Theta|_2 [] of Theta [n, K]."""
+        return jnp.linalg.norm(theta / jnp.sqrt(self.counts)[:, None], ord=2)
 
 
 def random_like(key: jax.Array, scales: Params, std: float) -> Params:
@@ -164,34 +186,76 @@ def random_like(key: jax.Array, scales: Params, std: float) -> Params:
     return jax.tree.unflatten(treedef, drawn)
 
 
-def one_row_each(model: M) -> M:
-    """The model with a feature row for every sample, H [N, d].
+def class_means(
+    loss: str | Callable,
+    num_classes: int | None = None,
+    feature_dim: int | None = None,
+    sizes: Any = 1,
+    **options: Any,
+) -> dict[str, Any]:
+    """The fields of `Model` in the class-mean form, checked: fit, counts, K and d.
+
+    The arguments are those of `Problem.create`.
 
     Raises:
-        ValueError: unless the class sizes are known whole numbers.
+        ValueError: for a value out of range, or numbers of classes that differ.
     """
-    counts = np.asarray(model.counts)
-    if np.any(counts != np.round(counts)):
-        raise ValueError(
-            f"Only whole classes have samples, got sizes {counts}. Give integers."
-        )
-    rows = np.repeat(np.arange(len(counts)), counts.astype(int))
-    return dataclasses.replace(
-        model, fit=model.fit.take(rows), counts=np.ones(len(rows))
-    )
+    sizes = number("sizes", sizes, positive=True)
+    num_classes = _num_classes(num_classes, sizes, options.get("hierarchy"))
+    feature_dim = num_classes if feature_dim is None else feature_dim
+    if feature_dim < 1:
+        raise ValueError(f"feature_dim must be at least 1, got {feature_dim}.")
+    return {
+        "fit": make_fit(loss, num_classes, options),
+        "counts": sizes * np.ones(num_classes),
+        "num_classes": num_classes,
+        "feature_dim": feature_dim,
+    }
 
 
-def no_dual_point(
-    model: Model, theta: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """`Model.dual_ball` where only t = 0 is known to be allowed.
+def number(name: str, value: Any, *, positive: bool = False) -> Any:
+    """The value as a float64 array, finite and at least 0; traced values pass.
 
     Args:
-        model: a model whose penalty is no nuclear norm.
-        theta: Theta [n, K].
+        name: name of the value, for errors.
+        value: one number, or an array.
+        positive: whether 0 is refused too.
 
-    Returns:
-        |D^(-1/2) Theta|_2, 0 and 0.
+    Raises:
+        ValueError: for a value out of range.
+        TypeError: for a traced value that is not float64.
     """
-    scaled = theta / jnp.sqrt(model.counts)[:, None]
-    return jnp.linalg.norm(scaled, ord=2), jnp.zeros(()), jnp.zeros(())
+    if isinstance(value, jax.core.Tracer):
+        if value.dtype != np.float64:
+            raise TypeError(
+                f"{name} is traced as {value.dtype}; these models need float64. Trace "
+                "inside `with jax.enable_x64(True):`, with float64 inputs."
+            )
+        return value
+    value = np.asarray(value, np.float64)
+    inside = value > 0 if positive else value >= 0
+    if not np.all(inside & np.isfinite(value)):
+        bound = "more than 0" if positive else "at least 0"
+        raise ValueError(f"{name} must be finite and {bound}, got {value}.")
+    return value
+
+
+def _num_classes(given: int | None, sizes: Any, tree: Any) -> int:
+    """K, from all inputs that know it: `num_classes`, `sizes` [K] and the tree."""
+    if sizes.ndim > 1:
+        raise ValueError(f"sizes must be a number or [K], got shape {sizes.shape}.")
+    claims = {
+        "num_classes": given,
+        "sizes": sizes.shape[0] if sizes.ndim else None,
+        "the hierarchy": tree.num_classes if tree is not None else None,
+    }
+    claims = {name: value for name, value in claims.items() if value is not None}
+    if not claims:
+        raise ValueError("How many classes? Give num_classes, sizes [K] or hierarchy.")
+    if len(set(claims.values())) > 1:
+        said = ", ".join(f"{name}: {value}" for name, value in claims.items())
+        raise ValueError(f"The numbers of classes differ ({said}). Make them agree.")
+    num_classes = next(iter(claims.values()))
+    if num_classes < 2:
+        raise ValueError(f"At least 2 classes are needed, got {num_classes}.")
+    return num_classes

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.ufm.model import Params
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.precision import double
 from ncjax.ufm.theory.hadamard import sylvester_matrix
 
 
@@ -99,14 +99,9 @@ def mode_strengths(params: Params, basis: np.ndarray) -> tuple[np.ndarray, np.nd
     strengths = np.diagonal(inside, axis1=-2, axis2=-1)[..., 1:]
     total = np.sum(inside**2, axis=(-2, -1))
     # Summed entry by entry: the difference of the two sums would lose all digits.
-    other = np.sum((inside - _diagonal(strengths)) ** 2, axis=(-2, -1))
-    return strengths, np.sqrt(other / total)
-
-
-def _diagonal(strengths: np.ndarray) -> np.ndarray:
-    """Diagonal matrices [..., K, K] of 0 and the strengths [..., K-1]."""
-    full = np.concatenate([np.zeros_like(strengths[..., :1]), strengths], axis=-1)
-    return full[..., None] * np.eye(full.shape[-1])
+    modes, between = np.arange(1, len(basis)), inside.copy()
+    between[..., modes, modes] = 0
+    return strengths, np.sqrt(np.sum(between**2, axis=(-2, -1)) / total)
 
 
 @double
@@ -119,7 +114,7 @@ def strength_flow(strengths: Any, times: Any) -> Any:
     """
     import diffrax  # noqa: F401  # here, when used, and not while a function is traced
 
-    strengths, times = to_double((np.asarray(strengths), np.asarray(times)))
+    strengths, times = np.asarray(strengths), np.asarray(times, np.float64)
     return _strength_flow(strengths, times, sylvester_matrix(len(strengths) + 1))
 
 

@@ -170,3 +170,27 @@ def _steihaug(product, gradient, radius, enough, most):
     )
     end = jax.lax.while_loop(unfinished, advance, start)
     return end.step, end.residual, end.edge
+
+
+def adam(function: Callable, start: jax.Array, steps: int) -> jax.Array:
+    """The point [p] after a number of steps of Adam, whose rate falls by a cosine.
+
+    For models with kinks, where Newton's method stops short of a minimum.
+
+    Args:
+        function: the function to minimise, [p] -> [].
+        start: the first point [p].
+        steps: number of steps, more than 0.
+    """
+    import optax  # loaded when used: only deep models need it
+
+    optimizer = optax.adam(optax.cosine_decay_schedule(1e-2, steps))
+
+    def step(state, _):
+        point, memory = state
+        gradient = jax.grad(function)(point)
+        update, memory = optimizer.update(gradient, memory, point)
+        return (optax.apply_updates(point, update), memory), None
+
+    state = (start, optimizer.init(start))
+    return jax.lax.scan(step, state, None, length=steps)[0][0]

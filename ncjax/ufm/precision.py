@@ -13,8 +13,9 @@ import numpy as np
 def double(function: Callable) -> Callable:
     """Runs a function in float64, whether JAX's x64 mode is on or not.
 
-    Where it is off, x64 is turned on for the call and arrays come back as float64
-    NumPy arrays, which no later operation rounds silently.
+    Its arguments pass `to_double`.  Where the mode is off, it is turned on for the call
+    and arrays come back as float64 NumPy arrays, which no later operation rounds
+    silently.
 
     Args:
         function: the function to run in float64.
@@ -26,7 +27,7 @@ def double(function: Callable) -> Callable:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         if jax.dtypes.canonicalize_dtype(np.float64) == np.float64:  # x64 is on
-            return function(*args, **kwargs)
+            return function(*to_double(args), **to_double(kwargs))
         leaves = jax.tree.leaves((args, kwargs))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
             raise TypeError(
@@ -35,7 +36,7 @@ def double(function: Callable) -> Callable:
                 "the transformed call."
             )
         with jax.enable_x64(True):
-            out = function(*args, **kwargs)
+            out = function(*to_double(args), **to_double(kwargs))
             return jax.tree.map(_to_numpy, out)
 
     return wrapper
@@ -59,18 +60,23 @@ def to_double(tree: Any) -> Any:
                     "Give float64 arrays inside `with jax.enable_x64(True):`."
                 )
             return leaf
-        if jax.dtypes.issubdtype(getattr(leaf, "dtype", None), jax.dtypes.prng_key):
-            return leaf
-        if isinstance(leaf, float) or np.issubdtype(np.asarray(leaf).dtype, np.inexact):
+        if isinstance(leaf, float):
+            return np.float64(leaf)
+        dtype = getattr(leaf, "dtype", np.dtype(int))
+        if dtype != np.float64 and jax.numpy.issubdtype(dtype, np.inexact):
             return np.asarray(leaf, np.float64)
         return leaf
 
     return jax.tree.map(convert, tree)
 
 
+def is_key(value: Any) -> bool:
+    """Whether it is a key, or are keys, of random numbers."""
+    return isinstance(value, jax.Array) and jax.dtypes.issubdtype(
+        value.dtype, jax.dtypes.prng_key
+    )
+
+
 def _to_numpy(leaf: Any) -> Any:
-    if not isinstance(leaf, jax.Array):
-        return leaf
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return leaf
-    return np.asarray(leaf)
+    plain = isinstance(leaf, jax.Array) and not is_key(leaf)
+    return np.asarray(leaf) if plain else leaf

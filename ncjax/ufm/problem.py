@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,12 +23,10 @@ import numpy as np
 
 from ncjax import struct
 from ncjax.ufm.fits import Leaf
-from ncjax.ufm.inputs import class_means, number
-from ncjax.ufm.model import Model, Params, one_row_each, random_like
+from ncjax.ufm.model import Model, Params, class_means, number
 from ncjax.ufm.precision import double
 
 
-@final
 @struct.dataclass
 class Problem(Model):
     """An unconstrained-features model with weight decay; make one with `create`.
@@ -84,13 +82,8 @@ class Problem(Model):
             lambda_w=number("lambda_w", lambda_w, positive=True),
             lambda_h=number("lambda_h", lambda_h, positive=True),
             lambda_b=None if lambda_b is None else number("lambda_b", lambda_b),
-            **class_means(loss, num_classes, feature_dim, sizes, options),
+            **class_means(loss, num_classes, feature_dim, sizes, **options),
         )
-
-    @double
-    def init(self, key: jax.Array) -> Params:
-        """Normal parameters, of the size that the two penalties balance; b = 0."""
-        return random_like(key, self.scales(), self.feature_dim**-0.5)
 
     def scales(self) -> Params:
         """Units of the parameters in which both penalties have the coefficient mu.
@@ -98,7 +91,8 @@ class Problem(Model):
         With W = (lH/lW)^(1/4) A, h_i = (lW/lH)^(1/4) m_i^(-1/2) b_i, mu = sqrt(lW lH)
         they are (mu/2) (|A|^2 + |B|^2), whatever the class sizes: better conditioned.
         """
-        ratio = (self.lambda_h / self.lambda_w) ** 0.25
+        with np.errstate(divide="ignore", invalid="ignore"):  # without decay
+            ratio = (self.lambda_h / self.lambda_w) ** 0.25
         row = np.ones(self.feature_dim)
         scales: Params = {
             "W": ratio * np.ones((self.num_classes, 1)) * row,
@@ -107,17 +101,6 @@ class Problem(Model):
         if self.lambda_b is not None:
             scales["b"] = np.ones(self.num_classes)
         return scales
-
-    @double
-    def point(self, params: Params) -> Params:
-        """W, H and b, which are the parameters themselves."""
-        return params
-
-    @double
-    def logits(self, params: Params) -> jax.Array:
-        """Logits Z [n, K]; row i is W h_i + b."""
-        logits = jnp.matmul(params["H"], params["W"].T)
-        return logits + params["b"] if "b" in params else logits
 
     @double
     def penalty(self, params: Params) -> jax.Array:
@@ -135,14 +118,6 @@ class Problem(Model):
         size = jnp.linalg.norm(left + right) + self.strength
         return jnp.linalg.norm(left - right) / size
 
-    def samples(self) -> Problem:
-        """The same problem with a free feature for every sample, H [N, d].
-
-        Raises:
-            ValueError: unless the class sizes are known whole numbers.
-        """
-        return one_row_each(self)
-
     def without_decay(self) -> Problem:
         """The same problem with lW = lH = 0, and lb = 0 where there is a bias."""
         zero = np.zeros(())
@@ -154,19 +129,8 @@ class Problem(Model):
         """Coefficient mu = sqrt(lW lH) of the nuclear norm |D^(1/2) Z|_*."""
         return (self.lambda_w * self.lambda_h) ** 0.5
 
-    @property
-    def not_convex(self) -> None:
-        """None: the problem in the logits is convex if the loss is."""
-        return None
-
-    @property
-    def descent_steps(self) -> int:
-        """0: the objective is smooth if the loss is."""
-        return 0
-
     def dual_ball(self, theta: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """T Theta is dual feasible for t sigma <= mu, at no cost; see `Model`."""
-        scaled = theta / jnp.sqrt(self.counts)[:, None]
-        sigma = jnp.linalg.norm(scaled, ord=2)
+        sigma = self.sigma(theta)
         limit = self.strength / jnp.maximum(sigma, jnp.finfo(sigma.dtype).tiny)
         return sigma, limit, jnp.zeros(())

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from ncjax.ufm.fits import Quadratic
-from ncjax.ufm.inputs import number
+from ncjax.ufm.model import number
 from ncjax.ufm.problem import Problem
+from ncjax.ufm.theory.regression import covariance_roots
 
 
 def regression(
@@ -45,19 +46,8 @@ def regression(
         Andriopoulos et al., The Prevalence of Neural Collapse in Neural Multivariate
         Regression, NeurIPS 2024.
     """
-    covariance = np.asarray(covariance, np.float64)
-    size = len(covariance)
-    if covariance.shape != (size, size) or not np.allclose(covariance, covariance.T):
-        raise ValueError(
-            f"covariance must be symmetric [t, t], got shape {covariance.shape}."
-        )
-    values, vectors = np.linalg.eigh(covariance)
-    if values[0] < -1e-12 * values[-1]:
-        raise ValueError(
-            "covariance must be positive semi-definite, got an eigenvalue of "
-            f"{values[0]}."
-        )
-    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    roots, vectors = covariance_roots(covariance)
+    root, size = (vectors * roots) @ vectors.T, len(roots)
     number_of = size + 1
     # Orthonormal columns [M, t] that sum to 0.
     centred = np.linalg.svd(np.eye(number_of) - 1 / number_of)[0][:, :size]

@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from ncjax.ufm.adam import adam
-from ncjax.ufm.model import Model, Params
-from ncjax.ufm.newton import minimise
-from ncjax.ufm.precision import double, to_double
+from ncjax.ufm.model import M, Model, Params
+from ncjax.ufm.newton import adam, minimise
+from ncjax.ufm.precision import double, is_key
 
 
 class Solution(NamedTuple):
@@ -68,7 +67,11 @@ def solve(
         >>> round(float(geometry(solution.params).nc2), 6)  # a simplex
         0.0
     """
-    return _solve(*_ready(problem, start), tol, max_steps)
+    if isinstance(start, int):
+        start = jax.random.key(start)
+    elif not is_key(start):
+        problem.check(start)
+    return _solve(problem, start, tol, max_steps)
 
 
 @double
@@ -100,16 +103,16 @@ def solve_many(
     one = problem.counts.ndim == 1
     if starts is None:
         starts = range(1 if one else len(problem.counts))
-    if not isinstance(starts, dict) and not _is_key(starts):
+    if not isinstance(starts, dict) and not is_key(starts):
         starts = jax.vmap(jax.random.key)(jnp.asarray(starts))
-    problem, starts = to_double((problem, starts))
     number = len(jax.tree.leaves(starts)[0])
-    if not one and number != len(problem.counts):
+    if one:
+        problem = repeat(problem, number)
+    elif number != len(problem.counts):
         raise ValueError(
             f"{len(problem.counts)} problems need as many starts, got {number}."
         )
-    batch = _batch_size(number)
-    return _solve_many(problem, starts, tol, max_steps, one, batch)
+    return _solve_many(problem, starts, tol, max_steps, _batch_size(number))
 
 
 def stack(problems: Sequence[Any]) -> Any:
@@ -127,24 +130,13 @@ def stack(problems: Sequence[Any]) -> Any:
     return jax.tree.map(lambda *leaves: np.stack(leaves), *problems)
 
 
-def _ready(problem: Model, start: Any) -> tuple[Model, Any]:
-    """The problem in float64, and a key or checked parameters in float64."""
-    if isinstance(start, int):
-        start = jax.random.key(start)
-    problem, start = to_double((problem, start))
-    if not _is_key(start):
-        problem.check(start)
-    return problem, start
-
-
-def _is_key(start: Any) -> bool:
-    return isinstance(start, jax.Array) and jax.dtypes.issubdtype(
-        start.dtype, jax.dtypes.prng_key
-    )
+def repeat(problem: M, number: int) -> M:
+    """The same problem `number` times, as `stack` gives it."""
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (number, *x.shape)), problem)
 
 
 def _solution(problem, start, tol, max_steps):
-    params = problem.init(start) if _is_key(start) else start
+    params = problem.init(start) if is_key(start) else start
     scales, unravel = ravel_pytree(problem.scales())
     point = ravel_pytree(params)[0] / scales
 
@@ -166,13 +158,12 @@ def _solution(problem, start, tol, max_steps):
 _solve = jax.jit(_solution, static_argnums=3)
 
 
-@functools.partial(jax.jit, static_argnums=(3, 4, 5))
-def _solve_many(problem, starts, tol, max_steps, one, batch):
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _solve_many(problems, starts, tol, max_steps, batch):
     def solution(pair):
-        return _solution(problem if one else pair[0], pair[1], tol, max_steps)
+        return _solution(pair[0], pair[1], tol, max_steps)
 
-    pairs = (None if one else problem, starts)
-    return jax.lax.map(solution, pairs, batch_size=batch)
+    return jax.lax.map(solution, (problems, starts), batch_size=batch)
 
 
 def _batch_size(number: int) -> int | None:

@@ -56,14 +56,8 @@ def hxe(
 ) -> Entropic:
     """`ncjax.losses.hxe` of one row for each class: a group for each depth."""
     factors = hxe_coefficients(hierarchy, float(alpha), weighting, normalise)
-    rows = hierarchy.lineage[: len(factors)]
-    return Entropic(
-        targets=np.eye(num_classes) * factors.sum(axis=0)[:, None],
-        factors=factors,
-        groups=rows,
-        own=rows,
-        offset=np.zeros(num_classes),
-    )
+    targets = np.eye(num_classes) * factors.sum(axis=0)[:, None]
+    return _entropic(targets, factors, hierarchy.lineage[: len(factors)])
 
 
 def mse(num_classes: int) -> Quadratic:
@@ -72,14 +66,14 @@ def mse(num_classes: int) -> Quadratic:
 
 
 def _one_group(targets: Any) -> Entropic:
-    groups = np.zeros((1, len(targets)), np.int32)
-    return Entropic(
-        targets=targets,
-        factors=np.ones(groups.shape),
-        groups=groups,
-        own=groups,
-        offset=np.zeros(len(targets)),
-    )
+    shape = (1, len(targets))
+    return _entropic(targets, np.ones(shape), np.zeros(shape, np.int32))
+
+
+def _entropic(targets: Any, factors: Any, groups: Any) -> Entropic:
+    """One row for each class, so that its own groups are those of its label."""
+    offset = np.zeros(len(targets))
+    return Entropic(targets, factors, groups, own=groups, offset=offset)
 
 
 # Losses with a dual: (number of classes, options) -> the loss of one row for each.
@@ -92,8 +86,8 @@ FITS: dict[str, Callable[..., Fit]] = {
 
 
 def known_losses() -> dict[str, Callable]:
-    """All losses that have a name: the functions whose keywords are their options."""
-    return LOSSES | FITS
+    """All losses that have a name; the keywords of each function are its options."""
+    return FITS | LOSSES | FITS  # those that can be certified come first
 
 
 def make_fit(loss: str | Callable, num_classes: int, options: Mapping[str, Any]) -> Fit:
@@ -111,13 +105,13 @@ def make_fit(loss: str | Callable, num_classes: int, options: Mapping[str, Any])
     known = known_losses()
     if isinstance(loss, str) and loss not in known:
         raise ValueError(f"Unknown loss {loss!r}. Available: {', '.join(known)}.")
-    options = _checked(loss, known[loss] if isinstance(loss, str) else loss, options)
+    function = known[loss] if isinstance(loss, str) else loss
+    options = _checked(loss, function, options)
+    original = LOSSES.get(loss) if isinstance(loss, str) else loss
+    if original is not None:
+        _check_range(loss, original, num_classes, options)
     if isinstance(loss, str) and loss in FITS:
-        if loss in LOSSES:
-            _check_range(loss, LOSSES[loss], num_classes, options)
         return FITS[loss](num_classes, **options)
-    function = LOSSES[loss] if isinstance(loss, str) else loss
-    _check_range(loss, function, num_classes, options)
     return Plain(np.arange(num_classes), function, tuple(sorted(options.items())))
 
 

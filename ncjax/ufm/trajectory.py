@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -37,23 +36,35 @@ class Plan(NamedTuple):
 
     times: np.ndarray  # [T], increasing from 0
     labels: np.ndarray | None  # [n] class of each row of H; None: no NC metrics
-    stops: tuple[float, float] | None  # duality gap and gradient norm at which to stop
+    stops: tuple | None  # duality gap and gradient norm at which to stop
 
 
-def plan(problem: Model, when: tuple, labels: Any, stops: tuple) -> Plan:
-    """The options of `ncjax.ufm.flow` and `ncjax.ufm.descend`, checked.
+def plan(
+    problem: Model,
+    *,
+    t_max: Any = 1e4,
+    points: int = 61,
+    times: Any = None,
+    labels: Any = None,
+    stop_gap: Any = None,
+    stop_gradient: Any = None,
+) -> Plan:
+    """What `ncjax.ufm.flow` and `ncjax.ufm.descend` record, and where they stop.
 
     Args:
         problem: the model that moves.
-        when: t_max, points and times of these functions.
-        labels: class of each row of H [n]; None: row k is of class k, if n = K.
-        stops: duality gap and gradient norm at which to stop; each may be None.
+        t_max: the last time.
+        points: number of recorded times: 0, and log-spaced ones from 1e-2 to t_max.
+        times: times to record, increasing from 0 [T], in place of these.
+        labels: class of each row of H [n], where the rows are samples; by default row k
+            is of class k, if n = K.
+        stop_gap: duality gap at which to stop.
+        stop_gradient: gradient norm at which to stop.
 
     Raises:
         ValueError: for times that do not increase from 0, or a gap to stop at where the
             model has none.
     """
-    t_max, points, times = when
     if times is None:
         if not 1e-2 < t_max < np.inf or points < 3:
             raise ValueError(
@@ -65,13 +76,15 @@ def plan(problem: Model, when: tuple, labels: Any, stops: tuple) -> Plan:
     rising = times.ndim == 1 and len(times) > 1 and np.all(np.diff(times) > 0)
     if not rising or times[0] != 0:
         raise ValueError(f"times must increase from 0, got {times}.")
-    if stops[0] is not None and problem.not_convex is not None:
+    if stop_gap is not None and problem.not_convex is not None:
         raise ValueError(f"There is no gap to stop at: {problem.not_convex}.")
-    # No gap or norm is ever below -1: where one bound is not given, it does not stop.
-    gap, norm = (-1.0 if stop is None else stop for stop in stops)
     if labels is None and problem.num_rows == problem.num_classes:
         labels = np.arange(problem.num_classes)
-    return Plan(times, labels, None if stops == (None, None) else (gap, norm))
+    stops = None
+    if (stop_gap, stop_gradient) != (None, None):
+        # No gap or norm is ever below -1: a bound that is not given does not stop.
+        stops = tuple(-1.0 if x is None else x for x in (stop_gap, stop_gradient))
+    return Plan(times, labels, stops)
 
 
 @double
@@ -83,9 +96,8 @@ def small_start(problem: Model, seed: int = 0, scale: Any = 0.1) -> Params:
         seed: seed of the random numbers.
         scale: their size, in these units.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):  # without decay; shapes only
-        ones = jax.tree.map(np.ones_like, problem.scales())
-    units = jax.tree.map(lambda one, m: one / np.sqrt(m), ones, masses(problem))
+    shapes, mass = problem.scales(), masses(problem)
+    units = jax.tree.map(lambda x, m: np.ones_like(x) / np.sqrt(m), shapes, mass)
     return random_like(jax.random.key(seed), units, scale * problem.feature_dim**-0.5)
 
 
@@ -101,15 +113,13 @@ def checked_start(problem: Model, start: Any) -> Params:
     """
     if isinstance(start, (int, np.integer)):
         return small_start(problem, int(start))
-    with np.errstate(divide="ignore", invalid="ignore"):  # without decay; shapes only
-        problem.check(start)
+    problem.check(start)
     return start
 
 
 def masses(problem: Model) -> Params:
     """Mass of every parameter: m_i for the rows of H, 1 for all else."""
-    with np.errstate(divide="ignore", invalid="ignore"):  # without decay; shapes only
-        ones = jax.tree.map(lambda x: np.ones((1,) * np.ndim(x)), problem.scales())
+    ones = jax.tree.map(lambda x: np.ones((1,) * np.ndim(x)), problem.scales())
     return ones | {"H": problem.counts[:, None]}
 
 
@@ -162,13 +172,6 @@ def record(problem, labels, times, path, steps, stopped) -> Trajectory:
     )
 
 
-@functools.partial(jax.jit, static_argnames="axis")
-def record_many(problem, labels, times, path, steps, stopped, *, axis) -> Trajectory:
-    """`record` with a leading axis B; `axis` is that of the problem, or None."""
-    axes = (axis, None, 0, 0, 0, 0)
-    return jax.vmap(record, axes)(problem, labels, times, path, steps, stopped)
-
-
 def _drift(problem, times, path):
     """|W'W - H'DH - e^(-2 lW t) (the same at 0)| over |W|^2 + |H|_D^2 [T].
 
@@ -187,7 +190,5 @@ def _drift(problem, times, path):
 
 def trim(found: Trajectory) -> Trajectory:
     """The trajectory without the rows that repeat the stop."""
-    times = np.asarray(found.times)
-    kept = int(np.argmax(times)) + 1
-    cut = jax.tree.map(lambda x: x[:kept] if np.ndim(x) else x, found)
-    return Trajectory(*cut)
+    kept = int(np.argmax(found.times)) + 1
+    return jax.tree.map(lambda x: x[:kept] if np.ndim(x) else x, found)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from ncjax.options import ConfigError, all_options, choose, options_of
+from ncjax.options import ConfigError, all_options, choose, flat, options_of
 from ncjax.ufm.run.experiment import Field
 from ncjax.ufm.run.experiments import EXPERIMENTS
 from ncjax.ufm.run.setting import setting_of
@@ -40,10 +40,11 @@ COMMON: dict[str, Field] = {
 def fields() -> dict[str, Field]:
     """All fields by their dotted name: common ones, options of losses, experiments'."""
     found = dict(COMMON)
-    for name, value in all_options(_losses().values()).items():
+    losses = known_losses()
+    for name, value in all_options(losses.values()).items():
         if (field := f"model.{name}") in found:
             raise ValueError(f"A loss has the option {name!r}, but {field} is a field.")
-        users = [loss for loss, f in _losses().items() if name in options_of(f)]
+        users = [loss for loss, f in losses.items() if name in options_of(f)]
         found[field] = Field(value, f"option of {', '.join(users)}")
     for experiment in EXPERIMENTS.values():
         found |= experiment.fields
@@ -52,13 +53,11 @@ def fields() -> dict[str, Field]:
 
 def default() -> ConfigDict:
     """All fields with their defaults, locked."""
-    config = ConfigDict()
+    config: dict[str, Any] = {}
     for name, field in fields().items():
         section, _, key = name.rpartition(".")
-        if section and section not in config:
-            config[section] = ConfigDict()
-        (config[section] if section else config)[key] = field.default
-    return config.lock()
+        (config.setdefault(section, {}) if section else config)[key] = field.default
+    return ConfigDict(config).lock()
 
 
 def describe() -> str:
@@ -80,8 +79,13 @@ def validate(config: ConfigDict) -> None:
         )
     choose("experiment", config.experiment, EXPERIMENTS)
     choose("model.loss", config.model.loss, known_losses())
+    values = flat(config.to_dict())
     for name, field in fields().items():
-        _check_bound(config, name, field.above)
+        if field.above is not None and not field.above < values[name] < math.inf:
+            raise ConfigError(
+                f"config.{name} must be finite and more than {field.above}, got "
+                f"{values[name]}."
+            )
     lambda_b = config.model.lambda_b
     if lambda_b != -1 and not 0 <= lambda_b < math.inf:
         raise ConfigError(
@@ -100,25 +104,11 @@ def validate(config: ConfigDict) -> None:
         raise ConfigError(f"config.model: {error}") from error
 
 
-def _losses():
-    """Losses whose options are fields: those that can be certified, then the others."""
-    return FITS | {k: f for k, f in known_losses().items() if k not in FITS}
-
-
-def _check_bound(config: ConfigDict, name: str, above: Any) -> None:
-    section, _, key = name.rpartition(".")
-    value = (config[section] if section else config)[key]
-    if above is not None and not above < value < math.inf:
-        raise ConfigError(
-            f"config.{name} must be finite and more than {above}, got {value}."
-        )
-
-
 def _check_unused(config: ConfigDict) -> None:
     """Raises `ConfigError` for an option that the loss does not take."""
     loss = config.model.loss
     used = options_of(known_losses()[loss])
-    for name, value in all_options(_losses().values()).items():
+    for name, value in all_options(known_losses().values()).items():
         if name not in used and config.model[name] != value:
             raise ConfigError(
                 f"config.model.{name} = {config.model[name]!r} has no effect: "

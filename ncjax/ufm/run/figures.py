@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,16 +11,24 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from ncjax import style
-from ncjax.gram import unit_gram
+from ncjax.gram import centred_gram
 from ncjax.style import BLUE, GREEN, GREY, ORANGE
 from ncjax.ufm import Trajectory
 
 _NAMED = 20  # largest number of classes that get their names
 
 
-def canvas(size: tuple) -> Figure:
-    """An empty figure of this width and height, in inches."""
-    return Figure(figsize=size, layout="constrained")
+def panels(size: tuple, rows: int, columns: int, **options: Any) -> tuple[Figure, Any]:
+    """A figure of this width and height in inches, and its axes.
+
+    Args:
+        size: width and height of the figure.
+        rows: number of rows of panels.
+        columns: number of columns.
+        **options: those of matplotlib's `subplots`.
+    """
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots(rows, columns, **options)
 
 
 def optimum(
@@ -27,7 +36,7 @@ def optimum(
     lower: float,
     gram: np.ndarray,
     predicted: np.ndarray | None,
-    names: Sequence[str],
+    names: Sequence[str] | None,
     source: str,
 ) -> Figure:
     """Flow in the upper row, Gram matrices in the lower row.
@@ -37,11 +46,10 @@ def optimum(
         lower: value of the objective at the optimum.
         gram: Gram matrix [K, K] of the class means at the optimum.
         predicted: predicted Gram matrix [K, K], or None.
-        names: names of the classes [K].
+        names: names of the classes [K]; None for their numbers.
         source: where the prediction comes from, in a word.
     """
-    figure = canvas((12.5, 7.4))
-    axes = figure.subplots(2, 3)
+    figure, axes = panels((12.5, 7.4), 2, 3)
     flow_panels(axes[0], path, lower)
     grams = [("Class means at the optimum", gram)]
     if predicted is not None:
@@ -62,10 +70,8 @@ def flow_panels(axes: np.ndarray, path: Trajectory, lower: float | None) -> None
     """
     times = np.asarray(path.times)[1:]
     value = np.asarray(path.objective)[1:]
-    if lower is not None:
-        _line(axes[0], times, value - lower, BLUE, "objective above the optimum")
-    else:
-        _line(axes[0], times, value, BLUE, "objective")
+    label = "objective" if lower is None else "objective above the optimum"
+    _line(axes[0], times, value - (lower or 0.0), BLUE, label)
     gap = np.asarray(path.gap)[1:]
     if np.isfinite(gap).any() and lower is not None:
         _line(axes[0], times, gap, ORANGE, "duality gap", ls="--")
@@ -94,7 +100,7 @@ def gram_panels(
     figure: Figure,
     axes: np.ndarray,
     grams: Sequence[tuple[str, np.ndarray]],
-    names: Sequence[str],
+    names: Sequence[str] | None = None,
     *,
     centre: bool = True,
 ) -> None:
@@ -104,14 +110,15 @@ def gram_panels(
         figure: the figure of matplotlib that gets the colour bar.
         axes: axes of matplotlib, one for each panel; those left over are hidden.
         grams: title and matrix [K, K] of each panel.
-        names: names of the classes [K].
+        names: names of the classes [K]; by default their numbers.
         centre: whether to centre the matrices.
     """
-    units = [
-        (title, unit_gram(gram) if centre else gram / np.linalg.norm(gram))
-        for title, gram in grams
-    ]
-    top = max(float(np.abs(unit).max()) for _, unit in units)
+    names = names or [str(k) for k in range(len(grams[0][1]))]
+    units = []
+    for title, gram in grams:
+        gram = centred_gram(gram) if centre else gram
+        units.append((title, gram / (np.linalg.norm(gram) or 1)))  # 0: all have merged
+    top = max(1e-16, *(float(np.abs(unit).max()) for _, unit in units))
     for axis, (title, unit) in zip(axes, units, strict=False):
         _matrix(figure, axis, unit, top, title, names)
     if len(units) == 2 and len(axes) > 2:

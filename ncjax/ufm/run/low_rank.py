@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import jax
 import numpy as np
 from ml_collections import ConfigDict
@@ -11,7 +9,7 @@ from ml_collections import ConfigDict
 from ncjax import ufm
 from ncjax.options import ConfigError
 from ncjax.ufm.run.experiment import Experiment, Field, Progress
-from ncjax.ufm.run.report import Figure, Findings, at_most, equal
+from ncjax.ufm.run.report import Report, at_most, equal
 from ncjax.ufm.theory.deep_collapse import dnc_cost, srg_cost
 
 FIELDS = {
@@ -22,32 +20,11 @@ FIELDS = {
 }
 
 
-class Layer(NamedTuple):
-    """Class means somewhere in the network."""
+def run(config: ConfigDict, progress: Progress) -> Report:
+    """The best of some starts lies below orthogonal frames, at a rank below K.
 
-    name: str
-    means: np.ndarray  # [K, width]
-    singular_values: np.ndarray  # [min(K, width)]
-
-
-class Found(NamedTuple):
-    """Everything computed."""
-
-    config: ConfigDict
-    seeds: list[int]
-    objectives: np.ndarray  # [starts], found from each start
-    layers: list[Layer]  # of the best start, before and after each ReLU
-    frames: float  # objective of orthogonal frames
-    graph: float | None  # objective of the strongly regular graph, where there is one
-
-    @property
-    def best(self) -> float:
-        """The least objective found."""
-        return float(np.min(self.objectives))
-
-
-def solve(config: ConfigDict, progress: Progress) -> Found:
-    """Solves the deep model of `config.deep` from several starts."""
+    With L <= 3, where no such solution is known, it is the orthogonal frames.
+    """
     model, own = config.model, config.deep
     if model.loss != "mse":
         raise ConfigError(f"deep has a theory for 'mse' only, got {model.loss!r}.")
@@ -66,101 +43,83 @@ def solve(config: ConfigDict, progress: Progress) -> Found:
         lambda_h=own.decay,
     )
     progress("solve", starts=own.starts)
-    seeds = range(config.seed, config.seed + own.starts)
+    seeds = list(range(config.seed, config.seed + own.starts))
     found = ufm.solve_many(problem, seeds)
     best = int(np.argmin(found.objective))
-    costs = model.per_class, [own.decay] * depth, own.decay
-    # The graph is that of the edges between r vertices: K = r (r - 1) / 2.
-    vertices = (1 + np.sqrt(1 + 8 * k)) / 2
-    regular = depth >= 3 and vertices == round(vertices)
-    return Found(
-        config=config,
-        seeds=list(seeds),
-        objectives=np.asarray(found.objective),
-        layers=_layers(jax.tree.map(lambda x: x[best], found.params)),
-        frames=dnc_cost(k, *costs),
-        graph=srg_cost(round(vertices), *costs) if regular else None,
+    layers = _layers(jax.tree.map(lambda x: x[best], found.params))
+    ranks = {name: int(np.sum(values > 1e-3 * values[0])) for name, _, values in layers}
+    frames, graph = _costs(config)
+    value = found.objective[best]
+    if depth > 3:
+        before, after = list(ranks.values())[-2:]
+        statements = [
+            at_most("best objective (orthogonal frames)", value, frames - 1e-4),
+            at_most("rank before the last ReLU", before, k - 1),
+            equal("rank after it", after, k, 0),
+        ]
+    else:
+        statements = [equal("best objective", value, frames, 1e-6)]
+    pairs = zip(seeds, found.objective, strict=True)
+    return Report(
+        title=f"Deep model: {depth} ReLU layers, MSE, K = {k}, lambda = {own.decay:g}",
+        facts=[
+            ("found", "f = " + ", ".join(f"{x:.6f}" for x in found.objective)),
+            ("frames", f"f = {frames:.8f} (deep neural collapse)"),
+            ("SRG", f"f = {graph:.8f} (strongly regular graph)" if graph else "none"),
+            ("ranks", ", ".join(f"{name} {rank}" for name, rank in ranks.items())),
+        ],
+        statements=statements,
+        rows=[{"seed": seed, "objective": value} for seed, value in pairs],
+        figure=_draw(seeds, found.objective, (frames, graph), layers),
     )
 
 
-def _layers(params: ufm.Params) -> list[Layer]:
-    """Class means of the features, and before and after the ReLU of each layer."""
+def _costs(config: ConfigDict) -> tuple[float, float | None]:
+    """Objectives of orthogonal frames, and of the strongly regular graph if any."""
+    k, own = config.model.num_classes, config.deep
+    costs = config.model.per_class, [own.decay] * own.depth, own.decay
+    # The graph is that of the edges between r vertices: K = r (r - 1) / 2.
+    vertices = (1 + np.sqrt(1 + 8 * k)) / 2
+    regular = own.depth >= 3 and vertices == round(vertices)
+    return dnc_cost(k, *costs), srg_cost(round(vertices), *costs) if regular else None
+
+
+def _layers(params: ufm.Params) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, class means [K, width] and singular values, before and after each ReLU."""
     value = np.asarray(params["H"])
     seen = [("features", value)]
     for i, layer in enumerate(params["hidden"], 1):
         before = value @ np.asarray(layer).T
         value = np.maximum(before, 0)
         seen += [(f"layer {i}", before), (f"relu {i}", value)]
-    return [
-        Layer(name, means, np.linalg.svd(means, compute_uv=False))
-        for name, means in seen
-    ]
+    return [(name, x, np.linalg.svd(x, compute_uv=False)) for name, x in seen]
 
 
-def state(found: Found) -> Findings:
-    """The best of some starts lies below orthogonal frames, at a rank below K.
-
-    With L <= 3, where no such solution is known, it is the orthogonal frames.
-    """
-    k, own = found.config.model.num_classes, found.config.deep
-    ranks = [int(np.sum(x > 1e-3 * x[0])) for _, _, x in found.layers]
-    graph = f"f = {found.graph:.8f} (strongly regular graph)" if found.graph else "none"
-    names = [layer.name for layer in found.layers]
-    shown = ", ".join(f"{n} {r}" for n, r in zip(names, ranks, strict=True))
-    facts = [
-        ("found", "f = " + ", ".join(f"{x:.6f}" for x in found.objectives)),
-        ("frames", f"f = {found.frames:.8f} (deep neural collapse)"),
-        ("SRG", graph),
-        ("ranks", shown),
-    ]
-    if own.depth > 3:
-        bound = found.frames - 1e-4
-        statements = [
-            at_most("best objective (orthogonal frames)", found.best, bound),
-            at_most("rank before the last ReLU", ranks[-2], k - 1),
-            equal("rank after it", ranks[-1], k, 0),
-        ]
-    else:
-        statements = [equal("best objective", found.best, found.frames, 1e-6)]
-    pairs = zip(found.seeds, found.objectives, strict=True)
-    return Findings(
-        title=f"Deep model: {own.depth} ReLU layers, MSE, K = {k}, "
-        f"lambda = {own.decay:g}",
-        facts=facts,
-        statements=statements,
-        rows=[{"seed": seed, "objective": float(value)} for seed, value in pairs],
-    )
-
-
-def draw(found: Found) -> Figure:
+def _draw(seeds, objectives, costs, layers):
     """Objectives of the starts, singular values, and means before the last ReLU."""
     from ncjax.style import BLUE, GREEN, ORANGE  # matplotlib is loaded when used
     from ncjax.ufm.run import figures
 
-    k, (before, after) = found.config.model.num_classes, found.layers[-2:]
-    figure = figures.canvas((13, 4))
-    axes = figure.subplots(1, 3)
-    axes[0].plot(found.seeds, found.objectives, "o", color=BLUE, label="found")
-    axes[0].axhline(found.frames, color=ORANGE, label="orthogonal frames")
-    if found.graph:
-        axes[0].axhline(
-            found.graph, color=GREEN, ls="--", label="strongly regular graph"
-        )
-    axes[0].set_xticks(found.seeds)
+    frames, graph = costs
+    (_, means, before), (_, _, after) = layers[-2:]
+    figure, axes = figures.panels((13, 4), 1, 3)
+    axes[0].plot(seeds, objectives, "o", color=BLUE, label="found")
+    axes[0].axhline(frames, color=ORANGE, label="orthogonal frames")
+    if graph:
+        axes[0].axhline(graph, color=GREEN, ls="--", label="strongly regular graph")
+    axes[0].set_xticks(seeds)
     figures.panel(axes[0], "Objective", "start")
-    for name, layer, color in (
+    for name, values, color in (
         ("before the last ReLU", before, BLUE),
         ("after it", after, ORANGE),
     ):
-        values = np.maximum(layer.singular_values[:k], 1e-12)
-        axes[1].semilogy(np.arange(1, k + 1), values, "o-", color=color, label=name)
+        values = np.maximum(values[: len(means)], 1e-12)
+        index = np.arange(1, len(means) + 1)
+        axes[1].semilogy(index, values, "o-", color=color, label=name)
     figures.panel(axes[1], "Singular values of the class means", "index")
-    gram = before.means @ before.means.T
-    figures.gram_panels(
-        *(figure, axes[2:], [("Class means before the last ReLU", gram)]),
-        [str(i) for i in range(k)],
-    )
+    gram = ("Class means before the last ReLU", means @ means.T)
+    figures.gram_panels(figure, axes[2:], [gram])
     return figure
 
 
-LOW_RANK = Experiment(solve, state, draw, FIELDS, plain_model=False)
+LOW_RANK = Experiment(run, FIELDS, plain_model=False)

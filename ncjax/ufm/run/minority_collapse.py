@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax import ufm
 from ncjax.options import ConfigError
 from ncjax.ufm.run.experiment import Experiment, Field, Progress
-from ncjax.ufm.run.grid import solve_certified
-from ncjax.ufm.run.report import Figure, Findings, at_most, equal
+from ncjax.ufm.run.report import Report, at_most, equal
+from ncjax.ufm.run.setting import solve_certified
 from ncjax.ufm.theory.minority import ridge_threshold
 
 FIELDS = {
@@ -22,24 +20,8 @@ FIELDS = {
 _CONTRASTS = {0.0030: 0.6682, 0.0033: 0.0820, 0.0034: 0.0}
 
 
-class Found(NamedTuple):
-    """Everything computed, for B strengths mu = sqrt(lW lH)."""
-
-    sizes: np.ndarray  # n_k [K]; the small classes come last
-    small: int  # number of small classes
-    strengths: list[float]  # mu [B], ascending
-    contrast: np.ndarray  # [B] logits that tell two small classes apart
-    gap: np.ndarray  # [B] duality gap
-    means: np.ndarray  # [B, K, d] class means
-
-    @property
-    def threshold(self) -> float:
-        """The strength at which theory lets small classes merge, sqrt(n_B)/N."""
-        return float(np.sqrt(self.sizes[-1]) / self.sizes.sum())
-
-
-def solve(config: ConfigDict, progress: Progress) -> Found:
-    """Solves the model of `config.minority` for every mu in `config.grid`."""
+def run(config: ConfigDict, progress: Progress) -> Report:
+    """Small classes merge where n_B <= N^2 lW lH, over mu = sqrt(lW lH) in the grid."""
     model, small = config.model, config.minority
     k, big = model.num_classes, model.num_classes - small.classes
     if big < 1 or not config.grid or model.loss != "cross_entropy":
@@ -49,67 +31,50 @@ def solve(config: ConfigDict, progress: Progress) -> Found:
             f"grid values and {small.classes}."
         )
     sizes = np.array([model.per_class] * big + [small.per_class] * small.classes)
-    strengths = sorted(float(x) for x in config.grid)
+    total, strengths = int(sizes.sum()), sorted(float(x) for x in config.grid)
     progress("solve", problems=len(strengths))
-    problems = [
-        ufm.Problem.create(lambda_w=x, lambda_h=x, sizes=sizes) for x in strengths
-    ]
-    found, gap = solve_certified(problems)
-    logits = found.params["H"] @ np.swapaxes(found.params["W"], 1, 2)
-    return Found(
-        sizes=sizes,
-        small=small.classes,
-        strengths=strengths,
-        contrast=logits[:, -1, -1] - logits[:, -1, -2],
-        gap=gap,
-        means=np.asarray(found.params["H"]),
+    found, gap = solve_certified(
+        [ufm.Problem.create(lambda_w=x, lambda_h=x, sizes=sizes) for x in strengths]
     )
-
-
-def state(found: Found) -> Findings:
-    """Small classes merge where n_B <= N^2 lW lH."""
-    large, small = int(found.sizes[0]), int(found.sizes[-1])
-    total, big = int(found.sizes.sum()), len(found.sizes) - found.small
-    merged = [small <= ridge_threshold(total, x, x) for x in found.strengths]
-    wrong = np.sum((found.contrast < 1e-6) != np.array(merged))
+    logits = found.params["H"] @ np.swapaxes(found.params["W"], 1, 2)
+    contrast = logits[:, -1, -1] - logits[:, -1, -2]
+    place = float(np.sqrt(small.per_class) / total)
+    merged = [small.per_class <= ridge_threshold(total, x, x) for x in strengths]
+    wrong = np.sum((contrast < 1e-6) != np.array(merged))
     statements = [
-        at_most("duality gap, largest", found.gap.max(), 1e-9),
+        at_most("duality gap, largest", gap.max(), 1e-9),
         equal("strengths on the wrong side of the threshold", wrong, 0, 0),
     ]
-    if (big, found.small, large, small) == (5, 5, 500, 100):
-        for x, value in zip(found.strengths, found.contrast, strict=True):
-            if (known := _CONTRASTS.get(round(float(x), 10))) is not None:
+    if (big, small.classes, model.per_class, small.per_class) == (5, 5, 500, 100):
+        for x, value in zip(strengths, contrast, strict=True):
+            if (known := _CONTRASTS.get(round(x, 10))) is not None:
                 statements.append(equal(f"contrast at mu = {x:g}", value, known, 6e-5))
-    columns = zip(found.strengths, found.contrast, found.gap, strict=True)
-    return Findings(
-        title=f"Minority collapse: cross-entropy, K = {len(found.sizes)}, "
-        f"{len(found.strengths)} strengths",
-        facts=[
-            ("threshold", f"mu = sqrt(n_B)/N = {found.threshold:.7g}"),
-            ("classes", f"{big} of {large}, {found.small} of {small}"),
-        ],
+    columns = zip(strengths, contrast, gap, strict=True)
+    sides = f"{big} of {model.per_class}, {small.classes} of {small.per_class}"
+    return Report(
+        title=f"Minority collapse: cross-entropy, K = {k}, {len(strengths)} strengths",
+        facts=[("threshold", f"mu = sqrt(n_B)/N = {place:.7g}"), ("classes", sides)],
         statements=statements,
         rows=[{"mu": x, "contrast": y, "gap": gap} for x, y, gap in columns],
+        figure=_draw(strengths, contrast, place, found.params["H"]),
     )
 
 
-def draw(found: Found) -> Figure:
+def _draw(strengths, contrast, place, means):
     """The contrast over mu, and the class means at both ends."""
     from ncjax.style import BLUE  # matplotlib is loaded when used
     from ncjax.ufm.run import figures
 
-    figure = figures.canvas((13, 4))
-    axes = figure.subplots(1, 3, width_ratios=(1.2, 1, 1))
-    axes[0].plot(found.strengths, found.contrast, "o-", ms=4, color=BLUE)
-    figures.threshold(axes[0], found.threshold, "sqrt(n_B) / N")
+    figure, axes = figures.panels((13, 4), 1, 3, width_ratios=(1.2, 1, 1))
+    axes[0].plot(strengths, contrast, "o-", ms=4, color=BLUE)
+    figures.threshold(axes[0], place, "sqrt(n_B) / N")
     figures.panel(axes[0], "Contrast of two small classes", "mu")
     grams = [
-        (f"Class means, mu = {found.strengths[i]:.4g}", means @ means.T)
-        for i, means in ((0, found.means[0]), (-1, found.means[-1]))
+        (f"Class means, mu = {strengths[i]:.4g}", means[i] @ means[i].T)
+        for i in (0, -1)
     ]
-    names = [str(i) for i in range(len(found.sizes))]
-    figures.gram_panels(figure, axes[1:], grams, names)
+    figures.gram_panels(figure, axes[1:], grams)
     return figure
 
 
-MINORITY = Experiment(solve, state, draw, FIELDS)
+MINORITY = Experiment(run, FIELDS)

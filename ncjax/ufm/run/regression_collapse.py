@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax import ufm
 from ncjax.options import ConfigError
 from ncjax.ufm.run.experiment import Experiment, Field, Progress
-from ncjax.ufm.run.report import Figure, Findings, at_most, equal, trajectory_rows
-from ncjax.ufm.run.setting import decays
-from ncjax.ufm.theory.regression import (
-    RegressionOptimum,
-    best_gamma,
-    nrc3,
-    regression_optimum,
-)
+from ncjax.ufm.run.report import Report, at_most, equal, no_error, trajectory_rows
+from ncjax.ufm.run.setting import decays, flow_of
+from ncjax.ufm.theory.regression import best_gamma, nrc3, regression_optimum
 
 FIELDS = {
-    "regression.spectrum": Field(
-        (4.0, 1.0, 0.25), "eigenvalues of the target covariance"
-    ),
+    "regression.spectrum": Field((4.0, 1.0, 0.25), "eigenvalues of the covariance")
 }
 
 
-class Found(NamedTuple):
-    """Everything computed; t targets."""
-
-    spectrum: np.ndarray  # [t] eigenvalues of the target covariance
-    covariance: np.ndarray  # [t, t] of the targets
-    price: float  # lW lH
-    theory: RegressionOptimum
-    solution: ufm.Solution
-    certificate: ufm.Certificate
-    path: ufm.Trajectory
-
-    @property
-    def gram(self) -> np.ndarray:
-        """W W' [t, t] of the solution."""
-        return self.solution.params["W"] @ self.solution.params["W"].T
-
-
-def solve(config: ConfigDict, progress: Progress) -> Found:
-    """Solves the model, and flows to its optimum.
+def run(config: ConfigDict, progress: Progress) -> Report:
+    """W W' = sqrt(lH/lW) (Sigma^(1/2) - sqrt(lW lH) I)_+; the best gamma is lW lH.
 
     The covariance has the spectrum `config.regression.spectrum` in a random basis;
     lW lH = c^2.
@@ -60,80 +34,58 @@ def solve(config: ConfigDict, progress: Progress) -> Found:
     covariance = (turn * spectrum) @ turn.T
     model = config.model
     lambda_w, lambda_h = decays(model.c, model.ratio, model.per_class)
+    price = lambda_w * lambda_h
     problem = ufm.regression(covariance, lambda_w=lambda_w, lambda_h=lambda_h)
+    theory = regression_optimum(covariance, lambda_w, lambda_h)
     progress("solve")
     solution = ufm.solve(problem, config.seed)
+    certificate = ufm.certify(problem, solution.params)
     progress("flow")
-    path = ufm.flow(
-        problem,
-        ufm.small_start(problem, config.seed, config.flow.scale),
-        t_max=config.flow.t_max,
-        points=config.flow.points,
-        stop_gap=config.flow.stop_gap,
-    )
-    return Found(
-        spectrum=spectrum,
-        covariance=covariance,
-        price=lambda_w * lambda_h,
-        theory=regression_optimum(covariance, lambda_w, lambda_h),
-        solution=solution,
-        certificate=ufm.certify(problem, solution.params),
-        path=path,
-    )
-
-
-def state(found: Found) -> Findings:
-    """W W' = sqrt(lH/lW) (Sigma^(1/2) - sqrt(lW lH) I)_+; the best gamma is lW lH."""
-    theory, solution, path, gram = found.theory, found.solution, found.path, found.gram
-    off = np.abs(gram - theory.classifier_gram).max()
+    path = flow_of(config, problem)
+    gram = solution.params["W"] @ solution.params["W"].T
     kept = np.linalg.eigvalsh(gram)
     statements = [
-        at_most("duality gap", found.certificate.bounds.gap, 1e-9),
+        at_most("duality gap", certificate.bounds.gap, 1e-9),
         equal("objective", solution.objective, theory.objective, 1e-10),
-        at_most("W W', largest error", off, 1e-7),
+        no_error("W W'", gram - theory.classifier_gram, 1e-7),
         equal("directions kept", np.sum(kept > 1e-6 * kept[-1]), theory.rank, 0),
     ]
     # Proportional targets leave gamma free, and dropped directions bend the formula.
-    if theory.rank == len(found.spectrum) and np.ptp(found.spectrum) > 0:
-        gamma = best_gamma(gram, found.covariance)
-        least = nrc3(gram, found.covariance, gamma)
-        statements.append(equal("best gamma over lW lH", gamma / found.price, 1, 1e-4))
-        statements.append(at_most("NRC3 at it", least, 1e-12))
-    facts = [
-        ("certificate", found.certificate.verdict),
-        ("theory", theory.regime),
-        ("flow", f"to t = {float(path.times[-1]):.4g}, gap {float(path.gap[-1]):.1e}"),
-    ]
-    spectrum = found.spectrum.tolist()
-    return Findings(
-        title=f"Regression: {len(spectrum)} targets, spectrum {spectrum}, "
-        f"lW lH = {found.price:g}",
-        facts=facts,
+    if theory.rank == len(spectrum) and np.ptp(spectrum) > 0:
+        gamma = best_gamma(gram, covariance)
+        statements.append(equal("best gamma over lW lH", gamma / price, 1, 1e-4))
+        statements.append(at_most("NRC3 at it", nrc3(gram, covariance, gamma), 1e-12))
+    end = f"to t = {float(path.times[-1]):.4g}, gap {float(path.gap[-1]):.1e}"
+    lower = float(certificate.bounds.lower)
+    return Report(
+        title=f"Regression: {len(spectrum)} targets, spectrum {spectrum.tolist()}, "
+        f"lW lH = {price:g}",
+        facts=[
+            ("certificate", certificate.verdict),
+            ("theory", theory.regime),
+            ("flow", end),
+        ],
         statements=statements,
         rows=trajectory_rows(path),
+        figure=_draw(path, lower, (gram, theory.classifier_gram), covariance, price),
     )
 
 
-def draw(found: Found) -> Figure:
+def _draw(path, lower, grams, covariance, price):
     """The flow, NRC3 over gamma, and W W' beside the predicted one."""
     from ncjax.ufm.run import figures  # matplotlib is loaded when used
 
-    figure = figures.canvas((12.5, 7.2))
-    axes = figure.subplots(2, 3)
-    figures.flow_panels(axes[0], found.path, float(found.certificate.bounds.lower))
+    figure, axes = figures.panels((12.5, 7.2), 2, 3)
+    figures.flow_panels(axes[0], path, lower)
     axes[0, 2].clear()
-    gammas = np.linspace(0, 3 * np.sqrt(found.price), 200) ** 2
-    values = [nrc3(found.gram, found.covariance, g) for g in gammas.tolist()]
-    axes[0, 2].semilogy(gammas / found.price, values)
+    gammas = np.linspace(0, 3 * np.sqrt(price), 200) ** 2
+    values = [nrc3(grams[0], covariance, g) for g in gammas.tolist()]
+    axes[0, 2].semilogy(gammas / price, values)
     figures.threshold(axes[0, 2], 1.0, "lW lH")
     figures.panel(axes[0, 2], "NRC3 over gamma", "gamma / (lW lH)")
-    pair = [
-        ("W W' found", found.gram),
-        ("W W' predicted", found.theory.classifier_gram),
-    ]
-    names = [str(i) for i in range(len(found.spectrum))]
-    figures.gram_panels(figure, axes[1], pair, names, centre=False)
+    pair = list(zip(("W W' found", "W W' predicted"), grams, strict=True))
+    figures.gram_panels(figure, axes[1], pair, centre=False)
     return figure
 
 
-REGRESSION = Experiment(solve, state, draw, FIELDS, plain_model=False)
+REGRESSION = Experiment(run, FIELDS, plain_model=False)

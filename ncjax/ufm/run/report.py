@@ -72,21 +72,28 @@ def equal(text: str, found: Any, expected: Any, tolerance: Any) -> Statement:
     return Statement(text, float(found), float(expected), float(tolerance))
 
 
+def no_error(text: str, off: Any, bound: Any) -> Statement:
+    """The statement |off| <= bound for all numbers `off`; `text` says what is off."""
+    return at_most(f"{text}, largest error", np.abs(off).max(), bound)
+
+
 @dataclasses.dataclass(frozen=True)
-class Findings:
-    """What an experiment found, in words and numbers.
+class Report:
+    """What an experiment found.
 
     Attributes:
         title: the model in one line.
         facts: (name, text) pairs, printed above the statements.
         statements: statements, each of which holds or fails.
         rows: lines of metrics.jsonl.
+        figure: the figure, saved as ufm.png.
     """
 
     title: str
     facts: list[tuple[str, str]]
     statements: list[Statement]
     rows: list[dict[str, Any]]
+    figure: Figure
 
     @property
     def holds(self) -> bool:
@@ -101,28 +108,6 @@ class Findings:
         end = f"{mark}: {good} of {len(self.statements)} statements hold"
         return "\n".join([self.title, *facts, *map(str, self.statements), end])
 
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What an experiment found, with its figure.
-
-    Attributes:
-        findings: words and numbers.
-        figure: the figure, saved as ufm.png.
-    """
-
-    findings: Findings
-    figure: Figure
-
-    @property
-    def holds(self) -> bool:
-        """Whether every statement holds."""
-        return self.findings.holds
-
-    def __str__(self) -> str:
-        """The verdict as it is printed."""
-        return str(self.findings)
-
     def write(self, folder: Path, config: dict[str, Any]) -> None:
         """Writes config.json, metrics.jsonl, verdict.json and ufm.png.
 
@@ -133,28 +118,25 @@ class Report:
         from ncjax.style import save  # matplotlib is loaded when used
 
         folder.mkdir(parents=True, exist_ok=True)
-        found = self.findings
         verdict = {
-            "title": found.title,
-            "holds": found.holds,
-            "facts": dict(found.facts),
+            "title": self.title,
+            "holds": self.holds,
+            "facts": dict(self.facts),
             "statements": [
-                dataclasses.asdict(s) | {"holds": s.holds} for s in found.statements
+                dataclasses.asdict(s) | {"holds": s.holds} for s in self.statements
             ],
         }
         write_json(folder / "config.json", config)
         write_json(folder / "verdict.json", verdict)
-        write_lines(folder / "metrics.jsonl", found.rows)
+        write_lines(folder / "metrics.jsonl", self.rows)
         save(self.figure, folder / "ufm.png")
 
 
 def trajectory_rows(path: Trajectory) -> list[dict[str, Any]]:
     """One row of numbers for each recorded time."""
     names = ("objective", "gap", "gradient_norm", "drift", "nc1", "nc2", "nc3")
-    rows = []
-    for i, time in enumerate(np.asarray(path.times)):
-        row = {"time": float(time)}
-        row |= {name: float(getattr(path, name)[i]) for name in names}
-        row["singular_values"] = np.asarray(path.singular_values[i]).tolist()
-        rows.append(row)
-    return rows
+    return [
+        {"time": time}
+        | {name: getattr(path, name)[i] for name in (*names, "singular_values")}
+        for i, time in enumerate(path.times)
+    ]

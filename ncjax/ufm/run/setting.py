@@ -1,4 +1,4 @@
-"""The model that a configuration describes: its loss, all else, its closed form."""
+"""The model that a configuration describes, its closed form, and how it is solved."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import math
 import re
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ncjax import ufm
 from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
+from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.options import ConfigError, options_of, takes
-from ncjax.ufm import Problem
-from ncjax.ufm.closed_forms import Balanced, Prediction, limit_logits, predict
+from ncjax.ufm.closed_forms import CLOSED_FORMS, Balanced, Prediction
 from ncjax.ufm.tables import known_losses
 
 
@@ -23,43 +25,29 @@ class Setting(NamedTuple):
     model: Balanced
     options: dict[str, Any]  # options of the loss by name, among them `hierarchy`
     tree: Hierarchy | None  # class tree, which the loss may not take
-    tree_name: str  # its name in the configuration; "" for none
 
     @property
-    def problem(self) -> Problem:
+    def problem(self) -> ufm.Problem:
         """The model, to be solved.
 
         Raises:
             ValueError: for options or sizes out of range.
         """
-        model = self.model
-        return Problem.create(
-            self.loss,
-            lambda_w=model.lambda_w,
-            lambda_h=model.lambda_h,
-            lambda_b=model.lambda_b,
-            num_classes=model.num_classes,
-            feature_dim=model.feature_dim,
-            sizes=model.per_class,
-            **self.options,
-        )
+        return ufm.Problem.create(self.loss, **self.model._asdict(), **self.options)
 
     @property
     def prediction(self) -> Prediction | None:
         """The optimum in closed form; None where none is known."""
-        return predict(self.loss, self.model, self.options)
+        form = CLOSED_FORMS.get(self.loss)
+        return form(self.model, **self.options) if form else None
 
     @property
     def limit(self) -> np.ndarray | None:
-        """Logits [K, K] for c -> 0, up to their scale; None where they are unknown."""
-        return limit_logits(self.loss, self.model, self.options)
-
-    @property
-    def class_names(self) -> list[str]:
-        """Names of the classes: those of the tree, or numbers."""
-        if self.tree is None:
-            return [str(k) for k in range(self.model.num_classes)]
-        return list(self.tree.class_names)
+        """Logits [K, K] for c -> 0, up to their scale; known for soft labels only."""
+        if self.loss != "soft_labels":
+            return None
+        table = self.options["hierarchy"].distances(self.options["distance"])
+        return soft_label_limit(table, free_bias=self.model.lambda_b == 0)
 
 
 def setting_of(
@@ -87,13 +75,13 @@ def setting_of(
     lambda_w, lambda_h = decays(fields["c"], fields["ratio"], fields["per_class"])
     model = Balanced(
         num_classes=_num_classes(fields, tree),
-        per_class=fields["per_class"],
+        sizes=fields["per_class"],
         lambda_w=lambda_w,
         lambda_h=lambda_h,
         lambda_b=None if fields["lambda_b"] == -1 else fields["lambda_b"],
         feature_dim=fields["feature_dim"] or None,
     )
-    return Setting(fields["loss"], model, options, tree, fields["tree"])
+    return Setting(fields["loss"], model, options, tree)
 
 
 def decays(c: float, ratio: float, per_class: int) -> tuple[float, float]:
@@ -125,6 +113,30 @@ def tree_of(config: ConfigDict) -> Hierarchy | None:
             "children at each depth of a balanced tree, as in 2x2x2."
         )
     return BUILTIN[name]()
+
+
+def solve_certified(problems: list[ufm.Problem]) -> tuple[ufm.Solution, np.ndarray]:
+    """Solutions of B problems that differ in numbers only, and duality gaps [B]."""
+    found = ufm.solve_many(problems)
+    stacked = ufm.stack(problems)
+    with jax.enable_x64(True):
+        gaps = jax.vmap(lambda p, x: ufm.bounds(p, x).gap)(stacked, found.params)
+    return found, np.asarray(gaps)
+
+
+def flow_of(
+    config: ConfigDict, problem: ufm.Problem, labels: np.ndarray | None = None
+) -> ufm.Trajectory:
+    """The flow of `config.flow`; `labels` [n] where rows of H are samples."""
+    flow = config.flow
+    return ufm.flow(
+        problem,
+        ufm.small_start(problem, config.seed, flow.scale),
+        t_max=flow.t_max,
+        points=flow.points,
+        stop_gap=flow.stop_gap,
+        labels=labels,
+    )
 
 
 def _num_classes(fields: dict[str, Any], tree: Hierarchy | None) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -11,11 +12,10 @@ from ml_collections import ConfigDict
 
 from ncjax import ufm
 from ncjax.hierarchy import Hierarchy
-from ncjax.options import ConfigError, options_of
+from ncjax.options import ConfigError, all_options
 from ncjax.ufm.run.experiment import Progress
-from ncjax.ufm.run.grid import solve_certified
-from ncjax.ufm.run.report import Figure, Findings, Report, at_most, equal
-from ncjax.ufm.run.setting import Setting, setting_of, tree_of
+from ncjax.ufm.run.report import Figure, Report, at_most, equal, no_error
+from ncjax.ufm.run.setting import setting_of, solve_certified, tree_of
 from ncjax.ufm.tables import FITS
 
 _NEAR = 1e-4  # relative distance to a threshold at which ranks are not compared
@@ -29,19 +29,6 @@ class Axis(NamedTuple):
     log: bool
 
 
-class Found(NamedTuple):
-    """Everything computed, for B points of a grid."""
-
-    config: ConfigDict
-    axes: tuple[Axis, ...]
-    points: list[dict[str, float]]  # [B] fields of `config.model`
-    objective: np.ndarray  # [B]
-    gap: np.ndarray  # [B] duality gap; infinite where none is known
-    rank: np.ndarray  # [B]
-    nc2: np.ndarray  # [B]
-    theory: Theory | None  # closed forms, where they are known
-
-
 class Theory(NamedTuple):
     """Closed forms at B points of a grid."""
 
@@ -51,18 +38,14 @@ class Theory(NamedTuple):
     lines: list[np.ndarray]  # [M, 2] lines in the plane of two axes: the rank changes
 
 
-def numbers_of(loss: str) -> tuple[str, ...]:
-    """Options of a loss that can be swept: numbers, which are leaves of its tables."""
-    if loss not in FITS:
-        return ()
-    options = options_of(FITS[loss]).items()
-    return tuple(name for name, value in options if isinstance(value, float))
+def sweepable(*losses: str) -> tuple[str, ...]:
+    """Fields of `config.model` that can be swept for one of these losses.
 
-
-def sweepable() -> tuple[str, ...]:
-    """All fields of `config.model` that can be swept, for one loss or another."""
-    options = [name for loss in FITS for name in numbers_of(loss)]
-    return tuple(dict.fromkeys(("c", *options, "lambda_b", "ratio")))
+    Options of a loss that can are numbers, which are leaves of its tables.
+    """
+    options = all_options(FITS[loss] for loss in losses if loss in FITS)
+    numbers = [name for name, value in options.items() if isinstance(value, float)]
+    return "c", *numbers, "lambda_b", "ratio"
 
 
 def parse_sweep(text: str, config: ConfigDict) -> tuple[Axis, ...]:
@@ -82,14 +65,13 @@ def parse_sweep(text: str, config: ConfigDict) -> tuple[Axis, ...]:
             "--sweep needs a config with experiment = 'optimum', got "
             f"{config.experiment!r}."
         )
-    axes = [_parse_axis(part) for part in text.split(",")]
+    axes = tuple(_parse_axis(part, config.model) for part in text.split(","))
     if len(axes) > 2 or len({axis.name for axis in axes}) < len(axes):
         raise ConfigError(f"--sweep takes one or two different fields, got {text!r}.")
-    _check_used(config, axes)
-    return tuple(axes)
+    return axes
 
 
-def _parse_axis(part: str) -> Axis:
+def _parse_axis(part: str, model: ConfigDict) -> Axis:
     match = re.fullmatch(r"(\w+):([^:]+?)\.\.([^:]+):(\d+)", part.strip())
     try:
         if match is None:
@@ -99,9 +81,17 @@ def _parse_axis(part: str) -> Axis:
         raise ConfigError(
             f"--sweep: {part!r} is not NAME:LOW..HIGH:COUNT, as in c:1e-4..1e-1:40."
         ) from error
-    if name not in sweepable():
+    if name not in sweepable(*FITS):
         raise ConfigError(
-            f"--sweep: unknown field {name!r}. Available: {', '.join(sweepable())}."
+            f"--sweep: unknown field {name!r}. Available: "
+            f"{', '.join(sweepable(*FITS))}."
+        )
+    if name not in sweepable(model.loss):
+        raise ConfigError(f"--sweep: {name!r} has no effect on {model.loss!r}.")
+    if name == "lambda_b" and model.lambda_b == -1:
+        raise ConfigError(
+            "--sweep: lambda_b needs a model with a bias; set "
+            "--config.model.lambda_b=0."
         )
     count = int(match[4])
     if not low < high or not 2 <= count <= 1000:
@@ -109,23 +99,7 @@ def _parse_axis(part: str) -> Axis:
             f"--sweep: {part!r} must rise, with 2 to 1000 values; got {count}."
         )
     log = low > 0 and high >= 10 * low
-    return Axis(name, _spaced(low, high, count, log), log)
-
-
-def _spaced(low: float, high: float, count: int, log: bool) -> np.ndarray:
-    return (np.geomspace if log else np.linspace)(low, high, count)
-
-
-def _check_used(config: ConfigDict, axes: list[Axis]) -> None:
-    loss = config.model.loss
-    for axis in axes:
-        if axis.name not in ("c", "ratio", "lambda_b", *numbers_of(loss)):
-            raise ConfigError(f"--sweep: {axis.name!r} has no effect on {loss!r}.")
-        if axis.name == "lambda_b" and config.model.lambda_b == -1:
-            raise ConfigError(
-                "--sweep: lambda_b needs a model with a bias; set "
-                "--config.model.lambda_b=0."
-            )
+    return Axis(name, (np.geomspace if log else np.linspace)(low, high, count), log)
 
 
 def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Report:
@@ -136,65 +110,69 @@ def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Rep
         axes: one or two axes, of `parse_sweep`.
         progress: called with what is under way.
     """
-    found = solve(config, axes, progress)
-    return Report(state(found), draw(found))
-
-
-def solve(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Found:
-    """Solves the model at each point of the grid."""
-    points = _points(axes, [axis.values for axis in axes])
-    progress("set up", problems=len(points))
+    swept = [axis.name for axis in axes]
+    grid = itertools.product(*(axis.values.tolist() for axis in axes))
+    points = [dict(zip(swept, values, strict=True)) for values in grid]
+    number = len(points)
+    progress("set up", problems=number)
     tree = tree_of(config)
-    settings = [setting_of(config, tree, **point) for point in points]
-    problems = [setting.problem for setting in settings]
-    progress("solve", problems=len(points))
+    problems = [setting_of(config, tree, **point).problem for point in points]
+    progress("solve", problems=number)
     found, gap = solve_certified(problems)
     with jax.enable_x64(True):
-        seen = jax.jit(jax.vmap(lambda p: ufm.geometry(p)))(found.params)
-        seen = jax.tree.map(np.asarray, seen)
+        seen = jax.tree.map(np.asarray, jax.vmap(ufm.geometry)(found.params))
     values = seen.singular_values
     # Merged levels of a solution are 0 to rounding: absolute, as all may have merged.
     rank = np.sum(values > 1e-6 * np.maximum(values[:, :1], 1e-3), axis=1)
+    nc2 = np.where(rank > 0, seen.nc2, np.nan)
     progress("theory", gap=float(gap.max()))
-    return Found(
-        config=config,
-        axes=axes,
-        points=points,
-        objective=np.asarray(found.objective),
-        gap=gap,
-        rank=rank,
-        nc2=np.where(rank > 0, seen.nc2, np.nan),
-        theory=_theory(config, axes, settings),
+    theory = _theory(config, axes, points, tree)
+    convex, statements = bool(np.all(np.isfinite(gap))), []
+    if convex:
+        statements.append(at_most("duality gap, largest", gap.max(), 1e-9))
+    if theory is not None:
+        off = found.objective - theory.objective
+        wrong = int(np.sum((rank != theory.rank) & ~theory.near))
+        statements.append(no_error("objective", off, 1e-9))
+        statements.append(equal(f"wrong ranks of {number}", wrong, 0, 0))
+    names = " x ".join(f"{axis.name} ({len(axis.values)})" for axis in axes)
+    under = f", tree {config.model.tree}" if config.model.tree else ""
+    columns = zip(points, rank, nc2, found.objective, gap, strict=True)
+    return Report(
+        title=f"Phase diagram of {config.model.loss}{under}: {names}",
+        facts=[
+            ("solved", f"{number} problems, all {'certified' if convex else 'found'}"),
+            ("ranks", ", ".join(str(x) for x in np.unique(rank))),
+        ],
+        statements=statements,
+        rows=[
+            point | {"rank": r, "nc2": n, "objective": f, "gap": g}
+            for point, r, n, f, g in columns
+        ],
+        figure=_draw(axes, rank, nc2, theory),
     )
 
 
-def _points(axes: tuple[Axis, ...], values: list[np.ndarray]) -> list[dict[str, float]]:
-    """Every combination of the values of the axes."""
-    return [
-        {a.name: float(v[i]) for a, v, i in zip(axes, values, index, strict=True)}
-        for index in np.ndindex(*map(len, values))
-    ]
-
-
 def _theory(
-    config: ConfigDict, axes: tuple[Axis, ...], settings: list[Setting]
+    config: ConfigDict, axes: tuple[Axis, ...], points: list[dict], tree: Any
 ) -> Theory | None:
     found, near = [], []
-    for setting in settings:
+    for point in points:
         # Just below and above in c: there numbers and theory may differ by rounding.
-        nearby = [setting, *(_with_c(setting, f) for f in (1 - _NEAR, 1 + _NEAR))]
-        trio = [p for s in nearby if (p := s.prediction) is not None]
-        if len(trio) < 3:
+        c, trio = point.get("c", config.model.c), []
+        for factor in (1, 1 - _NEAR, 1 + _NEAR):
+            setting = setting_of(config, tree, **(point | {"c": factor * c}))
+            trio.append(setting.prediction)
+        if None in trio:
             return None
         found.append(trio[0])
         near.append(len({p.rank for p in trio}) > 1)
     rank = np.array([p.rank for p in found])
-    lines = _thresholds(config, axes, rank, settings[0].tree) if len(axes) == 2 else []
     return Theory(
         objective=np.array([p.objective for p in found]),
         rank=rank,
         near=np.array(near),
-        lines=lines,
+        lines=_thresholds(config, axes, rank, tree) if len(axes) == 2 else [],
     )
 
 
@@ -214,10 +192,10 @@ def _thresholds(
     def above(place: float, row: float, level: float) -> bool:
         point = {moving.name: place, other.name: row}
         found = setting_of(config, tree, **point).prediction
-        return found is not None and bool(found.rank > level)
+        return found is not None and found.rank > level
 
     lines, steps = [], np.unique(rank)
-    for level in (steps[1:] + steps[:-1]) / 2:
+    for level in ((steps[1:] + steps[:-1]) / 2).tolist():
         line = []
         for row, inside in zip(other.values.tolist(), table > level, strict=True):
             for i in np.flatnonzero(inside[1:] != inside[:-1])[:1]:
@@ -231,68 +209,29 @@ def _thresholds(
     return lines
 
 
-def _with_c(setting: Setting, factor: float) -> Setting:
-    """The setting with c, and so lW and lH, times a factor."""
-    model = setting.model
-    changed = {"lambda_w": factor * model.lambda_w, "lambda_h": factor * model.lambda_h}
-    return setting._replace(model=model._replace(**changed))
-
-
-def state(found: Found) -> Findings:
-    """Gaps are closed; objectives and ranks are those of theory, where it is known."""
-    config, axes, theory = found.config, found.axes, found.theory
-    number, convex = len(found.points), bool(np.all(np.isfinite(found.gap)))
-    statements = []
-    if convex:
-        statements.append(at_most("duality gap, largest", found.gap.max(), 1e-9))
-    if theory is not None:
-        error = np.abs(found.objective - theory.objective).max()
-        statements.append(at_most("objective, largest error", error, 1e-9))
-        wrong = int(np.sum((found.rank != theory.rank) & ~theory.near))
-        statements.append(equal(f"wrong ranks of {number}", wrong, 0, 0))
-    names = " x ".join(f"{axis.name} ({len(axis.values)})" for axis in axes)
-    tree = f", tree {config.model.tree}" if config.model.tree else ""
-    numbers = zip(
-        *(found.points, found.rank, found.nc2, found.objective, found.gap), strict=True
-    )
-    return Findings(
-        title=f"Phase diagram of {config.model.loss}{tree}: {names}",
-        facts=[
-            ("solved", f"{number} problems, all {'certified' if convex else 'found'}"),
-            ("ranks", ", ".join(str(x) for x in np.unique(found.rank))),
-        ],
-        statements=statements,
-        rows=[
-            point
-            | {"rank": int(r), "nc2": float(n), "objective": float(f), "gap": float(g)}
-            for point, r, n, f, g in numbers
-        ],
-    )
-
-
-def draw(found: Found) -> Figure:
+def _draw(
+    axes: tuple[Axis, ...], rank: np.ndarray, nc2: np.ndarray, theory: Theory | None
+) -> Figure:
     """Rank and NC2 over the grid, with the lines at which theory lets ranks change."""
     from ncjax.style import BLUE, ORANGE  # matplotlib is loaded when used
     from ncjax.ufm.run import figures
 
-    axes = found.axes
     shape = [len(axis.values) for axis in axes]
-    figure = figures.canvas((12, 4.8))
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = figures.panels((12, 4.8), 1, 2)
     panels = (
-        (left, found.rank.astype(float), "Rank of the optimum", "viridis"),
-        (right, found.nc2, "NC2, distance to a simplex ETF", "magma_r"),
+        (left, rank.astype(float), "Rank of the optimum", "viridis"),
+        (right, nc2, "NC2, distance to a simplex ETF", "magma_r"),
     )
     for axis, values, title, colors in panels:
         figures.panel(axis, title, axes[0].name)
         axis.set_xscale("log" if axes[0].log else "linear")
         if len(axes) == 2:
             figures.heat_map(figure, axis, axes, values.reshape(shape), colors)
-            for line in [] if found.theory is None else found.theory.lines:
+            for line in [] if theory is None else theory.lines:
                 color = "white" if axis is left else "#444444"
                 axis.plot(*line.T, color=color, lw=1.4)
             continue
         axis.plot(axes[0].values, values, "o-", ms=3, color=BLUE)
-        if found.theory is not None and axis is left:
-            axis.plot(axes[0].values, found.theory.rank, color=ORANGE, lw=1)
+        if theory is not None and axis is left:
+            axis.plot(axes[0].values, theory.rank, color=ORANGE, lw=1)
     return figure

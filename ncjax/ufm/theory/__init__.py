@@ -8,10 +8,10 @@ W [K, d], H [N, d].  Balanced classes leave one constant, c = sqrt(n lW lH).  Wi
 labels and hierarchical losses on balanced trees, see `ncjax.hierarchy.soft_labels`.
 
     cross_entropy   cross-entropy, label smoothing; normalised; fixed simplex classifier
+                    and the Hessian at the origin
     squared_error   MSE: the bias transition, imbalanced classes
     deep_collapse   deep linear and ReLU models: DNC, low-rank SRG, thresholds
     regression      neural regression collapse
-    landscape       Hessian at the origin, directions that leave strict saddles
     hadamard        gradient flow from Hadamard initialisation
     minority        when minority classes merge
     softmax_codes   more classes than dimensions, d < K - 1

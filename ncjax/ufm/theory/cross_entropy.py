@@ -14,6 +14,7 @@ import numpy as np
 from ncjax.ufm.theory.class_optimum import ClassOptimum
 from ncjax.ufm.theory.ranges import (
     check_at_least,
+    check_model,
     check_positive,
     check_width,
     find_root,
@@ -56,9 +57,7 @@ def cross_entropy_optimum(
     from scipy import special  # late: half a second
 
     k, eps = num_classes, label_smoothing
-    check_at_least(2, num_classes=k)
-    check_at_least(1, per_class=per_class)
-    check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
+    check_model(k, per_class, lambda_w, lambda_h)
     if not 0 <= eps < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {eps}.")
     check_width(feature_dim, k - 1, f"a simplex of {k} classes")
@@ -137,3 +136,34 @@ def fixed_simplex_optimum(
     t = find_root(excess, 1e-300, 1 / price)
     loss = np.log1p((k - 1) * np.exp(-gain * t))
     return float(t), float(loss + price * t**2 / 2)
+
+
+def origin_curvatures(
+    num_classes: int, per_class: int, feature_dim: int, lambda_w: float, lambda_h: float
+) -> list[tuple[float, int]]:
+    """Hessian of the balanced UFM with cross-entropy, hard labels, at the origin.
+
+    (lW + lH)/2 -+ sqrt(((lW - lH)/2)^2 + 1/(K^2 n)), d(K-1) times each; lW, d times;
+    lH, d(N - K + 1) times.  Negative, so a strict saddle, if and only if K c < 1.
+
+    Args:
+        num_classes: number K >= 2 of classes.
+        per_class: number n >= 1 of samples of each class.
+        feature_dim: width d >= 1 of the features.
+        lambda_w: weight decay lW > 0 of W.
+        lambda_h: weight decay lH > 0 of the features.
+
+    Returns:
+        Eigenvalues with multiplicities, in the order above, (K + N) d in all.
+    """
+    k, n, d = num_classes, per_class, feature_dim
+    check_model(k, n, lambda_w, lambda_h)
+    check_at_least(1, feature_dim=d)
+    middle = (lambda_w + lambda_h) / 2
+    radius = np.hypot((lambda_w - lambda_h) / 2, 1 / (k * np.sqrt(n)))
+    return [
+        (float(middle - radius), d * (k - 1)),
+        (float(middle + radius), d * (k - 1)),
+        (lambda_w, d),
+        (lambda_h, d * (k * n - k + 1)),
+    ]

@@ -139,12 +139,16 @@ def dnc_cost(
         lambda_h: weight decay lH > 0 of the features.
     """
     check_at_least(2, num_classes=num_classes)
+    price = num_classes * _mean_price(per_class, lambdas, lambda_h)
+    return mode_minimum(price, len(lambdas))[1]
+
+
+def _mean_price(per_class: int, lambdas: Sequence[float], lambda_h: float) -> float:
+    """(n lH prod_l l_l)^{1/(L+1)}."""
     check_at_least(1, per_class=per_class)
     _check_decays(lambdas, lambda_h)
-    layers = len(lambdas)
     product = per_class * lambda_h * np.prod(lambdas)
-    price = num_classes * product ** (1 / (layers + 1))
-    return mode_minimum(float(price), layers)[1]
+    return float(product ** (1 / (len(lambdas) + 1)))
 
 
 def incidence_matrix(vertices: int) -> np.ndarray:
@@ -174,12 +178,10 @@ def srg_cost(
         lambdas: weight decay l_1..l_L > 0 of each layer.
         lambda_h: weight decay lH > 0 of the features.
     """
-    check_at_least(1, per_class=per_class)
-    _check_decays(lambdas, lambda_h)
     layers, r = len(lambdas), vertices
-    product = per_class * lambda_h * np.prod(lambdas)
-    price = srg_ratio(r, layers) * r * (r - 1) / 2 * product ** (1 / (layers + 1))
-    return mode_minimum(float(price), layers)[1]
+    mean = _mean_price(per_class, lambdas, lambda_h)
+    price = srg_ratio(r, layers) * r * (r - 1) / 2 * mean
+    return mode_minimum(price, layers)[1]
 
 
 def srg_ratio(vertices: int, layers: int) -> float:

@@ -21,6 +21,15 @@ def check_at_least(least: int, **values: int) -> None:
             raise ValueError(f"{name} must be at least {least}, got {value}.")
 
 
+def check_model(
+    num_classes: int, per_class: int, lambda_w: float, lambda_h: float
+) -> None:
+    """Raises ValueError unless these are a balanced model with weight decay."""
+    check_at_least(2, num_classes=num_classes)
+    check_at_least(1, per_class=per_class)
+    check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
+
+
 def check_width(feature_dim: int | None, needed: int, why: str) -> None:
     """Raises ValueError if the features are narrower than the optimum needs.
 

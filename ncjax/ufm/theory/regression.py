@@ -57,7 +57,7 @@ def regression_optimum(
         ValueError: for decays <= 0, or a covariance that is not one.
     """
     check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
-    roots, vectors = _roots(covariance)
+    roots, vectors = covariance_roots(covariance)
     root_cc = np.sqrt(lambda_w * lambda_h)
     kept = np.maximum(roots - root_cc, 0)
     costs = np.where(kept > 0, root_cc * roots - root_cc**2 / 2, roots**2 / 2)
@@ -84,7 +84,7 @@ def regression_features(
     """
     check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
     centred = targets - targets.mean(0)
-    roots, vectors = _roots(centred.T @ centred / len(targets))
+    roots, vectors = covariance_roots(centred.T @ centred / len(targets))
     inverse = np.divide(1, roots, out=np.zeros_like(roots), where=roots > 0)
     whitened = centred @ (vectors * inverse) @ vectors.T
     return np.sqrt(lambda_w / lambda_h) * whitened @ classifier
@@ -138,7 +138,7 @@ def nrc3(classifier_gram: np.ndarray, covariance: np.ndarray, gamma: float) -> f
         covariance: covariance Sigma [n, n] of the targets.
         gamma: threshold gamma >= 0; see `best_gamma`.
     """
-    roots, vectors = _roots(covariance)
+    roots, vectors = covariance_roots(covariance)
     shape = (vectors * (roots - np.sqrt(gamma))) @ vectors.T
     unit = classifier_gram / np.linalg.norm(classifier_gram)
     return float(np.linalg.norm(unit - shape / np.linalg.norm(shape)) ** 2)
@@ -158,7 +158,7 @@ def best_gamma(classifier_gram: np.ndarray, covariance: np.ndarray) -> float:
         ValueError: if A is proportional to S or less spread than S, so that no
             gamma > 0 is best, or if S is proportional to I, so that all are equal.
     """
-    roots, vectors = _roots(covariance)
+    roots, vectors = covariance_roots(covariance)
     root = (vectors * roots) @ vectors.T
     trace, inner = np.trace(classifier_gram), np.sum(classifier_gram * root)
     top = trace * np.sum(roots**2) - inner * roots.sum()
@@ -171,13 +171,16 @@ def best_gamma(classifier_gram: np.ndarray, covariance: np.ndarray) -> float:
     return float((top / bottom) ** 2)
 
 
-def _roots(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Eigenvalues [n] and eigenvectors [n, n] of S."""
+def covariance_roots(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues [n] and eigenvectors [n, n] of S, the root of a covariance.
+
+    Raises:
+        ValueError: unless the covariance is symmetric and positive semi-definite.
+    """
     covariance = np.asarray(covariance, np.float64)
-    if covariance.ndim != 2 or not np.allclose(covariance, covariance.T):
-        raise ValueError(
-            f"The covariance must be symmetric [n, n], got shape {covariance.shape}."
-        )
+    shape = covariance.shape
+    if shape != 2 * shape[:1] or not np.allclose(covariance, covariance.T):
+        raise ValueError(f"The covariance must be symmetric [n, n], got shape {shape}.")
     values, vectors = np.linalg.eigh(covariance)
     if values[0] < -1e-10 * abs(values[-1]):
         raise ValueError(f"The covariance has the negative eigenvalue {values[0]:.3g}.")

@@ -30,6 +30,7 @@ TAMMES_3D: dict[int, float] = {
     20: 47.4310,
     24: 43.6908,
 }
+_OTHERS = {(24, 4): 0.5, (16, 5): 0.8}  # (K, d): rho
 
 
 def known_margin(num_classes: int, feature_dim: int) -> float:
@@ -59,10 +60,8 @@ def known_margin(num_classes: int, feature_dim: int) -> float:
         return float(1 - np.cos(2 * np.pi / k))
     if d == 3 and k in TAMMES_3D:
         return margin_of_angle(np.radians(TAMMES_3D[k]))
-    if (k, d) == (24, 4):
-        return 0.5
-    if (k, d) == (16, 5):
-        return 0.8
+    if (k, d) in _OTHERS:
+        return _OTHERS[k, d]
     raise ValueError(
         f"No known optimum for {k} classes in {d} dimensions. Known: d >= 2 with "
         f"K <= 2d, d = 2, d = 3 with K in {sorted(TAMMES_3D)}, (24, 4), (16, 5)."

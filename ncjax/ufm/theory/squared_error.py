@@ -20,8 +20,8 @@ import numpy as np
 
 from ncjax.ufm.theory.class_optimum import ClassOptimum
 from ncjax.ufm.theory.ranges import (
-    check_at_least,
     check_counts,
+    check_model,
     check_positive,
     check_width,
 )
@@ -64,9 +64,7 @@ def squared_error_optimum(
         ValueError: for input outside these ranges.
     """
     k = num_classes
-    check_at_least(2, num_classes=k)
-    check_at_least(1, per_class=per_class)
-    check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
+    check_model(k, per_class, lambda_w, lambda_h)
     if lambda_b is not None and not 0 <= lambda_b < np.inf:
         raise ValueError(
             f"lambda_b must be finite and >= 0, or None for no bias; got {lambda_b}."

@@ -97,3 +97,26 @@ class TestCrossEntropy:
             cross_entropy.normalised_cross_entropy_minimum(4, 0.5, 2)
         with pytest.raises(ValueError, match="num_samples must be at least 1, got 0"):
             cross_entropy.fixed_simplex_optimum(4, 0, 0.1)
+
+
+class TestOriginCurvatures:
+    def test_against_differences(self):
+        got = cross_entropy.origin_curvatures(4, 3, 5, 0.02, 0.005)
+        np.testing.assert_allclose(got[0][0], -0.1320322917, atol=5.1e-11)
+        assert got[0][1] == 15
+        k, n, d = 4, 3, 2
+        targets = np.repeat(np.eye(k), n, axis=0)
+
+        def slope(x):
+            w, h = x[: k * d].reshape(k, d), x[k * d :].reshape(k * n, d)
+            _, g = ce(h @ w.T, targets)
+            slopes = g.T @ h + 0.02 * w, g @ w + 0.005 * h
+            return np.concatenate([s.ravel() for s in slopes])
+
+        size = (k + k * n) * d
+        hessian = np.stack([slope(1e-6 * e) / 1e-6 for e in np.eye(size)])
+        want = cross_entropy.origin_curvatures(k, n, d, 0.02, 0.005)
+        flat = np.concatenate([np.full(count, value) for value, count in want])
+        np.testing.assert_allclose(
+            np.linalg.eigvalsh((hessian + hessian.T) / 2), np.sort(flat), atol=1e-7
+        )

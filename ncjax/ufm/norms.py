@@ -1,9 +1,9 @@
-"""The layer-peeled model: norm balls in place of weight decay."""
+"""Models with norms in place of weight decay: on spheres, and in balls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NoReturn, final
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +11,63 @@ import numpy as np
 
 from ncjax import struct
 from ncjax.ufm.fits import Leaf
-from ncjax.ufm.inputs import class_means, number
-from ncjax.ufm.model import Model, Params, random_like
+from ncjax.ufm.model import Model, Params, class_means, number
 from ncjax.ufm.precision import double
 
 
-@final
+@struct.dataclass
+class Spherical(Model):
+    """Unit classifier rows and features with a temperature: z_ik = <w_k, h_i> / tau.
+
+    Parameters are "W" and "H", normalised in use, so that any non-zero ones are a point
+    of the problem.  For cross-entropy and K <= d + 1 the optimum is a simplex ETF with
+    the objective log(1 + (K-1) exp(-K / ((K-1) tau))).  The model is not convex and
+    cannot be certified.
+
+    References:
+        Yaras et al., Neural Collapse with Normalized Features, NeurIPS 2022; Jiang et
+        al., Generalized Neural Collapse for a Large Number of Classes, ICML 2024, in
+        whose code the temperature multiplies.
+    """
+
+    temperature: Leaf = struct.field(kw_only=True)  # tau []
+
+    not_convex = "unit norms are not convex"
+
+    @classmethod
+    def create(
+        cls, loss: str | Callable = "cross_entropy", *, temperature: Any, **options: Any
+    ) -> Spherical:
+        """The class-mean form: one feature row for each class.
+
+        Args:
+            loss: the loss, as for `Problem.create`.
+            temperature: tau > 0, by which the cosines are divided.
+            **options: num_classes, feature_dim, sizes and the options of the loss, as
+                for `Problem.create`.
+
+        Raises:
+            ValueError: naming what was got and what is allowed.
+        """
+        return cls(
+            temperature=number("temperature", temperature, positive=True),
+            **class_means(loss, **options),
+        )
+
+    @double
+    def point(self, params: Params) -> Params:
+        """Unit rows of W [K, d] and of H [n, d]."""
+        return {
+            name: x / jnp.linalg.norm(x, axis=1, keepdims=True)
+            for name, x in params.items()
+        }
+
+    @double
+    def logits(self, params: Params) -> jax.Array:
+        """Logits Z [n, K]."""
+        return super().logits(params) / self.temperature
+
+
 @struct.dataclass
 class LayerPeeled(Model):
     """Norm balls in place of penalties, on averages over classes.
@@ -44,9 +95,6 @@ class LayerPeeled(Model):
         *,
         radius_w: Any,
         radius_h: Any,
-        num_classes: int | None = None,
-        feature_dim: int | None = None,
-        sizes: Any = 1,
         **options: Any,
     ) -> LayerPeeled:
         """The class-mean form: one feature row for each class.
@@ -55,10 +103,8 @@ class LayerPeeled(Model):
             loss: the loss, as for `Problem.create`.
             radius_w: E_W > 0, the largest mean square of a classifier row.
             radius_h: E_H > 0, the largest mean square of a feature.
-            num_classes: number K of classes, as for `Problem.create`.
-            feature_dim: width d of the features, as for `Problem.create`.
-            sizes: number n_k of samples of each class, as for `Problem.create`.
-            **options: options of the loss.
+            **options: num_classes, feature_dim, sizes and the options of the loss, as
+                for `Problem.create`.
 
         Raises:
             ValueError: naming what was got and what is allowed.
@@ -66,22 +112,17 @@ class LayerPeeled(Model):
         return cls(
             radius_w=number("radius_w", radius_w, positive=True),
             radius_h=number("radius_h", radius_h, positive=True),
-            **class_means(loss, num_classes, feature_dim, sizes, options),
+            **class_means(loss, **options),
         )
 
     @double
     def init(self, key: jax.Array) -> Params:
         """Normal parameters inside the balls."""
-        drawn = random_like(key, self.scales(), self.feature_dim**-0.5)
-        return drawn | {"slack": jnp.ones(2)}
+        return super().init(key) | {"slack": jnp.ones(2)}
 
     def scales(self) -> Params:
         """Ones: only directions and their share of the sphere count."""
-        return {
-            "W": np.ones((self.num_classes, self.feature_dim)),
-            "H": np.ones((self.num_rows, self.feature_dim)),
-            "slack": np.ones(2),
-        }
+        return super().scales() | {"slack": np.ones(2)}
 
     @double
     def point(self, params: Params) -> Params:
@@ -93,42 +134,9 @@ class LayerPeeled(Model):
             result[name] = jnp.sqrt(self.num_classes * radius) * params[name] / norm
         return result
 
-    @double
-    def logits(self, params: Params) -> jax.Array:
-        """Logits Z [K, K]."""
-        point = self.point(params)
-        return jnp.matmul(point["H"], point["W"].T)
-
-    def penalty(self, params: Params) -> jax.Array:
-        """0: the balls take the place of weight decay."""
-        return jnp.zeros(())
-
-    def balance_error(self, params: Params) -> jax.Array:
-        """NaN: without weight decay no law ties W to H."""
-        return jnp.full((), jnp.nan)
-
     def samples(self) -> NoReturn:
         """Raises ValueError: only the class means are modelled, which is exact."""
         raise ValueError("The layer-peeled model has a class-mean form only.")
-
-    def without_decay(self) -> LayerPeeled:
-        """The model itself, which has no weight decay."""
-        return self
-
-    @property
-    def strength(self) -> None:
-        """None: the nuclear norm is bounded, and not in the objective."""
-        return None
-
-    @property
-    def not_convex(self) -> None:
-        """None: a ball of the nuclear norm is convex."""
-        return None
-
-    @property
-    def descent_steps(self) -> int:
-        """0: the objective is smooth if the loss is."""
-        return 0
 
     def dual_ball(self, theta: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Every t is allowed, at the price t K sqrt(E_W E_H) sigma."""
