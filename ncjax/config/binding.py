@@ -17,11 +17,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax.classifiers import Classifier
-from ncjax.config.fields import SECTIONS, Choice, Hyper, choice
+from ncjax.config.fields import Choice, Hyper, choice
 from ncjax.data import Dataset, select
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
-from ncjax.losses import CLASSIFIER_OF, GEOMETRY, OUTPUTS, TARGETS_OF
+from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES, OUTPUTS, TARGETS_OF
 from ncjax.optimizers import DECOUPLED, SCHEDULES
 from ncjax.options import ConfigError, InputError, fill, is_traced, options_of
 from ncjax.probes import PROBES, Probe, Subject
@@ -260,7 +260,7 @@ def check_target(loss: Choice, dataset: Dataset) -> None:
         return dataset.target in TARGETS_OF.get(name, (DEFAULT,))
 
     if not fits(loss.name):
-        able = [name for name in SECTIONS["loss"].registry if fits(name)]
+        able = list(filter(fits, LOSSES))
         raise ConfigError(
             f"config.loss.name = {loss.name!r} is a loss for the target "
             f"{' or '.join(map(repr, TARGETS_OF.get(loss.name, (DEFAULT,))))}, but the "

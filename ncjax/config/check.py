@@ -7,11 +7,18 @@ from typing import Any
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from ncjax.config.binding import named, try_out
-from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice, default, unused
+from ncjax.config.fields import (
+    COMPUTE_DTYPES,
+    SECTIONS,
+    choice,
+    default,
+    functions,
+    unused,
+)
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.hierarchy import BUILTIN
 from ncjax.optimizers import SCHEDULES
-from ncjax.options import ConfigError, choose, flat, options_of
+from ncjax.options import ConfigError, all_options, choose, flat, options_of
 from ncjax.probes import PROBES
 
 # Field: (smallest, largest) allowed value.
@@ -117,8 +124,8 @@ def _why_unused(config: ConfigDict, section: str, option: str) -> str:
             f"config.eval.probes = {config.eval.probes!r}, or"
         )
     name = choice(config, section).name
-    taken = [o for f in SECTIONS[section].functions(name) for o in options_of(f)]
-    return f"{name!r} takes {', '.join(sorted(taken)) or 'no options'};"
+    taken = sorted(all_options(functions(section, name)))
+    return f"{name!r} takes {', '.join(taken) or 'no options'};"
 
 
 def _check_fields(got: dict[str, Any], allowed: dict[str, Any]) -> None:

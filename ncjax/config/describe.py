@@ -6,7 +6,8 @@ import inspect
 import re
 from collections.abc import Callable
 
-from ncjax.config.fields import SECTIONS, default
+from ncjax.config.fields import SECTIONS, default, functions
+from ncjax.data import select
 from ncjax.options import all_options
 from ncjax.probes import PROBES
 
@@ -17,12 +18,13 @@ def describe() -> str:
     source = inspect.getsource(default)
     for field, value, comment in re.findall(r"config\.(\S+) = (.+?)  # (.+)", source):
         lines.append(f"  {field + ' = ' + value:42} {comment}")
-    for name, section in SECTIONS.items():
+    for name, registry in SECTIONS.items():
         lines.append(f"{name}.name, and the fields of {name} that it takes:")
-        for choice in section.registry:
-            own = [f for f in section.functions(choice) if f not in section.also]
+        for choice in registry:
+            own = [f for f in functions(name, choice) if f is not select]
             lines.append(f"  {choice:15} {_options(own)}")
-        lines += [f"  {'any of them':15} {_options([f])}" for f in section.also]
+        if name == "data":
+            lines.append(f"  {'any of them':15} {_options([select])}")
     lines.append("eval.probes, and the fields of eval that they take:")
     lines += [f"  {name:17} {_options([probe])}" for name, probe in PROBES.items()]
     return "\n".join(lines)

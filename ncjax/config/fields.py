@@ -19,7 +19,7 @@ from ncjax.data import DATASETS, select
 from ncjax.losses import CLASSIFIER_OF, LOSSES, OUTPUTS
 from ncjax.models import MODELS
 from ncjax.optimizers import OPTIMIZERS
-from ncjax.options import all_options, choose, fill, options_of, takes
+from ncjax.options import all_options, choose, fill, takes
 from ncjax.probes import PROBES
 
 # Values that take the place of fields: {"optimizer.learning_rate": [], ...}.
@@ -50,26 +50,26 @@ def default() -> ConfigDict:
     config.batch_size = 128  # examples per step, over all devices together
     config.compute_dtype = "float32"  # or "bfloat16"; parameters are always float32
 
-    config.data = ConfigDict(SECTIONS["data"].options())
+    config.data = ConfigDict(section_options("data"))
     config.data.name = "digits"
     config.data.augment = "none"  # or "crop_flip": random crops and mirror images
     config.data.placement = "auto"  # by size; or "device", "stream": where images lie
     config.data.device_mb = 8192  # MiB of images a device may hold; more are streamed
 
-    config.model = ConfigDict(SECTIONS["model"].options())
+    config.model = ConfigDict(section_options("model"))
     config.model.name = "mlp"
 
-    config.classifier = ConfigDict(SECTIONS["classifier"].options())
+    config.classifier = ConfigDict(section_options("classifier"))
     config.classifier.name = "auto"  # the one that the loss is meant for, or a name
 
-    config.loss = ConfigDict(SECTIONS["loss"].options())
+    config.loss = ConfigDict(section_options("loss"))
     config.loss.name = "cross_entropy"
 
     config.hierarchy = ConfigDict()
     config.hierarchy.name = "dataset"  # the dataset's own tree, a built-in one, "none"
     config.hierarchy.file = ""  # a tree of yours: .json, .csv, .tsv, .newick
 
-    config.optimizer = ConfigDict(SECTIONS["optimizer"].options())
+    config.optimizer = ConfigDict(section_options("optimizer"))
     config.optimizer.name = "sgd"
     config.optimizer.learning_rate = 0.05  # learning rate at the start
     config.optimizer.schedule = "step"  # or "cosine", "constant"
@@ -94,37 +94,37 @@ def default() -> ConfigDict:
     return config.lock()
 
 
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """A part of the configuration whose field `name` chooses a function.
+# The sections whose field `name` chooses a function, with the functions by name.
+SECTIONS: dict[str, Mapping[str, Callable]] = {
+    "data": DATASETS,
+    "model": MODELS,
+    "classifier": CLASSIFIERS,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+}
 
-    Attributes:
-        registry: the functions to choose from, by name.
-        companions: more functions that a choice brings with it, by the same names.
-        also: functions whose options hold for every choice.
-        auto: name of the loss -> the name that "auto" stands for; None where there is
-            no "auto".
-    """
 
-    registry: Mapping[str, Callable]
-    companions: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
-    also: tuple[Callable, ...] = ()
-    auto: Callable[[str], str] | None = None
+def names(section: str) -> tuple[str, ...]:
+    """What the field `name` of a section may be."""
+    auto = ("auto",) if section == "classifier" else ()
+    return (*auto, *SECTIONS[section])
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What the field `name` may be."""
-        return (*(("auto",) if self.auto else ()), *self.registry)
 
-    def options(self) -> dict[str, Any]:
-        """The options of all functions of the section, with their defaults."""
-        chosen = (*self.registry.values(), *self.companions.values())
-        return all_options((*chosen, *self.also))
+def functions(section: str, name: str) -> list[Callable]:
+    """The functions whose options have an effect with a choice of a section."""
+    found = [SECTIONS[section][name]]
+    if section == "data":
+        found.append(select)
+    if section == "loss" and name in OUTPUTS:
+        found.append(OUTPUTS[name])
+    return found
 
-    def functions(self, name: str) -> list[Callable]:
-        """The functions whose options have an effect with this choice."""
-        more = [self.companions[name]] if name in self.companions else []
-        return [self.registry[name], *more, *self.also]
+
+def section_options(section: str) -> dict[str, Any]:
+    """The options of all functions of a section, with their defaults."""
+    return all_options(
+        f for name in SECTIONS[section] for f in functions(section, name)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,9 +145,8 @@ class Choice:
 
     def now(self, hyper: Hyper) -> dict[str, Any]:
         """The values, with hyper-parameters in the place of some of them."""
-        start = f"{self.section}."
-        own = {k: v for k, v in hyper.items() if k.startswith(start)}
-        return {**self.values, **{k.removeprefix(start): v for k, v in own.items()}}
+        fields = {option: f"{self.section}.{option}" for option in self.values}
+        return {o: hyper.get(fields[o], value) for o, value in self.values.items()}
 
     def bind(self, hyper: Hyper | None = None, **given: Any) -> Callable:
         """The function with its options filled in.
@@ -170,23 +169,12 @@ def choice(config: ConfigDict, section: str) -> Choice:
     Raises:
         ConfigError: for a name that the registry of the section does not have.
     """
-    values, known = config[section].to_dict(), SECTIONS[section]
+    values = config[section].to_dict()
     name = values["name"]
-    choose(f"{section}.name", name, known.names)
-    if known.auto and name == "auto":
-        name = known.auto(config.loss.name)
-    return Choice(section, name, known.registry[name], values)
-
-
-SECTIONS: dict[str, Section] = {
-    "data": Section(DATASETS, also=(select,)),
-    "model": Section(MODELS),
-    "classifier": Section(
-        CLASSIFIERS, auto=lambda loss: CLASSIFIER_OF.get(loss, "linear")
-    ),
-    "loss": Section(LOSSES, companions=OUTPUTS),
-    "optimizer": Section(OPTIMIZERS),
-}
+    choose(f"{section}.name", name, names(section))
+    if name == "auto":
+        name = CLASSIFIER_OF.get(config.loss.name, "linear")
+    return Choice(section, name, SECTIONS[section][name], values)
 
 
 def unused(config: ConfigDict) -> dict[str, set[str]]:
@@ -196,10 +184,9 @@ def unused(config: ConfigDict) -> dict[str, set[str]]:
         ConfigError: if a section chooses a name that its registry does not have.
     """
     found = {}
-    for name, section in SECTIONS.items():
-        functions = section.functions(choice(config, name).name)
-        used = set[str]().union(*map(options_of, functions))
-        found[name] = section.options().keys() - used
+    for section in SECTIONS:
+        used = all_options(functions(section, choice(config, section).name))
+        found[section] = section_options(section).keys() - used.keys()
     chosen = (PROBES[name] for name in config.eval.probes if name in PROBES)
     found["eval"] = all_options(PROBES.values()).keys() - all_options(chosen).keys()
     return found
