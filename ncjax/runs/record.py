@@ -9,7 +9,6 @@ DIR/seeds/SEED   with many seeds, each run: config.json, metrics.jsonl, TensorBo
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,21 +25,6 @@ if TYPE_CHECKING:
 State = TypeVar("State")
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What config.json says of a run and, with many seeds, of the run of each.
-
-    Attributes:
-        whole: configuration of the run, a nested dict of plain values.
-        seeds: seed -> configuration of its run alone; {} for a single network.
-        keep: number of checkpoints that are kept.
-    """
-
-    whole: dict[str, Any]
-    seeds: Mapping[int, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    keep: int = 2
-
-
 class Record:
     """What a run has measured so far, in memory and, with a workdir, on disk.
 
@@ -50,17 +34,26 @@ class Record:
 
     history: History
 
-    def __init__(self, workdir: str | os.PathLike | None, settings: Settings):
+    def __init__(
+        self,
+        workdir: str | os.PathLike | None,
+        config: dict[str, Any],
+        seeds: Mapping[int, dict[str, Any]] | None = None,
+        keep: int = 2,
+    ):
         """Claims the folders of the run.
 
         Args:
             workdir: folder of the run; None writes nothing.
-            settings: what identifies the run.
+            config: configuration of the run, a nested dict of plain values.
+            seeds: with many seeds, seed -> configuration of its run alone.
+            keep: number of checkpoints that are kept.
 
         Raises:
             WorkdirError: if one of the folders cannot be had.
         """
-        self.history = History([], seeds=[History([]) for _ in settings.seeds])
+        seeds = seeds or {}
+        self.history = History([], seeds=[History([]) for _ in seeds])
         self._whole: Workdir | None = None
         self._each: list[Workdir] = []
         self._checkpoints: Checkpoints | None = None
@@ -69,10 +62,10 @@ class Record:
             return
         from ncjax.runs.checkpoints import Checkpoints  # late: Orbax takes a second
 
-        self._whole = Workdir(workdir, settings.whole)
+        self._whole = Workdir(workdir, config)
         folder = self._whole.path / "seeds"
-        self._each = [Workdir(folder / str(s), c) for s, c in settings.seeds.items()]
-        self._checkpoints = Checkpoints(self._whole.checkpoints, settings.keep)
+        self._each = [Workdir(folder / str(s), c) for s, c in seeds.items()]
+        self._checkpoints = Checkpoints(self._whole.checkpoints, keep)
 
     @property
     def latest(self) -> int:
