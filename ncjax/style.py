@@ -72,15 +72,10 @@ def log_axis(axis: Axes, values: np.ndarray) -> None:
         axis: the matplotlib axes.
         values: all that is drawn, any shape; 0 and NaN do not count.
     """
-    from matplotlib.ticker import (
-        FuncFormatter,
-        LogLocator,
-        MaxNLocator,
-        NullFormatter,
-    )
+    from matplotlib import ticker
 
     axis.set_yscale("log")
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.yaxis.set_minor_formatter(ticker.NullFormatter())
     values = np.asarray(values, float)
     values = values[np.isfinite(values) & (values > 0)]
     if not values.size:
@@ -89,9 +84,9 @@ def log_axis(axis: Axes, values: np.ndarray) -> None:
     factor = max(ratio**0.06, 1.01)
     axis.set_ylim(values.min() / factor, values.max() * factor)
     if ratio < 100:
-        locator = MaxNLocator(5) if ratio < 4 else LogLocator(subs=(1, 2, 5))
-        axis.yaxis.set_major_locator(locator)
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        few, many = ticker.MaxNLocator(5), ticker.LogLocator(subs=(1, 2, 5))
+        axis.yaxis.set_major_locator(few if ratio < 4 else many)
+        axis.yaxis.set_major_formatter(lambda x, _: f"{x:g}")
 
 
 def log_curve(

@@ -7,7 +7,6 @@
 - `members`: a function of one network, for all networks of one program.
 """
 
-from ncjax.cluster.launchers import find as find
 from ncjax.cluster.mesh import make_mesh as make_mesh
 from ncjax.cluster.mesh import put as put
 from ncjax.cluster.processes import abandon as abandon

@@ -23,7 +23,7 @@ from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES, OUTPUTS, TARGETS_OF
 from ncjax.optimizers import DECOUPLED, SCHEDULES
-from ncjax.options import ConfigError, InputError, fill, is_traced, options_of
+from ncjax.options import ConfigError, InputError, check_value, fill, options_of
 from ncjax.probes import PROBES, Probe, Subject
 from ncjax.targets import DEFAULT
 
@@ -67,10 +67,8 @@ def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimi
 
     def bound(hyper: Hyper) -> optax.GradientTransformation:
         start = optimizer.now(hyper)["learning_rate"]
-        if not is_traced(start) and not 0 < start < math.inf:
-            raise ValueError(
-                f"optimizer.learning_rate must be positive and finite, got {start}."
-            )
+        name, must_be = "optimizer.learning_rate", "positive and finite"
+        check_value(name, start, lambda rate: 0 < rate < math.inf, must_be)
         return optimizer.bind(hyper)(schedule(start, num_epochs, steps))
 
     return bound

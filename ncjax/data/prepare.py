@@ -64,7 +64,7 @@ def prepare(names: Sequence[str], *, dir: str = "", originals: str = ""):
             raise DataError(
                 f"Cannot prepare {name} in {folder}: {error}\nIf there is no network, "
                 "or an archive is damaged, get the archives by other means and give "
-                f"their folder as `--originals DIR`: {', '.join(builder.url_infos)}"
+                f"their folder as `--originals=DIR`: {', '.join(builder.url_infos)}"
             ) from error
         sizes = " + ".join(f"{s.num_examples:,}" for s in builder.info.splits.values())
         print(f"{builder.info.full_name}: {sizes} examples in {builder.data_dir}")

@@ -63,7 +63,13 @@ class Workdir:
 
         From then on `write` can be called.
         """
-        return cluster.from_first(lambda: self._resume(epoch))
+
+        def go_on() -> list[Row]:
+            # TensorBoard then forgets what older files hold of the epochs that follow.
+            self._events = _new_events(self.path, purge_step=epoch + 1)
+            return self.trim(epoch)
+
+        return cluster.from_first(go_on)
 
     def trim(self, epoch: int) -> list[Row]:
         """The rows up to `epoch`; those after it are dropped from metrics.jsonl."""
@@ -128,12 +134,6 @@ class Workdir:
                 "of the hosts of this run. Choose one with --workdir that lies on a "
                 "file system that all hosts share."
             )
-
-    def _resume(self, epoch: int) -> list[Row]:
-        rows = self.trim(epoch)
-        # TensorBoard then forgets what older files hold of the epochs that follow.
-        self._events = _new_events(self.path, purge_step=epoch + 1)
-        return rows
 
 
 def claim(path: Path, mark: str, *, holds: str = "") -> None:
