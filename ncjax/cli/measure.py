@@ -145,36 +145,24 @@ def _samples(
 
 def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict[str, Any]:
     """W and b from their own files, or from that of the features."""
-    path, key = options.classifier, options.classifier_key
-    if path:
+    path, key = options.classifier or options.features, options.classifier_key
+    if options.classifier:
         arrays = open_arrays(path)
         weight = _array(arrays, "classifier", path, key)
     else:
-        path = options.features
         if Path(path).suffix.lower() not in (".npz", ".safetensors", ".pt", ".pth"):
             arrays = {}  # a column named w or b is a feature
         weight = find(arrays, "classifier", path, key, only=False)
-    bias = None
+    bias, key = None, options.bias_key
+    name = next((name for name, array in arrays.items() if array is weight), "")
     if options.bias:
-        bias = find(open_arrays(options.bias), "bias", options.bias, options.bias_key)
+        bias = find(open_arrays(options.bias), "bias", options.bias, key)
+    elif name.endswith("weight") and key is None:
+        bias = arrays.get(name.removesuffix("weight") + "bias")
     elif weight is not None:
-        bias = _bias_of(arrays, weight, path, options.bias_key)
-    return {
-        "classifier": None if weight is None else weight.load(),
-        "bias": None if bias is None else bias.load(),
-    }
-
-
-def _bias_of(
-    arrays: Arrays, weight: Stored, path: str, key: str | None
-) -> Stored | None:
-    """The bias that belongs to a weight of the same file."""
-    if key is not None:
-        return find(arrays, "bias", path, key)
-    name = next(name for name, array in arrays.items() if array is weight)
-    if name.endswith("weight"):
-        return arrays.get(name.removesuffix("weight") + "bias")
-    return find(arrays, "bias", path, only=False)
+        bias = find(arrays, "bias", path, key, only=False)
+    found = {"classifier": weight, "bias": bias}
+    return {what: array and array.load() for what, array in found.items()}
 
 
 def _check_outputs(options: argparse.Namespace) -> None:

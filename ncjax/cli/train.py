@@ -57,7 +57,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         The exit status: 0; 2 for input that cannot be used; 1 for a failed run.
     """
     if wants_help(argv):
-        from ncjax.config.describe import describe
+        from ncjax.config.fields import describe
 
         return show_help(config_parser(prog, _ABOUT), _MORE, describe())
 

@@ -9,10 +9,9 @@
         config.data.name = "mnist"
         return config
 
-- `fields`: the fields and their defaults, and where options come from.
+- `fields`: the fields and their defaults, where options come from, their description.
 - `check`: refuses what cannot be run, once.
 - `binding`: makes of the fields the functions, data and trees that they name.
-- `describe`: the fields as text for `--help`.
 - `stored`: reads the configuration of a run of an older version.
 - `recipes`: settings that several shipped configs share.
 """

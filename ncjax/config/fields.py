@@ -8,6 +8,8 @@ here.
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -202,3 +204,26 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
     for section, options in unused(config).items():
         plain[section] = {k: v for k, v in plain[section].items() if k not in options}
     return plain
+
+
+def describe() -> str:
+    """The fields with their defaults and comments, and the options of every choice."""
+    lines = ["Fields (--config.FIELD=VALUE):"]
+    source = inspect.getsource(default)
+    for field, value, comment in re.findall(r"config\.(\S+) = (.+?)  # (.+)", source):
+        lines.append(f"  {field + ' = ' + value:42} {comment}")
+    for name, registry in SECTIONS.items():
+        lines.append(f"{name}.name, and the fields of {name} that it takes:")
+        for chosen in registry:
+            own = [f for f in functions(name, chosen) if f is not select]
+            lines.append(f"  {chosen:15} {_options(own)}")
+        if name == "data":
+            lines.append(f"  {'any of them':15} {_options([select])}")
+    lines.append("eval.probes, and the fields of eval that they take:")
+    lines += [f"  {name:17} {_options([probe])}" for name, probe in PROBES.items()]
+    return "\n".join(lines)
+
+
+def _options(of: list[Callable]) -> str:
+    options = all_options(of)
+    return ", ".join(f"{k} = {v!r}" for k, v in options.items()) or "-"
