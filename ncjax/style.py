@@ -99,20 +99,14 @@ def log_curve(
         x: places [n].
         y: values [n], at least 0; NaN leaves a gap.
         color: colour of the curve and its hollow points.
-        options: options of `Axes.plot`.
+        **options: options of `Axes.plot`.
     """
     axis.plot(x, np.where(y > 0, y, np.nan), color=color, **options)  # type: ignore[arg-type]
     hollow_points(axis, x[y == 0], color=color)
 
 
 def hollow_points(axis: Axes, x: np.ndarray, *, color: str) -> None:
-    """Hollow points on the lower edge: values of 0, which a log axis cannot show.
-
-    Args:
-        axis: the matplotlib axes.
-        x: places of the values [m]; there may be none.
-        color: colour of the points.
-    """
+    """Hollow points on the lower edge at x [m]: 0, which a log axis cannot show."""
     if not len(x):  # a curve without points has no extent, which breaks the layout
         return
     axis.plot(

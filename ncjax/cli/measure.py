@@ -79,10 +79,8 @@ def _parser(prog: str) -> Parser:
 
 
 def _write(result: Measurement, options: argparse.Namespace) -> list[Path]:
-    """Writes the files that were asked for, and returns their paths.
-
-    Both are made before either is written: nothing is left half done.
-    """
+    """Writes the files that were asked for, and returns their paths."""
+    # Both are made before either is written: nothing is left half done.
     contents: dict[Path, str | bytes] = {}
     if options.json:
         contents[options.json] = to_json(result.to_dict(), indent=2) + "\n"
@@ -166,11 +164,7 @@ def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Refuses outputs that cannot be written, before anything is measured.
-
-    Raises:
-        UsageError: naming the option.
-    """
+    """Refuses outputs that cannot be written, before anything is measured."""
     for flag, path in (("--json", options.json), ("--figure", options.figure)):
         if path is None:
             continue

@@ -1,8 +1,4 @@
-"""A function of one network, for all networks of one program.
-
-`vmap_networks` and `map_networks` are the two values of the type `Over`: they take a
-function of one network and give the function of many.
-"""
+"""From a function of one network to that of many networks: the two ways, `Over`."""
 
 from __future__ import annotations
 

@@ -53,15 +53,12 @@ class Objective:
 
 
 def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimizer:
-    """The optimizer with its options and its schedule.
+    """Hyper-parameters -> optimizer with its schedule; {} gives the configuration's.
 
     Args:
         optimizer: the chosen optimizer.
         num_epochs: number of epochs of the run.
         steps: number of steps in an epoch.
-
-    Returns:
-        Hyper-parameters -> optimizer; {} gives that of the configuration.
     """
     schedule = SCHEDULES[optimizer.values["schedule"]]
 
@@ -144,9 +141,6 @@ def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
 def try_out(choices: Mapping[str, Choice]) -> None:
     """Binds everything that needs no data, so that bad options are refused at once.
 
-    Args:
-        choices: what each section of a configuration chooses.
-
     Raises:
         ValueError: for an option out of its range.
     """
@@ -161,11 +155,8 @@ def try_out(choices: Mapping[str, Choice]) -> None:
 def numeric_fields(*choices: Choice) -> dict[str, float]:
     """Fields in which the networks of one program may differ, with their values.
 
-    They are the options of the optimizer and of the loss that are numbers with a point,
+    They are the options of the chosen optimizer and loss that are numbers with a point,
     and the learning rate: JAX traces their values.
-
-    Args:
-        *choices: the chosen optimizer and loss.
     """
     return {
         f"{chosen.section}.{option}": value

@@ -41,11 +41,9 @@ class ValidConfig(FrozenConfigDict):
 
 
 def validate(config: ConfigDict) -> ValidConfig:
-    """Checks everything that can be known without the data and without compiling.
+    """Checks all that can be known without data; returns the configuration, frozen.
 
-    Returns:
-        The same configuration, frozen.  A configuration that was returned by this
-        function is not checked a second time.
+    A configuration that was returned by this function is not checked a second time.
 
     Raises:
         ConfigError: naming the field, what it is, what is allowed.
@@ -82,7 +80,7 @@ def wants_smoke(preset: str) -> bool:
 
 
 def _check_ranges(fields: dict[str, Any]) -> None:
-    """Numbers between their bounds; `fields` are {"optimizer.momentum": 0.9, ...}."""
+    """Numbers between their bounds, of fields {"optimizer.momentum": 0.9, ...}."""
     for field, (low, high) in RANGES.items():
         value = fields[field]
         if not low <= value <= high:  # also refuses NaN

@@ -131,19 +131,12 @@ def section_options(section: str) -> dict[str, Any]:
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What a section of a configuration chooses.
-
-    Attributes:
-        section: name of the section.
-        name: name of the function in its registry, never "auto".
-        function: the function.
-        values: values of all fields of the section, by name.
-    """
+    """What a section of a configuration chooses."""
 
     section: str
-    name: str
+    name: str  # of the function in its registry, never "auto"
     function: Callable
-    values: Mapping[str, Any]
+    values: Mapping[str, Any]  # of all fields of the section, by name
 
     def now(self, hyper: Hyper) -> dict[str, Any]:
         """The values, with hyper-parameters in the place of some of them."""
@@ -151,12 +144,9 @@ class Choice:
         return {o: hyper.get(fields[o], value) for o, value in self.values.items()}
 
     def bind(self, hyper: Hyper | None = None, **given: Any) -> Callable:
-        """The function with its options filled in.
+        """The function with its options, and what it takes of `given`, filled in.
 
-        Args:
-            hyper: hyper-parameters that take the place of fields.
-            **given: further arguments to fill in; those that the function does not take
-                are left out.
+        Hyper-parameters take the place of fields.
         """
         return fill(self.function, self.now(hyper or {}), **given)
 

@@ -18,9 +18,6 @@ MOVED: dict[str, str] = {"loss.frame_gamma": "classifier.frame_gamma"}
 def complete(stored: dict[str, Any]) -> dict[str, Any]:
     """A stored configuration, flat, with today's defaults for fields it does not have.
 
-    A run of an older version lacks the fields that came later; their defaults keep
-    what was before.
-
     Args:
         stored: the content of config.json, {"loss": {"name": "mse"}, ...}.
     """

@@ -3,9 +3,8 @@
     ncjax prepare mnist cifar10 [--data-dir=DIR] [--originals=DIR]
 
 Runs the builders of tensorflow-datasets, so that names, versions, the order of examples
-and metadata are those that other users have. The few TensorFlow functions that these
-builders call, to open files and to encode PNGs, are replaced by plain Python while they
-run.
+and metadata are those that other users have. The few TensorFlow functions that they
+call are replaced by plain Python while they run.
 """
 
 import contextlib

@@ -1,10 +1,9 @@
 """MNIST, Fashion-MNIST and CIFAR through TensorFlow Datasets, without TensorFlow.
 
 Reads folders that `ncjax prepare`, or tfds itself, has prepared in the array_record
-format. Images are decoded once and cached beside the prepared files, as
-`<name>/<version>/ncjax-cache/train_images.npy` and so on. Later calls open the cached
-files as read-only memory maps. Where that folder cannot be written, each call decodes
-the images again into memory, and warns.
+format. Images are decoded once and cached beside the prepared files, in
+`<name>/<version>/ncjax-cache/`, which later calls open as read-only memory maps. Where
+that folder cannot be written, each call decodes the images again, and warns.
 """
 
 import io

@@ -75,9 +75,7 @@ class Record:
     def restore(self, state: State) -> tuple[int, State]:
         """Goes on from the newest checkpoint: its epoch and its state.
 
-        Args:
-            state: the state of a new run, which is returned with epoch 0 if there is no
-                checkpoint.
+        Without one these are 0 and `state`, that of a new run.
         """
         # All processes look, the first decides: files may appear late on the others.
         latest = self.latest
@@ -101,15 +99,9 @@ class Record:
         )
 
     def add(self, rows: Sequence[Row]) -> Row:
-        """Takes in an epoch.
+        """Takes in an epoch, with a row for each network; returns the row of the run.
 
         metrics.jsonl and TensorBoard get it at once, those of the seeds with `flush`.
-
-        Args:
-            rows: one row for each network.
-
-        Returns:
-            The row of the run: with many seeds means and intervals.
         """
         row = mean_row(rows) if self.history.seeds else rows[0]
         if is_measured(row):
@@ -152,9 +144,7 @@ class Record:
     ) -> None:
         """Draws collapse.png, and layers.png and confusion.png if they were measured.
 
-        Args:
-            class_names: name of each class, for the confusion of classes.
-            hierarchy: class tree, whose levels get panels of the confusion too.
+        The confusion has the names of the classes, and panels for the levels of a tree.
         """
         folder = self.history.workdir
         if folder is None or not self.history.rows or not cluster.is_first():

@@ -41,11 +41,7 @@ class Workdir:
     """
 
     def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
-        """Claims the folder for a run.
-
-        Args:
-            path: the folder; it is made if it does not exist.
-            config: configuration of the run, a nested dict of plain values.
+        """Claims the folder for a run, of a nested dict of plain values.
 
         Raises:
             WorkdirError: if the folder cannot be written, holds something else, or
@@ -61,7 +57,7 @@ class Workdir:
     def resume(self, epoch: int) -> list[Row]:
         """Drops what was written after `epoch`; returns the rows up to it.
 
-        From then on `write` can be called.
+        Only then can `write` be called.
         """
 
         def go_on() -> list[Row]:
@@ -137,12 +133,7 @@ class Workdir:
 
 
 def claim(path: Path, mark: str, *, holds: str = "") -> None:
-    """Makes a folder of results.
-
-    Args:
-        path: the folder.
-        mark: file by which an older folder of results is known.
-        holds: what such a folder holds, for the error; by default the file `mark`.
+    """Makes a folder of results; the file `mark` says that an older one `holds` them.
 
     Raises:
         WorkdirError: if the folder cannot be written, or holds something else.
@@ -183,11 +174,7 @@ def _not_writable(path: Path, error: OSError) -> WorkdirError:
 
 
 def _check_same(path: Path, config: dict[str, Any]) -> None:
-    """Raises `WorkdirError` naming the fields in which a folder has another value.
-
-    A folder of an older version lacks the fields that came later: they had the values
-    that are the defaults today.
-    """
+    """Raises `WorkdirError` naming the fields in which a folder has another value."""
     written = path / "config.json"
     try:
         stored = json.loads(written.read_text())
