@@ -74,7 +74,7 @@ def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimi
 def bind_weight_decay(optimizer: Choice) -> Callable[[Hyper], float | jax.Array]:
     """Hyper-parameters -> weight decay lambda of the penalty (lambda/2)|theta|^2.
 
-    It is 0 for an optimizer whose weight decay is no such penalty, or that has none.
+    It is 0 for an optimizer that has no such penalty.
     """
     takes_decay = "weight_decay" in options_of(optimizer.function)
     if not takes_decay or optimizer.name in DECOUPLED:
@@ -83,11 +83,7 @@ def bind_weight_decay(optimizer: Choice) -> Callable[[Hyper], float | jax.Array]
 
 
 def bind_probes(asked: ConfigDict, subject: Subject) -> dict[str, Probe]:
-    """The probes of a configuration, with their options filled in.
-
-    Args:
-        asked: the section `eval` of the configuration.
-        subject: the networks to measure.
+    """The probes that `config.eval` asks for, with their options filled in.
 
     Raises:
         ConfigError: for an option out of its range, or a probe that these networks or

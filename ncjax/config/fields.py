@@ -1,8 +1,7 @@
 """The fields of a configuration with their defaults, and where options come from.
 
-The options of losses, models, data sets and optimizers are read off the signatures of
-the functions in their registries (`ncjax.options`), so a new function needs no line
-here.
+Options are read off the signatures of the functions in the registries
+(`ncjax.options`), so a new function needs no line here.
 """
 
 from __future__ import annotations
@@ -52,26 +51,24 @@ def default() -> ConfigDict:
     config.batch_size = 128  # examples per step, over all devices together
     config.compute_dtype = "float32"  # or "bfloat16"; parameters are always float32
 
-    config.data = ConfigDict(section_options("data"))
+    for section in SECTIONS:
+        config[section] = ConfigDict(section_options(section))
+
     config.data.name = "digits"
     config.data.augment = "none"  # or "crop_flip": random crops and mirror images
     config.data.placement = "auto"  # by size; or "device", "stream": where images lie
     config.data.device_mb = 8192  # MiB of images a device may hold; more are streamed
 
-    config.model = ConfigDict(section_options("model"))
     config.model.name = "mlp"
 
-    config.classifier = ConfigDict(section_options("classifier"))
     config.classifier.name = "auto"  # the one that the loss is meant for, or a name
 
-    config.loss = ConfigDict(section_options("loss"))
     config.loss.name = "cross_entropy"
 
     config.hierarchy = ConfigDict()
     config.hierarchy.name = "dataset"  # the dataset's own tree, a built-in one, "none"
     config.hierarchy.file = ""  # a tree of yours: .json, .csv, .tsv, .newick
 
-    config.optimizer = ConfigDict(section_options("optimizer"))
     config.optimizer.name = "sgd"
     config.optimizer.learning_rate = 0.05  # learning rate at the start
     config.optimizer.schedule = "step"  # or "cosine", "constant"
@@ -170,11 +167,7 @@ def choice(config: ConfigDict, section: str) -> Choice:
 
 
 def unused(config: ConfigDict) -> dict[str, set[str]]:
-    """Section -> its options that have no effect with what the configuration chooses.
-
-    Raises:
-        ConfigError: if a section chooses a name that its registry does not have.
-    """
+    """Section -> its options that have no effect with what is chosen."""
     found = {}
     for section in SECTIONS:
         used = all_options(functions(section, choice(config, section).name))

@@ -2,9 +2,6 @@
 
 A `Record` trains nothing.  Whoever trains gives it a row of metrics for each epoch and,
 if the run shall be able to go on after a crash, the state of the networks.
-
-DIR              the run: means and intervals of seeds, checkpoints of all networks
-DIR/seeds/SEED   with many seeds, each run: config.json, metrics.jsonl, TensorBoard
 """
 
 from __future__ import annotations
@@ -26,13 +23,7 @@ State = TypeVar("State")
 
 
 class Record:
-    """What a run has measured so far, in memory and, with a workdir, on disk.
-
-    Attributes:
-        history: the metrics of all measured epochs.
-    """
-
-    history: History
+    """What a run has measured so far: `history`, and with a workdir its folders."""
 
     def __init__(
         self,
