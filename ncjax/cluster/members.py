@@ -16,8 +16,7 @@ def vmap_networks(
     """The function for all networks at the same time, by `jax.vmap`.
 
     Args:
-        f: function of arrays or trees of arrays; some belong to one network, the others
-            are shared by all networks.
+        f: function of arrays or trees of arrays.
         in_axes: for each argument of `f` either 0, if its arrays get a leading axis
             over the networks, or None, if all networks share it.
 

@@ -55,10 +55,7 @@ class Objective:
 def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimizer:
     """Hyper-parameters -> optimizer with its schedule; {} gives the configuration's.
 
-    Args:
-        optimizer: the chosen optimizer.
-        num_epochs: number of epochs of the run.
-        steps: number of steps in an epoch.
+    The run has `num_epochs` epochs of `steps` steps each.
     """
     schedule = SCHEDULES[optimizer.values["schedule"]]
 
@@ -135,11 +132,7 @@ def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
 
 
 def try_out(choices: Mapping[str, Choice]) -> None:
-    """Binds everything that needs no data, so that bad options are refused at once.
-
-    Raises:
-        ValueError: for an option out of its range.
-    """
+    """Binds everything that needs no data: `ValueError` for an option out of range."""
     loss, classifier = choices["loss"], choices["classifier"]
     layer: Classifier | int = 2  # a linear layer of two outputs
     if not needs_hierarchy(loss, classifier):  # else once there is a tree
@@ -164,11 +157,7 @@ def numeric_fields(*choices: Choice) -> dict[str, float]:
 
 
 def try_hyper(hyper: Hyper, objective: Objective, optimizer: BindOptimizer) -> None:
-    """Binds loss and optimizer with known hyper-parameters, which checks their ranges.
-
-    Raises:
-        ConfigError: for a value out of its range.
-    """
+    """Binds loss and optimizer with known hyper-parameters: `ConfigError` if bad."""
     with named("A network of the program is not usable"):
         optimizer(hyper)
         if any(field.startswith("loss.") for field in hyper):
@@ -235,11 +224,7 @@ def _try_loss(loss: Loss, classifier: Classifier) -> None:
 
 
 def check_target(loss: Choice, dataset: Dataset) -> None:
-    """Checks that the loss can be trained on what the examples are labelled with.
-
-    Raises:
-        ConfigError: naming the losses that can.
-    """
+    """Raises `ConfigError` unless the loss is one for the target of the examples."""
 
     def fits(name: str) -> bool:
         return dataset.target in TARGETS_OF.get(name, (DEFAULT,))

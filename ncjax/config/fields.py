@@ -178,11 +178,7 @@ def unused(config: ConfigDict) -> dict[str, set[str]]:
 
 
 def resolved(config: ConfigDict) -> dict[str, Any]:
-    """The configuration as a plain nested dict, without the options not in use.
-
-    Raises:
-        ConfigError: if a section chooses a name that its registry does not have.
-    """
+    """The configuration as a plain nested dict, without the options not in use."""
     plain = config.to_dict()
     for section, options in unused(config).items():
         plain[section] = {k: v for k, v in plain[section].items() if k not in options}

@@ -25,11 +25,10 @@ _FLOOR = "nc/nc1_floor"
 def collapse(history: History) -> Figure:
     """Error, loss and NC1-NC4 over epochs, log axes, terminal phase shaded.
 
-    Every metric of the registry that has a panel is drawn.  Values of 0 cannot stand on
-    a log axis: they are hollow points on the lower edge.  When NC1 comes near the value
-    that rounding of the features alone would give, that floor is drawn too, and values
-    under it are crossed out.  With many seeds the lines are means, the bands 95 %
-    intervals; the axes enclose what the seeds did.
+    Every metric of the registry that has a panel is drawn, with values of 0 as hollow
+    points on the lower edge.  When NC1 comes near the value that rounding of the
+    features alone would give, that floor is drawn too, and values under it are crossed
+    out.  With many seeds the lines are means, the bands 95 % intervals.
 
     Example:
         >>> import ncjax
