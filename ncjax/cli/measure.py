@@ -23,13 +23,13 @@ FEATURES is a file of the inputs of the last layer, [n, d], one row for each sam
 the training set; labels are integers 0..K-1.
 """
 
-_MORE = """\
+_MORE = f"""\
 examples:
-  {prog} features.npy --labels=labels.npy
-  {prog} train.npz --classifier=model.safetensors \\
+  ncjax measure features.npy --labels=labels.npy
+  ncjax measure train.npz --classifier=model.safetensors \\
       --test-features=test.npz --json=collapse.json --figure=collapse.png
 
-Files end in {endings}.
+Files end in {", ".join(READERS)}.
 In files of several arrays the names are: features, embeddings, h or x; labels, y or
 targets; classifier, weight, W or fc.weight; bias, b or the bias beside the weight.
 In tables a column `label` holds the labels and the other numbers are the features.
@@ -37,10 +37,10 @@ A classifier is [K, d], as in PyTorch; transpose kernels of Flax and Keras.
 """
 
 
-@command("measure", stopped="Stopped; nothing was written.")
-def main(argv: Sequence[str], prog: str) -> int:
+@command("Stopped; nothing was written.")
+def main(argv: Sequence[str]) -> int:
     """Measures the collapse of features in files and prints the numbers."""
-    options = _parser(prog).read(argv)
+    options = _parser().read(argv)
 
     try:
         _check_outputs(options)
@@ -55,8 +55,8 @@ def main(argv: Sequence[str], prog: str) -> int:
     return 0
 
 
-def _parser(prog: str) -> Parser:
-    parser = Parser(prog, _ABOUT, _MORE.format(prog=prog, endings=", ".join(READERS)))
+def _parser() -> Parser:
+    parser = Parser("ncjax measure", _ABOUT, _MORE)
     add = parser.add_argument
     add("features", metavar="FEATURES", help="file of the training features")
     add("--labels", metavar="FILE", help="by default in the file of the features")

@@ -19,11 +19,11 @@ class UsageError(InputError):
     """A command line that cannot be used; the message says how to mend it."""
 
 
-Main = Callable[[Sequence[str], str], int]
+Main = Callable[[Sequence[str]], int]
 
 
-def command(name: str, stopped: str) -> Callable[[Main], Main]:
-    """Makes the `main` of the command `name` of a function of its arguments.
+def command(stopped: str) -> Callable[[Main], Main]:
+    """Makes the `main` of a command of a function of its arguments.
 
     What a user can mend is then one paragraph on stderr with the exit status 2, and
     Ctrl-C the line `stopped` with 130.
@@ -31,9 +31,9 @@ def command(name: str, stopped: str) -> Callable[[Main], Main]:
 
     def decorate(work: Main) -> Main:
         @functools.wraps(work)
-        def main(argv: Sequence[str], prog: str = f"ncjax {name}") -> int:
+        def main(argv: Sequence[str]) -> int:
             try:
-                return work(argv, prog)
+                return work(argv)
             except SystemExit:  # argparse has printed the help
                 return 0
             except InputError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -131,14 +131,14 @@ def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
     return loss.takes("hierarchy") or classifier.takes("hierarchy")
 
 
-def try_out(choices: Mapping[str, Choice]) -> None:
+def try_out(config: ConfigDict) -> None:
     """Binds everything that needs no data: `ValueError` for an option out of range."""
-    loss, classifier = choices["loss"], choices["classifier"]
+    loss, classifier = choice(config, "loss"), choice(config, "classifier")
     layer: Classifier | int = 2  # a linear layer of two outputs
     if not needs_hierarchy(loss, classifier):  # else once there is a tree
         layer = bind_objective(loss, classifier, None, num_classes=2).classifier
-    choices["model"].bind()(layer)
-    bind_optimizer(choices["optimizer"], num_epochs=1, steps=1)({})
+    choice(config, "model").bind()(layer)
+    bind_optimizer(choice(config, "optimizer"), num_epochs=1, steps=1)({})
 
 
 def numeric_fields(*choices: Choice) -> dict[str, float]:

@@ -7,14 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from ncjax.config.binding import named, try_out
-from ncjax.config.fields import (
-    COMPUTE_DTYPES,
-    SECTIONS,
-    choice,
-    default,
-    functions,
-    unused,
-)
+from ncjax.config.fields import COMPUTE_DTYPES, choice, default, functions, unused
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.hierarchy import BUILTIN
 from ncjax.optimizers import SCHEDULES
@@ -64,7 +57,7 @@ def validate(config: ConfigDict) -> ValidConfig:
         choose("eval.probes", probe, PROBES)
     _check_unused(config)
     with named("The configuration is not usable"):  # functions know their ranges
-        try_out({name: choice(config, name) for name in SECTIONS})
+        try_out(config)
     return ValidConfig(config)
 
 
