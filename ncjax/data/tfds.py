@@ -14,7 +14,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8
 from tqdm import tqdm
 
 from ncjax.data.dataset import DataError, Dataset, Split
@@ -98,10 +97,10 @@ def _split(builder: Any, which: str) -> Split:
         return _open(cache, which, shape)
     except (OSError, EOFError, ValueError):
         pass  # absent, unreadable, cut off or of other data: write it again
-    images, labels = _decode(builder, which, shape)
+    split = _decode(builder, which, shape)
     try:
         cache.mkdir(exist_ok=True)
-        for kind, array in (("images", images), ("labels", labels)):
+        for kind, array in vars(split).items():
             with open_whole(cache / f"{which}_{kind}.npy") as file:
                 np.save(file, array)
         return _open(cache, which, shape)
@@ -111,7 +110,7 @@ def _split(builder: Any, which: str) -> Split:
             f"{error}",
             stacklevel=2,
         )
-        return Split(images, labels)
+        return split
 
 
 def _open(cache: pathlib.Path, which: str, shape: tuple[int, ...]) -> Split:
@@ -123,9 +122,7 @@ def _open(cache: pathlib.Path, which: str, shape: tuple[int, ...]) -> Split:
     return Split(images, labels)
 
 
-def _decode(
-    builder: Any, which: str, shape: tuple[int, ...]
-) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]:
+def _decode(builder: Any, which: str, shape: tuple[int, ...]) -> Split:
     import tensorflow_datasets as tfds
     from PIL import Image
 
@@ -146,4 +143,4 @@ def _decode(
             image = Image.open(io.BytesIO(record["image"]))
             images[i] = np.asarray(image).reshape(shape[1:])
             labels[i] = record["label"]
-    return images, labels
+    return Split(images, labels)
