@@ -1,9 +1,4 @@
-"""Weighted means of named values over examples: a state that is merged like moments.
-
-Losses, errors and every other number that is a mean over the examples of a set are
-summed batch by batch, merged with those of other batches or devices, and divided by
-the total weight once, at the end.
-"""
+"""Weighted means of named values over examples: a state that is merged like moments."""
 
 from __future__ import annotations
 
@@ -22,9 +17,8 @@ from ncjax.struct import Leaf
 class Averages:
     """Sums of named values over examples, and the total weight of these examples.
 
-    The value of one example may be a number or an array, such as one number for each
-    bin of a histogram.  Make a state with `Averages.empty`, or from the values of one
-    batch with `Averages.of`.
+    The value of one example may be a number or an array.  Make a state with
+    `Averages.empty`, or from the values of one batch with `Averages.of`.
     """
 
     total: Leaf  # [] sum of the weights of all examples

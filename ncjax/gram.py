@@ -1,7 +1,8 @@
 """Gram matrices of class vectors: centred, normalised, compared; NumPy, float64.
 
-Row and column k of a [K, K] matrix G belong to class k.  The features of a data set
-have their own functions in `ncjax.collapse`, which work on the means themselves.
+Row and column k of a matrix G [K, K] belong to class k.  An argument `gram` or `other`
+is such a matrix of any scale, centred or not.  The features of a data set have their
+own functions in `ncjax.collapse`, which work on the means themselves.
 """
 
 from __future__ import annotations
@@ -35,9 +36,6 @@ def simplex_gram(num_classes: int) -> np.ndarray:
 def centred_gram(gram: np.ndarray) -> np.ndarray:
     """P G P, the Gram matrix of the vectors minus their mean [K, K].
 
-    Args:
-        gram: G [K, K], of any scale.
-
     Raises:
         ValueError: unless it is [K, K], with K at least 2.
     """
@@ -48,9 +46,6 @@ def centred_gram(gram: np.ndarray) -> np.ndarray:
 
 def unit_gram(gram: np.ndarray) -> np.ndarray:
     """P G P divided by its Frobenius norm [K, K].
-
-    Args:
-        gram: G [K, K], of any scale.
 
     Raises:
         ValueError: unless it is [K, K], finite, and not 0 once centred.
@@ -65,10 +60,6 @@ def unit_gram(gram: np.ndarray) -> np.ndarray:
 def gram_distance(gram: np.ndarray, other: np.ndarray) -> float:
     """|| G/|G|_F - G'/|G'|_F ||_F of the centred matrices; in [0, sqrt(2)].
 
-    Args:
-        gram: G [K, K], of any scale, centred or not.
-        other: G' [K, K], of any scale, centred or not.
-
     Raises:
         ValueError: as `unit_gram`.
     """
@@ -81,11 +72,7 @@ def gram_nc2(gram: np.ndarray) -> float:
 
 
 def gram_cosines(gram: np.ndarray) -> np.ndarray:
-    """Cosines between the vectors minus their mean [K, K].
-
-    Args:
-        gram: G [K, K] of the vectors, centred or not.
-    """
+    """Cosines between the vectors minus their mean [K, K]."""
     gram = centred_gram(gram)
     norms = np.sqrt(np.diag(gram))
     return gram / np.outer(norms, norms)

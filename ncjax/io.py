@@ -19,14 +19,10 @@ def open_whole(path: str | os.PathLike) -> Generator[BinaryIO]:
     """Opens a file that is written whole or not at all, even if the power fails.
 
     What is written goes to a temporary file beside it, which takes its name at the end.
-    The file may be read by whom the umask of the user allows; on failure nothing is
-    left.
-
-    Args:
-        path: the file; its folder must exist.
+    The file may be read by whom the umask of the user allows.
 
     Raises:
-        OSError: if the folder cannot be written.
+        OSError: if its folder does not exist or cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
@@ -41,15 +37,7 @@ def open_whole(path: str | os.PathLike) -> Generator[BinaryIO]:
 
 
 def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
-    """Writes a file whole or not at all; see `open_whole`.
-
-    Args:
-        path: the file; its folder must exist.
-        content: text, written as UTF-8, or bytes.
-
-    Raises:
-        OSError: if the folder cannot be written.
-    """
+    """Writes bytes, or text as UTF-8, whole or not at all; see `open_whole`."""
     with open_whole(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 

@@ -9,14 +9,11 @@ from ncjax.cli import train
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Trains a network.
+    """Trains a network, and returns the exit status of `ncjax train`.
 
     Args:
         argv: the name of the program and its arguments; by default those that it was
             started with.
-
-    Returns:
-        The exit status: 0; 2 for input that cannot be used; 1 for a failed run.
     """
     argv = sys.argv if argv is None else argv
     return train.main(argv[1:], prog="python -m ncjax.main")

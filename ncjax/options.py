@@ -1,9 +1,8 @@
 """Options of the functions in a registry, read off their signatures.
 
 A registry is a dict of functions by name, such as `ncjax.losses.LOSSES`.  The options
-of a function are its keyword-only parameters with a plain default value: a bool, an
-int, a float, a string or a tuple.  What the program itself fills in (`hierarchy`,
-`dtype`, ...) has no default, or one of another kind, and is therefore no option.
+of a function are its keyword-only parameters with a plain default value (`PLAIN`).
+What the program itself fills in (`hierarchy`, `dtype`, ...) has no such default.
 """
 
 from __future__ import annotations
@@ -77,9 +76,9 @@ def fill(
 def is_traced(option: Any) -> bool:
     """Whether JAX traces an option, so that its value is not known yet.
 
-    Options that are traced can differ between networks that train in one program.  They
-    cannot be checked, and what depends on them is computed by JAX in the type of the
-    outputs; with a known value it is computed once, by NumPy in float64.
+    Such options can differ between the networks of one program.  They cannot be
+    checked, and what depends on them is computed by JAX; with a known value it is
+    computed once, by NumPy in float64.
     """
     import jax  # late: options are read before JAX is needed
 

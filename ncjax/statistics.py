@@ -166,9 +166,5 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def smallest_p(count: int) -> float:
-    """The least p-value that the signed-rank test can give with n pairs: 2^(1 - n).
-
-    Args:
-        count: number n of pairs.
-    """
+    """The least p-value of the signed-rank test with `count` = n pairs: 2^(1 - n)."""
     return 2.0 ** (1 - count)

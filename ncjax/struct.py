@@ -27,21 +27,13 @@ else:
 
 
 def field(*, pytree_node: bool = True, **options: Any) -> Any:
-    """A field of a dataclass.
-
-    Args:
-        pytree_node: whether it is a part of the pytree, not a static value.
-        **options: those of `dataclasses.field`, such as `default` and `kw_only`.
-    """
+    """A field of a dataclass, with the options of `dataclasses.field`."""
     return dataclasses.field(metadata={"static": not pytree_node}, **options)
 
 
 @dataclass_transform(field_specifiers=(field,), frozen_default=True)
 def dataclass(cls: type[_T]) -> type[_T]:
-    """Makes a class a frozen dataclass and a pytree, with a method `replace`.
-
-    `value.replace(centre=0)` is a copy of `value` with another centre.
-    """
+    """Makes a class a frozen dataclass and a pytree, with `dataclasses.replace`."""
     made: Any = dataclasses.dataclass(frozen=True)(cls)
     made.replace = dataclasses.replace
     return jax.tree_util.register_dataclass(made)

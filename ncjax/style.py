@@ -72,15 +72,10 @@ def log_axis(axis: Axes, values: np.ndarray) -> None:
         axis: the matplotlib axes.
         values: all that is drawn, any shape; 0 and NaN do not count.
     """
-    from matplotlib.ticker import (
-        FuncFormatter,
-        LogLocator,
-        MaxNLocator,
-        NullFormatter,
-    )
+    from matplotlib import ticker
 
     axis.set_yscale("log")
-    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.yaxis.set_minor_formatter(ticker.NullFormatter())
     values = np.asarray(values, float)
     values = values[np.isfinite(values) & (values > 0)]
     if not values.size:
@@ -89,9 +84,9 @@ def log_axis(axis: Axes, values: np.ndarray) -> None:
     factor = max(ratio**0.06, 1.01)
     axis.set_ylim(values.min() / factor, values.max() * factor)
     if ratio < 100:
-        locator = MaxNLocator(5) if ratio < 4 else LogLocator(subs=(1, 2, 5))
-        axis.yaxis.set_major_locator(locator)
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        few, many = ticker.MaxNLocator(5), ticker.LogLocator(subs=(1, 2, 5))
+        axis.yaxis.set_major_locator(few if ratio < 4 else many)
+        axis.yaxis.set_major_formatter(lambda x, _: f"{x:g}")
 
 
 def log_curve(
@@ -104,20 +99,14 @@ def log_curve(
         x: places [n].
         y: values [n], at least 0; NaN leaves a gap.
         color: colour of the curve and its hollow points.
-        options: options of `Axes.plot`.
+        **options: options of `Axes.plot`.
     """
     axis.plot(x, np.where(y > 0, y, np.nan), color=color, **options)  # type: ignore[arg-type]
     hollow_points(axis, x[y == 0], color=color)
 
 
 def hollow_points(axis: Axes, x: np.ndarray, *, color: str) -> None:
-    """Hollow points on the lower edge: values of 0, which a log axis cannot show.
-
-    Args:
-        axis: the matplotlib axes.
-        x: places of the values [m]; there may be none.
-        color: colour of the points.
-    """
+    """Hollow points on the lower edge at x [m]: 0, which a log axis cannot show."""
     if not len(x):  # a curve without points has no extent, which breaks the layout
         return
     axis.plot(

@@ -1,13 +1,9 @@
 """The command line: `ncjax COMMAND`, or `python -m ncjax COMMAND`.
 
-A command is a module of this package with a function
-
-    main(argv: Sequence[str], prog: str = "ncjax COMMAND") -> int
-
-that takes the arguments after the command's name, and how the program was called.  It
-returns the exit status: 0, or 2 with one paragraph on stderr if the arguments cannot be
-used, of which `ncjax.cli.usage.command` takes care.  To add one, write the module and
-its line below.
+A command is a module of this package with a function `main(argv)` that takes the
+arguments after the command's name.  It returns the exit status: 0, or 2 with one
+paragraph on stderr if the arguments cannot be used, of which `ncjax.cli.usage.command`
+takes care.  To add one, write the module and its line below.
 """
 
 # Name of the command, which is also that of its module -> what it does.

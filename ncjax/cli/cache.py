@@ -13,11 +13,9 @@ import jax
 def keep_compiled_programs() -> None:
     """Turns JAX's persistent compilation cache on, however short a compilation is.
 
-    What JAX was told goes first: JAX_COMPILATION_CACHE_DIR is another folder,
-    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS another limit, and
-    JAX_ENABLE_COMPILATION_CACHE=false switches the cache off.
-
-    Call it before anything is compiled.
+    Call it before anything is compiled.  What JAX was told goes first:
+    JAX_COMPILATION_CACHE_DIR, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS, and
+    JAX_ENABLE_COMPILATION_CACHE=false, which switches the cache off.
     """
     settings: Any = jax.config  # its fields are not declared
     if not settings.jax_enable_compilation_cache:

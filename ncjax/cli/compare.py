@@ -26,17 +26,17 @@ in nothing but the seed form a group, named by what sets it apart from the other
 
 _MORE = """\
 examples:
-  {prog} runs
-  {prog} 'runs/fashion_*' --baseline=cross_entropy --out=fashion
-  {prog} runs/a runs/b --metrics=nc/nc1,test/error --test=wilcoxon
-  {prog} 'runs/fashion_*' --theory
+  ncjax compare runs
+  ncjax compare 'runs/fashion_*' --baseline=cross_entropy --out=fashion
+  ncjax compare runs/a runs/b --metrics=nc/nc1,test/error --test=wilcoxon
+  ncjax compare 'runs/fashion_*' --theory
 """
 
 
-@command("compare", stopped="Stopped.")
-def main(argv: Sequence[str], prog: str) -> int:
+@command("Stopped.")
+def main(argv: Sequence[str]) -> int:
     """Compares runs, prints the tables and writes them with a figure."""
-    options = _parser(prog).read(argv)
+    options = _parser().read(argv)
 
     # JAX and what is built on it take seconds to import.
     from ncjax.comparison import compare
@@ -77,8 +77,8 @@ def write(comparison: Comparison, folder: Path) -> None:
         style.save(comparison.theory_figure(), folder / "theory.png")
 
 
-def _parser(prog: str) -> Parser:
-    parser = Parser(prog, _ABOUT, _MORE.format(prog=prog))
+def _parser() -> Parser:
+    parser = Parser("ncjax compare", _ABOUT, _MORE)
     add = parser.add_argument
     add("runs", metavar="RUN", nargs="+", help="workdir, folder of them, or pattern")
     out = "folder of comparison.md, .json and .png; by default comparison"

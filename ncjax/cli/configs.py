@@ -1,7 +1,4 @@
-"""Config files: where they are, which ones come with ncjax, what `--config` reads.
-
-Used by the commands that take `--config=FILE[:PRESET]` and `--config.FIELD=VALUE`.
-"""
+"""The flags `--config=FILE[:PRESET]` and `--config.FIELD=VALUE`, and their files."""
 
 from __future__ import annotations
 
@@ -42,11 +39,9 @@ def find_config(name: str) -> Path:
 
 
 def shipped_configs(prefix: str | None = None) -> list[Path]:
-    """The config files that come with ncjax, by name.
+    """The config files that come with ncjax and have a prefix, by name.
 
-    Args:
-        prefix: "ufm_" for those of `ncjax ufm`, "" for all; by default those of
-            `ncjax train`, which have no prefix.
+    Those of `ncjax ufm` have the prefix "ufm_"; None gives those of `ncjax train`.
     """
     found = sorted(_SHIPPED.glob("[!_]*.py"))
     if prefix is None:
@@ -64,12 +59,7 @@ def titles(paths: Sequence[Path]) -> str:
 
 
 def config_parser(prog: str, about: str) -> Parser:
-    """The parser of a command that takes a config and has a workdir.
-
-    Args:
-        prog: how the program was called.
-        about: what the command does.
-    """
+    """The parser of a command that takes a config and has a workdir."""
     add = (parser := Parser(prog, about)).add_argument
     add("--config", metavar="FILE[:PRESET]", help="a config file, and a preset in it")
     add("--config.FIELD", metavar="VALUE", help="a value for one field of the config")
@@ -80,11 +70,7 @@ def config_parser(prog: str, about: str) -> Parser:
 def show_help(parser: Parser, more: str, fields: str, prefix: str | None = None) -> int:
     """Prints the help of a command that takes a config, and returns 0.
 
-    Args:
-        parser: from `config_parser`.
-        more: printed after the flags, with places for {prog}, {configs} and {fields}.
-        fields: the fields of a config.
-        prefix: which configs to list; see `shipped_configs`.
+    `more` has places for {prog}, {configs} (those with the prefix) and {fields}.
     """
     configs = titles(shipped_configs(prefix))
     parser.epilog = more.format(prog=parser.prog, configs=configs, fields=fields)

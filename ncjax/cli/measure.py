@@ -23,13 +23,13 @@ FEATURES is a file of the inputs of the last layer, [n, d], one row for each sam
 the training set; labels are integers 0..K-1.
 """
 
-_MORE = """\
+_MORE = f"""\
 examples:
-  {prog} features.npy --labels=labels.npy
-  {prog} train.npz --classifier=model.safetensors \\
+  ncjax measure features.npy --labels=labels.npy
+  ncjax measure train.npz --classifier=model.safetensors \\
       --test-features=test.npz --json=collapse.json --figure=collapse.png
 
-Files end in {endings}.
+Files end in {", ".join(READERS)}.
 In files of several arrays the names are: features, embeddings, h or x; labels, y or
 targets; classifier, weight, W or fc.weight; bias, b or the bias beside the weight.
 In tables a column `label` holds the labels and the other numbers are the features.
@@ -37,10 +37,10 @@ A classifier is [K, d], as in PyTorch; transpose kernels of Flax and Keras.
 """
 
 
-@command("measure", stopped="Stopped; nothing was written.")
-def main(argv: Sequence[str], prog: str) -> int:
+@command("Stopped; nothing was written.")
+def main(argv: Sequence[str]) -> int:
     """Measures the collapse of features in files and prints the numbers."""
-    options = _parser(prog).read(argv)
+    options = _parser().read(argv)
 
     try:
         _check_outputs(options)
@@ -55,8 +55,8 @@ def main(argv: Sequence[str], prog: str) -> int:
     return 0
 
 
-def _parser(prog: str) -> Parser:
-    parser = Parser(prog, _ABOUT, _MORE.format(prog=prog, endings=", ".join(READERS)))
+def _parser() -> Parser:
+    parser = Parser("ncjax measure", _ABOUT, _MORE)
     add = parser.add_argument
     add("features", metavar="FEATURES", help="file of the training features")
     add("--labels", metavar="FILE", help="by default in the file of the features")
@@ -79,10 +79,8 @@ def _parser(prog: str) -> Parser:
 
 
 def _write(result: Measurement, options: argparse.Namespace) -> list[Path]:
-    """Writes the files that were asked for, and returns their paths.
-
-    Both are made before either is written: nothing is left half done.
-    """
+    """Writes the files that were asked for, and returns their paths."""
+    # Both are made before either is written: nothing is left half done.
     contents: dict[Path, str | bytes] = {}
     if options.json:
         contents[options.json] = to_json(result.to_dict(), indent=2) + "\n"
@@ -145,44 +143,28 @@ def _samples(
 
 def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict[str, Any]:
     """W and b from their own files, or from that of the features."""
-    path, key = options.classifier, options.classifier_key
-    if path:
+    path, key = options.classifier or options.features, options.classifier_key
+    if options.classifier:
         arrays = open_arrays(path)
         weight = _array(arrays, "classifier", path, key)
     else:
-        path = options.features
         if Path(path).suffix.lower() not in (".npz", ".safetensors", ".pt", ".pth"):
             arrays = {}  # a column named w or b is a feature
         weight = find(arrays, "classifier", path, key, only=False)
-    bias = None
+    bias, key = None, options.bias_key
+    name = next((name for name, array in arrays.items() if array is weight), "")
     if options.bias:
-        bias = find(open_arrays(options.bias), "bias", options.bias, options.bias_key)
+        bias = find(open_arrays(options.bias), "bias", options.bias, key)
+    elif name.endswith("weight") and key is None:
+        bias = arrays.get(name.removesuffix("weight") + "bias")
     elif weight is not None:
-        bias = _bias_of(arrays, weight, path, options.bias_key)
-    return {
-        "classifier": None if weight is None else weight.load(),
-        "bias": None if bias is None else bias.load(),
-    }
-
-
-def _bias_of(
-    arrays: Arrays, weight: Stored, path: str, key: str | None
-) -> Stored | None:
-    """The bias that belongs to a weight of the same file."""
-    if key is not None:
-        return find(arrays, "bias", path, key)
-    name = next(name for name, array in arrays.items() if array is weight)
-    if name.endswith("weight"):
-        return arrays.get(name.removesuffix("weight") + "bias")
-    return find(arrays, "bias", path, only=False)
+        bias = find(arrays, "bias", path, key, only=False)
+    found = {"classifier": weight, "bias": bias}
+    return {what: array and array.load() for what, array in found.items()}
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Refuses outputs that cannot be written, before anything is measured.
-
-    Raises:
-        UsageError: naming the option.
-    """
+    """Refuses outputs that cannot be written, before anything is measured."""
     for flag, path in (("--json", options.json), ("--figure", options.figure)):
         if path is None:
             continue

@@ -15,17 +15,17 @@ TensorFlow.  Data sets that are prepared already are left as they are.
 
 _MORE = """\
 examples:
-  {prog} mnist cifar10
-  {prog} fashion_mnist --data-dir=DIR --originals=DIR
+  ncjax prepare mnist cifar10
+  ncjax prepare fashion_mnist --data-dir=DIR --originals=DIR
 
 Needs the packages of `pip install 'ncjax[tfds]'`.
 """
 
 
-@command("prepare", "Stopped. The same command starts the data set again.")
-def main(argv: Sequence[str], prog: str) -> int:
+@command("Stopped. The same command starts the data set again.")
+def main(argv: Sequence[str]) -> int:
     """Downloads and prepares data sets."""
-    options = _parser(prog).read(argv)
+    options = _parser().read(argv)
     try:
         prepare(options.names, dir=options.data_dir, originals=options.originals)
     except OSError as error:
@@ -33,8 +33,8 @@ def main(argv: Sequence[str], prog: str) -> int:
     return 0
 
 
-def _parser(prog: str) -> Parser:
-    parser = Parser(prog, _ABOUT, _MORE.format(prog=prog))
+def _parser() -> Parser:
+    parser = Parser("ncjax prepare", _ABOUT, _MORE)
     add = parser.add_argument
     add("names", metavar="NAME", nargs="+", choices=NAMES, help=", ".join(NAMES))
     where = "folder to write to; by default TFDS_DATA_DIR or ~/tensorflow_datasets"

@@ -23,14 +23,11 @@ space will do).  `ncjax --version` prints the version; `python -m ncjax` is `ncj
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs a command.
+    """Runs a command: its exit status, or 2 if there is no such command.
 
     Args:
         argv: the name of the command and its arguments; by default those that the
             program was started with.
-
-    Returns:
-        The exit status of the command; 2 if there is no such command.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     if not argv or argv[0] in HELP_FLAGS or argv == ["help"]:

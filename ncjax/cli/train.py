@@ -47,17 +47,9 @@ _CONTINUES = "The same command with --workdir={} continues from the last checkpo
 
 
 def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
-    """Trains a network.
-
-    Args:
-        argv: the arguments.
-        prog: how the program was called.
-
-    Returns:
-        The exit status: 0; 2 for input that cannot be used; 1 for a failed run.
-    """
+    """Trains a network; returns 0, 2 for bad input, or 1 for a failed run."""
     if wants_help(argv):
-        from ncjax.config.describe import describe
+        from ncjax.config.fields import describe
 
         return show_help(config_parser(prog, _ABOUT), _MORE, describe())
 
@@ -102,14 +94,10 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
 
 
 def parse(argv: Sequence[str]) -> tuple[ConfigDict, str, str]:
-    """Reads the arguments.
-
-    Returns:
-        The configuration; the name of its file without folder and ending; the workdir,
-        "" if not given.
+    """The configuration, the name of its file, and the workdir, "" if not given.
 
     Raises:
-        UsageError: for an unknown flag, field or file, or a value of the wrong type.
+        UsageError: as `parse_flags`, and for a configuration of `ncjax ufm`.
     """
     parser = config_parser("ncjax train", _ABOUT)
     config, name, options = parse_flags(argv, parser, fallback="digits.py")

@@ -35,15 +35,10 @@ Configs:
 """
 
 
-@command("ufm", stopped="Stopped; nothing was written.")
-def main(argv: Sequence[str], prog: str) -> int:
-    """Runs an experiment on an unconstrained-features model.
-
-    Returns:
-        The exit status: 0 if all statements hold, 1 if one fails, 2 for input that
-        cannot be used.
-    """
-    parser = config_parser(prog, _ABOUT)
+@command("Stopped; nothing was written.")
+def main(argv: Sequence[str]) -> int:
+    """Runs an experiment on an unconstrained-features model."""
+    parser = config_parser("ncjax ufm", _ABOUT)
     swept = "one or two fields, NAME:LOW..HIGH:COUNT, with a comma between"
     parser.add_argument("--sweep", metavar="FIELDS", default="", help=swept)
     if wants_help(argv):

@@ -19,25 +19,21 @@ class UsageError(InputError):
     """A command line that cannot be used; the message says how to mend it."""
 
 
-Main = Callable[[Sequence[str], str], int]
+Main = Callable[[Sequence[str]], int]
 
 
-def command(name: str, stopped: str) -> Callable[[Main], Main]:
+def command(stopped: str) -> Callable[[Main], Main]:
     """Makes the `main` of a command of a function of its arguments.
 
     What a user can mend is then one paragraph on stderr with the exit status 2, and
-    Ctrl-C a line with 130.
-
-    Args:
-        name: name of the command.
-        stopped: what to say after Ctrl-C.
+    Ctrl-C the line `stopped` with 130.
     """
 
     def decorate(work: Main) -> Main:
         @functools.wraps(work)
-        def main(argv: Sequence[str], prog: str = f"ncjax {name}") -> int:
+        def main(argv: Sequence[str]) -> int:
             try:
-                return work(argv, prog)
+                return work(argv)
             except SystemExit:  # argparse has printed the help
                 return 0
             except InputError as error:
@@ -72,10 +68,7 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
 class Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are `UsageError`s, with a suggestion.
 
-    Args:
-        prog: how the program was called, as in "ncjax measure".
-        about: what the command does.
-        more: printed after the flags: examples and lists.
+    It prints `about` before the flags and `more`, examples and lists, after them.
     """
 
     def __init__(self, prog: str, about: str, more: str = ""):

@@ -1,13 +1,10 @@
 """Several devices and several processes that are one run.
 
-- `launchers`: where this process stands among all, read from the environment.
-- `rollcall`: a roll call of all processes, which names those that are missing.
-- `processes`: joining the others, and agreeing with them.
-- `mesh`: the grid of devices, and arrays laid on it.
-- `members`: a function of one network, for all networks of one program.
+Its modules: `launchers` finds this process among all; `rollcall` names those that are
+missing; `processes` joins the others and agrees with them; `mesh` is the grid of
+devices; `members` makes a function of one network that of all networks of a program.
 """
 
-from ncjax.cluster.launchers import find as find
 from ncjax.cluster.mesh import make_mesh as make_mesh
 from ncjax.cluster.mesh import put as put
 from ncjax.cluster.processes import abandon as abandon

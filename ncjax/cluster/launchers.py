@@ -61,10 +61,8 @@ def join_timeout() -> int:
 def _ask_jax() -> Place | None:
     """The place that JAX finds in the environment, from all launchers that it knows.
 
-    `jax.distributed.initialize()` looks there too, but it connects at once: without the
-    address of process 0 there could be no roll call before.  The list of launchers is
-    private in JAX.  If a later version moves it, JAX finds the place while it connects,
-    and only the roll call is lost.
+    `jax.distributed.initialize()` looks there too, but connects at once, without a roll
+    call.  The list is private in JAX: if it moves, only the roll call is lost.
     """
     try:
         from jax._src.clusters import ClusterEnv
@@ -90,16 +88,9 @@ def _ask_jax() -> Place | None:
 
 
 def _read(count: str, index: str, local: str = "") -> Place:
-    """The place that some variables give.
+    """The place that the variables of these names give.
 
-    Args:
-        count: name of the variable with the number of processes.
-        index: name of the variable with the number of this process.
-        local: name of the variable with the number of this process on its host; where a
-            launcher sets it, each process takes one GPU, as in JAX.
-
-    Raises:
-        ClusterError: if a value is not what it should be.
+    Where a launcher sets `local`, each process takes one GPU, as in JAX.
     """
     address = os.environ[ADDRESS]
     if not re.fullmatch(r".+:\d+", address):

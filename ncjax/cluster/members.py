@@ -1,8 +1,4 @@
-"""A function of one network, for all networks of one program.
-
-`vmap_networks` and `map_networks` are the two values of the type `Over`: they take a
-function of one network and give the function of many.
-"""
+"""From a function of one network to that of many networks: the two ways, `Over`."""
 
 from __future__ import annotations
 
@@ -20,8 +16,7 @@ def vmap_networks(
     """The function for all networks at the same time, by `jax.vmap`.
 
     Args:
-        f: function of arrays or trees of arrays; some belong to one network, the others
-            are shared by all networks.
+        f: function of arrays or trees of arrays.
         in_axes: for each argument of `f` either 0, if its arrays get a leading axis
             over the networks, or None, if all networks share it.
 

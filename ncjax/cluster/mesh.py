@@ -15,10 +15,6 @@ def make_mesh(devices: Sequence[jax.Device], num_seeds: int) -> Mesh:
 
     As many devices as possible train networks of different seeds, because these need no
     communication; the devices left over for each group of seeds share its batches.
-
-    Args:
-        devices: all devices of the run.
-        num_seeds: number of networks in the program.
     """
     groups = math.gcd(num_seeds, len(devices))
     grid = np.array(devices).reshape(groups, -1)

@@ -109,11 +109,8 @@ def agree(action: Callable[[], T]) -> T:
 def abandon(status: int, message: str = "") -> None:
     """Ends a process that gives up while others may go on; alone, does nothing.
 
-    An ordinary end would wait for the others, who may wait for this one.
-
-    Args:
-        status: exit status of the process.
-        message: text for standard error.
+    An ordinary end would wait for the others, who may wait for this one.  The message
+    goes to standard error.
     """
     if jax.distributed.is_initialized():
         print(message, file=sys.stderr, flush=True)

@@ -70,7 +70,7 @@ def roll_call(place: Place, timeout: float) -> None:
 
 
 def _call_roll(place: Place, port: int, timeout: float) -> None:
-    """What process 0 does in `roll_call`: waits for the others and answers them."""
+    """Process 0 waits for the others and answers them."""
     deadline = time.monotonic() + timeout
     came = {0: socket.gethostname()}
     with ExitStack() as stack:

@@ -4,8 +4,6 @@ comparison = compare(["runs/ce", "runs/soft"])  # folders of runs, one run for e
 ncjax compare runs/ce runs/soft --out=comparison
 """
 
-from ncjax.comparison.core import compare
-from ncjax.comparison.result import Comparison
-from ncjax.comparison.runs import CompareError
-
-__all__ = ["CompareError", "Comparison", "compare"]
+from ncjax.comparison.core import compare as compare
+from ncjax.comparison.result import Comparison as Comparison
+from ncjax.comparison.runs import CompareError as CompareError

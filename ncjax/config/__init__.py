@@ -9,12 +9,9 @@
         config.data.name = "mnist"
         return config
 
-- `fields`: the fields and their defaults, and where options come from.
-- `check`: refuses what cannot be run, once.
-- `binding`: makes of the fields the functions, data and trees that they name.
-- `describe`: the fields as text for `--help`.
-- `stored`: reads the configuration of a run of an older version.
-- `recipes`: settings that several shipped configs share.
+Its modules: `fields` and their defaults; `check` refuses what cannot be run; `binding`
+makes of the fields the functions, data and trees that they name; `stored` reads the
+configuration of an older run; `recipes` are settings that several configs share.
 """
 
 from ncjax.config.check import validate as validate

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,13 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax.classifiers import Classifier
-from ncjax.config.fields import SECTIONS, Choice, Hyper, choice
+from ncjax.config.fields import Choice, Hyper, choice
 from ncjax.data import Dataset, select
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
-from ncjax.losses import CLASSIFIER_OF, GEOMETRY, OUTPUTS, TARGETS_OF
+from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES, OUTPUTS, TARGETS_OF
 from ncjax.optimizers import DECOUPLED, SCHEDULES
-from ncjax.options import ConfigError, InputError, fill, is_traced, options_of
+from ncjax.options import ConfigError, InputError, check_value, fill, options_of
 from ncjax.probes import PROBES, Probe, Subject
 from ncjax.targets import DEFAULT
 
@@ -53,24 +53,16 @@ class Objective:
 
 
 def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimizer:
-    """The optimizer with its options and its schedule.
+    """Hyper-parameters -> optimizer with its schedule; {} gives the configuration's.
 
-    Args:
-        optimizer: the chosen optimizer.
-        num_epochs: number of epochs of the run.
-        steps: number of steps in an epoch.
-
-    Returns:
-        Hyper-parameters -> optimizer; {} gives that of the configuration.
+    The run has `num_epochs` epochs of `steps` steps each.
     """
     schedule = SCHEDULES[optimizer.values["schedule"]]
 
     def bound(hyper: Hyper) -> optax.GradientTransformation:
         start = optimizer.now(hyper)["learning_rate"]
-        if not is_traced(start) and not 0 < start < math.inf:
-            raise ValueError(
-                f"optimizer.learning_rate must be positive and finite, got {start}."
-            )
+        name, must_be = "optimizer.learning_rate", "positive and finite"
+        check_value(name, start, lambda rate: 0 < rate < math.inf, must_be)
         return optimizer.bind(hyper)(schedule(start, num_epochs, steps))
 
     return bound
@@ -79,7 +71,7 @@ def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimi
 def bind_weight_decay(optimizer: Choice) -> Callable[[Hyper], float | jax.Array]:
     """Hyper-parameters -> weight decay lambda of the penalty (lambda/2)|theta|^2.
 
-    It is 0 for an optimizer whose weight decay is no such penalty, or that has none.
+    It is 0 for an optimizer that has no such penalty.
     """
     takes_decay = "weight_decay" in options_of(optimizer.function)
     if not takes_decay or optimizer.name in DECOUPLED:
@@ -88,11 +80,7 @@ def bind_weight_decay(optimizer: Choice) -> Callable[[Hyper], float | jax.Array]
 
 
 def bind_probes(asked: ConfigDict, subject: Subject) -> dict[str, Probe]:
-    """The probes of a configuration, with their options filled in.
-
-    Args:
-        asked: the section `eval` of the configuration.
-        subject: the networks to measure.
+    """The probes that `config.eval` asks for, with their options filled in.
 
     Raises:
         ConfigError: for an option out of its range, or a probe that these networks or
@@ -143,31 +131,21 @@ def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
     return loss.takes("hierarchy") or classifier.takes("hierarchy")
 
 
-def try_out(choices: Mapping[str, Choice]) -> None:
-    """Binds everything that needs no data, so that bad options are refused at once.
-
-    Args:
-        choices: what each section of a configuration chooses.
-
-    Raises:
-        ValueError: for an option out of its range.
-    """
-    loss, classifier = choices["loss"], choices["classifier"]
+def try_out(config: ConfigDict) -> None:
+    """Binds everything that needs no data: `ValueError` for an option out of range."""
+    loss, classifier = choice(config, "loss"), choice(config, "classifier")
     layer: Classifier | int = 2  # a linear layer of two outputs
     if not needs_hierarchy(loss, classifier):  # else once there is a tree
         layer = bind_objective(loss, classifier, None, num_classes=2).classifier
-    choices["model"].bind()(layer)
-    bind_optimizer(choices["optimizer"], num_epochs=1, steps=1)({})
+    choice(config, "model").bind()(layer)
+    bind_optimizer(choice(config, "optimizer"), num_epochs=1, steps=1)({})
 
 
 def numeric_fields(*choices: Choice) -> dict[str, float]:
     """Fields in which the networks of one program may differ, with their values.
 
-    They are the options of the optimizer and of the loss that are numbers with a point,
+    They are the options of the chosen optimizer and loss that are numbers with a point,
     and the learning rate: JAX traces their values.
-
-    Args:
-        *choices: the chosen optimizer and loss.
     """
     return {
         f"{chosen.section}.{option}": value
@@ -179,11 +157,7 @@ def numeric_fields(*choices: Choice) -> dict[str, float]:
 
 
 def try_hyper(hyper: Hyper, objective: Objective, optimizer: BindOptimizer) -> None:
-    """Binds loss and optimizer with known hyper-parameters, which checks their ranges.
-
-    Raises:
-        ConfigError: for a value out of its range.
-    """
+    """Binds loss and optimizer with known hyper-parameters: `ConfigError` if bad."""
     with named("A network of the program is not usable"):
         optimizer(hyper)
         if any(field.startswith("loss.") for field in hyper):
@@ -250,17 +224,13 @@ def _try_loss(loss: Loss, classifier: Classifier) -> None:
 
 
 def check_target(loss: Choice, dataset: Dataset) -> None:
-    """Checks that the loss can be trained on what the examples are labelled with.
-
-    Raises:
-        ConfigError: naming the losses that can.
-    """
+    """Raises `ConfigError` unless the loss is one for the target of the examples."""
 
     def fits(name: str) -> bool:
         return dataset.target in TARGETS_OF.get(name, (DEFAULT,))
 
     if not fits(loss.name):
-        able = [name for name in SECTIONS["loss"].registry if fits(name)]
+        able = list(filter(fits, LOSSES))
         raise ConfigError(
             f"config.loss.name = {loss.name!r} is a loss for the target "
             f"{' or '.join(map(repr, TARGETS_OF.get(loss.name, (DEFAULT,))))}, but the "

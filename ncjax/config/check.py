@@ -7,11 +7,11 @@ from typing import Any
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from ncjax.config.binding import named, try_out
-from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice, default, unused
+from ncjax.config.fields import COMPUTE_DTYPES, choice, default, functions, unused
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.hierarchy import BUILTIN
 from ncjax.optimizers import SCHEDULES
-from ncjax.options import ConfigError, choose, flat, options_of
+from ncjax.options import ConfigError, all_options, choose, flat, options_of
 from ncjax.probes import PROBES
 
 # Field: (smallest, largest) allowed value.
@@ -34,11 +34,9 @@ class ValidConfig(FrozenConfigDict):
 
 
 def validate(config: ConfigDict) -> ValidConfig:
-    """Checks everything that can be known without the data and without compiling.
+    """Checks all that can be known without data; returns the configuration, frozen.
 
-    Returns:
-        The same configuration, frozen.  A configuration that was returned by this
-        function is not checked a second time.
+    A configuration that was returned by this function is not checked a second time.
 
     Raises:
         ConfigError: naming the field, what it is, what is allowed.
@@ -59,7 +57,7 @@ def validate(config: ConfigDict) -> ValidConfig:
         choose("eval.probes", probe, PROBES)
     _check_unused(config)
     with named("The configuration is not usable"):  # functions know their ranges
-        try_out({name: choice(config, name) for name in SECTIONS})
+        try_out(config)
     return ValidConfig(config)
 
 
@@ -75,7 +73,7 @@ def wants_smoke(preset: str) -> bool:
 
 
 def _check_ranges(fields: dict[str, Any]) -> None:
-    """Numbers between their bounds; `fields` are {"optimizer.momentum": 0.9, ...}."""
+    """Numbers between their bounds, of fields {"optimizer.momentum": 0.9, ...}."""
     for field, (low, high) in RANGES.items():
         value = fields[field]
         if not low <= value <= high:  # also refuses NaN
@@ -117,8 +115,8 @@ def _why_unused(config: ConfigDict, section: str, option: str) -> str:
             f"config.eval.probes = {config.eval.probes!r}, or"
         )
     name = choice(config, section).name
-    taken = [o for f in SECTIONS[section].functions(name) for o in options_of(f)]
-    return f"{name!r} takes {', '.join(sorted(taken)) or 'no options'};"
+    taken = sorted(all_options(functions(section, name)))
+    return f"{name!r} takes {', '.join(taken) or 'no options'};"
 
 
 def _check_fields(got: dict[str, Any], allowed: dict[str, Any]) -> None:

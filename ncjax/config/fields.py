@@ -1,13 +1,14 @@
 """The fields of a configuration with their defaults, and where options come from.
 
-The options of losses, models, data sets and optimizers are read off the signatures of
-the functions in their registries (`ncjax.options`), so a new function needs no line
-here.
+Options are read off the signatures of the functions in the registries
+(`ncjax.options`), so a new function needs no line here.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from ncjax.data import DATASETS, select
 from ncjax.losses import CLASSIFIER_OF, LOSSES, OUTPUTS
 from ncjax.models import MODELS
 from ncjax.optimizers import OPTIMIZERS
-from ncjax.options import all_options, choose, fill, options_of, takes
+from ncjax.options import all_options, choose, fill, takes
 from ncjax.probes import PROBES
 
 # Values that take the place of fields: {"optimizer.learning_rate": [], ...}.
@@ -50,26 +51,24 @@ def default() -> ConfigDict:
     config.batch_size = 128  # examples per step, over all devices together
     config.compute_dtype = "float32"  # or "bfloat16"; parameters are always float32
 
-    config.data = ConfigDict(SECTIONS["data"].options())
+    for section in SECTIONS:
+        config[section] = ConfigDict(section_options(section))
+
     config.data.name = "digits"
     config.data.augment = "none"  # or "crop_flip": random crops and mirror images
     config.data.placement = "auto"  # by size; or "device", "stream": where images lie
     config.data.device_mb = 8192  # MiB of images a device may hold; more are streamed
 
-    config.model = ConfigDict(SECTIONS["model"].options())
     config.model.name = "mlp"
 
-    config.classifier = ConfigDict(SECTIONS["classifier"].options())
     config.classifier.name = "auto"  # the one that the loss is meant for, or a name
 
-    config.loss = ConfigDict(SECTIONS["loss"].options())
     config.loss.name = "cross_entropy"
 
     config.hierarchy = ConfigDict()
     config.hierarchy.name = "dataset"  # the dataset's own tree, a built-in one, "none"
     config.hierarchy.file = ""  # a tree of yours: .json, .csv, .tsv, .newick
 
-    config.optimizer = ConfigDict(SECTIONS["optimizer"].options())
     config.optimizer.name = "sgd"
     config.optimizer.learning_rate = 0.05  # learning rate at the start
     config.optimizer.schedule = "step"  # or "cosine", "constant"
@@ -94,68 +93,57 @@ def default() -> ConfigDict:
     return config.lock()
 
 
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """A part of the configuration whose field `name` chooses a function.
+# The sections whose field `name` chooses a function, with the functions by name.
+SECTIONS: dict[str, Mapping[str, Callable]] = {
+    "data": DATASETS,
+    "model": MODELS,
+    "classifier": CLASSIFIERS,
+    "loss": LOSSES,
+    "optimizer": OPTIMIZERS,
+}
 
-    Attributes:
-        registry: the functions to choose from, by name.
-        companions: more functions that a choice brings with it, by the same names.
-        also: functions whose options hold for every choice.
-        auto: name of the loss -> the name that "auto" stands for; None where there is
-            no "auto".
-    """
 
-    registry: Mapping[str, Callable]
-    companions: Mapping[str, Callable] = dataclasses.field(default_factory=dict)
-    also: tuple[Callable, ...] = ()
-    auto: Callable[[str], str] | None = None
+def names(section: str) -> tuple[str, ...]:
+    """What the field `name` of a section may be."""
+    auto = ("auto",) if section == "classifier" else ()
+    return (*auto, *SECTIONS[section])
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What the field `name` may be."""
-        return (*(("auto",) if self.auto else ()), *self.registry)
 
-    def options(self) -> dict[str, Any]:
-        """The options of all functions of the section, with their defaults."""
-        chosen = (*self.registry.values(), *self.companions.values())
-        return all_options((*chosen, *self.also))
+def functions(section: str, name: str) -> list[Callable]:
+    """The functions whose options have an effect with a choice of a section."""
+    found = [SECTIONS[section][name]]
+    if section == "data":
+        found.append(select)
+    if section == "loss" and name in OUTPUTS:
+        found.append(OUTPUTS[name])
+    return found
 
-    def functions(self, name: str) -> list[Callable]:
-        """The functions whose options have an effect with this choice."""
-        more = [self.companions[name]] if name in self.companions else []
-        return [self.registry[name], *more, *self.also]
+
+def section_options(section: str) -> dict[str, Any]:
+    """The options of all functions of a section, with their defaults."""
+    return all_options(
+        f for name in SECTIONS[section] for f in functions(section, name)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What a section of a configuration chooses.
-
-    Attributes:
-        section: name of the section.
-        name: name of the function in its registry, never "auto".
-        function: the function.
-        values: values of all fields of the section, by name.
-    """
+    """What a section of a configuration chooses."""
 
     section: str
-    name: str
+    name: str  # of the function in its registry, never "auto"
     function: Callable
-    values: Mapping[str, Any]
+    values: Mapping[str, Any]  # of all fields of the section, by name
 
     def now(self, hyper: Hyper) -> dict[str, Any]:
         """The values, with hyper-parameters in the place of some of them."""
-        start = f"{self.section}."
-        own = {k: v for k, v in hyper.items() if k.startswith(start)}
-        return {**self.values, **{k.removeprefix(start): v for k, v in own.items()}}
+        fields = {option: f"{self.section}.{option}" for option in self.values}
+        return {o: hyper.get(fields[o], value) for o, value in self.values.items()}
 
     def bind(self, hyper: Hyper | None = None, **given: Any) -> Callable:
-        """The function with its options filled in.
+        """The function with its options, and what it takes of `given`, filled in.
 
-        Args:
-            hyper: hyper-parameters that take the place of fields.
-            **given: further arguments to fill in; those that the function does not take
-                are left out.
+        Hyper-parameters take the place of fields.
         """
         return fill(self.function, self.now(hyper or {}), **given)
 
@@ -170,48 +158,51 @@ def choice(config: ConfigDict, section: str) -> Choice:
     Raises:
         ConfigError: for a name that the registry of the section does not have.
     """
-    values, known = config[section].to_dict(), SECTIONS[section]
+    values = config[section].to_dict()
     name = values["name"]
-    choose(f"{section}.name", name, known.names)
-    if known.auto and name == "auto":
-        name = known.auto(config.loss.name)
-    return Choice(section, name, known.registry[name], values)
-
-
-SECTIONS: dict[str, Section] = {
-    "data": Section(DATASETS, also=(select,)),
-    "model": Section(MODELS),
-    "classifier": Section(
-        CLASSIFIERS, auto=lambda loss: CLASSIFIER_OF.get(loss, "linear")
-    ),
-    "loss": Section(LOSSES, companions=OUTPUTS),
-    "optimizer": Section(OPTIMIZERS),
-}
+    choose(f"{section}.name", name, names(section))
+    if name == "auto":
+        name = CLASSIFIER_OF.get(config.loss.name, "linear")
+    return Choice(section, name, SECTIONS[section][name], values)
 
 
 def unused(config: ConfigDict) -> dict[str, set[str]]:
-    """Section -> its options that have no effect with what the configuration chooses.
-
-    Raises:
-        ConfigError: if a section chooses a name that its registry does not have.
-    """
+    """Section -> its options that have no effect with what is chosen."""
     found = {}
-    for name, section in SECTIONS.items():
-        functions = section.functions(choice(config, name).name)
-        used = set[str]().union(*map(options_of, functions))
-        found[name] = section.options().keys() - used
+    for section in SECTIONS:
+        used = all_options(functions(section, choice(config, section).name))
+        found[section] = section_options(section).keys() - used.keys()
     chosen = (PROBES[name] for name in config.eval.probes if name in PROBES)
     found["eval"] = all_options(PROBES.values()).keys() - all_options(chosen).keys()
     return found
 
 
 def resolved(config: ConfigDict) -> dict[str, Any]:
-    """The configuration as a plain nested dict, without the options not in use.
-
-    Raises:
-        ConfigError: if a section chooses a name that its registry does not have.
-    """
+    """The configuration as a plain nested dict, without the options not in use."""
     plain = config.to_dict()
     for section, options in unused(config).items():
         plain[section] = {k: v for k, v in plain[section].items() if k not in options}
     return plain
+
+
+def describe() -> str:
+    """The fields with their defaults and comments, and the options of every choice."""
+    lines = ["Fields (--config.FIELD=VALUE):"]
+    source = inspect.getsource(default)
+    for field, value, comment in re.findall(r"config\.(\S+) = (.+?)  # (.+)", source):
+        lines.append(f"  {field + ' = ' + value:42} {comment}")
+    for name, registry in SECTIONS.items():
+        lines.append(f"{name}.name, and the fields of {name} that it takes:")
+        for chosen in registry:
+            own = [f for f in functions(name, chosen) if f is not select]
+            lines.append(f"  {chosen:15} {_options(own)}")
+        if name == "data":
+            lines.append(f"  {'any of them':15} {_options([select])}")
+    lines.append("eval.probes, and the fields of eval that they take:")
+    lines += [f"  {name:17} {_options([probe])}" for name, probe in PROBES.items()]
+    return "\n".join(lines)
+
+
+def _options(of: list[Callable]) -> str:
+    options = all_options(of)
+    return ", ".join(f"{k} = {v!r}" for k, v in options.items()) or "-"

@@ -10,8 +10,10 @@ the "smoke" preset make it small:
         config.loss.name = "mse"
         return recipes.smoke_mlp(config, preset)
 
-The functions `smoke_...` come last, so that a small run stays small whatever the
-config has changed.  They change nothing for the preset "".
+`data` is the name of a data set in `ncjax.data.DATASETS`.  The functions `smoke_...`
+change `config` and come last, so that a small run stays small whatever the config has
+changed.  They change nothing for the preset "" and raise `ConfigError` for one that is
+neither "" nor "smoke".
 """
 
 from __future__ import annotations
@@ -28,9 +30,6 @@ def papyan_mlp(data: str) -> ConfigDict:
     batches of 128, weight decay 5e-4, the learning rate divided by 10 twice, and no
     augmentation.
 
-    Args:
-        data: name of the data set in `ncjax.data.DATASETS`.
-
     References:
         Papyan, Han & Donoho, Prevalence of neural collapse, PNAS 2020.
     """
@@ -41,11 +40,7 @@ def papyan_mlp(data: str) -> ConfigDict:
 
 
 def papyan_resnet18(data: str) -> ConfigDict:
-    """A ResNet-18 by the recipe of Papyan et al. (2020), as in `papyan_mlp`.
-
-    Args:
-        data: name of the data set in `ncjax.data.DATASETS`.
-    """
+    """A ResNet-18 by the recipe of Papyan et al. (2020), as in `papyan_mlp`."""
     config = default()
     config.data.name = data
     config.model.name = "resnet18"
@@ -57,9 +52,6 @@ def small_mlp(data: str) -> ConfigDict:
 
     400 epochs, a cosine, and ten to twenty times the usual weight decay: on the digits
     a decay of 5e-4 leaves NC1 far from 0.
-
-    Args:
-        data: name of the data set in `ncjax.data.DATASETS`.
     """
     config = default()
     config.num_epochs = 400  # passes over the training set
@@ -107,25 +99,14 @@ def fashion_mlp() -> ConfigDict:
 
 
 def smoke_epochs(config: ConfigDict, preset: str) -> ConfigDict:
-    """The preset "smoke" for data that are small already: 20 epochs.
-
-    Args:
-        config: the configuration, which is changed.
-        preset: "" for the configuration as it is, or "smoke".
-
-    Raises:
-        ConfigError: for another preset.
-    """
+    """The preset "smoke" for data that are small already: 20 epochs."""
     if wants_smoke(preset):
         config.num_epochs = 20
     return config
 
 
 def smoke_mlp(config: ConfigDict, preset: str) -> ConfigDict:
-    """The preset "smoke" for an MLP and ten classes: 500 images, 10 epochs.
-
-    Arguments and errors are those of `smoke_epochs`.
-    """
+    """The preset "smoke" for an MLP and ten classes: 500 images, 10 epochs."""
     if wants_smoke(preset):
         config.num_epochs = 10
         config.batch_size = 50
@@ -138,14 +119,7 @@ def smoke_resnet(config: ConfigDict, preset: str, *, per_class: int = 20) -> Con
     """The preset "smoke" for a ResNet: few images, 1/8 of the width, 24 epochs.
 
     With 24 epochs of a cosine the training error of cross-entropy on CIFAR-10 is 0.
-
-    Args:
-        config: the configuration, which is changed.
-        preset: "" for the configuration as it is, or "smoke".
-        per_class: training images of each class; the test set has half as many.
-
-    Raises:
-        ConfigError: for another preset.
+    The test set has half as many images of each class as the training set.
     """
     if wants_smoke(preset):
         config.num_epochs = 24

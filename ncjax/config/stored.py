@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ncjax.config.check import ValidConfig, validate
-from ncjax.config.fields import SECTIONS, default, resolved
+from ncjax.config.fields import SECTIONS, default, names, resolved
 from ncjax.io import plain
 from ncjax.options import ConfigError, flat
 
@@ -18,20 +18,17 @@ MOVED: dict[str, str] = {"loss.frame_gamma": "classifier.frame_gamma"}
 def complete(stored: dict[str, Any]) -> dict[str, Any]:
     """A stored configuration, flat, with today's defaults for fields it does not have.
 
-    A run of an older version lacks the fields that came later; their defaults keep
-    what was before.
-
     Args:
         stored: the content of config.json, {"loss": {"name": "mse"}, ...}.
     """
     given = {MOVED.get(field, field): value for field, value in flat(stored).items()}
     base, unknown = default(), set()
-    for name, section in SECTIONS.items():
-        choice = given.get(f"{name}.name", "auto" if section.auto else None)
-        if choice in section.names:
-            base[name].name = choice
+    for section in SECTIONS:
+        choice = given.get(f"{section}.name", "auto")
+        if choice in names(section):
+            base[section].name = choice
         else:
-            unknown.add(name)
+            unknown.add(section)
     base.eval.probes = tuple(given.get("eval.probes", ()))
     known = {
         field: value

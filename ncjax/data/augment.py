@@ -3,7 +3,7 @@
 An augmentation is `(keys [n], images [n, h, w, c]) -> images [n, h, w, c]`, on raw
 images of any dtype.  Each image has its own key, so what happens to it depends neither
 on its batch nor on the number of devices.  To add one: a function, a line in
-`AUGMENTATIONS`, a test; `config.data.augment` offers it by itself.
+`AUGMENTATIONS`, a test.
 """
 
 from __future__ import annotations

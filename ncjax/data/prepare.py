@@ -3,9 +3,8 @@
     ncjax prepare mnist cifar10 [--data-dir=DIR] [--originals=DIR]
 
 Runs the builders of tensorflow-datasets, so that names, versions, the order of examples
-and metadata are those that other users have. The few TensorFlow functions that these
-builders call, to open files and to encode PNGs, are replaced by plain Python while they
-run.
+and metadata are those that other users have. The few TensorFlow functions that they
+call are replaced by plain Python while they run.
 """
 
 import contextlib
@@ -64,7 +63,7 @@ def prepare(names: Sequence[str], *, dir: str = "", originals: str = ""):
             raise DataError(
                 f"Cannot prepare {name} in {folder}: {error}\nIf there is no network, "
                 "or an archive is damaged, get the archives by other means and give "
-                f"their folder as `--originals DIR`: {', '.join(builder.url_infos)}"
+                f"their folder as `--originals=DIR`: {', '.join(builder.url_infos)}"
             ) from error
         sizes = " + ".join(f"{s.num_examples:,}" for s in builder.info.splits.values())
         print(f"{builder.info.full_name}: {sizes} examples in {builder.data_dir}")

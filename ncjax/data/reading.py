@@ -88,8 +88,7 @@ def read_shares(
         most: read only this many chunks; None: all.
 
     Returns:
-        Chunks as `read` yields them; the last is filled up with padding, so that all
-        have one shape.
+        Chunks as of `read`, all of one shape: the last is filled up with padding.
     """
     devices = mesh.shape["data"]
     batches = -(-len(labels) // (devices * size))

@@ -32,8 +32,8 @@ def synthetic(
 ) -> Dataset:
     """A Gaussian mixture whose means walk randomly down a class tree.
 
-    The formulas stand at the top of this module. The tree, the train noise and the test
-    noise come from random streams of their own: sizes do not change the means.
+    The tree, the train noise and the test noise come from random streams of their own:
+    sizes do not change the means.
 
     Args:
       num_classes: Number of classes K, at least 2.

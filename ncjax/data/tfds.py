@@ -1,10 +1,9 @@
 """MNIST, Fashion-MNIST and CIFAR through TensorFlow Datasets, without TensorFlow.
 
 Reads folders that `ncjax prepare`, or tfds itself, has prepared in the array_record
-format. Images are decoded once and cached beside the prepared files, as
-`<name>/<version>/ncjax-cache/train_images.npy` and so on. Later calls open the cached
-files as read-only memory maps. Where that folder cannot be written, each call decodes
-the images again into memory, and warns.
+format. Images are decoded once and cached beside the prepared files, in
+`<name>/<version>/ncjax-cache/`, which later calls open as read-only memory maps. Where
+that folder cannot be written, each call decodes the images again, and warns.
 """
 
 import io
@@ -15,7 +14,6 @@ import warnings
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int32, UInt8
 from tqdm import tqdm
 
 from ncjax.data.dataset import DataError, Dataset, Split
@@ -99,10 +97,10 @@ def _split(builder: Any, which: str) -> Split:
         return _open(cache, which, shape)
     except (OSError, EOFError, ValueError):
         pass  # absent, unreadable, cut off or of other data: write it again
-    images, labels = _decode(builder, which, shape)
+    split = _decode(builder, which, shape)
     try:
         cache.mkdir(exist_ok=True)
-        for kind, array in (("images", images), ("labels", labels)):
+        for kind, array in vars(split).items():
             with open_whole(cache / f"{which}_{kind}.npy") as file:
                 np.save(file, array)
         return _open(cache, which, shape)
@@ -112,7 +110,7 @@ def _split(builder: Any, which: str) -> Split:
             f"{error}",
             stacklevel=2,
         )
-        return Split(images, labels)
+        return split
 
 
 def _open(cache: pathlib.Path, which: str, shape: tuple[int, ...]) -> Split:
@@ -124,9 +122,7 @@ def _open(cache: pathlib.Path, which: str, shape: tuple[int, ...]) -> Split:
     return Split(images, labels)
 
 
-def _decode(
-    builder: Any, which: str, shape: tuple[int, ...]
-) -> tuple[UInt8[np.ndarray, "n h w c"], Int32[np.ndarray, "n"]]:
+def _decode(builder: Any, which: str, shape: tuple[int, ...]) -> Split:
     import tensorflow_datasets as tfds
     from PIL import Image
 
@@ -147,4 +143,4 @@ def _decode(
             image = Image.open(io.BytesIO(record["image"]))
             images[i] = np.asarray(image).reshape(shape[1:])
             labels[i] = record["label"]
-    return images, labels
+    return Split(images, labels)

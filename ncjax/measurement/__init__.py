@@ -4,8 +4,7 @@ result = ncjax.measure(features, labels, classifier=W, bias=b)
 ncjax measure features.npy --labels=labels.npy --classifier=head.npz
 """
 
-from ncjax.measurement.core import measure
-from ncjax.measurement.result import Measurement
-from ncjax.measurement.sources import MeasureError, MeasureTypeError
-
-__all__ = ["MeasureError", "MeasureTypeError", "Measurement", "measure"]
+from ncjax.measurement.core import measure as measure
+from ncjax.measurement.result import Measurement as Measurement
+from ncjax.measurement.sources import MeasureError as MeasureError
+from ncjax.measurement.sources import MeasureTypeError as MeasureTypeError

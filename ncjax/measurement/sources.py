@@ -298,7 +298,7 @@ def _named(labels, name, class_names):
     if class_names is None:
         raise MeasureTypeError(
             f"{name} are text such as {str(text[0])!r}. Give the class names, in the "
-            "order of the rows of the classifier, as class_names (--class-names FILE, "
+            "order of the rows of the classifier, as class_names (--class-names=FILE, "
             "one a line)."
         )
     place = {class_name: index for index, class_name in enumerate(class_names)}

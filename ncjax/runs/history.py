@@ -61,7 +61,7 @@ class History:
         return next((row for row in self.rows if row["train/error"] == 0), None)
 
     def table(self) -> str:
-        """Metrics at the first epoch, at the terminal phase's start and at the end."""
+        """Metrics at the first epoch, the terminal phase's start and the end."""
         first, last = self.rows[0], self.rows[-1]
         points = [(f"epoch {first['epoch']:.0f}", first)]
         start = self._terminal()

@@ -25,9 +25,6 @@ def describe(key: str) -> Metric:
     The longest end of the key that is registered counts: `test/loss` may be described
     otherwise than `loss`.  What a probe finds may have the name of another metric, so
     its own name must be part of that end: `NAME/KEY`.
-
-    Args:
-        key: key of the value, as in metrics.jsonl.
     """
     parts = key.split("/")
     ends = 2 if parts[0] == "probe" else len(parts)

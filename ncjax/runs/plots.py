@@ -11,25 +11,13 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 
+from ncjax import style
 from ncjax.collapse import Metric
 from ncjax.evaluation.mistakes import confusion_by_level
 from ncjax.hierarchy import Hierarchy
 from ncjax.runs.history import History
 from ncjax.runs.metrics import describe, home_of, panels
-from ncjax.style import (
-    BLUE,
-    GREY,
-    NOTE,
-    ORANGE,
-    SHADE,
-    band,
-    decorate,
-    log_axis,
-    log_curve,
-    save,
-)
-
-__all__ = ["collapse", "confusion", "layers", "save"]
+from ncjax.style import save as save
 
 _FLOOR = "nc/nc1_floor"
 
@@ -37,11 +25,10 @@ _FLOOR = "nc/nc1_floor"
 def collapse(history: History) -> Figure:
     """Error, loss and NC1-NC4 over epochs, log axes, terminal phase shaded.
 
-    Every metric of the registry that has a panel is drawn.  Values of 0 cannot stand on
-    a log axis: they are hollow points on the lower edge.  When NC1 comes near the value
-    that rounding of the features alone would give, that floor is drawn too, and values
-    under it are crossed out.  With many seeds the lines are means, the bands 95 %
-    intervals; the axes enclose what the seeds did.
+    Every metric of the registry that has a panel is drawn, with values of 0 as hollow
+    points on the lower edge.  When NC1 comes near the value that rounding of the
+    features alone would give, that floor is drawn too, and values under it are crossed
+    out.  With many seeds the lines are means, the bands 95 % intervals.
 
     Example:
         >>> import ncjax
@@ -61,7 +48,7 @@ def collapse(history: History) -> Figure:
     for axis, metric in zip(axes, metrics, strict=False):
         _panel(axis, history, metric)
         if start is not None:
-            axis.axvspan(start, epochs[-1], color=SHADE, zorder=0)
+            axis.axvspan(start, epochs[-1], color=style.SHADE, zorder=0)
         axis.set_xscale("log")
         axis.set_xlim(epochs[0], max(epochs[-1], epochs[0] + 1))
     for axis in axes[len(metrics) :]:
@@ -76,7 +63,9 @@ def collapse(history: History) -> Figure:
     if start is not None:
         notes.append(f"shaded: terminal phase, training error 0 since epoch {start}")
     if notes:
-        figure.suptitle("; ".join(notes), fontsize=9, color=NOTE, x=0.99, ha="right")
+        figure.suptitle(
+            "; ".join(notes), fontsize=9, color=style.NOTE, x=0.99, ha="right"
+        )
     return figure
 
 
@@ -85,30 +74,30 @@ def _panel(axis: Axes, history: History, metric: Metric) -> None:
     train, epochs = home_of(metric), history["epoch"]
     axis.set_yscale("log")
     drawn = []
-    for key, color in ((train, BLUE), (f"test/{metric.key}", ORANGE)):
+    for key, color in ((train, style.BLUE), (f"test/{metric.key}", style.ORANGE)):
         if key in history:
             drawn.append(key)
             if history.seeds:
                 low, high = history[f"{key}/low"], history[f"{key}/high"]
-                band(axis, epochs, low, high, color=color)
+                style.band(axis, epochs, low, high, color=color)
             label = "train" if key == train else "test"
             look = {"marker": "o", "ms": 2.5, "lw": 1.4, "label": label}
-            log_curve(axis, epochs, history[key], color=color, **look)
+            style.log_curve(axis, epochs, history[key], color=color, **look)
     if metric.key == "nc1" and (history[train] < 100 * history[_FLOOR]).any():
         drawn.append(_FLOOR)
         _mark_floor(axis, history, train)
     each = history.seeds or [history]
-    log_axis(axis, np.concatenate([one[key] for one in each for key in drawn]))
-    decorate(axis, metric.panel)
+    style.log_axis(axis, np.concatenate([one[key] for one in each for key in drawn]))
+    style.decorate(axis, metric.panel)
 
 
 def _mark_floor(axis: Axes, history: History, key: str) -> None:
     """The NC1 that rounding alone gives, and crosses on values that are under it."""
     epochs, nc1, floor = history["epoch"], history[key], history[_FLOOR]
-    axis.plot(epochs, floor, ":", color=GREY, lw=1.4)
+    axis.plot(epochs, floor, ":", color=style.GREY, lw=1.4)
     axis.text(epochs[0], floor[0], " rounding of the features", fontsize=8, va="bottom")
     under = nc1 < floor
-    cross = {"color": GREY, "ms": 8, "mew": 1.6, "clip_on": False}
+    cross = {"color": style.GREY, "ms": 8, "mew": 1.6, "clip_on": False}
     axis.plot(epochs[under], nc1[under], "x", **cross)
 
 
@@ -138,7 +127,7 @@ def layers(history: History) -> Figure:
             look = {"color": shade, "ms": 3, "lw": 1.4}
             values, epoch = [row[key] for key in keys], f"epoch {row['epoch']:.0f}"
             axis.plot(depth, values, "o-", label=epoch, **look)
-        decorate(axis, metric.panel or metric.title.capitalize())
+        style.decorate(axis, metric.panel or metric.title.capitalize())
         axis.set_xticks(depth, [n[3:] for n in names], rotation=60, ha="right")
         if metric.log:
             axis.set_yscale("log")
@@ -171,7 +160,7 @@ def confusion(
     for axis, (title, counts, names) in zip(axes, shown, strict=True):
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-30)
         axis.imshow(shares, cmap="Blues", norm=norm)
-        decorate(axis, title, x="decision", grid=None)
+        style.decorate(axis, title, x="decision", grid=None)
         axis.spines[:].set_visible(True)
         _name_classes(axis, shares, names)
     axes[0].set_ylabel("true class")
@@ -181,7 +170,7 @@ def confusion(
     bar.set_ticks([0, 1, 10, 50, 100])
     epoch = f"epoch {history['epoch'][-1]:.0f}"
     seeds = f", mean of {len(history.seeds)} seeds" if history.seeds else ""
-    figure.suptitle(epoch + seeds, fontsize=9, x=0.99, ha="right", color=NOTE)
+    figure.suptitle(epoch + seeds, fontsize=9, x=0.99, ha="right", color=style.NOTE)
     return figure
 
 

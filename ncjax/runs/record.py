@@ -2,14 +2,10 @@
 
 A `Record` trains nothing.  Whoever trains gives it a row of metrics for each epoch and,
 if the run shall be able to go on after a crash, the state of the networks.
-
-DIR              the run: means and intervals of seeds, checkpoints of all networks
-DIR/seeds/SEED   with many seeds, each run: config.json, metrics.jsonl, TensorBoard
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,41 +22,29 @@ if TYPE_CHECKING:
 State = TypeVar("State")
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """What config.json says of a run and, with many seeds, of the run of each.
-
-    Attributes:
-        whole: configuration of the run, a nested dict of plain values.
-        seeds: seed -> configuration of its run alone; {} for a single network.
-        keep: number of checkpoints that are kept.
-    """
-
-    whole: dict[str, Any]
-    seeds: Mapping[int, dict[str, Any]] = dataclasses.field(default_factory=dict)
-    keep: int = 2
-
-
 class Record:
-    """What a run has measured so far, in memory and, with a workdir, on disk.
+    """What a run has measured so far: `history`, and with a workdir its folders."""
 
-    Attributes:
-        history: the metrics of all measured epochs.
-    """
-
-    history: History
-
-    def __init__(self, workdir: str | os.PathLike | None, settings: Settings):
+    def __init__(
+        self,
+        workdir: str | os.PathLike | None,
+        config: dict[str, Any],
+        seeds: Mapping[int, dict[str, Any]] | None = None,
+        keep: int = 2,
+    ):
         """Claims the folders of the run.
 
         Args:
             workdir: folder of the run; None writes nothing.
-            settings: what identifies the run.
+            config: configuration of the run, a nested dict of plain values.
+            seeds: with many seeds, seed -> configuration of its run alone.
+            keep: number of checkpoints that are kept.
 
         Raises:
             WorkdirError: if one of the folders cannot be had.
         """
-        self.history = History([], seeds=[History([]) for _ in settings.seeds])
+        seeds = seeds or {}
+        self.history = History([], seeds=[History([]) for _ in seeds])
         self._whole: Workdir | None = None
         self._each: list[Workdir] = []
         self._checkpoints: Checkpoints | None = None
@@ -69,10 +53,10 @@ class Record:
             return
         from ncjax.runs.checkpoints import Checkpoints  # late: Orbax takes a second
 
-        self._whole = Workdir(workdir, settings.whole)
+        self._whole = Workdir(workdir, config)
         folder = self._whole.path / "seeds"
-        self._each = [Workdir(folder / str(s), c) for s, c in settings.seeds.items()]
-        self._checkpoints = Checkpoints(self._whole.checkpoints, settings.keep)
+        self._each = [Workdir(folder / str(s), c) for s, c in seeds.items()]
+        self._checkpoints = Checkpoints(self._whole.checkpoints, keep)
 
     @property
     def latest(self) -> int:
@@ -82,9 +66,7 @@ class Record:
     def restore(self, state: State) -> tuple[int, State]:
         """Goes on from the newest checkpoint: its epoch and its state.
 
-        Args:
-            state: the state of a new run, which is returned with epoch 0 if there is no
-                checkpoint.
+        Without one these are 0 and `state`, that of a new run.
         """
         # All processes look, the first decides: files may appear late on the others.
         latest = self.latest
@@ -108,15 +90,9 @@ class Record:
         )
 
     def add(self, rows: Sequence[Row]) -> Row:
-        """Takes in an epoch.
+        """Takes in an epoch, with a row for each network; returns the row of the run.
 
         metrics.jsonl and TensorBoard get it at once, those of the seeds with `flush`.
-
-        Args:
-            rows: one row for each network.
-
-        Returns:
-            The row of the run: with many seeds means and intervals.
         """
         row = mean_row(rows) if self.history.seeds else rows[0]
         if is_measured(row):
@@ -159,9 +135,7 @@ class Record:
     ) -> None:
         """Draws collapse.png, and layers.png and confusion.png if they were measured.
 
-        Args:
-            class_names: name of each class, for the confusion of classes.
-            hierarchy: class tree, whose levels get panels of the confusion too.
+        The confusion has the names of the classes, and panels for the levels of a tree.
         """
         folder = self.history.workdir
         if folder is None or not self.history.rows or not cluster.is_first():

@@ -16,11 +16,9 @@ LEVEL = 0.95  # confidence level of the intervals
 def mean_row(rows: Sequence[Row]) -> Row:
     """The mean of every metric over seeds, and `NAME/low`, `NAME/high` around it.
 
-    They bound Student's interval for the mean at confidence `LEVEL`.  For metrics that
-    span decades, like NC1, mean and interval are taken on the logarithm, as in
-    `ncjax.compare`.  Seeds in which a metric is undefined are left out of its mean;
-    with fewer than two left there is no interval (NaN).  Tables, like the confusion of
-    classes, have a mean alone.
+    They are those of `ncjax.statistics.t_interval` at confidence `LEVEL`, on the
+    logarithm for metrics that span decades.  Tables, like the confusion of classes,
+    have a mean alone.
 
     Args:
         rows: rows of the same epoch, one for each seed.

@@ -41,11 +41,7 @@ class Workdir:
     """
 
     def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
-        """Claims the folder for a run.
-
-        Args:
-            path: the folder; it is made if it does not exist.
-            config: configuration of the run, a nested dict of plain values.
+        """Claims the folder for a run, of a nested dict of plain values.
 
         Raises:
             WorkdirError: if the folder cannot be written, holds something else, or
@@ -61,9 +57,15 @@ class Workdir:
     def resume(self, epoch: int) -> list[Row]:
         """Drops what was written after `epoch`; returns the rows up to it.
 
-        From then on `write` can be called.
+        Only then can `write` be called.
         """
-        return cluster.from_first(lambda: self._resume(epoch))
+
+        def go_on() -> list[Row]:
+            # TensorBoard then forgets what older files hold of the epochs that follow.
+            self._events = _new_events(self.path, purge_step=epoch + 1)
+            return self.trim(epoch)
+
+        return cluster.from_first(go_on)
 
     def trim(self, epoch: int) -> list[Row]:
         """The rows up to `epoch`; those after it are dropped from metrics.jsonl."""
@@ -109,16 +111,8 @@ class Workdir:
             self._events.close()
 
     def _claim(self, config: dict[str, Any]) -> None:
-        """Makes the folder and its config.json, or checks those that are there."""
-        written = self.path / "config.json"
-        try:
-            if written.exists():
-                _check_same(self.path, config)
-            claim(self.path, "config.json", holds="run of ncjax")
-            if not written.exists():
-                write_json(written, config)
-        except OSError as error:
-            raise _not_writable(self.path, error) from error
+        if claim(self.path, "config.json", holds="run of ncjax", content=config):
+            _check_same(self.path, config)
 
     def _look(self) -> None:
         """Raises `WorkdirError` in a process that does not see the folder."""
@@ -129,26 +123,21 @@ class Workdir:
                 "file system that all hosts share."
             )
 
-    def _resume(self, epoch: int) -> list[Row]:
-        rows = self.trim(epoch)
-        # TensorBoard then forgets what older files hold of the epochs that follow.
-        self._events = _new_events(self.path, purge_step=epoch + 1)
-        return rows
 
+def claim(path: Path, mark: str, *, holds: str = "", content: Any = None) -> bool:
+    """Makes a folder of results; the file `mark` says that an older one `holds` them.
 
-def claim(path: Path, mark: str, *, holds: str = "") -> None:
-    """Makes a folder of results.
+    A new folder gets the file, if there is content for it.
 
-    Args:
-        path: the folder.
-        mark: file by which an older folder of results is known.
-        holds: what such a folder holds, for the error; by default the file `mark`.
+    Returns:
+        Whether the file was there.
 
     Raises:
         WorkdirError: if the folder cannot be written, or holds something else.
     """
     try:
-        if path.exists() and any(path.iterdir()) and not (path / mark).exists():
+        known = (path / mark).exists()
+        if not known and path.exists() and any(path.iterdir()):
             raise WorkdirError(
                 f"The workdir {path} is not empty and holds no {holds or mark}. "
                 "Choose another with --workdir."
@@ -156,8 +145,14 @@ def claim(path: Path, mark: str, *, holds: str = "") -> None:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
+        if not known and content is not None:
+            write_json(path / mark, content)
     except OSError as error:
-        raise _not_writable(path, error) from error
+        raise WorkdirError(
+            f"The workdir {path} cannot be written: {error.strerror}. "
+            "Choose another with --workdir."
+        ) from error
+    return known
 
 
 def _new_events(folder: str | os.PathLike, **options: Any) -> Any:
@@ -175,23 +170,12 @@ def _add(events: Any, row: Row) -> None:
             events.add_scalar(name, value, int(row["epoch"]))
 
 
-def _not_writable(path: Path, error: OSError) -> WorkdirError:
-    return WorkdirError(
-        f"The workdir {path} cannot be written: {error.strerror}. "
-        "Choose another with --workdir."
-    )
-
-
 def _check_same(path: Path, config: dict[str, Any]) -> None:
-    """Raises `WorkdirError` naming the fields in which a folder has another value.
-
-    A folder of an older version lacks the fields that came later: they had the values
-    that are the defaults today.
-    """
+    """Raises `WorkdirError` naming the fields in which a folder has another value."""
     written = path / "config.json"
     try:
         stored = json.loads(written.read_text())
-    except json.JSONDecodeError as error:
+    except (OSError, json.JSONDecodeError) as error:
         raise WorkdirError(
             f"{written} is not readable as JSON ({error}). Choose another workdir."
         ) from error

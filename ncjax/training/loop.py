@@ -18,7 +18,7 @@ from ncjax.config.binding import load_data
 from ncjax.options import flat
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
-from ncjax.runs.record import Record, Settings
+from ncjax.runs.record import Record
 from ncjax.training.experiment import Experiment, build
 from ncjax.training.plan import measured_epochs, saved_epochs
 from ncjax.training.step import TrainState
@@ -72,10 +72,13 @@ def train(
     progress = progress and cluster.is_first()
     many, rate = config.num_seeds > 1, config.optimizer.learning_rate
     seeds = range(config.seed, config.seed + config.num_seeds) if many else ()
+    whole = resolved(config)
+    alone = {seed: whole | {"seed": seed, "num_seeds": 1} for seed in seeds}
+    keep = config.checkpoint.keep
     with _out_of_memory(config):
         dataset = cluster.agree(lambda: load_data(config))
         experiment = build(config, dataset, devices)
-        with closing(Record(workdir, _settings(config, seeds))) as record:
+        with closing(Record(workdir, whole, alone, keep)) as record:
             start, state = record.restore(experiment.init())
             if start < config.num_epochs:
                 experiment = _compile(experiment, state, progress)
@@ -156,13 +159,6 @@ def _shown(row: Row, history: History) -> dict[str, float]:
     if history.rows and "nc/nc1" in history.rows[-1]:
         shown["NC1"] = history.rows[-1]["nc/nc1"]
     return shown
-
-
-def _settings(config: ConfigDict, seeds: Sequence[int]) -> Settings:
-    """What the folders of the run and of its seeds are known by."""
-    whole = resolved(config)
-    alone = {seed: whole | {"seed": seed, "num_seeds": 1} for seed in seeds}
-    return Settings(whole, alone, config.checkpoint.keep)
 
 
 # What takes memory, in the order in which to lower it; only the last changes a run.

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ncjax.cluster import find
+from ncjax.cluster.launchers import find
 from ncjax.cluster.rollcall import ClusterError
 
 BY_HAND = {

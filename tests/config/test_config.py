@@ -10,7 +10,7 @@ import pytest
 from ncjax import config as configs
 from ncjax.cli.configs import shipped_configs
 from ncjax.config import ConfigError, default, validate
-from ncjax.config.describe import describe
+from ncjax.config.fields import describe
 from ncjax.losses import LOSSES
 
 

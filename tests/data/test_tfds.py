@@ -258,12 +258,12 @@ def test_failed_downloads(originals, server, tmp_path, monkeypatch):
     dir = str(tmp_path)
     with monkeypatch.context() as patch:
         register(patch, archive, url=f"{server}/missing.tar.gz")
-        with pytest.raises(DataError, match=r"(?s)HTTP code: 404.*--originals DIR"):
+        with pytest.raises(DataError, match=r"(?s)HTTP code: 404.*--originals=DIR"):
             preparation.prepare(["cifar10"], dir=dir)
     with monkeypatch.context() as patch:  # port 9: nothing listens
         register(patch, archive, url="http://127.0.0.1:9/x.tar.gz")
         with pytest.raises(
-            DataError, match=r"(?s)refused.*no network.*--originals DIR"
+            DataError, match=r"(?s)refused.*no network.*--originals=DIR"
         ):
             preparation.prepare(["cifar10"], dir=dir)
 

@@ -10,7 +10,7 @@ from ncjax import ConfigError, WorkdirError, probes
 from ncjax.collapse.registry import Metric
 from ncjax.comparison import compare
 from ncjax.config import resolved, validate
-from ncjax.config.describe import describe
+from ncjax.config.fields import describe
 from ncjax.config.stored import complete
 from ncjax.io import plain
 from ncjax.options import flat

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ncjax.runs.record import Record, Settings
+from ncjax.runs.record import Record
 from ncjax.runs.workdir import WorkdirError
 from ncjax.training.step import TrainState
 from tests.runs.events import scalars
@@ -40,7 +40,7 @@ def lines(folder):
 
 def test_without_a_workdir_it_keeps_the_history_alone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    record = Record(None, Settings({}))
+    record = Record(None, {})
     assert record.restore("state") == (0, "state")
     assert record.add([row(1)]) == row(1)
     record.add([{"epoch": 2, "running/loss": 0.1, "running/error": 0.0}])
@@ -54,7 +54,7 @@ def test_without_a_workdir_it_keeps_the_history_alone(tmp_path, monkeypatch):
 
 def test_a_run_leaves_its_files(tmp_path):
     folder = tmp_path / "run"
-    record = Record(folder, Settings({"seed": 3, "data": {"name": "toy"}}))
+    record = Record(folder, {"seed": 3, "data": {"name": "toy"}})
     record.resume(0)
     for epoch in (1, 2):
         record.add([row(epoch, extra=np.nan)])
@@ -73,7 +73,7 @@ def test_a_run_leaves_its_files(tmp_path):
 def test_files_are_readable_by_whom_the_umask_allows(tmp_path):
     old = os.umask(0o027)
     try:
-        record = Record(tmp_path / "run", Settings({}))
+        record = Record(tmp_path / "run", {})
         record.resume(0)
         record.add([row(1)])
         record.close()
@@ -85,7 +85,7 @@ def test_files_are_readable_by_whom_the_umask_allows(tmp_path):
 
 
 def test_layers_and_the_confusion_are_drawn_where_they_were_measured(tmp_path):
-    record = Record(tmp_path / "run", Settings({}))
+    record = Record(tmp_path / "run", {})
     record.resume(0)
     keys = ("nc/nc1", "nc/nc2", "nc/nc4", "train/ncc_accuracy")
     layers = {f"layers/01_stem/{key}": 0.5 for key in keys}
@@ -97,8 +97,8 @@ def test_layers_and_the_confusion_are_drawn_where_they_were_measured(tmp_path):
 
 
 def test_many_seeds_have_a_folder_each(tmp_path):
-    settings = Settings({"num_seeds": 2}, {4: {"seed": 4}, 5: {"seed": 5}})
-    record = Record(tmp_path / "run", settings)
+    seeds = {4: {"seed": 4}, 5: {"seed": 5}}
+    record = Record(tmp_path / "run", {"num_seeds": 2}, seeds)
     record.resume(0)
     mean = record.add([row(1, seed) for seed in (0, 1)])
     assert mean["train/loss/low"] < mean["train/loss"] < mean["train/loss/high"]
@@ -121,12 +121,12 @@ def state_of(epoch):
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, count):
     seeds = {seed: {"seed": seed} for seed in range(count)} if count > 1 else {}
-    settings = Settings({"num_seeds": count}, seeds, keep=1)
+    settings = {"num_seeds": count}, seeds, 1
 
     def rows(epoch):
         return [row(epoch, seed) for seed in range(count)]
 
-    first = Record(tmp_path / "run", settings)
+    first = Record(tmp_path / "run", *settings)
     start, _ = first.restore(state_of(0))
     assert start == 0
     for epoch in (1, 2, 3):
@@ -135,7 +135,7 @@ def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, count):
             first.save(epoch, state_of(epoch))
     first.close()  # as if it had been stopped before the checkpoint of epoch 3
 
-    again = Record(tmp_path / "run", settings)
+    again = Record(tmp_path / "run", *settings)
     assert again.latest == 2
     start, state = again.restore(state_of(0))
     assert start == 2
@@ -151,9 +151,9 @@ def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, count):
 
 
 def test_another_run_is_refused(tmp_path):
-    Record(tmp_path / "run", Settings({"seed": 1})).close()
+    Record(tmp_path / "run", {"seed": 1}).close()
     with pytest.raises(WorkdirError, match=r"seed \(1 there, 2 now\)"):
-        Record(tmp_path / "run", Settings({"seed": 2}))
+        Record(tmp_path / "run", {"seed": 2})
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(WorkdirError, match="is not empty and holds no run of ncjax"):
-        Record(tmp_path, Settings({"seed": 1}))
+        Record(tmp_path, {"seed": 1})

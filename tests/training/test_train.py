@@ -241,7 +241,12 @@ def test_foreign_and_unwritable_workdirs(tmp_path):
     ("field", "value", "error", "message"),
     [
         ("batch_size", 301, ConfigError, "larger than the training set of 300"),
-        ("data.random_labels", 1.5, ConfigError, "random_labels=1.5"),
+        (
+            "data.random_labels",
+            1.5,
+            ConfigError,
+            r"random_labels must be in 0\.\.1, got 1\.5",
+        ),
         ("data.long_tail", "cubic", ConfigError, "cubic"),
         ("data.classes", ("11",), DataError, "11"),
         ("data.examples_per_class", 10_000, DataError, "10000"),

@@ -1,7 +1,7 @@
 """Experiments on unconstrained-features models: `ncjax ufm`."""
 
-from ncjax.ufm.run.experiments import EXPERIMENTS
-from ncjax.ufm.run.fields import default, describe, validate
-from ncjax.ufm.run.sweep import sweep
-
-__all__ = ["EXPERIMENTS", "default", "describe", "sweep", "validate"]
+from ncjax.ufm.run.experiments import EXPERIMENTS as EXPERIMENTS
+from ncjax.ufm.run.fields import default as default
+from ncjax.ufm.run.fields import describe as describe
+from ncjax.ufm.run.fields import validate as validate
+from ncjax.ufm.run.sweep import sweep as sweep
