@@ -58,7 +58,7 @@ def __getattr__(name: str) -> Any:
 
         value = version("ncjax")
     elif name not in _HOME:
-        from ncjax.cli.usage import suggest
+        from ncjax.options import suggest
 
         meant = suggest(name, __all__)
         raise AttributeError(f"module 'ncjax' has no attribute {name!r}.{meant}")

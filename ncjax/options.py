@@ -7,6 +7,7 @@ What the program itself fills in (`hierarchy`, `dtype`, ...) has no such default
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping
@@ -97,11 +98,17 @@ def check_value(
         raise ValueError(f"{name} must be {must_be}, got {known}.")
 
 
+def suggest(word: str, allowed: Iterable[str]) -> str:
+    """The question whether the nearest allowed word was meant; "" if none is near."""
+    near = difflib.get_close_matches(word, list(allowed), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
 def choose(field: str, value: str, allowed: Iterable[str]) -> None:
-    """Raises `ConfigError` unless the value of config.`field` is one of `allowed`."""
+    """Raises `ConfigError` unless the value of a field is one of those allowed."""
     if value not in allowed:
         raise ConfigError(
-            f"Unknown config.{field} {value!r}. Available: {', '.join(allowed)}."
+            f"Unknown {field} {value!r}. Available: {', '.join(allowed)}."
         )
 
 

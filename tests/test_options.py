@@ -2,7 +2,15 @@
 
 import pytest
 
-from ncjax.options import ConfigError, all_options, choose, fill, options_of, takes
+from ncjax.options import (
+    ConfigError,
+    all_options,
+    choose,
+    fill,
+    options_of,
+    suggest,
+    takes,
+)
 
 
 def scaled(x, *, factor: float = 2.0, hierarchy=None, dtype=float, sign: int = 1):
@@ -37,6 +45,11 @@ def test_fill_gives_each_function_what_it_takes():
 
 
 def test_choose_names_the_field_and_what_is_allowed():
-    choose("loss.name", "mse", ("mse", "hxe"))
+    choose("config.loss.name", "mse", ("mse", "hxe"))
     with pytest.raises(ConfigError, match=r"config\.loss\.name 'mes'. Available: mse"):
-        choose("loss.name", "mes", ("mse", "hxe"))
+        choose("config.loss.name", "mes", ("mse", "hxe"))
+
+
+def test_suggest():
+    assert suggest("maesure", ("train", "measure")) == " Did you mean 'measure'?"
+    assert suggest("xyz", ("train", "measure")) == ""

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ncjax.cli.usage import Parser, UsageError, suggest
+from ncjax.cli.usage import Parser, UsageError
+from ncjax.options import suggest
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from ncjax.cli import COMMANDS
-from ncjax.cli.usage import HELP_FLAGS, refuse, suggest
+from ncjax.cli.usage import HELP_FLAGS, refuse
+from ncjax.options import suggest
 
 _ABOUT = """\
 usage: ncjax COMMAND [ARGUMENTS]

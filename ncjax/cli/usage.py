@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import functools
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from ncjax.options import InputError
+from ncjax.options import InputError, suggest
 
 HELP_FLAGS = ("--help", "-h", "-help")
 
@@ -57,12 +56,6 @@ def refuse(error: object) -> int:
     lines = (line.strip() for line in str(error).splitlines())
     print(f"error: {' '.join(line for line in lines if line)}", file=sys.stderr)
     return 2
-
-
-def suggest(word: str, allowed: Iterable[str]) -> str:
-    """The question whether the nearest allowed word was meant; "" if none is near."""
-    near = difflib.get_close_matches(word, list(allowed), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 class Parser(argparse.ArgumentParser):

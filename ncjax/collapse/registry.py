@@ -11,15 +11,10 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal
-
-if TYPE_CHECKING:
-    import jax
-
-    from ncjax.collapse.measure import Inputs
+from typing import Any, Literal
 
 Needs = Literal["moments", "within", "scatter", "classifier"]
-Value = Callable[["Inputs"], "jax.Array"]
+Value = Callable[[Any], Any]  # `ncjax.collapse.measure.Inputs` -> scalar
 # (number of classes K, feature width d) -> value at collapse; None: not known.
 Limit = Callable[[int, int], float | None]
 # What leaves the geometry of features and classifier as it is.

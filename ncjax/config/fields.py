@@ -160,7 +160,7 @@ def choice(config: ConfigDict, section: str) -> Choice:
     """
     values = config[section].to_dict()
     name = values["name"]
-    choose(f"{section}.name", name, names(section))
+    choose(f"config.{section}.name", name, names(section))
     if name == "auto":
         name = CLASSIFIER_OF.get(config.loss.name, "linear")
     return Choice(section, name, SECTIONS[section][name], values)

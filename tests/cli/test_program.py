@@ -12,7 +12,7 @@ import pytest
 import ncjax
 from ncjax.cli import COMMANDS
 from ncjax.cli.program import main
-from ncjax.cli.usage import Parser, UsageError, refuse, suggest
+from ncjax.cli.usage import Parser, UsageError, refuse
 
 ROOT = Path(__file__).parents[2]
 # Command -> a flag with two letters changed, and the flag.
@@ -146,11 +146,6 @@ def test_an_error_as_a_program():
 def test_refuse_joins_the_lines_of_an_error(capsys):
     assert refuse(ValueError("one\n\n  two\n")) == 2
     assert capsys.readouterr().err == "error: one two\n"
-
-
-def test_suggest():
-    assert suggest("maesure", COMMANDS) == " Did you mean 'measure'?"
-    assert suggest("xyz", COMMANDS) == ""
 
 
 def test_flags_take_values_in_both_styles_and_no_abbreviations():

@@ -77,8 +77,8 @@ def validate(config: ConfigDict) -> None:
             "This config describes the training of a network, not an experiment on "
             "an unconstrained-features model. Run it with `ncjax train`."
         )
-    choose("experiment", config.experiment, EXPERIMENTS)
-    choose("model.loss", config.model.loss, known_losses())
+    choose("config.experiment", config.experiment, EXPERIMENTS)
+    choose("config.model.loss", config.model.loss, known_losses())
     values = flat(config.to_dict())
     for name, field in fields().items():
         if field.above is not None and not field.above < values[name] < math.inf:
