@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from typing import Any
 
 import jax
@@ -21,7 +20,6 @@ from ncjax.measurement.sources import (
     sliced,
     to_numpy,
 )
-from ncjax.moments import ClassMoments
 
 
 def measure(
@@ -97,27 +95,42 @@ def measure(
         >>> text = str(result)  # a table with a sentence on each number
     """
     convention = collapse.get_convention(preset)
-    _check_reading(pool, batch_size)
+    if pool is not None and pool not in POOLS:
+        raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
+    if batch_size is not None and batch_size < 1:
+        raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
     names = None if class_names is None else tuple(map(str, class_names))
     weights, offsets = checks.check_classifier(classifier, bias)
-    num_classes = _agreed(num_classes, weights, names)
-    options: dict = {"pool": pool, "batch_size": batch_size, "progress": progress}
-    open_ = functools.partial(Data, names=names, **options)
-    train = open_(features, labels, "features")
+    options: dict = {
+        "pool": pool,
+        "names": names,
+        "num_classes": _agreed(num_classes, weights, names),
+        "batch_size": batch_size,
+        "progress": progress,
+    }
+    train = Data(features, labels, "features", **options)
     decisions = _decisions(logits, train)
     checks.check_width(weights, train.width)
     test = ood = None
     if test_features is not None:
-        test = open_(test_features, test_labels, "test features")
+        test = Data(test_features, test_labels, "test features", **options)
     if ood_features is not None:
-        ood = open_(ood_features, None, "OOD features", free=True)
+        options |= {"num_classes": 1, "free": True}
+        ood = Data(ood_features, None, "OOD features", **options)
     same_width(train, test, ood)
     with jax.enable_x64(train.dtype == np.float64):
-        known = first_reading(train, num_classes, weights, offsets, convention)
+        known = first_reading(train, weights, offsets, convention)
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
+    count = np.asarray(known.moments.count)
     about = {
         "source": source or train.name,
-        **_about_features(known.moments, train),
+        "n": int(count.sum()),
+        "d": train.width,
+        "num_classes": len(count),
+        "classes_present": int(np.count_nonzero(count)),
+        "class_sizes": [int(count[count > 0].min()), int(count.max())],
+        "dtype": str(train.dtype),
+        "state_dtype": str(count.dtype),
         "preset": preset if isinstance(preset, str) else "custom",
         "convention": dataclasses.asdict(convention),
         "classifier": None
@@ -136,28 +149,6 @@ def measure(
         moments=known.moments,
         class_names=names,
     )
-
-
-def _check_reading(pool: str | None, batch_size: int | None) -> None:
-    """Refuses an unknown pool and a batch without rows."""
-    if pool is not None and pool not in POOLS:
-        raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
-    if batch_size is not None and batch_size < 1:
-        raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
-
-
-def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:
-    """Numbers and types of the features, for the report."""
-    count = np.asarray(moments.count)
-    return {
-        "n": int(count.sum()),
-        "d": train.width,
-        "num_classes": len(count),
-        "classes_present": int((count > 0).sum()),
-        "class_sizes": [int(count[count > 0].min()), int(count.max())],
-        "dtype": str(train.dtype),
-        "state_dtype": str(count.dtype),
-    }
 
 
 def _agreed(num_classes, weights, names) -> int | None:
@@ -192,7 +183,7 @@ def _decisions(logits: Any, train: Data) -> np.ndarray | None:
             f"needed, with n = {expected or 'the number of features'}."
         )
     if len(logits.shape) == 1:
-        return check_labels(to_numpy(logits), "decisions", None)[0]
+        return check_labels(to_numpy(logits), "decisions")[0]
     parts = [to_numpy(part).argmax(1) for part in sliced(logits, 2**16)]
     return np.concatenate(parts).astype(np.int32)
 

@@ -22,8 +22,8 @@ from ncjax.measurement.sources import (
     MeasureError,
     MeasureTypeError,
     Stored,
+    in_memory,
     sliced,
-    to_numpy,
 )
 from ncjax.measurement.tables import read_csv, read_parquet
 
@@ -256,7 +256,13 @@ def _torch(path: Path) -> Arrays:
             f"{path} holds a {type(loaded).__name__}; a tensor or a dictionary of "
             "tensors is needed."
         )
-    return {key: _tensor(path, key, value) for key, value in _flat(loaded)}
+    return {
+        key: in_memory(
+            f"{path}[{key}]" if key else str(path),
+            value if value.ndim else value.reshape(1),
+        )
+        for key, value in _flat(loaded)
+    }
 
 
 def _flat(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -265,15 +271,6 @@ def _flat(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}{key}.")
         elif hasattr(value, "detach"):
             yield f"{prefix}{key}", value
-
-
-def _tensor(path, key, tensor) -> Stored:
-    rows = tensor if tensor.ndim else tensor.reshape(1)
-    return Stored(
-        f"{path}[{key}]" if key else str(path),
-        lambda size: map(to_numpy, sliced(rows, size)),
-        tuple(tensor.shape),
-    )
 
 
 READERS: dict[str, Callable[[Path], Arrays]] = {
