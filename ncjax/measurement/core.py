@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -13,13 +14,8 @@ from ncjax.measurement import checks
 from ncjax.measurement.data import Data, same_width
 from ncjax.measurement.readings import first_reading, values_of
 from ncjax.measurement.result import Measurement, in_order
-from ncjax.measurement.sources import (
-    POOLS,
-    MeasureError,
-    check_labels,
-    sliced,
-    to_numpy,
-)
+from ncjax.measurement.sources import MeasureError, check_labels, sliced, to_numpy
+from ncjax.moments import ClassMoments
 
 
 def measure(
@@ -95,42 +91,27 @@ def measure(
         >>> text = str(result)  # a table with a sentence on each number
     """
     convention = collapse.get_convention(preset)
-    if pool is not None and pool not in POOLS:
-        raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
-    if batch_size is not None and batch_size < 1:
-        raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
     names = None if class_names is None else tuple(map(str, class_names))
     weights, offsets = checks.check_classifier(classifier, bias)
-    options: dict = {
-        "pool": pool,
-        "names": names,
-        "num_classes": _agreed(num_classes, weights, names),
-        "batch_size": batch_size,
-        "progress": progress,
-    }
-    train = Data(features, labels, "features", **options)
+    k = _agreed(num_classes, weights, names)
+    open_ = functools.partial(
+        Data, pool=pool, names=names, batch_size=batch_size, progress=progress
+    )
+    train = open_(features, labels, "features", num_classes=k)
     decisions = _decisions(logits, train)
     checks.check_width(weights, train.width)
     test = ood = None
     if test_features is not None:
-        test = Data(test_features, test_labels, "test features", **options)
+        test = open_(test_features, test_labels, "test features", num_classes=k)
     if ood_features is not None:
-        options |= {"num_classes": 1, "free": True}
-        ood = Data(ood_features, None, "OOD features", **options)
+        ood = open_(ood_features, None, "OOD features", num_classes=1, free=True)
     same_width(train, test, ood)
     with jax.enable_x64(train.dtype == np.float64):
         known = first_reading(train, weights, offsets, convention)
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
-    count = np.asarray(known.moments.count)
     about = {
         "source": source or train.name,
-        "n": int(count.sum()),
-        "d": train.width,
-        "num_classes": len(count),
-        "classes_present": int(np.count_nonzero(count)),
-        "class_sizes": [int(count[count > 0].min()), int(count.max())],
-        "dtype": str(train.dtype),
-        "state_dtype": str(count.dtype),
+        **_about_features(known.moments, train),
         "preset": preset if isinstance(preset, str) else "custom",
         "convention": dataclasses.asdict(convention),
         "classifier": None
@@ -149,6 +130,20 @@ def measure(
         moments=known.moments,
         class_names=names,
     )
+
+
+def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:
+    """Numbers and types of the features, for the report."""
+    count = np.asarray(moments.count)
+    return {
+        "n": int(count.sum()),
+        "d": train.width,
+        "num_classes": len(count),
+        "classes_present": int(np.count_nonzero(count)),
+        "class_sizes": [int(count[count > 0].min()), int(count.max())],
+        "dtype": str(train.dtype),
+        "state_dtype": str(count.dtype),
+    }
 
 
 def _agreed(num_classes, weights, names) -> int | None:

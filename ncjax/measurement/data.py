@@ -11,6 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ncjax.measurement.sources import (
+    POOLS,
     MeasureError,
     Pair,
     Stored,
@@ -69,6 +70,10 @@ class Data:
         Raises:
             MeasureError: for features or labels that cannot be measured.
         """
+        if pool is not None and pool not in POOLS:
+            raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
+        if batch_size is not None and batch_size < 1:
+            raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
         self.source = as_source(features, name)
         self.name, self.title = self.source.name, name.replace("features", "labels")
         self.pool, self.progress, self.free = pool, progress, free

@@ -121,11 +121,7 @@ def find(
         if len(inner) == 1 and (what != "classifier" or _is_matrix(arrays[inner[0]])):
             return arrays[inner[0]]
     if what == "classifier":
-        inner = [
-            name
-            for name, array in arrays.items()
-            if name.endswith(".weight") and _is_matrix(array)
-        ]
+        inner = [n for n in arrays if n.endswith(".weight") and _is_matrix(arrays[n])]
         if len(inner) == 1:
             return arrays[inner[0]]
         if inner and only:
@@ -176,9 +172,10 @@ def _mapped(path, name, dtype, shape, offset, fortran=False) -> Stored:
     mapped = functools.partial(np.memmap, path, dtype, "r")
 
     def chunks(size: int) -> Iterator[np.ndarray]:
-        if not shape or math.prod(shape) == 0 or fortran:
-            order, empty = "F" if fortran else "C", math.prod(shape) == 0
-            whole = np.empty(shape, dtype) if empty else mapped(offset, shape, order)
+        if not shape or 0 in shape or fortran:
+            whole = np.empty(shape, dtype)
+            if whole.size:
+                whole = mapped(offset, shape, "F" if fortran else "C")
             yield from map(np.ascontiguousarray, sliced(np.atleast_1d(whole), size))
             return
         for start in range(0, shape[0], size):

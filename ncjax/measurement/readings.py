@@ -87,12 +87,10 @@ def values_of(
     warned, shares, variance = [], {}, None
     if train.source.repeatable:
         along = principal if test is None else None
+        pairs = scored(train.read("decisions"), train, along, scores)
+        wide = moments.scatter is None
         shares, variance = second_pass(
-            known,
-            scored(train.read("decisions"), train, along, scores),
-            train,
-            variance=moments.scatter is None,
-            decisions=decisions,
+            known, pairs, train, variance=wide, decisions=decisions
         )
     else:
         warned.append(

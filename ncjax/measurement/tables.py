@@ -97,19 +97,16 @@ def _meaning(text: np.ndarray) -> np.ndarray:
         numbers = text.astype(np.float64)
     except ValueError:
         return text
-    integers = numbers == np.floor(numbers)
     dotted = np.char.find(text, ".") >= 0
-    if integers.all() and not dotted.any():
-        return numbers.astype(np.int64)
-    return numbers
+    whole = (numbers == np.floor(numbers)).all() and not dotted.any()
+    return numbers.astype(np.int64) if whole else numbers
 
 
 def _split(line: str, delimiter: str | None) -> list[str]:
     if delimiter is None:
         return line.split()
-    return [
-        f.strip() for f in next(csv.reader([line.strip("\r\n")], delimiter=delimiter))
-    ]
+    fields = next(csv.reader([line.strip("\r\n")], delimiter=delimiter))
+    return [field.strip() for field in fields]
 
 
 def _is_number(text: str) -> bool:
@@ -168,7 +165,8 @@ def read_parquet(path: Path) -> dict[str, Stored]:
         for field in schema
         if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
     ]
-    lists = [field.name for field in schema if _is_list(pa, field.type)]
+    kinds = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
+    lists = [f.name for f in schema if any(is_kind(f.type) for is_kind in kinds)]
     used = [n for n in numeric if _is_feature(n)]
     others = [n for n in schema.names if n not in used]
     if len(lists) == 1:
@@ -176,11 +174,6 @@ def read_parquet(path: Path) -> dict[str, Stored]:
     if used and "features" not in columns:
         columns["features"] = stored(used, True, _left_out(path, others))
     return columns
-
-
-def _is_list(pa: Any, kind: Any) -> bool:
-    tests = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
-    return any(test(kind) for test in tests)
 
 
 def _record_batches(path, names, matrix, size: int) -> Iterator[np.ndarray]:
@@ -193,7 +186,7 @@ def _record_batches(path, names, matrix, size: int) -> Iterator[np.ndarray]:
             yield np.stack(parts, axis=1)
             continue
         column = batch[names[0]]
-        if not hasattr(column, "flatten") or not hasattr(column, "value_lengths"):
+        if not hasattr(column, "value_lengths"):  # no list
             yield column.to_numpy(zero_copy_only=False)
             continue
         lengths = set(column.value_lengths().to_pylist())
