@@ -23,9 +23,7 @@ from ncjax.measurement.data import Data
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
-_empty = jax.jit(
-    collapse.SecondPass.empty, static_argnames=("within_variance", "decisions")
-)
+_empty = jax.jit(collapse.SecondPass.empty, static_argnames="decisions")
 _neco = jax.jit(collapse.neco)
 Pairs = Iterable[tuple[np.ndarray, np.ndarray]]
 
@@ -160,23 +158,20 @@ def second_pass(
     known: Known,
     pairs: Pairs,
     data: Data,
-    *,
-    variance: bool,
     decisions: Int[np.ndarray, "n"] | None = None,
-) -> tuple[dict[str, float], jax.Array | None]:
+) -> tuple[dict[str, float], jax.Array]:
     """What needs the final class means, over all batches.
 
     Args:
         known: what the first reading told.
         pairs: batches of features [m, d] and labels [m], as `data.read` gives them.
         data: the set of features.
-        variance: whether to find the within-class variance along the basis.
         decisions: decisions of the network [n] on all features, or None for those of
             the classifier, if there is one.
 
     Returns:
-        The shares of `SecondPass.compute`, counts divided in float64, and the variance
-        [r], or None.
+        The shares of `SecondPass.compute`, counts divided in float64, and the
+        within-class variance [r] along the basis.
 
     Raises:
         MeasureError: for NaN or infinite features, or if no feature is of a class that
@@ -193,8 +188,7 @@ def second_pass(
 
     state = _empty(
         known.moments,
-        directions=known.basis[1] if variance else None,
-        within_variance=variance,
+        directions=known.basis[1],
         decisions=decisions is not None or known.classifier is not None,
     )
     averages = _fold(step, state, pairs, data).averages
@@ -203,9 +197,8 @@ def second_pass(
         raise MeasureError(
             f"No row of {data.name} has a class of the training features."
         )
-    spread = averages.compute().get("within_variance")
     shares = {k: float(x) / total for k, x in averages.sums.items() if x.ndim == 0}
-    return shares, spread
+    return shares, averages.compute()["within_variance"]
 
 
 @jax.jit

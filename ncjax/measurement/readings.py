@@ -88,10 +88,7 @@ def values_of(
     if train.source.repeatable:
         along = principal if test is None else None
         pairs = scored(train.read("decisions"), train, along, scores)
-        wide = moments.scatter is None
-        shares, variance = second_pass(
-            known, pairs, train, variance=wide, decisions=decisions
-        )
+        shares, variance = second_pass(known, pairs, train, decisions)
     else:
         warned.append(
             "The features could be read only once, so that NC4 and the accuracies, "
@@ -106,7 +103,7 @@ def values_of(
         moments,
         known.classifier,
         known.bias,
-        within_variance=variance,
+        within_variance=variance if moments.scatter is None else None,
         convention=convention,
         only=collapse.available(on_request=everything),
     )
@@ -118,7 +115,7 @@ def values_of(
         )
     if test is not None:
         pairs = scored(_known_classes(test, moments, warned), test, principal, scores)
-        shares, variance = second_pass(known, pairs, test, variance=True)
+        shares, variance = second_pass(known, pairs, test)
         nc1 = _nc1(
             moments,
             within_variance=variance,
