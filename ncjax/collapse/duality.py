@@ -23,7 +23,7 @@ from ncjax.collapse.means import (
     right_singular,
     select_rows,
 )
-from ncjax.collapse.registry import COLLAPSE, of_classifier
+from ncjax.collapse.registry import headline, of_classifier
 from ncjax.collapse.simplex import least_nc2, simplex_distance
 from ncjax.collapse.tiles import norm, safe_divide
 from ncjax.moments import ClassMoments, dot
@@ -287,13 +287,11 @@ def _residuals(means, classifier, present):
 
 
 METRICS = (
-    of_classifier(
+    headline(
         "nc3",
         "NC3",
         "NC3, of the form that the convention says",
-        headline=True,
-        part=COLLAPSE,
-        compared=("nc",),
+        needs="classifier",
         curve="log",
         panel="NC3  distance of classifier and means",
     ),

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.means import Present, Rows, select_rows
-from ncjax.collapse.registry import COLLAPSE, TREE, of_both, to_zero
+from ncjax.collapse.registry import TREE, headline, of_both, to_zero
 from ncjax.collapse.tiles import mean_pairs, norm, safe_divide, safe_sqrt, sum_pairs
 from ncjax.moments import dot
 
@@ -181,14 +181,11 @@ def zero_with_room(num_classes: int, feature_dim: int) -> float | None:
 
 
 METRICS = (
-    to_zero(
+    headline(
         "nc2",
         "NC2",
         "NC2, of what the convention says",
         limit=least_nc2,
-        headline=True,
-        part=COLLAPSE,
-        compared=("nc",),
         curve="log",
         panel="NC2  distance of the means to a simplex",
     ),

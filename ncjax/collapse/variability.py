@@ -20,7 +20,7 @@ from ncjax.collapse.means import (
     present_classes,
     right_singular,
 )
-from ncjax.collapse.registry import COLLAPSE, Metric, to_zero
+from ncjax.collapse.registry import Metric, headline, to_zero
 from ncjax.collapse.tiles import norm, safe_divide
 from ncjax.moments import ClassMoments, dot
 
@@ -274,15 +274,13 @@ def numerical_rank(rows: Float[Array, "n d"]) -> Float[Array, ""]:
 
 
 METRICS = (
-    to_zero(
+    headline(
         "nc1",
         "NC1",
         "spread within classes over distance between their means",
         lambda x: nc1(x.moments, within_variance=x.within_variance, **x.nc1_options),
         "within",
-        headline=True,
         on_test="NC1 of the test features about the training means",
-        part=COLLAPSE,
         log=True,
         compared=("nc", "test"),
         curve="log",

@@ -9,7 +9,6 @@ from ncjax.collapse import Metric
 from ncjax.comparison import tables, theory_tables
 from ncjax.comparison.groups import Group, PairTest
 from ncjax.io import plain
-from ncjax.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,10 +42,6 @@ class Comparison:
     baseline: str | None
     chosen: bool
     theory: tuple[GroupTheory, ...] = ()
-
-    def summary(self, group: Group, metric: Metric) -> Interval:
-        """Mean and interval over the seeds of a group, at the last measured epoch."""
-        return group.summary(metric, self.level)
 
     def table(self) -> str:
         """The final values, as Markdown."""
@@ -125,7 +120,7 @@ class Comparison:
         values = {}
         for metric in self.metrics:
             each = zip(map(str, group.seeds), group.final(metric.key), strict=True)
-            found = self.summary(group, metric)._asdict()
+            found = group.summary(metric, self.level)._asdict()
             values[metric.key] = found | {"values": dict(each)}
         return {
             "name": group.name,

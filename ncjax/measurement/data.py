@@ -13,7 +13,6 @@ from tqdm import tqdm
 from ncjax.measurement.sources import (
     POOLS,
     MeasureError,
-    Pair,
     Stored,
     as_source,
     check_labels,
@@ -24,6 +23,7 @@ from ncjax.measurement.sources import (
 # Numbers in a batch: 8 MB of float32 stay in the caches of a processor.  With very many
 # classes each batch costs a pass over all class means, so it may have up to 128 MB.
 _BATCH, _MOST = 2**21, 2**25
+Pair = tuple[np.ndarray, np.ndarray]  # features [m, d], labels [m]
 
 
 class Data:
@@ -84,7 +84,7 @@ class Data:
             labels = labels.load() if isinstance(labels, Stored) else to_numpy(labels)
             self.labels = self._checked(labels, self.title)
             if self.source.rows not in (None, len(self.labels)):
-                raise self._mismatch(self.source.rows)
+                raise _mismatch(self.name, self.source.rows, self.labels)
         first = self._peek()
         self.width, self.dtype = first.shape[1], first.dtype
         if self.width == 0:
@@ -174,7 +174,7 @@ class Data:
                 labels = self.labels[start : start + rows]
                 if len(labels) < rows:
                     rest = sum(len(features) for features, _ in stream)
-                    raise self._mismatch(start + rows + rest)
+                    raise _mismatch(self.name, start + rows + rest, self.labels)
             elif labels is None or self.free:
                 labels = np.zeros(rows, np.int32)
             elif len(labels) != rows:
@@ -187,7 +187,7 @@ class Data:
             yield features.astype(self.dtype, copy=False), labels
             start += rows
         if self.labels is not None and start != len(self.labels):
-            raise self._mismatch(start)
+            raise _mismatch(self.name, start, self.labels)
         self.seen = start
 
     def _checked(self, labels: np.ndarray, title: str, start: int = 0) -> np.ndarray:
@@ -197,11 +197,12 @@ class Data:
         self.notes += [note for note in notes if note not in self.notes]
         return labels
 
-    def _mismatch(self, rows: int) -> MeasureError:
-        return MeasureError(
-            f"{self.name} have {rows:,} rows, but there are {len(self.labels):,} "
-            "labels; one for each row is needed, in the same order."
-        )
+
+def _mismatch(name: str, rows: int | None, labels: np.ndarray) -> MeasureError:
+    return MeasureError(
+        f"{name} have {rows:,} rows, but there are {len(labels):,} labels; one for "
+        "each row is needed, in the same order."
+    )
 
 
 def _join(held: list[Pair]) -> Pair:

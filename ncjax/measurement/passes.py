@@ -19,13 +19,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax import collapse
-from ncjax.measurement.data import Data
+from ncjax.measurement.data import Data, Pair
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
 _empty = jax.jit(collapse.SecondPass.empty, static_argnames="decisions")
 _neco = jax.jit(collapse.neco)
-Pairs = Iterable[tuple[np.ndarray, np.ndarray]]
+Pairs = Iterable[Pair]
 
 
 def _fold(step: Callable, state: Any, pairs: Pairs, data: Data) -> Any:
@@ -220,7 +220,7 @@ def _second(
 
 def scored(
     pairs: Pairs, data: Data, principal: jax.Array | None, scores: list[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[Pair]:
     """The same batches; the NECO score of each feature is added to `scores`.
 
     Args:
