@@ -124,10 +124,6 @@ def _difference(metric: Metric, result: Paired) -> str:
     return f"{value} [{unit * result.low:.3g}, {unit * result.high:.3g}]"
 
 
-def _percent(level: float) -> str:
-    return f"{100 * level:.4g} %"
-
-
 def _footnotes(
     groups: Sequence[Group], metrics: Sequence[Metric], level: float
 ) -> Iterable[str]:
@@ -139,11 +135,11 @@ def _footnotes(
         yield "One seed in each group: values without intervals."
     else:
         if len(logs) < len(metrics):
-            yield f"Mean ± half of the {_percent(level)} t-interval over seeds."
+            yield f"Mean ± half of the {100 * level:.4g} % t-interval over seeds."
         if logs:
             yield (
                 f"{', '.join(logs)}: geometric mean ×/÷ the factor of the "
-                f"{_percent(level)} t-interval of the logarithm."
+                f"{100 * level:.4g} % t-interval of the logarithm."
             )
         if single:
             yield f"One seed, so no interval: {', '.join(single)}."
@@ -170,7 +166,7 @@ def _test_notes(
         f"Paired {kind} by seed, {against}; p corrected by Holm's method for the "
         f"{made} tests made; * corrected p < {alpha:.3g}."
     )
-    interval = f"{_percent(level)} t-interval, which is not corrected"
+    interval = f"{100 * level:.4g} % t-interval, which is not corrected"
     points = any(m.percent for m in metrics)
     if not all(m.log for m in metrics):
         yield (

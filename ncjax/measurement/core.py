@@ -124,7 +124,7 @@ def measure(
     }
     warned += checks.warnings_of(known.moments, values, weights, offsets, about)
     return Measurement(
-        values={key: values[key] for key in in_order(values)},
+        values=in_order(values),
         measured=about,
         warnings=tuple([*train.notes, *warned]),
         moments=known.moments,
@@ -185,7 +185,5 @@ def _decisions(logits: Any, train: Data) -> np.ndarray | None:
 
 def _below_floor(values: dict[str, float]) -> bool | None:
     """Whether NC1 is at or under its floor; None if one is not known."""
-    nc1, floor = values.get("nc1"), values.get("nc1_floor")
-    if nc1 is None or floor is None or not np.isfinite([nc1, floor]).all():
-        return None
-    return nc1 <= floor
+    nc1, floor = values.get("nc1", np.nan), values["nc1_floor"]
+    return nc1 <= floor if np.isfinite([nc1, floor]).all() else None
