@@ -228,12 +228,7 @@ def principal_angles(
 
 
 def _row_space(rows, limit):
-    """Orthonormal rows that span those of a matrix, and its rank.
-
-    Args:
-        rows: the matrix.
-        limit: the most that the rank can be; rows beyond the rank are 0.
-    """
+    """Orthonormal rows that span those given, 0 beyond the rank, and that rank."""
     values, directions = right_singular(rows)
     kept = (values > 1e-6 * values[0]) & (jnp.arange(values.shape[0]) < limit)
     return jnp.where(kept[:, None], directions, 0), jnp.sum(kept)

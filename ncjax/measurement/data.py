@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ncjax.measurement.sources import (
     POOLS,
     MeasureError,
-    Stored,
+    Source,
     as_source,
     check_labels,
     shaped,
@@ -81,7 +81,7 @@ class Data:
         self.seen, self.notes = 0, list(self.source.notes)
         self.labels = None
         if labels is not None:
-            labels = labels.load() if isinstance(labels, Stored) else to_numpy(labels)
+            labels = labels.load() if isinstance(labels, Source) else to_numpy(labels)
             self.labels = self._checked(labels, self.title)
             if self.source.rows not in (None, len(self.labels)):
                 raise _mismatch(self.name, self.source.rows, self.labels)
@@ -100,7 +100,7 @@ class Data:
 
     def _peek(self) -> np.ndarray:
         """The first rows, which tell width and type; no row of an iterator is lost."""
-        stream = self.source.read(1)
+        stream = self.source.pairs(1)
         first = next((pair for pair in stream if len(pair[0])), None)
         if first is None:
             raise MeasureError(
@@ -113,7 +113,7 @@ class Data:
             )
         if not self.source.repeatable:
             held = itertools.chain([first], stream)
-            self.source = dataclasses.replace(self.source, read=lambda size: held)
+            self.source = dataclasses.replace(self.source, chunks=lambda _: held)
         return shaped(first[0], self.pool, self.name)
 
     def expect(self, num_classes: int) -> None:
@@ -159,7 +159,7 @@ class Data:
     def _chunks(self) -> Iterator[Pair]:
         """Chunks of any size, checked: features [m, d] as floats, labels [m]."""
         start = 0
-        stream = self.source.read(self.size)
+        stream = self.source.pairs(self.size)
         for features, labels in stream:
             rows = len(features)
             if rows == 0:

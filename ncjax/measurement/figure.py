@@ -181,15 +181,7 @@ def _spread(
     names: list[str],
     rounding: float,
 ) -> None:
-    """Standard deviation of each class over the r.m.s. distance of class means.
-
-    Args:
-        axis: where to draw.
-        centred: centred class means [K, d].
-        deviation: standard deviation of each class [K].
-        names: names of the classes.
-        rounding: standard deviation that rounding of the features alone would give.
-    """
+    """Standard deviation of each class, and of rounding, over the distance of means."""
     classes = len(centred)
     # Mean square distance of pairs of means, from their norms: they are centred.
     distance = math.sqrt(2 / (classes - 1) * np.sum(centred**2)) or math.nan

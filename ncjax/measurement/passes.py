@@ -31,12 +31,8 @@ Pairs = Iterable[Pair]
 def _fold(step: Callable, state: Any, pairs: Pairs, data: Data) -> Any:
     """The state after all batches; refuses those that are not finite.
 
-    Args:
-        step: takes the state, a padded batch (features, labels, weights) and its rows
-            in the whole set; gives the new state, and whether the features are finite.
-        state: the state before the first batch.
-        pairs: batches of features [m, d] and labels [m], as `data.read` gives them.
-        data: the set of features.
+    `step` takes the state, a padded batch (features, labels, weights) and its rows in
+    the whole set; it gives the new state, and whether the features are finite.
     """
     pending, start = None, 0
     for features, labels in pairs:
@@ -62,16 +58,7 @@ def padded(
 
 
 def _check_finite(pending: tuple | None, name: str) -> None:
-    """Refuses NaN and infinity, once the device has looked at the batch.
-
-    Args:
-        pending: whether the batch is finite, its features [m, d], and the row in the
-            whole set at which it starts; None if there is no batch.
-        name: what messages call the features.
-
-    Raises:
-        MeasureError: with the number of such rows in the batch, and the first of them.
-    """
+    """Refuses a batch that is not finite: (whether it is, its features, first row)."""
     if pending is None or bool(pending[0]):
         return
     _, features, start = pending

@@ -21,13 +21,13 @@ import numpy as np
 from ncjax.measurement.sources import (
     MeasureError,
     MeasureTypeError,
-    Stored,
+    Source,
     in_memory,
     sliced,
 )
 from ncjax.measurement.tables import read_csv, read_parquet
 
-Arrays = dict[str, Stored]
+Arrays = dict[str, Source]
 
 # What each array may be called, best first; also as the end of a dotted name.
 NAMES = {
@@ -85,13 +85,13 @@ def open_arrays(path: str | os.PathLike) -> Arrays:
 
 
 def find(
-    arrays: Mapping[str, Stored],
+    arrays: Mapping[str, Source],
     what: str,
     path: str | os.PathLike,
     key: str | None = None,
     *,
     only: bool = True,
-) -> Stored | None:
+) -> Source | None:
     """The array of a file that is the features, labels, classifier or bias.
 
     Args:
@@ -132,7 +132,7 @@ def find(
     return next(iter(arrays.values())) if only and len(arrays) == 1 else None
 
 
-def _is_matrix(array: Stored) -> bool:
+def _is_matrix(array: Source) -> bool:
     return array.shape is not None and len(array.shape) == 2
 
 
@@ -161,7 +161,7 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, fortran, dtype
 
 
-def _mapped(path, name, dtype, shape, offset, fortran=False) -> Stored:
+def _mapped(path, name, dtype, shape, offset, fortran=False) -> Source:
     """An array at a place in a file; each chunk is its own memory map."""
     dtype = np.dtype(dtype)
     needed = offset + math.prod(shape) * dtype.itemsize
@@ -183,7 +183,7 @@ def _mapped(path, name, dtype, shape, offset, fortran=False) -> Stored:
             # A map of the whole file would count every page it touched as ours.
             yield np.asarray(mapped(offset + start * row, part))
 
-    return Stored(name, chunks, tuple(shape))
+    return Source(name, chunks, tuple(shape))
 
 
 def _npz(path: Path) -> Arrays:
@@ -196,7 +196,7 @@ def _npz(path: Path) -> Arrays:
                 shape, fortran, dtype = _npy_header(file)
             key = member.removesuffix(".npy")
             read = functools.partial(_unzip, path, member, shape, fortran, dtype)
-            arrays[key] = Stored(f"{path}[{key}]", read, tuple(shape))
+            arrays[key] = Source(f"{path}[{key}]", read, tuple(shape))
     return arrays
 
 

@@ -150,14 +150,7 @@ def _of_outliers(
     principal: jax.Array | None,
     known: list[np.ndarray],
 ) -> dict[str, float]:
-    """NC5, and NECO scores of outliers against those of known data.
-
-    Args:
-        moments: class moments of the training features.
-        ood: the out-of-distribution features.
-        principal: directions [r, d] for the scores, or None for no scores.
-        known: scores of the test or else training features, batch by batch.
-    """
+    """NC5, and NECO scores of outliers against the `known` ones, batch by batch."""
     scores: list[np.ndarray] = []
     pairs = scored(ood.read("outliers"), ood, principal, scores)
     outliers = first_pass(pairs, ood, scatter="none", dtype=moments.count.dtype)

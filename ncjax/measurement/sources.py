@@ -1,7 +1,6 @@
 """Where features come from: arrays, files, iterables and functions.
 
-Nothing here knows of metrics.  A `Source` yields pairs (features [m, ...], labels [m]
-or None) of bounded size.
+Nothing here knows of metrics.
 """
 
 from __future__ import annotations
@@ -30,20 +29,33 @@ class MeasureTypeError(MeasureError, TypeError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stored:
-    """An array in a file, read by rows and never whole unless asked.
+class Source:
+    """Rows that are read chunk by chunk, and never whole unless asked.
 
     Attributes:
         name: what messages call it, such as `run.npz[features]`.
-        chunks: (rows at a time) -> arrays [m, ...]; each call starts at the first row.
-        shape: shape of the whole array, or None where only reading it can tell.
-        notes: what was done to the array, for the report.
+        chunks: (rows at a time) -> arrays [m, ...], or pairs of features [m, ...] and
+            labels [m] or None.
+        shape: shape of the whole, or None where only reading it can tell.
+        notes: what was done to the rows, for the report.
+        repeatable: whether each call of `chunks` starts at the first row.
     """
 
     name: str
-    chunks: Callable[[int], Iterator[np.ndarray]]
+    chunks: Callable[[int], Iterator[Any]]
     shape: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
+    repeatable: bool = True
+
+    @property
+    def rows(self) -> int | None:
+        """Number of rows, if it is known before reading."""
+        return self.shape[0] if self.shape else None
+
+    def pairs(self, size: int) -> Iterator[Pair]:
+        """Features [m, ...] and the labels [m] that come along, or None."""
+        for chunk in self.chunks(size):
+            yield chunk if isinstance(chunk, tuple) else (chunk, None)
 
     def load(self) -> np.ndarray:
         """The whole array, in memory."""
@@ -53,48 +65,25 @@ class Stored:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """Features and, where they come along, their labels.
-
-    Attributes:
-        name: what messages call the features.
-        read: (rows at a time) -> pairs of features [m, ...] and labels [m] or None.
-        rows: number of rows, if it is known before reading.
-        repeatable: whether each call of `read` starts at the first row.
-        notes: what was done to the features, for the report.
-    """
-
-    name: str
-    read: Callable[[int], Iterator[Pair]]
-    rows: int | None = None
-    repeatable: bool = True
-    notes: tuple[str, ...] = ()
-
-
 def as_source(features: Any, name: str) -> Source:
-    """A `Source` of an array, a stored array, an iterable of chunks or a function.
+    """A `Source` of an array, an iterable of chunks or a function.
 
     Args:
-        features: an array [n, ...] of any framework; a `Stored`; or chunks, either
-            arrays [m, ...] or pairs of those and labels [m], in a list or any other
-            iterable, or from a function without arguments that returns one.
+        features: a `Source`, which is returned as it is; an array [n, ...] of any
+            framework; or chunks, either arrays [m, ...] or pairs of those and labels
+            [m], in a list or any other iterable, or from a function without arguments
+            that returns one.
         name: what messages call the features.
 
     Raises:
-        MeasureTypeError: for anything else.
+        MeasureError: for anything else.
     """
     if hasattr(features, "__array__") and hasattr(features, "shape"):
         features = in_memory(name, features)
-    if isinstance(features, Stored):
+    if isinstance(features, Source):
         if features.shape is not None and len(features.shape) < 2:
             raise _no_rows(features.name, features.shape)
-        return Source(
-            features.name,
-            lambda size: ((chunk, None) for chunk in features.chunks(size)),
-            features.shape[0] if features.shape else None,
-            notes=features.notes,
-        )
+        return features
     if callable(features):
         return Source(name, lambda size: _pairs(features(), name))
     if isinstance(features, list | tuple) and features and np.isscalar(features[0]):
@@ -123,9 +112,9 @@ def _pairs(chunks: Iterable, name: str) -> Iterator[Pair]:
         yield features, None if labels is None else to_numpy(labels)
 
 
-def in_memory(name: str, array: Any) -> Stored:
+def in_memory(name: str, array: Any) -> Source:
     """An array of any framework that is in memory already, or mapped to it."""
-    return Stored(
+    return Source(
         name, lambda size: map(to_numpy, sliced(array, size)), tuple(array.shape)
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ncjax.measurement.checks import some
-from ncjax.measurement.sources import MeasureError, Stored
+from ncjax.measurement.sources import MeasureError, Source
 
 LABEL_COLUMNS = ("label", "labels", "y", "target", "targets")
 
@@ -20,7 +20,7 @@ LABEL_COLUMNS = ("label", "labels", "y", "target", "targets")
 _INDEX_COLUMNS = ("", "unnamed: 0", "__index_level_0__")
 
 
-def read_csv(path: Path) -> dict[str, Stored]:
+def read_csv(path: Path) -> dict[str, Source]:
     """Columns of a text file, with or without a line of names.
 
     Returns:
@@ -58,9 +58,9 @@ def read_csv(path: Path) -> dict[str, Stored]:
     return columns
 
 
-def _text(path, name, delimiter, columns, header, dtype, notes=()) -> Stored:
+def _text(path, name, delimiter, columns, header, dtype, notes=()) -> Source:
     read = functools.partial(_lines, path, delimiter, columns, header, dtype)
-    return Stored(name, read, notes=notes)
+    return Source(name, read, notes=notes)
 
 
 def _lines(path, delimiter, columns, header, dtype, size: int) -> Iterator[np.ndarray]:
@@ -133,7 +133,7 @@ def _left_out(path: Any, names: list[str]) -> tuple[str, ...]:
     return (f"Columns of {path} that are no features: {some(others)}.",)
 
 
-def read_parquet(path: Path) -> dict[str, Stored]:
+def read_parquet(path: Path) -> dict[str, Source]:
     """Columns of a Parquet file.
 
     Returns:
@@ -154,10 +154,10 @@ def read_parquet(path: Path) -> dict[str, Stored]:
     if rows == 0:
         raise MeasureError(f"{path} is empty: it has columns, but no rows.")
 
-    def stored(names: list[str], matrix: bool, notes=()) -> Stored:
+    def stored(names: list[str], matrix: bool, notes=()) -> Source:
         read = functools.partial(_record_batches, path, names, matrix)
         name = str(path) if matrix else f"{path}[{names[0]}]"
-        return Stored(name, read, (rows, len(names)) if matrix else None, notes)
+        return Source(name, read, (rows, len(names)) if matrix else None, notes)
 
     columns = {name: stored([name], False) for name in schema.names}
     numeric = [
