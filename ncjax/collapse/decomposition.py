@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ncjax.collapse.means import centred_means, class_weights, global_mean
+from ncjax.collapse.means import centred_means, class_weights, global_mean, total_cov
 from ncjax.moments import ClassMoments, dot
 
 Scalar = float | Float[Array, ""]
@@ -124,8 +124,7 @@ def _ridge(moments, weight_decay, bias_decay, use_bias):
     mean = global_mean(moments, "samples")
     centred = centred_means(moments, global_mean="samples")
     weighted = share[:, None] * centred
-    system = moments.within_cov + dot(weighted.T, centred)
-    system = system + rho * mean[:, None] * mean[None]
+    system = total_cov(moments) + rho * mean[:, None] * mean[None]
     system = system + weight_decay * jnp.eye(len(mean), dtype=mean.dtype)
     # sum_k p_k (mu_k - m) = 0, so that the - p in (e_k - p) drops out.
     cross = weighted + rho * share[:, None] * mean[None]

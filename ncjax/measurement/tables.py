@@ -39,28 +39,23 @@ def read_csv(path: Path) -> dict[str, Source]:
     )
     if header and not second.strip():
         raise MeasureError(f"{path} is empty: it has a line of names, but no rows.")
+
+    def column(name: str, places: list[int], dtype: Any = str, notes=()) -> Source:
+        read = functools.partial(_lines, path, delimiter, places, header, dtype)
+        return Source(name, read, notes=notes)
+
     if len(fields) == 1:
-        return {"": _text(path, str(path), None, [0], header, str)}
+        return {"": column(str(path), [0])}
     names = fields if header else [str(i) for i in range(len(fields))]
     samples = _split(second if header else first, delimiter)
     numeric = [i for i, sample in enumerate(samples) if _is_number(sample)]
-    columns = {
-        name: _text(path, f"{path}[{name}]", delimiter, [i], header, str)
-        for i, name in enumerate(names)
-    }
+    columns = {name: column(f"{path}[{name}]", [i]) for i, name in enumerate(names)}
     used = [i for i in numeric if _is_feature(names[i])]
-    others = [names[i] for i in range(len(names)) if i not in used]
     if used:
-        notes = ("Numbers in text are read as float32.", *_left_out(path, others))
-        columns["features"] = _text(
-            path, str(path), delimiter, used, header, np.float32, notes
-        )
+        left_out = _left_out(path, names, [names[i] for i in used])
+        notes = ("Numbers in text are read as float32.", *left_out)
+        columns["features"] = column(str(path), used, np.float32, notes)
     return columns
-
-
-def _text(path, name, delimiter, columns, header, dtype, notes=()) -> Source:
-    read = functools.partial(_lines, path, delimiter, columns, header, dtype)
-    return Source(name, read, notes=notes)
 
 
 def _lines(path, delimiter, columns, header, dtype, size: int) -> Iterator[np.ndarray]:
@@ -125,9 +120,9 @@ def _is_feature(name: str) -> bool:
     return not _is_label(name) and name.lower() not in _INDEX_COLUMNS
 
 
-def _left_out(path: Any, names: list[str]) -> tuple[str, ...]:
+def _left_out(path: Path, names: list[str], used: list[str]) -> tuple[str, ...]:
     """A note on the columns that are neither features nor labels."""
-    others = [repr(name) for name in names if not _is_label(name)]
+    others = [repr(n) for n in names if n not in used and not _is_label(n)]
     if not others:
         return ()
     return (f"Columns of {path} that are no features: {some(others)}.",)
@@ -168,11 +163,10 @@ def read_parquet(path: Path) -> dict[str, Source]:
     kinds = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
     lists = [f.name for f in schema if any(is_kind(f.type) for is_kind in kinds)]
     used = [n for n in numeric if _is_feature(n)]
-    others = [n for n in schema.names if n not in used]
     if len(lists) == 1:
         columns.setdefault("features", columns[lists[0]])
     if used and "features" not in columns:
-        columns["features"] = stored(used, True, _left_out(path, others))
+        columns["features"] = stored(used, True, _left_out(path, schema.names, used))
     return columns
 
 
