@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ncjax.collapse.means import centre
+from ncjax.collapse.means import Matrix, Scalar, centre
 from ncjax.collapse.registry import headline, to_one
 from ncjax.moments import ClassMoments
 
@@ -56,7 +56,7 @@ def nearest_row(
 
 def linear_decisions(
     features: Float[Array, "n d"],
-    classifier: Float[Array, "K d"],
+    classifier: Matrix,
     bias: Float[Array, "K"] | None,
 ) -> Int[Array, "n"]:
     """Class of the largest logit of W h + b for each feature h [n], block by block.
@@ -81,7 +81,7 @@ def nc4(
     decisions: Int[Array, "n"] | Float[Array, "n K"],
     moments: ClassMoments,
     weights: Float[Array, "n"] | None = None,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Fraction of samples for which network and nearest class mean disagree.
 
     0 at collapse.  It compares with the decision of the network, not with the label;
@@ -108,7 +108,7 @@ def ncc_accuracy(
     labels: Int[Array, "n"],
     moments: ClassMoments,
     weights: Float[Array, "n"] | None = None,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Accuracy of the classifier that decides for the nearest class mean, in [0, 1].
 
     Args:

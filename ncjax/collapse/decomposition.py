@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from ncjax.collapse.means import centred_means, class_weights, global_mean, total_cov
 from ncjax.moments import ClassMoments, dot
 
-Scalar = float | Float[Array, ""]
+Number = float | Float[Array, ""]
 
 
 class MSEDecomposition(NamedTuple):
@@ -30,9 +30,9 @@ class MSEDecomposition(NamedTuple):
 
 def ridge_classifier(
     moments: ClassMoments,
-    weight_decay: Scalar,
+    weight_decay: Number,
     *,
-    bias_decay: Scalar | None = None,
+    bias_decay: Number | None = None,
     use_bias: bool = True,
 ) -> tuple[Float[Array, "K d"], Float[Array, "K"]]:
     """The classifier W [K, d] and bias b [K] of least regularised MSE loss.
@@ -52,9 +52,9 @@ def mse_decomposition(
     moments: ClassMoments,
     classifier: Float[Array, "K d"],
     bias: Float[Array, "K"] | None,
-    weight_decay: Scalar,
+    weight_decay: Number,
     *,
-    bias_decay: Scalar | None = None,
+    bias_decay: Number | None = None,
 ) -> MSEDecomposition:
     """Splits the regularised MSE loss of a last layer into three parts.
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ncjax.collapse.means import Present, Rows, select_rows
+from ncjax.collapse.means import Present, Rows, Scalar, select_rows
 from ncjax.collapse.registry import of_both
 from ncjax.collapse.tiles import norm, safe_divide
 from ncjax.moments import dot
@@ -99,7 +99,7 @@ def one_vs_rest(
     )
 
 
-def certified_margin(rows: Rows, present: Present = None) -> Float[Array, ""]:
+def certified_margin(rows: Rows, present: Present = None) -> Scalar:
     """`one_vs_rest` as one number; NaN where its bounds differ by more than 1e-4."""
     distance, bound = one_vs_rest(rows, present)
     return jnp.where(distance - bound <= 1e-4, distance, jnp.nan)

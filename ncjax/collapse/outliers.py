@@ -9,15 +9,13 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ncjax.collapse.means import class_weights, present_classes, total_cov
+from ncjax.collapse.means import Scalar, class_weights, present_classes, total_cov
 from ncjax.collapse.registry import to_one, to_zero
 from ncjax.collapse.tiles import norm, safe_divide
 from ncjax.moments import ClassMoments, dot
 
 
-def nc5(
-    moments: ClassMoments, outliers: ClassMoments | Float[Array, "m d"]
-) -> Float[Array, ""]:
+def nc5(moments: ClassMoments, outliers: ClassMoments | Float[Array, "m d"]) -> Scalar:
     """Orthogonality to OOD data, mean_k |cos(mu_k, mu^OOD)|; in [0, 1], 0 in the limit.
 
     Args:
