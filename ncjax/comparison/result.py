@@ -45,7 +45,7 @@ class Comparison:
 
     def table(self) -> str:
         """The final values, as Markdown."""
-        return tables.final_values(self.groups, self.metrics, self.level)
+        return tables.final_values(self)
 
     def tests(self, most: int | None = None) -> str:
         """The paired tests, as Markdown.
@@ -56,9 +56,7 @@ class Comparison:
         """
         if len(self.groups) == 1:
             return "No tests: there is one group only."
-        return tables.paired_tests(
-            self.results, self.level, self.test, self.baseline, most
-        )
+        return tables.paired_tests(self, most)
 
     def theory_table(self) -> str:
         """Theory beside the networks, as Markdown; "" without theory."""
