@@ -20,6 +20,8 @@ from ncjax.moments import ClassMoments, dot
 Weighting = Literal["classes", "samples"]
 Rows = ClassMoments | Float[Array, "K d"]
 Present = Bool[Array, "K"] | None
+Matrix = Float[Array, "K d"]
+Scalar = Float[Array, ""]
 
 # Singular values under this fraction of the largest are rounding, not structure.
 DROP = 1e-6
