@@ -79,9 +79,8 @@ def group_variance(
         groups: superclass of each class [K].
         directions: v_j [r, d].
     """
-    delta = (moments.pivot - grouped.pivot[groups]) + (
-        moments.offset - grouped.offset[groups]
-    )
+    delta = moments.pivot - grouped.pivot[groups]
+    delta = delta + (moments.offset - grouped.offset[groups])
     delta = jnp.where(moments.count[:, None] > 0, delta, 0)
     return dot(moments.count / moments.total, dot(delta, directions.T) ** 2)
 
