@@ -11,7 +11,7 @@ import numpy as np
 
 from ncjax import collapse
 from ncjax.measurement import checks
-from ncjax.measurement.data import Data, same_width
+from ncjax.measurement.data import Data
 from ncjax.measurement.readings import first_reading, values_of
 from ncjax.measurement.result import Measurement, in_order
 from ncjax.measurement.sources import MeasureError, check_labels, sliced, to_numpy
@@ -101,11 +101,11 @@ def measure(
     decisions = _decisions(logits, train)
     checks.check_width(weights, train.width)
     test = ood = None
+    open_ = functools.partial(open_, beside=train)
     if test_features is not None:
         test = open_(test_features, test_labels, "test features", num_classes=k)
     if ood_features is not None:
         ood = open_(ood_features, None, "OOD features", num_classes=1, free=True)
-    same_width(train, test, ood)
     with jax.enable_x64(train.dtype == np.float64):
         known = first_reading(train, weights, offsets, convention)
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)

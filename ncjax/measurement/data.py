@@ -53,6 +53,7 @@ class Data:
         batch_size: int | None,
         progress: bool,
         free: bool = False,
+        beside: Data | None = None,
     ):
         """Reads the first rows and all labels.
 
@@ -66,6 +67,7 @@ class Data:
             batch_size: number of rows of a batch; None: as many as stay in the caches.
             progress: whether a long pass shows a bar.
             free: whether the features need no labels, as outliers do not.
+            beside: the training features, which must have the same width.
 
         Raises:
             MeasureError: for features or labels that cannot be measured.
@@ -90,6 +92,11 @@ class Data:
         if self.width == 0:
             raise MeasureError(
                 f"{self.name} have width 0: there is nothing to measure."
+            )
+        if beside is not None and beside.width != self.width:
+            raise MeasureError(
+                f"{self.name} have width {self.width}, but the training features "
+                f"{beside.width}; both are of the same layer."
             )
         self.size = batch_size or int(np.clip(_BATCH // self.width, 256, 2**16))
         if batch_size is None and self.labels is not None:
@@ -210,21 +217,3 @@ def _join(held: list[Pair]) -> Pair:
         return held[0]
     features, labels = map(np.concatenate, zip(*held, strict=True))
     return features, labels
-
-
-def same_width(train: Data, *others: Data | None) -> None:
-    """Refuses features of another width than those of the training set.
-
-    Args:
-        train: the training features.
-        others: other features; None where there are none.
-
-    Raises:
-        MeasureError: naming both widths.
-    """
-    for other in others:
-        if other is not None and other.width != train.width:
-            raise MeasureError(
-                f"{other.name} have width {other.width}, but the training features "
-                f"{train.width}; both are of the same layer."
-            )
