@@ -13,7 +13,7 @@ from ncjax.collapse.conventions import PRESETS
 from ncjax.io import to_json, write_whole
 from ncjax.measurement import Measurement, measure
 from ncjax.measurement.readers import READERS, Arrays, find, open_arrays
-from ncjax.measurement.sources import POOLS, Stored
+from ncjax.measurement.sources import POOLS, Source
 from ncjax.style import FORMATS, render
 
 _ABOUT = """\
@@ -114,7 +114,7 @@ def _inputs(options: argparse.Namespace) -> dict[str, Any]:
     return inputs
 
 
-def _array(arrays: Arrays, what: str, path: str, key: str | None) -> Stored:
+def _array(arrays: Arrays, what: str, path: str, key: str | None) -> Source:
     """An array of a file, by its key or by a name that is usual for it."""
     found = find(arrays, what, path, key)
     if found is None:
@@ -127,7 +127,7 @@ def _array(arrays: Arrays, what: str, path: str, key: str | None) -> Stored:
 
 def _samples(
     arrays: Arrays, path: str, given: str | None, options: argparse.Namespace
-) -> dict[str, Stored]:
+) -> dict[str, Source]:
     """Features of a file, and labels from that file or the one that is given."""
     features = _array(arrays, "features", path, options.features_key)
     if given:
@@ -160,7 +160,7 @@ def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict[str, Any]:
     elif weight is not None:
         bias = find(arrays, "bias", path, key, only=False)
     found = {"classifier": weight, "bias": bias}
-    return {what: array and array.load() for what, array in found.items()}
+    return {what: None if x is None else x.load() for what, x in found.items()}
 
 
 def _check_outputs(options: argparse.Namespace) -> None:

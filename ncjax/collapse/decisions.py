@@ -6,12 +6,14 @@ part of all features cannot flip a decision.
 
 from __future__ import annotations
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ncjax.collapse.means import centre
-from ncjax.collapse.registry import COLLAPSE, to_one, to_zero
+from ncjax.collapse.means import Matrix, Scalar, centre
+from ncjax.collapse.registry import headline, to_one
 from ncjax.moments import ClassMoments
 
 # Logits, or distances between features and class means, that are held at a time.
@@ -54,7 +56,7 @@ def nearest_row(
 
 def linear_decisions(
     features: Float[Array, "n d"],
-    classifier: Float[Array, "K d"],
+    classifier: Matrix,
     bias: Float[Array, "K"] | None,
 ) -> Int[Array, "n"]:
     """Class of the largest logit of W h + b for each feature h [n], block by block.
@@ -79,7 +81,7 @@ def nc4(
     decisions: Int[Array, "n"] | Float[Array, "n K"],
     moments: ClassMoments,
     weights: Float[Array, "n"] | None = None,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Fraction of samples for which network and nearest class mean disagree.
 
     0 at collapse.  It compares with the decision of the network, not with the label;
@@ -106,7 +108,7 @@ def ncc_accuracy(
     labels: Int[Array, "n"],
     moments: ClassMoments,
     weights: Float[Array, "n"] | None = None,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Accuracy of the classifier that decides for the nearest class mean, in [0, 1].
 
     Args:
@@ -122,37 +124,29 @@ def ncc_accuracy(
     return jnp.average(hits.astype(moments.count.dtype), weights=weights)
 
 
+_accuracy = functools.partial(
+    to_one, headline=True, home="train", percent=True, curve="linear"
+)
 # Found by a second pass over the features, once the class means are known.
 METRICS = (
-    to_zero(
+    headline(
         "nc4",
         "NC4",
         "share of samples not classified as their nearest class mean",
-        headline=True,
         on_test="NC4 of the test features",
-        part=COLLAPSE,
         percent=True,
-        compared=("nc",),
         panel="NC4  not the nearest class mean",
     ),
-    to_one(
+    _accuracy(
         "ncc_accuracy",
         "nearest-mean accuracy",
         "accuracy of the nearest class mean",
-        headline=True,
         on_test="test accuracy of the nearest training mean",
-        home="train",
-        percent=True,
-        curve="linear",
     ),
-    to_one(
+    _accuracy(
         "accuracy",
         "accuracy",
         "accuracy of the network itself",
-        headline=True,
         on_test="test accuracy of the network itself",
-        home="train",
-        percent=True,
-        curve="linear",
     ),
 )

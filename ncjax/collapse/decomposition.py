@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ncjax.collapse.means import centred_means, class_weights, global_mean
+from ncjax.collapse.means import centred_means, class_weights, global_mean, total_cov
 from ncjax.moments import ClassMoments, dot
 
-Scalar = float | Float[Array, ""]
+Number = float | Float[Array, ""]
 
 
 class MSEDecomposition(NamedTuple):
@@ -30,9 +30,9 @@ class MSEDecomposition(NamedTuple):
 
 def ridge_classifier(
     moments: ClassMoments,
-    weight_decay: Scalar,
+    weight_decay: Number,
     *,
-    bias_decay: Scalar | None = None,
+    bias_decay: Number | None = None,
     use_bias: bool = True,
 ) -> tuple[Float[Array, "K d"], Float[Array, "K"]]:
     """The classifier W [K, d] and bias b [K] of least regularised MSE loss.
@@ -52,9 +52,9 @@ def mse_decomposition(
     moments: ClassMoments,
     classifier: Float[Array, "K d"],
     bias: Float[Array, "K"] | None,
-    weight_decay: Scalar,
+    weight_decay: Number,
     *,
-    bias_decay: Scalar | None = None,
+    bias_decay: Number | None = None,
 ) -> MSEDecomposition:
     """Splits the regularised MSE loss of a last layer into three parts.
 
@@ -124,8 +124,7 @@ def _ridge(moments, weight_decay, bias_decay, use_bias):
     mean = global_mean(moments, "samples")
     centred = centred_means(moments, global_mean="samples")
     weighted = share[:, None] * centred
-    system = moments.within_cov + dot(weighted.T, centred)
-    system = system + rho * mean[:, None] * mean[None]
+    system = total_cov(moments) + rho * mean[:, None] * mean[None]
     system = system + weight_decay * jnp.eye(len(mean), dtype=mean.dtype)
     # sum_k p_k (mu_k - m) = 0, so that the - p in (e_k - p) drops out.
     cross = weighted + rho * share[:, None] * mean[None]

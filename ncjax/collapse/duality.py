@@ -15,15 +15,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.means import (
+    Matrix,
     Present,
     Rows,
+    Scalar,
     Weighting,
     global_mean,
     present_classes,
     right_singular,
     select_rows,
 )
-from ncjax.collapse.registry import COLLAPSE, of_classifier
+from ncjax.collapse.registry import headline, of_classifier
 from ncjax.collapse.simplex import least_nc2, simplex_distance
 from ncjax.collapse.tiles import norm, safe_divide
 from ncjax.moments import ClassMoments, dot
@@ -31,7 +33,7 @@ from ncjax.moments import ClassMoments, dot
 
 def means_and_classifier(
     means: Rows,
-    classifier: Float[Array, "K d"],
+    classifier: Matrix,
     present: Present = None,
     *,
     scaled: bool = True,
@@ -57,9 +59,7 @@ def means_and_classifier(
     return means, rows, present
 
 
-def nc3(
-    means: Rows, classifier: Float[Array, "K d"], present: Present = None
-) -> Float[Array, ""]:
+def nc3(means: Rows, classifier: Matrix, present: Present = None) -> Scalar:
     """Distance of W Mc' from the Gram matrix of a simplex ETF.
 
     NC3 = || W Mc'/|W Mc'|_F - P/sqrt(K-1) ||_F, P = I - 11'/K.  In [0, 2]: 2 for
@@ -81,11 +81,11 @@ def nc3(
 
 def nc3_papyan(
     means: Rows,
-    classifier: Float[Array, "K d"],
+    classifier: Matrix,
     present: Present = None,
     *,
     squared: bool = True,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Distance of classifier and means, || W/|W|_F - Mc/|Mc|_F ||_F^2.
 
     In [0, 4], or [0, 2] if not `squared`; 0 exactly where W = a Mc, a > 0.
@@ -105,9 +105,7 @@ def nc3_papyan(
     return jnp.sum(difference**2) if squared else norm(difference)
 
 
-def nc3_cosine(
-    means: Rows, classifier: Float[Array, "K d"], present: Present = None
-) -> Float[Array, ""]:
+def nc3_cosine(means: Rows, classifier: Matrix, present: Present = None) -> Scalar:
     """Mean over classes of 1 - cos(w_k, mu_k - mu_G); in [0, 2].
 
     Args:
@@ -125,12 +123,12 @@ def nc3_cosine(
 
 def uniform_duality(
     means: Rows,
-    classifier: Float[Array, "K d"],
+    classifier: Matrix,
     present: Present = None,
     *,
     normalise: bool = True,
     ddof: int = 0,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Variance over classes of <w_k, mu_k - mu_G>: are classes equally dual?
 
     0 if every class has the same product, be it at collapse or not.
@@ -162,11 +160,11 @@ def _row_cosines(a, b):
 
 def bias_collapse(
     moments: ClassMoments,
-    classifier: Float[Array, "K d"],
+    classifier: Matrix,
     bias: Float[Array, "K"] | None = None,
     *,
     weighting: Weighting = "classes",
-) -> Float[Array, ""]:
+) -> Scalar:
     """|W mu_G + b|, the logits at the global mean; 0 where the bias cancels it.
 
     Over the classes present; in the unit of the logits.
@@ -189,7 +187,7 @@ def bias_collapse(
 
 
 def principal_angles(
-    means: Rows, classifier: Float[Array, "K d"], present: Present = None
+    means: Rows, classifier: Matrix, present: Present = None
 ) -> Float[Array, "r"]:
     """Angles between the row spaces of W and Mc [r], r = min(K-1, d), in radians.
 
@@ -228,20 +226,13 @@ def principal_angles(
 
 
 def _row_space(rows, limit):
-    """Orthonormal rows that span those of a matrix, and its rank.
-
-    Args:
-        rows: the matrix.
-        limit: the most that the rank can be; rows beyond the rank are 0.
-    """
+    """Orthonormal rows that span those given, 0 beyond the rank, and that rank."""
     values, directions = right_singular(rows)
     kept = (values > 1e-6 * values[0]) & (jnp.arange(values.shape[0]) < limit)
     return jnp.where(kept[:, None], directions, 0), jnp.sum(kept)
 
 
-def shape_residual(
-    means: Rows, classifier: Float[Array, "K d"], present: Present = None
-) -> Float[Array, ""]:
+def shape_residual(means: Rows, classifier: Matrix, present: Present = None) -> Scalar:
     """How far W is from Mc up to a rotation, 1 - |W' Mc|_* / (|W|_F |Mc|_F).
 
     In [0, 1]; 0 if and only if some rotation of feature space takes W to a multiple of
@@ -255,9 +246,7 @@ def shape_residual(
     return _residuals(means, classifier, present)[0]
 
 
-def misalignment(
-    means: Rows, classifier: Float[Array, "K d"], present: Present = None
-) -> Float[Array, ""]:
+def misalignment(means: Rows, classifier: Matrix, present: Present = None) -> Scalar:
     """The part of the distance of W and Mc that a rotation removes.
 
     (1 - <W, Mc>/(|W| |Mc|)) - `shape_residual`; the first term is half of `nc3_papyan`.
@@ -287,13 +276,11 @@ def _residuals(means, classifier, present):
 
 
 METRICS = (
-    of_classifier(
+    headline(
         "nc3",
         "NC3",
         "NC3, of the form that the convention says",
-        headline=True,
-        part=COLLAPSE,
-        compared=("nc",),
+        needs="classifier",
         curve="log",
         panel="NC3  distance of classifier and means",
     ),

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ncjax.collapse.means import Present, Rows, select_rows
+from ncjax.collapse.means import Present, Rows, Scalar, select_rows
 from ncjax.collapse.registry import of_both
 from ncjax.collapse.tiles import norm, safe_divide
 from ncjax.moments import dot
@@ -99,27 +99,17 @@ def one_vs_rest(
     )
 
 
-def certified_margin(rows: Rows, present: Present = None) -> Float[Array, ""]:
+def certified_margin(rows: Rows, present: Present = None) -> Scalar:
     """`one_vs_rest` as one number; NaN where its bounds differ by more than 1e-4."""
     distance, bound = one_vs_rest(rows, present)
     return jnp.where(distance - bound <= 1e-4, distance, jnp.nan)
 
 
 def _block(points, present, index, smoothness, best, tolerance, steps):
-    """Least distance of a class of the block from the hull of the others.
+    """Least distance of the classes `index` [m] from the hull of the others.
 
-    Args:
-        points: unit rows, shifted to a mean of 0 [K, d].
-        present: the classes that count [K].
-        index: the classes of the block [m].
-        smoothness: largest eigenvalue of points' points.
-        best: least distance of the blocks before; what is above it need not be exact.
-        tolerance: stops once distance - bound is at most this, or what rounding allows.
-        steps: rounds of `_STEPS` gradient steps, after which it stops anyway.
-
-    Returns:
-        The distance, a lower bound for all classes of the block, the nearest class, and
-        the weights of the others at its nearest point [K].
+    Distances above `best`, that of the blocks before, need not be exact.  Gives a lower
+    bound too, the nearest class, and the others' weights [K] at its nearest point.
     """
     number, eps = len(points), jnp.finfo(points.dtype).eps
     own, counts = points[index], present[index]

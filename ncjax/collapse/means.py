@@ -20,6 +20,8 @@ from ncjax.moments import ClassMoments, dot
 Weighting = Literal["classes", "samples"]
 Rows = ClassMoments | Float[Array, "K d"]
 Present = Bool[Array, "K"] | None
+Matrix = Float[Array, "K d"]
+Scalar = Float[Array, ""]
 
 # Singular values under this fraction of the largest are rounding, not structure.
 DROP = 1e-6
@@ -78,6 +80,17 @@ def centred_means(
         ValueError: for fewer than two classes.
     """
     return centre(moments, global_mean).means
+
+
+def total_cov(moments: ClassMoments) -> Float[Array, "d d"]:
+    """Sigma_T = Sigma_W + sum_k (n_k/N) (mu_k - mu)(mu_k - mu)', mu over all features.
+
+    Args:
+        moments: class moments of the features, with `scatter="pooled"`.
+    """
+    centred = centred_means(moments, global_mean="samples")
+    weighted = class_weights(moments, "samples")[:, None] * centred
+    return moments.within_cov + dot(weighted.T, centred)
 
 
 def global_mean(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from typing import Any
 
 import jax
 from jaxtyping import Array, Float
@@ -67,20 +68,19 @@ class Inputs:
     @property
     def has(self) -> set[Needs]:
         """What there is of all that a metric may need."""
-        scatter = self.moments.scatter is not None
-        there: dict[Needs, bool] = {
-            "moments": True,
-            "within": scatter or self.within_variance is not None,
+        scatter = self.moments.scatter
+        there: dict[Needs, Any] = {
+            "within": self.within_variance if scatter is None else scatter,
             "scatter": scatter,
-            "classifier": self.classifier is not None,
+            "classifier": self.classifier,
         }
-        return {need for need, known in there.items() if known}
+        return {"moments", *(need for need, x in there.items() if x is not None)}
 
     @property
     def weighting(self) -> dict:
         """Keywords of the mean that is subtracted, and of the between-class spread."""
-        convention = self.convention
-        return {"global_mean": convention.global_mean, "between": convention.between}
+        about = self.convention
+        return {"global_mean": about.global_mean, "between": about.between}
 
     @functools.cached_property
     def basis(self) -> tuple[jax.Array, jax.Array]:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ncjax.collapse.means import centred_means, class_weights, present_classes
+from ncjax.collapse.means import Scalar, class_weights, present_classes, total_cov
 from ncjax.collapse.registry import to_one, to_zero
 from ncjax.collapse.tiles import norm, safe_divide
 from ncjax.moments import ClassMoments, dot
 
 
-def nc5(
-    moments: ClassMoments, outliers: ClassMoments | Float[Array, "m d"]
-) -> Float[Array, ""]:
+def nc5(moments: ClassMoments, outliers: ClassMoments | Float[Array, "m d"]) -> Scalar:
     """Orthogonality to OOD data, mean_k |cos(mu_k, mu^OOD)|; in [0, 1], 0 in the limit.
 
     Args:
@@ -43,8 +41,7 @@ def principal_directions(
 ) -> Float[Array, "r d"]:
     """Leading eigenvectors of the total covariance Sigma_T of the features [r, d].
 
-    Sigma_T = Sigma_W + sum_k (n_k/N) (mu_k - mu)(mu_k - mu)' with mu the mean over all
-    features.  They are the principal components, the one of most variance first.
+    They are the principal components, the one of most variance first.
 
     Args:
         moments: class moments of the training features, with `scatter="pooled"`.
@@ -60,10 +57,7 @@ def principal_directions(
         raise ValueError(
             f"rank must be in 1..{moments.feature_dim}, the feature width, got {rank}."
         )
-    centred = centred_means(moments, global_mean="samples")
-    weighted = class_weights(moments, "samples")[:, None] * centred
-    covariance = moments.within_cov + dot(weighted.T, centred)
-    _, vectors = jnp.linalg.eigh(covariance)
+    _, vectors = jnp.linalg.eigh(total_cov(moments))
     return vectors.T[::-1][:rank]
 
 

@@ -102,6 +102,8 @@ to_zero = functools.partial(Metric, limit=zero, smaller_is_better=True)
 to_one = functools.partial(Metric, limit=one, smaller_is_better=False)
 # The same of the classifier, alone or beside the class means.
 of_classifier = functools.partial(to_zero, needs="classifier")
+# NC1 to NC4.
+headline = functools.partial(to_zero, headline=True, part=COLLAPSE, compared=("nc",))
 
 
 def of_both(

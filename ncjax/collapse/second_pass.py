@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int
 from ncjax import struct
 from ncjax.averages import Averages
 from ncjax.collapse.decisions import nearest_row
-from ncjax.collapse.means import Centred, Span, centre
+from ncjax.collapse.means import Span
 from ncjax.collapse.superclasses import Level, superclass_levels
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments, dot
@@ -31,7 +31,7 @@ class SecondPass:
     out.
     """
 
-    about: Span | Centred  # where the class means are; the same in all that is merged
+    span: Span  # where the class means are; the same in all that is merged
     levels: tuple[Level, ...]  # the superclasses of a class tree; () without one
     averages: Averages  # over the features seen so far
 
@@ -40,7 +40,6 @@ class SecondPass:
         cls,
         moments: ClassMoments,
         *,
-        within_variance: bool = True,
         directions: Float[Array, "r d"] | None = None,
         decisions: bool = True,
         hierarchy: Hierarchy | None = None,
@@ -50,38 +49,22 @@ class SecondPass:
         Args:
             moments: moments of the training features, of K classes of width d, with
                 any scatter.
-            within_variance: also sum the within-class variance along the directions of
-                the class means.  Without it features are compared with the means in
-                all d dimensions, which costs less.
             directions: directions v_j [r, d] of the within-class variance; by default
                 those of `between_basis(moments)`.
             decisions: whether `update` is told the decisions of a network.
-            hierarchy: class tree over the K classes, to measure its superclasses too;
-                this takes `within_variance`.
-
-        Raises:
-            ValueError: for a tree without `within_variance`.
+            hierarchy: class tree over the K classes, to measure its superclasses too.
         """
+        span = Span.of(moments, directions)
+        levels = superclass_levels(moments, hierarchy, span) if hierarchy else []
         names = ["ncc_accuracy", *(["nc4", "accuracy"] if decisions else [])]
         shapes: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
-        dtype, levels = moments.count.dtype, []
-        if not within_variance:
-            if hierarchy is not None:
-                raise ValueError(
-                    "Superclasses of a tree are measured along the directions of the "
-                    "class means: leave within_variance=True."
-                )
-            about: Span | Centred = centre(moments)
-        else:
-            about = Span.of(moments, directions)
-            shapes["within_variance"] = (len(about.directions),)
-            if hierarchy is not None:
-                levels = superclass_levels(moments, hierarchy, about)
+        shapes["within_variance"] = (len(span.directions),)
         for level in levels:
             shapes[f"{level.name}/within_variance"] = (len(level.directions),)
             if decisions:
                 shapes[f"{level.name}/nc4"] = ()
-        return cls(about, tuple(levels), Averages.empty(shapes, dtype))
+        averages = Averages.empty(shapes, moments.count.dtype)
+        return cls(span, tuple(levels), averages)
 
     def update(
         self,
@@ -104,10 +87,8 @@ class SecondPass:
         Returns:
             The state with these rows added.
         """
-        if isinstance(self.about, Span):
-            deviations = self.about.deviations(features, labels)
-            return self.update_deviations(deviations, labels, decisions, weights)
-        return self._add({}, self.about.points(features), labels, decisions, weights)
+        deviations = self.span.deviations(features, labels)
+        return self.update_deviations(deviations, labels, decisions, weights)
 
     def update_deviations(
         self,
@@ -117,9 +98,19 @@ class SecondPass:
         weights: Float[Array, "n"] | None = None,
     ) -> SecondPass:
         """Takes in features whose `Span.deviations` [n, r] are known; see `update`."""
+        if (decisions is not None) != ("nc4" in self.averages.sums):
+            raise ValueError(
+                "This second pass was made "
+                + ("with" if decisions is None else "without")
+                + " decisions of a network: give `update` the decisions [n] if and only"
+                " if SecondPass.empty(..., decisions=True)."
+            )
         span = self.span
         points = span.coordinates(deviations, labels)
-        values = {"within_variance": deviations**2}
+        nearest = nearest_row(points, span.means, span.present)
+        values = {"within_variance": deviations**2, "ncc_accuracy": nearest == labels}
+        if decisions is not None:
+            values |= {"nc4": nearest != decisions, "accuracy": decisions == labels}
         for level in self.levels:
             along = dot(deviations, level.directions.T)
             values[f"{level.name}/within_variance"] = along**2
@@ -127,21 +118,11 @@ class SecondPass:
                 nearest = nearest_row(points, level.means, level.present)
                 wrong = nearest != level.groups[decisions]
                 values[f"{level.name}/nc4"] = wrong
-        return self._add(values, points, labels, decisions, weights)
-
-    @property
-    def span(self) -> Span:
-        """The span of the class means.
-
-        Raises:
-            ValueError: if the state was made with `within_variance=False`.
-        """
-        if not isinstance(self.about, Span):
-            raise ValueError(
-                "This second pass was made with within_variance=False, so it has no "
-                "directions of the class means."
-            )
-        return self.about
+        inside = (labels >= 0) & (labels < len(span.present))
+        known = inside & span.present[labels]
+        weights = jnp.where(known, 1 if weights is None else weights, 0)
+        weights = weights.astype(self.averages.total.dtype)
+        return self._with(self.averages.update(values, weights))
 
     def merge(self, other: SecondPass) -> SecondPass:
         """Both sets of features together; the class means must be the same."""
@@ -165,23 +146,4 @@ class SecondPass:
         return self.averages.compute()
 
     def _with(self, averages: Averages) -> SecondPass:
-        return SecondPass(self.about, self.levels, averages)
-
-    def _add(self, values, points, labels, decisions, weights) -> SecondPass:
-        """Takes in values of features, and whether they are nearest to their means."""
-        if (decisions is not None) != ("nc4" in self.averages.sums):
-            raise ValueError(
-                "This second pass was made "
-                + ("with" if decisions is None else "without")
-                + " decisions of a network: give `update` the decisions [n] if and only"
-                " if SecondPass.empty(..., decisions=True)."
-            )
-        present = self.about.present
-        nearest = nearest_row(points, self.about.means, present)
-        values = values | {"ncc_accuracy": nearest == labels}
-        if decisions is not None:
-            values |= {"nc4": nearest != decisions, "accuracy": decisions == labels}
-        known = (labels >= 0) & (labels < len(present)) & present[labels]
-        weights = jnp.where(known, 1 if weights is None else weights, 0)
-        weights = weights.astype(self.averages.total.dtype)
-        return self._with(self.averages.update(values, weights))
+        return SecondPass(self.span, self.levels, averages)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ncjax.collapse.means import centred_means, present_classes
+from ncjax.collapse.means import Scalar, centred_means, present_classes
 from ncjax.collapse.registry import Metric, infinity, to_zero
 from ncjax.collapse.tiles import mean_pairs, pair_mask, square_distances
 from ncjax.moments import ClassMoments
@@ -33,7 +33,7 @@ def cdnv_matrix(moments: ClassMoments) -> Float[Array, "K K"]:
     return jnp.where(mask, value, jnp.nan)
 
 
-def cdnv(moments: ClassMoments) -> Float[Array, ""]:
+def cdnv(moments: ClassMoments) -> Scalar:
     """Mean of `cdnv_matrix` over pairs of different classes, tile by tile.
 
     At an ETF NC1 <= 2 CDNV, with equality if Sigma_W lies in the span of the means.
@@ -44,7 +44,7 @@ def cdnv(moments: ClassMoments) -> Float[Array, ""]:
     return mean_pairs(_cdnv, present_classes(moments), _rows(moments))
 
 
-def snr(moments: ClassMoments) -> Float[Array, ""]:
+def snr(moments: ClassMoments) -> Scalar:
     """Mean signal-to-noise ratio |mu_i - mu_j|^2 / tr(Sigma_i + Sigma_j) of pairs.
 
     That of a pair is 1 / (2 V_ij); infinite for collapsed classes.

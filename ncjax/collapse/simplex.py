@@ -14,13 +14,13 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ncjax.collapse.means import Present, Rows, select_rows
-from ncjax.collapse.registry import COLLAPSE, TREE, of_both, to_zero
+from ncjax.collapse.means import Present, Rows, Scalar, select_rows
+from ncjax.collapse.registry import TREE, headline, of_both, to_zero
 from ncjax.collapse.tiles import mean_pairs, norm, safe_divide, safe_sqrt, sum_pairs
 from ncjax.moments import dot
 
 
-def equinorm(rows: Rows, present: Present = None, *, ddof: int = 0) -> Float[Array, ""]:
+def equinorm(rows: Rows, present: Present = None, *, ddof: int = 0) -> Scalar:
     """Coefficient of variation of the row norms, std_k |m_k| / mean_k |m_k|.
 
     Args:
@@ -38,9 +38,7 @@ def equinorm(rows: Rows, present: Present = None, *, ddof: int = 0) -> Float[Arr
     return safe_sqrt(variance) / jnp.mean(norms, where=present)
 
 
-def angle_statistics(
-    rows: Rows, present: Present = None
-) -> dict[str, Float[Array, ""]]:
+def angle_statistics(rows: Rows, present: Present = None) -> dict[str, Scalar]:
     """Statistics of the cosines between different rows, in one pass over the pairs.
 
     Args:
@@ -73,9 +71,7 @@ def angle_statistics(
     }
 
 
-def nc2(
-    rows: Rows, present: Present = None, *, row_normalise: bool = False
-) -> Float[Array, ""]:
+def nc2(rows: Rows, present: Present = None, *, row_normalise: bool = False) -> Scalar:
     """Distance of the Gram matrix of the rows from that of a simplex ETF.
 
     NC2 = || G/|G|_F - P/sqrt(K-1) ||_F, G = M M'.  In [0, sqrt(2)]; 0 exactly at an ETF
@@ -98,7 +94,7 @@ def nc2(
 
 def simplex_distance(
     left: Float[Array, "K d"], right: Float[Array, "K d"], present: Bool[Array, "K"]
-) -> Float[Array, ""]:
+) -> Scalar:
     """|| A/|A|_F - P/sqrt(K-1) ||_F for A = left right' [K, K].
 
     For K > 2 d it is at least 0.76, so that sqrt(2 - 2 <A, P>/(|A|_F sqrt(K-1)))
@@ -141,7 +137,7 @@ def _product_norm(left, right):
 
 def gram_distance(
     rows: Rows, target: Float[Array, "K K"], present: Present = None
-) -> Float[Array, ""]:
+) -> Scalar:
     """Distance of the Gram matrix of the rows from any target, both of unit norm.
 
     || G/|G|_F - T/|T|_F ||_F; in [0, sqrt(2)] for positive semi-definite T.  With
@@ -181,14 +177,11 @@ def zero_with_room(num_classes: int, feature_dim: int) -> float | None:
 
 
 METRICS = (
-    to_zero(
+    headline(
         "nc2",
         "NC2",
         "NC2, of what the convention says",
         limit=least_nc2,
-        headline=True,
-        part=COLLAPSE,
-        compared=("nc",),
         curve="log",
         panel="NC2  distance of the means to a simplex",
     ),

@@ -11,6 +11,7 @@ from ncjax import struct
 from ncjax.collapse.duality import nc3
 from ncjax.collapse.means import (
     Rows,
+    Scalar,
     Span,
     between_basis,
     present_classes,
@@ -78,9 +79,8 @@ def group_variance(
         groups: superclass of each class [K].
         directions: v_j [r, d].
     """
-    delta = (moments.pivot - grouped.pivot[groups]) + (
-        moments.offset - grouped.offset[groups]
-    )
+    delta = moments.pivot - grouped.pivot[groups]
+    delta = delta + (moments.offset - grouped.offset[groups])
     delta = jnp.where(moments.count[:, None] > 0, delta, 0)
     return dot(moments.count / moments.total, dot(delta, directions.T) ** 2)
 
@@ -104,9 +104,7 @@ def group_rows(
     return dot(safe_divide(shares, jnp.sum(shares, axis=1, keepdims=True)), rows)
 
 
-def cophenetic_correlation(
-    rows: Rows, distances: Float[Array, "K K"]
-) -> Float[Array, ""]:
+def cophenetic_correlation(rows: Rows, distances: Float[Array, "K K"]) -> Scalar:
     """Correlation over pairs of classes of |mu_A - mu_B| with their tree distance.
 
     Pearson's, in [-1, 1]; NaN if all pairs are equally far apart in either.

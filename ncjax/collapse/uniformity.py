@@ -9,17 +9,14 @@ from __future__ import annotations
 import math
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
-from ncjax.collapse.means import Present, Rows, select_rows
+from ncjax.collapse.means import Present, Rows, Scalar, select_rows
 from ncjax.collapse.registry import Metric
 from ncjax.collapse.simplex import zero_with_room
 from ncjax.collapse.tiles import log_sum_exp_pairs, mean_pairs, square_distances
 
 
-def log_kernel(
-    rows: Rows, present: Present = None
-) -> tuple[Float[Array, ""], Float[Array, ""]]:
+def log_kernel(rows: Rows, present: Present = None) -> tuple[Scalar, Scalar]:
     """Mean and variance over pairs of -log |u_j - u_k|, u_k = m_k/|m_k|.
 
     The mean is least, -log(2K/(K-1))/2, and the variance 0 at a simplex ETF (which
@@ -48,7 +45,7 @@ def log_kernel(
 
 def riesz_kernel(
     rows: Rows, present: Present = None, *, exponent: float | None = None
-) -> Float[Array, ""]:
+) -> Scalar:
     """Riesz energy as a mean distance: (1/s) log mean_{j != k} |u_j - u_k|^-s.
 
     The energy itself, mean |u_j - u_k|^-s, leaves the range of float32 at s = 510; in

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int
 
 from ncjax.collapse.means import (
     DROP,
+    Scalar,
     Weighting,
     between_basis,
     centred_means,
@@ -20,7 +21,7 @@ from ncjax.collapse.means import (
     present_classes,
     right_singular,
 )
-from ncjax.collapse.registry import COLLAPSE, Metric, to_zero
+from ncjax.collapse.registry import Metric, headline, to_zero
 from ncjax.collapse.tiles import norm, safe_divide
 from ncjax.moments import ClassMoments, dot
 
@@ -75,7 +76,7 @@ def nc1(
     within_variance: Float[Array, "r"] | None = None,
     basis: Basis | None = None,
     divide_by_classes: bool = True,
-) -> Float[Array, ""]:
+) -> Scalar:
     """Within-class covariance seen by the inverse of the between-class covariance.
 
     NC1 = (1/K) tr(Sigma_W pinv(Sigma_B)) = sum_j v_j' Sigma_W v_j / s_j^2, with the
@@ -145,7 +146,7 @@ def nc1_floor(
     *,
     basis: Basis | None = None,
     divide_by_classes: bool = True,
-) -> Float[Array, ""]:
+) -> Scalar:
     """The NC1 that rounding of the stored features alone would give.
 
     An entry near mu_kj in a floating-point format is off by a uniform error of variance
@@ -190,7 +191,7 @@ def trace_ratio(
     *,
     global_mean: Weighting = "classes",
     between: Weighting = "classes",
-) -> Float[Array, ""]:
+) -> Scalar:
     """tr(Sigma_W) / tr(Sigma_B), the weaker NC1 that needs no scatter matrix.
 
     At an ETF, NC1 <= (K-1)/K times this.
@@ -210,7 +211,7 @@ def trace_ratio(
     return jnp.where(total > 0, within / total, jnp.nan)
 
 
-def vci(moments: ClassMoments, *, basis: Basis | None = None) -> Float[Array, ""]:
+def vci(moments: ClassMoments, *, basis: Basis | None = None) -> Scalar:
     """Variability collapse index: 1 - tr(pinv(Sigma_T) Sigma_B) / rank(Sigma_B).
 
     Sigma_T = Sigma_W + Sigma_B.  In [0, 1]; 0 at collapse; unchanged by any invertible
@@ -256,7 +257,7 @@ def vci(moments: ClassMoments, *, basis: Basis | None = None) -> Float[Array, ""
     return jnp.where(rank > 0, index, jnp.nan)
 
 
-def numerical_rank(rows: Float[Array, "n d"]) -> Float[Array, ""]:
+def numerical_rank(rows: Float[Array, "n d"]) -> Scalar:
     """Squared ratio of nuclear and Frobenius norm, (sum_j s_j)^2 / sum_j s_j^2.
 
     Between 1 and the rank.  For the features of one class, not centred, it tends to 1
@@ -274,15 +275,13 @@ def numerical_rank(rows: Float[Array, "n d"]) -> Float[Array, ""]:
 
 
 METRICS = (
-    to_zero(
+    headline(
         "nc1",
         "NC1",
         "spread within classes over distance between their means",
         lambda x: nc1(x.moments, within_variance=x.within_variance, **x.nc1_options),
         "within",
-        headline=True,
         on_test="NC1 of the test features about the training means",
-        part=COLLAPSE,
         log=True,
         compared=("nc", "test"),
         curve="log",

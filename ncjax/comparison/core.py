@@ -91,12 +91,10 @@ def _metrics(runs: Sequence[Run], chosen: Sequence[str] | None) -> list[Metric]:
     Raises:
         CompareError: if there are none, or a key is in none of the runs.
     """
-    values = {
-        key: value for run in runs for row in run.rows for key, value in row.items()
-    }
+    rows = [row for run in runs for row in run.rows]
     # A confusion matrix is no number.
-    available = sorted(k for k, v in values.items() if not isinstance(v, list))
-    available.remove("epoch")
+    numbers = {k for row in rows for k, v in row.items() if not isinstance(v, list)}
+    available = sorted(numbers - {"epoch"})
     listed = ", ".join(available)
     if chosen is None:
         kept = [metric for metric in compared() if metric.key in available]

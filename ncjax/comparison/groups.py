@@ -156,12 +156,10 @@ def paired_tests(
         of_a, of_b = a.final(metric.key)[in_a], b.final(metric.key)[in_b]
         result = paired(of_a, of_b, level, metric.log, test)
         common = tuple(int(s) for s in seeds)
-        found.append(PairTest(metric, a.name, b.name, common, result, result.p))
-    corrected = holm(np.array([t.result.p for t in found], float))
-    return tuple(
-        dataclasses.replace(one, corrected=float(p))
-        for one, p in zip(found, corrected, strict=True)
-    )
+        found.append((metric, a.name, b.name, common, result))
+    corrected = holm(np.array([result.p for *_, result in found], float))
+    each = zip(found, corrected.tolist(), strict=True)
+    return tuple(PairTest(*test, p) for test, p in each)
 
 
 def name(

@@ -6,8 +6,8 @@ other measurement; a comparison with theory needs no more than the class means.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,13 +23,13 @@ from ncjax.data import DataError, Dataset
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
 from ncjax.runs.workdir import WorkdirError
-from ncjax.training.experiment import Experiment, build
-from ncjax.training.step import TrainState
+from ncjax.training.experiment import build
 from ncjax.training.stored import load_states
 
+_update = jax.jit(ClassMoments.update)
 
-@dataclasses.dataclass(frozen=True)
-class Network:
+
+class Network(NamedTuple):
     """The last layer of a trained network on its training set, in float64.
 
     Attributes:
@@ -65,7 +65,7 @@ def data_of(run: Run) -> tuple[ConfigDict, Dataset, Hierarchy | None]:
 
 def read_networks(
     runs: Sequence[Run], config: ConfigDict, dataset: Dataset
-) -> Iterator[Network]:
+) -> list[Network]:
     """The networks of runs that differ in nothing but the seed, at their last epochs.
 
     Raises:
@@ -73,33 +73,27 @@ def read_networks(
     """
     experiment = build(config, dataset, jax.devices()[:1])
     images, labels = np.asarray(dataset.train.images), np.asarray(dataset.train.labels)
-    update = jax.jit(lambda moments, features, y: moments.update(features, y))
-    for epoch, state in _states(runs, experiment):
-        classifier, bias = map(np.asarray, experiment.classifier(state))
-        moments = ClassMoments.empty(
-            dataset.num_classes, classifier.shape[1], scatter="none"
-        )
-        for start in range(0, len(labels), config.eval.batch_size):
-            rows = slice(start, start + config.eval.batch_size)
-            features = experiment.features(state, jnp.asarray(images[rows]))
-            moments = update(moments, features, jnp.asarray(labels[rows]))
-        classifier, bias = classifier.astype(np.float64), bias.astype(np.float64)
-        means = np.asarray(moments.means, np.float64)
-        yield Network(
-            epoch=epoch,
-            counts=np.asarray(moments.count, np.float64),
-            centred_means=np.asarray(centred_means(moments), np.float64),
-            classifier=classifier,
-            logits=means @ classifier.T + bias,
-        )
-
-
-def _states(
-    runs: Sequence[Run], experiment: Experiment
-) -> Iterator[tuple[int, TrainState]]:
+    networks, size = [], config.eval.batch_size
     try:
-        yield from load_states([run.path for run in runs], experiment)
+        for epoch, state in load_states([run.path for run in runs], experiment):
+            classifier, bias = map(np.asarray, experiment.classifier(state))
+            width = classifier.shape[1]
+            moments = ClassMoments.empty(dataset.num_classes, width, scatter="none")
+            for start in range(0, len(labels), size):
+                rows = slice(start, start + size)
+                features = experiment.features(state, jnp.asarray(images[rows]))
+                moments = _update(moments, features, jnp.asarray(labels[rows]))
+            classifier, bias = classifier.astype(np.float64), bias.astype(np.float64)
+            network = Network(
+                epoch=epoch,
+                counts=np.asarray(moments.count, np.float64),
+                centred_means=np.asarray(centred_means(moments), np.float64),
+                classifier=classifier,
+                logits=np.asarray(moments.means, np.float64) @ classifier.T + bias,
+            )
+            networks.append(network)
     except WorkdirError as error:
         raise CompareError(
             f"{error} Leave it out, or compare without theory."
         ) from error
+    return networks

@@ -9,7 +9,6 @@ from ncjax.collapse import Metric
 from ncjax.comparison import tables, theory_tables
 from ncjax.comparison.groups import Group, PairTest
 from ncjax.io import plain
-from ncjax.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,13 +43,9 @@ class Comparison:
     chosen: bool
     theory: tuple[GroupTheory, ...] = ()
 
-    def summary(self, group: Group, metric: Metric) -> Interval:
-        """Mean and interval over the seeds of a group, at the last measured epoch."""
-        return group.summary(metric, self.level)
-
     def table(self) -> str:
         """The final values, as Markdown."""
-        return tables.final_values(self.groups, self.metrics, self.level)
+        return tables.final_values(self)
 
     def tests(self, most: int | None = None) -> str:
         """The paired tests, as Markdown.
@@ -61,9 +56,7 @@ class Comparison:
         """
         if len(self.groups) == 1:
             return "No tests: there is one group only."
-        return tables.paired_tests(
-            self.results, self.level, self.test, self.baseline, most
-        )
+        return tables.paired_tests(self, most)
 
     def theory_table(self) -> str:
         """Theory beside the networks, as Markdown; "" without theory."""
@@ -125,7 +118,7 @@ class Comparison:
         values = {}
         for metric in self.metrics:
             each = zip(map(str, group.seeds), group.final(metric.key), strict=True)
-            found = self.summary(group, metric)._asdict()
+            found = group.summary(metric, self.level)._asdict()
             values[metric.key] = found | {"values": dict(each)}
         return {
             "name": group.name,

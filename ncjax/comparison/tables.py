@@ -4,57 +4,45 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ncjax.collapse import Metric
 from ncjax.comparison.groups import Group, PairTest
 from ncjax.statistics import ROUNDING, Interval, Paired, smallest_p
 
+if TYPE_CHECKING:
+    from ncjax.comparison.result import Comparison
 
-def final_values(
-    groups: Sequence[Group], metrics: Sequence[Metric], level: float
-) -> str:
+
+def final_values(comparison: Comparison) -> str:
     """Mean and interval over seeds at the last measured epoch: a table for each part.
 
     Rows are groups; the first table says how many seeds each has.
-
-    Args:
-        groups: the groups, in the order of the rows.
-        metrics: the metrics, in the order of the columns.
-        level: confidence of the intervals.
     """
+    groups, metrics = comparison.groups, comparison.metrics
     counts = [["seeds", "epoch"], *([str(len(g.runs)), _ends(g)] for g in groups)]
     blocks: list[str] = []
     for part in dict.fromkeys(metric.part for metric in metrics):
         columns = [metric for metric in metrics if metric.part == part]
         rows = [[part, *(metric.heading for metric in columns)]]
         for g in groups:
-            cells = (cell(m, g.summary(m, level), len(g.runs)) for m in columns)
-            rows.append([g.name, *cells])
+            found = ((m, g.summary(m, comparison.level)) for m in columns)
+            rows.append([g.name, *(cell(*each, len(g.runs)) for each in found)])
         if not blocks:
             rows = [[r[0], *more, *r[1:]] for r, more in zip(rows, counts, strict=True)]
         blocks.append(markdown_table(rows))
-    notes = "  \n".join(_footnotes(groups, metrics, level))
-    return "\n\n".join([*blocks, notes])
+    return "\n\n".join([*blocks, "  \n".join(_footnotes(comparison))])
 
 
-def paired_tests(
-    results: Sequence[PairTest],
-    level: float,
-    test: str,
-    baseline: str | None,
-    most: int | None = None,
-) -> str:
+def paired_tests(comparison: Comparison, most: int | None = None) -> str:
     """The paired tests by seed.
 
     Args:
-        results: the tests.
-        level: confidence of the intervals; 1 - level is the bound for p-values.
-        test: "t" or "wilcoxon".
-        baseline: name of the group with which the others are compared, or None.
+        comparison: the comparison; 1 - its level is the bound for p-values.
         most: if there are more tests than this, only those with a corrected p-value
             below 1 - level are shown; None shows all.
     """
-    alpha = 1 - level
+    results, alpha = comparison.results, 1 - comparison.level
     if all(len(r.seeds) < 2 for r in results):
         return "No tests: no two groups have 2 seeds in common."
     kept = results
@@ -63,7 +51,7 @@ def paired_tests(
     rows = [["metric", "A", "B", "seeds", "A - B, or A / B", "p", "p corrected", ""]]
     rows += [_test_row(result, alpha) for result in kept]
     body = markdown_table(rows) if kept else f"No corrected p is below {alpha:.3g}."
-    notes = list(_test_notes(results, level, test, baseline))
+    notes = list(_test_notes(comparison))
     if len(kept) < len(results):
         notes.append(
             f"{len(results) - len(kept)} of {len(results)} comparisons are not shown: "
@@ -124,14 +112,9 @@ def _difference(metric: Metric, result: Paired) -> str:
     return f"{value} [{unit * result.low:.3g}, {unit * result.high:.3g}]"
 
 
-def _percent(level: float) -> str:
-    return f"{100 * level:.4g} %"
-
-
-def _footnotes(
-    groups: Sequence[Group], metrics: Sequence[Metric], level: float
-) -> Iterable[str]:
+def _footnotes(comparison: Comparison) -> Iterable[str]:
     """What to know of the tables of final values."""
+    groups, metrics, level = comparison.groups, comparison.metrics, comparison.level
     cells = [(m, g.summary(m, level), len(g.runs)) for g in groups for m in metrics]
     logs = [m.title for m in metrics if m.log]
     single = [g.name for g in groups if len(g.runs) == 1]
@@ -139,11 +122,11 @@ def _footnotes(
         yield "One seed in each group: values without intervals."
     else:
         if len(logs) < len(metrics):
-            yield f"Mean ± half of the {_percent(level)} t-interval over seeds."
+            yield f"Mean ± half of the {100 * level:.4g} % t-interval over seeds."
         if logs:
             yield (
                 f"{', '.join(logs)}: geometric mean ×/÷ the factor of the "
-                f"{_percent(level)} t-interval of the logarithm."
+                f"{100 * level:.4g} % t-interval of the logarithm."
             )
         if single:
             yield f"One seed, so no interval: {', '.join(single)}."
@@ -158,19 +141,19 @@ def _footnotes(
         yield "↓ smaller is better, or more collapsed; ↑ larger is."
 
 
-def _test_notes(
-    results: Sequence[PairTest], level: float, test: str, baseline: str | None
-) -> Iterable[str]:
+def _test_notes(comparison: Comparison) -> Iterable[str]:
     """What to know of the table of tests."""
-    alpha, metrics = 1 - level, {r.metric.key: r.metric for r in results}.values()
+    results, level, test = comparison.results, comparison.level, comparison.test
+    alpha, metrics = 1 - level, comparison.metrics
     made = sum(not math.isnan(r.result.p) for r in results)
+    baseline = comparison.baseline
     against = f"against {baseline}" if baseline else "of all pairs"
     kind = {"t": "t-tests", "wilcoxon": "Wilcoxon signed-rank tests"}[test]
     yield (
         f"Paired {kind} by seed, {against}; p corrected by Holm's method for the "
         f"{made} tests made; * corrected p < {alpha:.3g}."
     )
-    interval = f"{_percent(level)} t-interval, which is not corrected"
+    interval = f"{100 * level:.4g} % t-interval, which is not corrected"
     points = any(m.percent for m in metrics)
     if not all(m.log for m in metrics):
         yield (

@@ -8,21 +8,15 @@ by `ncjax.ufm.match`, once to that Gram matrix and once to the loss.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from ncjax.comparison.groups import Group
 from ncjax.comparison.networks import Network, data_of, read_networks
 from ncjax.comparison.runs import CompareError, Run
-from ncjax.gram import (
-    gram_cosines,
-    gram_distance,
-    gram_nc2,
-    simplex_gram,
-    unit_gram,
-)
+from ncjax.gram import gram_cosines, gram_distance, gram_nc2, simplex_gram, unit_gram
 from ncjax.hierarchy import Hierarchy, from_nested
 from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.losses import LOSSES
@@ -38,20 +32,17 @@ from ncjax.ufm.match import (
 from ncjax.ufm.tables import FITS
 
 
-@dataclasses.dataclass(frozen=True)
-class RunTheory:
+class RunTheory(NamedTuple):
     """One run and its predictions; K classes.
 
     Attributes:
         seed: seed of the run.
         epoch: epoch of the checkpoint.
         gram: Gram matrix of the network's centred class means, of norm 1 [K, K].
-        classifier_gram: Gram matrix of its centred classifier, of norm 1 [K, K].
         loss: its loss at the class means.
         fitted: prediction with c fitted to `gram`.
         from_loss: prediction with c fitted to `loss`.
-        chosen: `fitted`; or `from_loss` where the geometry fits any c, as that of
-            cross-entropy and MSE with balanced classes does: always the simplex.
+        prediction: the predicted Gram matrix [K, K], of norm 1.
         values: numbers by name, see `theory_tables.COLUMNS`, and those of the
             classifier.
         cosines: {height: (found, predicted)}, means over the pairs of classes whose
@@ -61,22 +52,15 @@ class RunTheory:
     seed: int
     epoch: int
     gram: np.ndarray
-    classifier_gram: np.ndarray
     loss: float
     fitted: Match
     from_loss: Match
-    chosen: Match
+    prediction: np.ndarray
     values: dict[str, float]
     cosines: dict[int, tuple[float, float]]
 
-    @property
-    def prediction(self) -> np.ndarray:
-        """The predicted Gram matrix [K, K], of norm 1."""
-        return self.chosen.optimum.gram
 
-
-@dataclasses.dataclass(frozen=True)
-class GroupTheory:
+class GroupTheory(NamedTuple):
     """The runs of one group and their predictions.
 
     Attributes:
@@ -115,7 +99,7 @@ def _group(group: Group) -> GroupTheory:
     config, dataset, tree = data_of(group.runs[0])
     classes = dataset.class_names
     hierarchy = tree or from_nested({"all classes": list(classes)}, classes)
-    networks = list(read_networks(group.runs, config, dataset))
+    networks = read_networks(group.runs, config, dataset)
     loss = config.loss.to_dict()
     path = optimum_path(
         config.loss.name,
@@ -139,8 +123,10 @@ def _run(run: Run, net: Network, path: OptimumPath, tree: Hierarchy) -> RunTheor
         ) from error
     loss = float(class_loss(path.fit, net.logits, net.counts))
     fitted, from_loss = match_gram(path, gram), match_loss(path, loss)
-    chosen = from_loss if fitted.state == "free" else fitted
-    predicted = chosen.optimum
+    of_loss = from_loss.optimum
+    # Where the geometry fits any c, as that of cross-entropy and MSE with balanced
+    # classes does (always the simplex), the prediction is that of the loss.
+    predicted = of_loss if fitted.state == "free" else fitted.optimum
     limit = soft_label_limit(tree.distances(), free_bias=True)
     values = {
         "c": fitted.c,
@@ -148,29 +134,21 @@ def _run(run: Run, net: Network, path: OptimumPath, tree: Hierarchy) -> RunTheor
         "nc2": gram_nc2(gram),
         "nc2_predicted": round(predicted.nc2, 9),  # the solver's precision
         "to_prediction": gram_distance(gram, predicted.gram),
-        "to_prediction_from_loss": gram_distance(gram, from_loss.optimum.gram),
+        "to_prediction_from_loss": gram_distance(gram, of_loss.gram),
         "to_simplex": gram_distance(gram, simplex_gram(len(gram))),
         "to_tree": gram_distance(gram, limit),
         "classifier_nc2": gram_nc2(classifier),
-        "classifier_to_prediction": gram_distance(
-            classifier, predicted.classifier_gram
-        ),
-        "classifier_to_prediction_from_loss": gram_distance(
-            classifier, from_loss.optimum.classifier_gram
-        ),
     }
-    ours, theirs = by_height(gram, tree), by_height(predicted.gram, tree)
+    for end, optimum in ("", predicted), ("_from_loss", of_loss):
+        name = f"classifier_to_prediction{end}"
+        values[name] = gram_distance(classifier, optimum.classifier_gram)
+    both = [by_height(g, tree) for g in (gram, predicted.gram)]
+    cosines = {height: (both[0][height], both[1][height]) for height in both[0]}
     return RunTheory(
-        seed=run.seed,
-        epoch=net.epoch,
-        gram=gram,
-        classifier_gram=classifier,
-        loss=loss,
-        fitted=fitted,
-        from_loss=from_loss,
-        chosen=chosen,
+        *(run.seed, net.epoch, gram, loss, fitted, from_loss),
+        prediction=predicted.gram,
         values=values,
-        cosines={h: (ours[h], theirs[h]) for h in ours},
+        cosines=cosines,
     )
 
 

@@ -27,29 +27,24 @@ COLUMNS = (
     Metric("classifier_to_prediction", "W to prediction"),
     Metric("classifier_to_prediction_from_loss", "W to prediction of c (loss)"),
 )
+_COSINE = Metric("cosine", "cosine")
 
 
 def tables(groups: Sequence[GroupTheory], level: float) -> str:
     """Both tables and what to know of them, as Markdown."""
-    rows = [["Theory", *(metric.title for metric in COLUMNS)]]
-    for group in groups:
-        cells = []
-        for metric in COLUMNS:
-            values = np.array([run.values[metric.key] for run in group.runs])
-            cells.append(_cell(metric, values, level))
-        rows.append([group.name, *cells])
     heights = sorted({h for g in groups for run in g.runs for h in run.cosines})
     both = ("found", "predicted")
     titles = [f"height {h} {what}" for h in heights for what in both]
+    rows = [["Theory", *(metric.title for metric in COLUMNS)]]
     cosines = [["Cosines of class means", *titles]]
     for group in groups:
-        row = [group.name]
-        for h in heights:
-            pairs = [run.cosines[h] for run in group.runs if h in run.cosines]
-            for values in np.array(pairs).reshape(-1, 2).T:
-                metric = Metric("cosine", "cosine")
-                row.append(_cell(metric, values, level) if pairs else "-")
-        cosines.append(row)
+        runs = group.runs
+        columns = [[run.values[metric.key] for run in runs] for metric in COLUMNS]
+        each = zip(COLUMNS, columns, strict=True)
+        rows.append([group.name, *(_cell(m, c, level) for m, c in each)])
+        pairs = [[r.cosines[h] for r in runs if h in r.cosines] for h in heights]
+        columns = [[pair[i] for pair in found] for found in pairs for i in (0, 1)]
+        cosines.append([group.name, *(_cell(_COSINE, c, level) for c in columns)])
     notes = "  \n".join(_notes(groups, level))
     return "\n\n".join([markdown_table(rows), markdown_table(cosines), notes])
 
@@ -91,10 +86,13 @@ def spectrum(gram: np.ndarray) -> np.ndarray:
     return np.linalg.eigvalsh(gram)[::-1]
 
 
-def _cell(metric: Metric, values: np.ndarray, level: float) -> str:
+def _cell(metric: Metric, values: Sequence[float], level: float) -> str:
+    if not values:
+        return "-"
     if np.isnan(values).all():
         return "any"
-    return cell(metric, t_interval(values, level, metric.log), len(values))
+    interval = t_interval(np.array(values), level, metric.log)
+    return cell(metric, interval, len(values))
 
 
 def _notes(groups: Sequence[GroupTheory], level: float) -> Iterable[str]:

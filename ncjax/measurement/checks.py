@@ -148,7 +148,7 @@ def warnings_of(
     classifier: np.ndarray | None,
     bias: np.ndarray | None,
     about: dict[str, Any],
-) -> list[str]:
+) -> Iterator[str]:
     """What a reader of the numbers must know of these features and this classifier.
 
     Args:
@@ -156,42 +156,11 @@ def warnings_of(
         values: the numbers, by their keys.
         classifier: W [K, d], or None.
         bias: b [K], or None.
-        about: what was measured: `dtype`, the type of the features, and
-            `nc1_below_floor`, whether NC1 is at or under its floor.
+        about: what was measured, see `Measurement.measured`.
     """
-    present = np.asarray(moments.count) > 0
-    classes, width = int(present.sum()), moments.feature_dim
-    found = [*_about_counts(np.asarray(moments.count)), *_about_rank(values, moments)]
-    if width < classes - 1:
-        found.append(
-            f"{classes} classes have no simplex in {width} dimensions: NC2 cannot be "
-            "0; uniformity is the measure to use."
-        )
-    accuracy = values.get("ncc_accuracy", 1.0)
-    if accuracy < 0.9 and values.get("nc1", 1.0) < 0.1:
-        found.append(
-            f"NC1 is small, but the nearest class mean is right in {accuracy:.1%} "
-            "only: that is no collapse to a simplex."
-        )
-    if about["nc1_below_floor"]:
-        found.append(
-            f"NC1 is below the precision of the features ({about['dtype']}): all "
-            "it says is that it is no larger than the floor."
-        )
-    if classifier is not None:
-        moved = permutation(np.asarray(moments.means), present, classifier, bias)
-        if moved:
-            pairs = [f"class {k} is row {r}" for k, r in moved.items()]
-            found.append(
-                f"The rows of the classifier seem to be in another order than the "
-                f"classes: {some(pairs)}. NC3 and NC4 are of the order given."
-            )
-    return found
-
-
-def _about_counts(count: np.ndarray) -> Iterator[str]:
-    """What to know of classes with no feature or one; `count` [K] is their sizes."""
+    count = np.asarray(moments.count)
     present = count > 0
+    classes, width = about["classes_present"], about["d"]
     if empty := np.flatnonzero(~present).tolist():
         text = (
             f"{len(empty):,} of {len(count):,} classes have no features and are left "
@@ -202,15 +171,10 @@ def _about_counts(count: np.ndarray) -> Iterator[str]:
         yield (
             f"{lonely:,} classes have a single feature, so no spread: NC1 is too small."
         )
-    if count.sum() <= present.sum():
+    if about["n"] <= classes:
         yield "There are no more features than classes: NC1 has no meaning."
-
-
-def _about_rank(values: dict[str, float], moments: ClassMoments) -> Iterator[str]:
-    """What to know where the class means do not span all their dimensions."""
-    classes = int((np.asarray(moments.count) > 0).sum())
-    most, rank = min(classes - 1, moments.feature_dim), values.get("rank", math.nan)
-    if rank == 0 or math.isnan(values.get("trace_ratio", 0.0)):
+    most, rank = min(classes - 1, width), values["rank"]
+    if rank == 0 or math.isnan(values["trace_ratio"]):
         yield (
             "All class means are equal: metrics that compare them are undefined. Are "
             "these features constant, or the units dead?"
@@ -220,6 +184,30 @@ def _about_rank(values: dict[str, float], moments: ClassMoments) -> Iterator[str
             f"The centred class means span {rank:.0f} dimensions of {most}: some "
             "classes are not told apart, and NC1 does not see the directions that are "
             "missing."
+        )
+    if width < classes - 1:
+        yield (
+            f"{classes} classes have no simplex in {width} dimensions: NC2 cannot be "
+            "0; uniformity is the measure to use."
+        )
+    accuracy = values.get("ncc_accuracy", 1.0)
+    if accuracy < 0.9 and values.get("nc1", 1.0) < 0.1:
+        yield (
+            f"NC1 is small, but the nearest class mean is right in {accuracy:.1%} "
+            "only: that is no collapse to a simplex."
+        )
+    if about["nc1_below_floor"]:
+        yield (
+            f"NC1 is below the precision of the features ({about['dtype']}): all "
+            "it says is that it is no larger than the floor."
+        )
+    if classifier is None:
+        return
+    if moved := permutation(np.asarray(moments.means), present, classifier, bias):
+        pairs = [f"class {k} is row {r}" for k, r in moved.items()]
+        yield (
+            f"The rows of the classifier seem to be in another order than the "
+            f"classes: {some(pairs)}. NC3 and NC4 are of the order given."
         )
 
 

@@ -11,16 +11,10 @@ import numpy as np
 
 from ncjax import collapse
 from ncjax.measurement import checks
-from ncjax.measurement.data import Data, same_width
+from ncjax.measurement.data import Data
 from ncjax.measurement.readings import first_reading, values_of
 from ncjax.measurement.result import Measurement, in_order
-from ncjax.measurement.sources import (
-    POOLS,
-    MeasureError,
-    check_labels,
-    sliced,
-    to_numpy,
-)
+from ncjax.measurement.sources import MeasureError, check_labels, sliced, to_numpy
 from ncjax.moments import ClassMoments
 
 
@@ -97,23 +91,23 @@ def measure(
         >>> text = str(result)  # a table with a sentence on each number
     """
     convention = collapse.get_convention(preset)
-    _check_reading(pool, batch_size)
     names = None if class_names is None else tuple(map(str, class_names))
     weights, offsets = checks.check_classifier(classifier, bias)
-    num_classes = _agreed(num_classes, weights, names)
-    options: dict = {"pool": pool, "batch_size": batch_size, "progress": progress}
-    open_ = functools.partial(Data, names=names, **options)
-    train = open_(features, labels, "features")
+    k = _agreed(num_classes, weights, names)
+    open_ = functools.partial(
+        Data, pool=pool, names=names, batch_size=batch_size, progress=progress
+    )
+    train = open_(features, labels, "features", num_classes=k)
     decisions = _decisions(logits, train)
     checks.check_width(weights, train.width)
     test = ood = None
+    open_ = functools.partial(open_, beside=train)
     if test_features is not None:
-        test = open_(test_features, test_labels, "test features")
+        test = open_(test_features, test_labels, "test features", num_classes=k)
     if ood_features is not None:
-        ood = open_(ood_features, None, "OOD features", free=True)
-    same_width(train, test, ood)
+        ood = open_(ood_features, None, "OOD features", num_classes=1, free=True)
     with jax.enable_x64(train.dtype == np.float64):
-        known = first_reading(train, num_classes, weights, offsets, convention)
+        known = first_reading(train, weights, offsets, convention)
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
     about = {
         "source": source or train.name,
@@ -130,20 +124,12 @@ def measure(
     }
     warned += checks.warnings_of(known.moments, values, weights, offsets, about)
     return Measurement(
-        values={key: values[key] for key in in_order(values)},
+        values=in_order(values),
         measured=about,
         warnings=tuple([*train.notes, *warned]),
         moments=known.moments,
         class_names=names,
     )
-
-
-def _check_reading(pool: str | None, batch_size: int | None) -> None:
-    """Refuses an unknown pool and a batch without rows."""
-    if pool is not None and pool not in POOLS:
-        raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
-    if batch_size is not None and batch_size < 1:
-        raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
 
 
 def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:
@@ -153,7 +139,7 @@ def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:
         "n": int(count.sum()),
         "d": train.width,
         "num_classes": len(count),
-        "classes_present": int((count > 0).sum()),
+        "classes_present": int(np.count_nonzero(count)),
         "class_sizes": [int(count[count > 0].min()), int(count.max())],
         "dtype": str(train.dtype),
         "state_dtype": str(count.dtype),
@@ -192,14 +178,12 @@ def _decisions(logits: Any, train: Data) -> np.ndarray | None:
             f"needed, with n = {expected or 'the number of features'}."
         )
     if len(logits.shape) == 1:
-        return check_labels(to_numpy(logits), "decisions", None)[0]
+        return check_labels(to_numpy(logits), "decisions")[0]
     parts = [to_numpy(part).argmax(1) for part in sliced(logits, 2**16)]
     return np.concatenate(parts).astype(np.int32)
 
 
 def _below_floor(values: dict[str, float]) -> bool | None:
     """Whether NC1 is at or under its floor; None if one is not known."""
-    nc1, floor = values.get("nc1"), values.get("nc1_floor")
-    if nc1 is None or floor is None or not np.isfinite([nc1, floor]).all():
-        return None
-    return nc1 <= floor
+    nc1, floor = values.get("nc1", np.nan), values["nc1_floor"]
+    return nc1 <= floor if np.isfinite([nc1, floor]).all() else None

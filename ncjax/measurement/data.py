@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
 from ncjax.measurement.sources import (
+    POOLS,
     MeasureError,
-    Pair,
     Source,
-    Stored,
     as_source,
-    batches,
     check_labels,
     shaped,
     to_numpy,
@@ -24,6 +23,7 @@ from ncjax.measurement.sources import (
 # Numbers in a batch: 8 MB of float32 stay in the caches of a processor.  With very many
 # classes each batch costs a pass over all class means, so it may have up to 128 MB.
 _BATCH, _MOST = 2**21, 2**25
+Pair = tuple[np.ndarray, np.ndarray]  # features [m, d], labels [m]
 
 
 class Data:
@@ -32,10 +32,8 @@ class Data:
     Attributes:
         source: where the features come from.
         name: what messages call them.
-        pool: how feature maps become vectors, see `measure`.
-        progress: whether a long pass shows a bar.
         labels: labels [n] as int32, or None if they come with the chunks of features.
-        names: names of the classes, for labels that are text.
+        num_classes: number of classes K that labels may have, or None: not known yet.
         width: width d of the features as vectors.
         dtype: floating-point type of the features.
         size: number of rows of a batch.
@@ -44,7 +42,18 @@ class Data:
     """
 
     def __init__(
-        self, features, labels, name, *, pool, names, batch_size, progress, free=False
+        self,
+        features: Any,
+        labels: Any,
+        name: str,
+        *,
+        pool: str | None,
+        names: tuple[str, ...] | None,
+        num_classes: int | None,
+        batch_size: int | None,
+        progress: bool,
+        free: bool = False,
+        beside: Data | None = None,
     ):
         """Reads the first rows and all labels.
 
@@ -53,59 +62,74 @@ class Data:
             labels: anything that `measure` takes as labels.
             name: what messages call the features.
             pool: how feature maps become vectors.
-            names: names of the classes.
+            names: names of the classes, for labels that are text.
+            num_classes: K, or None if it is not known yet.
             batch_size: number of rows of a batch; None: as many as stay in the caches.
             progress: whether a long pass shows a bar.
             free: whether the features need no labels, as outliers do not.
+            beside: the training features, which must have the same width.
 
         Raises:
             MeasureError: for features or labels that cannot be measured.
         """
-        self.source: Source = as_source(features, name)
-        self.name, self.pool, self.progress = self.source.name, pool, progress
-        self.names = names
+        if pool is not None and pool not in POOLS:
+            raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
+        if batch_size is not None and batch_size < 1:
+            raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
+        self.source = as_source(features, name)
+        self.name, self.title = self.source.name, name.replace("features", "labels")
+        self.pool, self.progress, self.free = pool, progress, free
+        self.names, self.num_classes = names, num_classes
         self.seen, self.notes = 0, list(self.source.notes)
         self.labels = None
         if labels is not None:
-            labels = labels.load() if isinstance(labels, Stored) else to_numpy(labels)
-            title = name.replace("features", "labels")
-            self.labels, notes = check_labels(labels, title, names)
-            self.notes += notes
-            rows = self.source.rows
-            if rows is not None and rows != len(self.labels):
-                raise _mismatch(self.name, rows, len(self.labels))
+            labels = labels.load() if isinstance(labels, Source) else to_numpy(labels)
+            self.labels = self._checked(labels, self.title)
+            if self.source.rows not in (None, len(self.labels)):
+                raise _mismatch(self.name, self.source.rows, self.labels)
         first = self._peek()
-        self.width, self.dtype = first[0].shape[1], first[0].dtype
+        self.width, self.dtype = first.shape[1], first.dtype
         if self.width == 0:
             raise MeasureError(
                 f"{self.name} have width 0: there is nothing to measure."
             )
-        if self.labels is None and first[1] is None and not free:
+        if beside is not None and beside.width != self.width:
             raise MeasureError(
-                f"{self.name} come without labels. Give labels [n] of integers 0..K-1, "
-                "or chunks that are pairs (features, labels)."
+                f"{self.name} have width {self.width}, but the training features "
+                f"{beside.width}; both are of the same layer."
             )
         self.size = batch_size or int(np.clip(_BATCH // self.width, 256, 2**16))
-        if batch_size is None and self.labels is not None and self.labels.size:
-            classes = int(self.labels.max())
+        if batch_size is None and self.labels is not None:
+            classes = int(self.labels.max(initial=0))
             self.size = max(self.size, min(classes, _MOST // self.width))
         if self.source.rows is not None:
             self.size = min(self.size, self.source.rows)
 
-    def _peek(self) -> Pair:
+    def _peek(self) -> np.ndarray:
         """The first rows, which tell width and type; no row of an iterator is lost."""
-        stream = self.source.read(1)
+        stream = self.source.pairs(1)
         first = next((pair for pair in stream if len(pair[0])), None)
         if first is None:
             raise MeasureError(
                 f"{self.name} hold no rows: there is nothing to measure."
             )
+        if self.labels is None and first[1] is None and not self.free:
+            raise MeasureError(
+                f"{self.name} come without labels. Give labels [n] of integers 0..K-1, "
+                "or chunks that are pairs (features, labels)."
+            )
         if not self.source.repeatable:
             held = itertools.chain([first], stream)
-            self.source = dataclasses.replace(self.source, read=lambda size: held)
-        return shaped(first[0], self.pool, self.name), first[1]
+            self.source = dataclasses.replace(self.source, chunks=lambda _: held)
+        return shaped(first[0], self.pool, self.name)
 
-    def read(self, what: str) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def expect(self, num_classes: int) -> None:
+        """Refuses labels of K and more, those that are known and those to come."""
+        self.num_classes = num_classes
+        if self.labels is not None:
+            self._checked(self.labels, self.title)
+
+    def read(self, what: str) -> Iterator[Pair]:
         """Batches of features [size, d] and labels [size]; the last may be shorter.
 
         Args:
@@ -114,59 +138,82 @@ class Data:
         Raises:
             MeasureError: for features or labels that cannot be measured.
         """
-        stream = batches(self.source, self.size, self.pool)
-        start = 0
-        # Short passes show no bar, nor do those that nobody watches.
-        disable = None if self.progress else True
-        with tqdm(
+        bar = tqdm(
             total=self.source.rows,
             desc=f"{self.name}: {what}",
             unit=" rows",
             unit_scale=True,
-            delay=2,
-            disable=disable,
-        ) as bar:
-            for features, labels in stream:
-                if self.labels is not None:
-                    labels = self.labels[start : start + len(features)]
-                    if len(labels) < len(features):
-                        rows = start + len(features) + sum(len(f) for f, _ in stream)
-                        raise _mismatch(self.name, rows, len(self.labels))
-                elif labels is None:
-                    labels = np.zeros(len(features), np.int32)
-                else:
-                    labels, notes = check_labels(
-                        labels, f"labels of {self.name}", self.names, start
-                    )
-                    self.notes += [note for note in notes if note not in self.notes]
-                yield features, labels
-                start += len(features)
-                bar.update(len(features))
+            delay=2,  # short passes show no bar, nor do those that nobody watches
+            disable=None if self.progress else True,
+        )
+        held: list[Pair] = []
+        count = 0
+        with bar:
+            for features, labels in self._chunks():
+                while len(features):
+                    taken = min(self.size - count, len(features))
+                    held.append((features[:taken], labels[:taken]))
+                    features, labels = features[taken:], labels[taken:]
+                    count += taken
+                    if count == self.size:
+                        yield _join(held)
+                        bar.update(count)
+                        held, count = [], 0
+            if held:
+                yield _join(held)
+                bar.update(count)
+
+    def _chunks(self) -> Iterator[Pair]:
+        """Chunks of any size, checked: features [m, d] as floats, labels [m]."""
+        start = 0
+        stream = self.source.pairs(self.size)
+        for features, labels in stream:
+            rows = len(features)
+            if rows == 0:
+                continue
+            features = shaped(features, self.pool, self.name)
+            if features.shape[1] != self.width:
+                raise MeasureError(
+                    f"Chunks of {self.name} have different widths, {self.width} and "
+                    f"{features.shape[1]}."
+                )
+            if self.labels is not None:
+                labels = self.labels[start : start + rows]
+                if len(labels) < rows:
+                    rest = sum(len(features) for features, _ in stream)
+                    raise _mismatch(self.name, start + rows + rest, self.labels)
+            elif labels is None or self.free:
+                labels = np.zeros(rows, np.int32)
+            elif len(labels) != rows:
+                raise MeasureError(
+                    f"A chunk of {self.name} has {rows} features but {len(labels)} "
+                    "labels."
+                )
+            else:
+                labels = self._checked(labels, f"labels of {self.name}", start)
+            yield features.astype(self.dtype, copy=False), labels
+            start += rows
         if self.labels is not None and start != len(self.labels):
-            raise _mismatch(self.name, start, len(self.labels))
+            raise _mismatch(self.name, start, self.labels)
         self.seen = start
 
+    def _checked(self, labels: np.ndarray, title: str, start: int = 0) -> np.ndarray:
+        labels, notes = check_labels(
+            labels, title, self.names, start=start, num_classes=self.num_classes
+        )
+        self.notes += [note for note in notes if note not in self.notes]
+        return labels
 
-def _mismatch(name: str, rows: int, labels: int) -> MeasureError:
+
+def _mismatch(name: str, rows: int | None, labels: np.ndarray) -> MeasureError:
     return MeasureError(
-        f"{name} have {rows:,} rows, but there are {labels:,} labels; one for each row "
-        "is needed, in the same order."
+        f"{name} have {rows:,} rows, but there are {len(labels):,} labels; one for "
+        "each row is needed, in the same order."
     )
 
 
-def same_width(train: Data, *others: Data | None) -> None:
-    """Refuses features of another width than those of the training set.
-
-    Args:
-        train: the training features.
-        others: other features; None where there are none.
-
-    Raises:
-        MeasureError: naming both widths.
-    """
-    for other in others:
-        if other is not None and other.width != train.width:
-            raise MeasureError(
-                f"{other.name} have width {other.width}, but the training features "
-                f"{train.width}; both are of the same layer."
-            )
+def _join(held: list[Pair]) -> Pair:
+    if len(held) == 1:
+        return held[0]
+    features, labels = map(np.concatenate, zip(*held, strict=True))
+    return features, labels

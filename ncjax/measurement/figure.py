@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,13 +12,12 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from ncjax.collapse import METRICS, rounding_variance
 from ncjax.measurement.checks import unit_rows
 from ncjax.measurement.result import Measurement
-from ncjax.moments import ClassMoments
-from ncjax.style import BLUE, GREY, ORANGE, decorate, hollow_points
+from ncjax.style import BLUE, GREY, ORANGE, decorate, log_axis, log_curve
 
 _STEM = "#dbe4ef"
 _NAMED = 30  # classes that get their names
@@ -27,7 +27,7 @@ _SAMPLED = 2000  # classes of which the histogram takes all pairs
 _LONGEST = 16  # characters of a name
 
 
-def figure(result: Measurement | ClassMoments) -> Figure:
+def figure(result: Measurement) -> Figure:
     """Spectrum of the class means, their cosines, and the spread of each class.
 
     Left: singular values of the centred class means over their root mean square; all
@@ -36,10 +36,9 @@ def figure(result: Measurement | ClassMoments) -> Figure:
     mean square distance of class means; 0 at collapse.
 
     Args:
-        result: what `measure` returned, or the class moments of features.
+        result: what `measure` returned.
     """
-    measured = isinstance(result, Measurement)
-    moments = result.moments if measured else result
+    moments = result.moments
     count = np.asarray(moments.count, np.float64)
     here = np.flatnonzero(count > 0)
     # Differences to one pivot first: the means may have a large common part.
@@ -48,7 +47,7 @@ def figure(result: Measurement | ClassMoments) -> Figure:
     centred = means - means.mean(axis=0)
     deviation = np.sqrt(np.asarray(moments.spread, np.float64)[here] / count[here])
     names = [str(k) for k in here]
-    if measured and result.class_names is not None:
+    if result.class_names is not None:
         names = [_short(result.class_names[k]) for k in here]
 
     drawn = Figure(figsize=(14, 4.6), layout=ConstrainedLayoutEngine(wspace=0.05))
@@ -57,28 +56,25 @@ def figure(result: Measurement | ClassMoments) -> Figure:
     _cosines(drawn, axes[1], centred, names)
     rounding = np.asarray(rounding_variance(moments), np.float64)[here].sum(axis=1)
     _spread(axes[2], centred, deviation, names, math.sqrt(rounding.mean()))
-    drawn.suptitle(_title(result, moments), fontsize=11, x=0.01, ha="left")
+    drawn.suptitle(_title(result), fontsize=11, x=0.01, ha="left")
     return drawn
 
 
-def _title(result: Measurement | ClassMoments, moments: ClassMoments) -> str:
+def _title(result: Measurement) -> str:
     """What was measured, and the headlines of its numbers."""
-    present = np.asarray(moments.count) > 0
-    sizes = (
-        f"{np.asarray(moments.count, np.float64).sum():,.0f} features of width "
-        f"{moments.feature_dim:,}, {present.sum():,} classes"
-    )
-    if not isinstance(result, Measurement):
-        return sizes
+    about = result.measured
     numbers = [
         f"{metric.title} {result.values[key]:.3g}"
         for key, metric in METRICS.items()
         if metric.headline and key in result.values
     ]
-    source = str(result.measured["source"])
+    source = about["source"]
     source = source if len(source) <= 60 else "..." + source[-57:]
     text = textwrap.fill(",  ".join(numbers), 110)
-    return f"{source}:  {sizes}\n{text}"
+    return (
+        f"{source}:  {about['n']:,} features of width {about['d']:,}, "
+        f"{about['classes_present']:,} classes\n{text}"
+    )
 
 
 def _spectrum(axis: Axes, centred: np.ndarray) -> None:
@@ -136,10 +132,8 @@ def _cosines(drawn: Figure, axis: Axes, centred: np.ndarray, names: list[str]) -
     axis.tick_params(length=0 if classes <= _NAMED else 2, labelsize=8)
     axis.spines[:].set_visible(False)
     if classes <= _NAMED:
-        long = max(map(len, names)) > 3
-        size, rotation = 8 if classes <= 20 else 7, 90 if long else 0
-        axis.set_xticks(range(classes), names, rotation=rotation, fontsize=size)
-        axis.set_yticks(range(classes), names, fontsize=size)
+        _name_ticks(axis, names, "x")
+        _name_ticks(axis, names, "y")
     if classes <= _NUMBERS:
         _write_cosines(axis, image, cosines)
 
@@ -187,78 +181,53 @@ def _spread(
     names: list[str],
     rounding: float,
 ) -> None:
-    """Standard deviation of each class over the r.m.s. distance of class means.
-
-    Args:
-        axis: where to draw.
-        centred: centred class means [K, d].
-        deviation: standard deviation of each class [K].
-        names: names of the classes.
-        rounding: standard deviation that rounding of the features alone would give.
-    """
+    """Standard deviation of each class, and of rounding, over the distance of means."""
     classes = len(centred)
     # Mean square distance of pairs of means, from their norms: they are centred.
     distance = math.sqrt(2 / (classes - 1) * np.sum(centred**2)) or math.nan
     ratio = deviation / distance
     named = classes <= _NAMED
+    place, label = np.arange(classes), "class"
     if not named:
-        ratio = np.sort(ratio)[::-1]
-    place = np.arange(classes) + (0 if named else 1)
-    if np.isfinite(ratio).all() and (ratio > 0).any():
+        ratio, place = np.sort(ratio)[::-1], place + 1
+        label = "classes, widest first"
+    if (ratio > 0).any():
         _draw_spread(axis, place, ratio, rounding / distance, stems=named)
     else:
-        text = "undefined: all class means are equal"
-        if np.isfinite(ratio).all():
-            text = "0 in every class: the features have collapsed exactly"
+        text = "0 in every class: the features have collapsed exactly"
+        if math.isnan(distance):
+            text = "undefined: all class means are equal"
         axis.text(0.5, 0.5, text, transform=axis.transAxes, ha="center", fontsize=9)
-        axis.set_xticks([])
-        axis.set_yticks([])
-    label = "classes, widest first"
+        axis.set(xticks=[], yticks=[])
     if named:
-        long = max(map(len, names)) > 3
-        axis.set_xticks(place, names, rotation=90 if long else 0, fontsize=8)
-        label = "" if long else "class"
-    axis.set_xlim(*((-0.6, classes - 0.4) if named else (1, classes)))
-    decorate(
-        axis,
-        "Spread within each class",
-        x=label,
-        y="std / distance of class means",
-        grid="y",
-    )
+        _name_ticks(axis, names, "x")
+    axis.set_xlim(place[0] - 0.6 * named, place[-1] + 0.6 * named)
+    title = "Spread within each class"
+    decorate(axis, title, x=label, y="std / distance of class means", grid="y")
+
+
+def _name_ticks(axis: Axes, names: list[str], which: Literal["x", "y"]) -> None:
+    """The names of the classes along an axis; long ones upright below it."""
+    ticks = axis.set_xticks if which == "x" else axis.set_yticks
+    upright = which == "x" and max(map(len, names)) > 3
+    size = 8 if len(names) <= 20 else 7
+    ticks(range(len(names)), names, rotation=90 if upright else 0, fontsize=size)
 
 
 def _draw_spread(
     axis: Axes, place: np.ndarray, ratio: np.ndarray, floor: float, *, stems: bool
 ) -> None:
     """Points on stems or one line, on a log axis, and the floor of rounding."""
-    positive = ratio > 0
-    low, high = ratio[positive].min(), ratio.max()
+    label = f"rounding of the features: {floor:.0e}"
     # Far below, the rounding floor would squeeze everything else into a line.
-    near = low / 1e3 < floor
-    bottom = 0.4 * min(low, floor if near else low)
-    axis.set_yscale("log")
-    axis.yaxis.set_minor_formatter(NullFormatter())
-    axis.set_ylim(min(bottom, high / 15), 2.5 * high)
+    near = ratio[ratio > 0].min() / 1e3 < floor
+    log_axis(axis, np.append(ratio, floor) if near else ratio)
     if stems:
-        axis.vlines(place[positive], bottom / 100, ratio[positive], color=_STEM, lw=3)
-        axis.plot(place[positive], ratio[positive], "o", color=BLUE, ms=6)
-    else:
-        axis.plot(place[positive], ratio[positive], color=BLUE, lw=1.8)
-    hollow_points(axis, place[~positive], color=BLUE)
-    if near:
-        axis.axhline(floor, color=ORANGE, ls=":", lw=1.4)
-    note = axis.annotate(
-        "rounding of the features" if near else f"rounding: {floor:.0e}",
-        (0.99, floor if near else 0),
-        xycoords=("axes fraction", "data" if near else "axes fraction"),
-        xytext=(0, 4),
-        textcoords="offset points",
-        ha="right",
-        fontsize=8,
-        color=ORANGE,
-    )
-    note.set_in_layout(False)
+        axis.vlines(place[ratio > 0], 0, ratio[ratio > 0], color=_STEM, lw=3)
+    style = {"ls": "", "marker": "o", "ms": 6} if stems else {"lw": 1.8}
+    log_curve(axis, place, ratio, color=BLUE, **style)
+    axis.axhline(floor if near else math.nan, color=ORANGE, ls=":", lw=1.4, label=label)
+    axis.legend(frameon=False, fontsize=8)
 
 
 def _short(name: str) -> str:

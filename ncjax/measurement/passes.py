@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -19,123 +19,46 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax import collapse
-from ncjax.measurement.data import Data
+from ncjax.measurement.data import Data, Pair
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
-_empty = jax.jit(
-    collapse.SecondPass.empty, static_argnames=("within_variance", "decisions")
-)
-Pair = tuple[np.ndarray, np.ndarray]
+_empty = jax.jit(collapse.SecondPass.empty, static_argnames="decisions")
+_neco = jax.jit(collapse.neco)
+Pairs = Iterable[Pair]
 
 
-def first_pass(
-    pairs: Iterable[Pair],
-    data: Data,
-    *,
-    num_classes: int | None,
-    scatter: Scatter,
-    dtype: Any,
-) -> ClassMoments:
-    """Class moments of all batches of features.
+def _fold(step: Callable, state: Any, pairs: Pairs, data: Data) -> Any:
+    """The state after all batches; refuses those that are not finite.
 
-    Args:
-        pairs: batches of features [m, d] and labels [m], as `data.read` gives them.
-        data: the set of features.
-        num_classes: number of classes K, or None: one more than the largest label.
-        scatter: which scatter to keep, see `ClassMoments.empty`.
-        dtype: floating-point type of the state.
-
-    Raises:
-        MeasureError: for NaN or infinite features, or labels of K and more.
+    `step` takes the state, a padded batch (features, labels, weights) and its rows in
+    the whole set; it gives the new state, and whether the features are finite.
     """
-    moments = ClassMoments.empty(
-        num_classes or 16, data.width, scatter=scatter, dtype=dtype
-    )
-    largest, pending, start = -1, None, 0
+    pending, start = None, 0
     for features, labels in pairs:
-        check_range(labels, num_classes, f"labels of {data.name}", start)
-        largest = max(largest, int(labels.max()))
-        if num_classes is None and largest >= moments.num_classes:
-            moments = _resized(moments, 2 ** largest.bit_length())
-        moments, finite = _update(moments, *padded(features, labels, data.size))
+        rows = slice(start, start + len(features))
+        state, finite = step(state, *padded(features, labels, data.size), rows)
+        # The device has looked at the last batch by now, perhaps not yet at this one.
         _check_finite(pending, data.name)
-        pending = finite, features, start
-        start += len(features)
+        pending, start = (finite, features, start), rows.stop
     _check_finite(pending, data.name)
-    return _resized(moments, num_classes or largest + 1)
-
-
-def check_range(
-    labels: np.ndarray, num_classes: int | None, name: str, start: int = 0
-) -> None:
-    """Refuses labels of K and more.
-
-    Args:
-        labels: labels [m] of one batch.
-        num_classes: number of classes K, or None if it is not known yet.
-        name: what messages call the labels.
-        start: row of the first label in the whole set.
-
-    Raises:
-        MeasureError: naming the first row with such a label.
-    """
-    if num_classes is None:
-        return
-    wrong = np.flatnonzero(labels >= num_classes)
-    if wrong.size:
-        hint = ""
-        if labels.min() == 1 and labels.max() == num_classes:
-            hint = " They run from 1 to K: subtract 1."
-        raise MeasureError(
-            f"{name} are out of range: {wrong.size:,} are {num_classes} or more; row "
-            f"{start + wrong[0]:,} has {labels[wrong[0]]}, and with {num_classes} "
-            f"classes 0..{num_classes - 1} are allowed.{hint}"
-        )
-
-
-@functools.partial(jax.jit, donate_argnums=0)
-def _update(moments, features, labels, weights):
-    return moments.update(features, labels, weights), jnp.isfinite(features).all()
+    return state
 
 
 def padded(
     features: np.ndarray, labels: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """A batch filled up to `size` rows: features, labels, and weights 1 or 0 [size]."""
-    missing = size - len(features)
-    weights = np.ones(size, np.float32)
-    if missing:
-        weights[len(features) :] = 0
+    weights = (np.arange(size) < len(features)).astype(np.float32)
+    if len(features) < size:
         # Padding repeats a real row: it is as finite as the data.
-        features = np.concatenate([features, np.repeat(features[:1], missing, axis=0)])
-        labels = np.concatenate([labels, np.repeat(labels[:1], missing)])
+        rows = np.where(weights, np.arange(size), 0)
+        features, labels = features[rows], labels[rows]
     return features, labels, weights
 
 
-def _resized(moments: ClassMoments, num_classes: int) -> ClassMoments:
-    """The same moments with space for more classes, or without the last ones."""
-    more = max(0, num_classes - moments.num_classes)
-
-    def change(x):
-        return jnp.pad(x, [(0, more)] + [(0, 0)] * (x.ndim - 1))[:num_classes]
-
-    names = ("count", "pivot", "offset", "spread")
-    changed = {name: change(getattr(moments, name)) for name in names}
-    return dataclasses.replace(moments, **changed)
-
-
-def _check_finite(pending, name: str) -> None:
-    """Refuses NaN and infinity, once the device has looked at the batch.
-
-    Args:
-        pending: whether the batch is finite, its features [m, d], and the row in the
-            whole set at which it starts; None if there is no batch.
-        name: what messages call the features.
-
-    Raises:
-        MeasureError: with the number of such rows in the batch, and the first of them.
-    """
+def _check_finite(pending: tuple | None, name: str) -> None:
+    """Refuses a batch that is not finite: (whether it is, its features, first row)."""
     if pending is None or bool(pending[0]):
         return
     _, features, start = pending
@@ -153,6 +76,50 @@ def _check_finite(pending, name: str) -> None:
             "before they are exported."
         )
     raise MeasureError(text)
+
+
+def first_pass(
+    pairs: Pairs, data: Data, *, scatter: Scatter, dtype: Any
+) -> ClassMoments:
+    """Class moments of all batches of features.
+
+    Args:
+        pairs: batches of features [m, d] and labels [m], as `data.read` gives them.
+        data: the set of features; without `num_classes` K is the largest label + 1.
+        scatter: which scatter to keep, see `ClassMoments.empty`.
+        dtype: floating-point type of the state.
+
+    Raises:
+        MeasureError: for NaN or infinite features.
+    """
+
+    def step(moments, features, labels, weights, _):
+        if (largest := int(labels.max())) >= moments.num_classes:
+            moments = _resized(moments, 2 ** largest.bit_length())
+        return _update(moments, features, labels, weights)
+
+    classes, width = data.num_classes or 16, data.width
+    moments = ClassMoments.empty(classes, width, scatter=scatter, dtype=dtype)
+    moments = _fold(step, moments, pairs, data)
+    largest = np.flatnonzero(moments.count)[-1]
+    return _resized(moments, data.num_classes or int(largest) + 1)
+
+
+@functools.partial(jax.jit, donate_argnums=0)
+def _update(moments, features, labels, weights):
+    return moments.update(features, labels, weights), jnp.isfinite(features).all()
+
+
+def _resized(moments: ClassMoments, num_classes: int) -> ClassMoments:
+    """The same moments with space for more classes, or without the last ones."""
+    more = max(0, num_classes - moments.num_classes)
+
+    def change(x):
+        return jnp.pad(x, [(0, more)] + [(0, 0)] * (x.ndim - 1))[:num_classes]
+
+    names = ("count", "pivot", "offset", "spread")
+    changed = {name: change(getattr(moments, name)) for name in names}
+    return dataclasses.replace(moments, **changed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,58 +143,49 @@ class Known:
 
 def second_pass(
     known: Known,
-    pairs: Iterable[Pair],
+    pairs: Pairs,
     data: Data,
-    *,
-    variance: bool,
-    principal: Float[Array, "r d"] | None,
     decisions: Int[np.ndarray, "n"] | None = None,
-) -> tuple[dict[str, jax.Array], np.ndarray | None]:
-    """Takes all batches into a second pass, whose class means are final.
+) -> tuple[dict[str, float], jax.Array]:
+    """What needs the final class means, over all batches.
 
     Args:
         known: what the first reading told.
         pairs: batches of features [m, d] and labels [m], as `data.read` gives them.
         data: the set of features.
-        variance: whether to find the within-class variance along the basis.
-        principal: principal directions P [r, d], for the NECO score of each feature.
         decisions: decisions of the network [n] on all features, or None for those of
             the classifier, if there is one.
 
     Returns:
-        What `SecondPass.compute` gives, and the NECO scores [n], or None.
+        The shares of `SecondPass.compute`, counts divided in float64, and the
+        within-class variance [r] along the basis.
 
     Raises:
         MeasureError: for NaN or infinite features, or if no feature is of a class that
             has a mean.
     """
+
+    def step(state, features, labels, weights, rows):
+        decided = None
+        if decisions is not None:
+            missing = len(features) - (rows.stop - rows.start)
+            decided = np.pad(decisions[rows], (0, missing))
+        model = known.classifier, known.bias
+        return _second(state, features, labels, weights, decided, *model)
+
     state = _empty(
         known.moments,
-        directions=known.basis[1] if variance else None,
-        within_variance=variance,
+        directions=known.basis[1],
         decisions=decisions is not None or known.classifier is not None,
     )
-    model = known.classifier, known.bias, principal
-    scores, pending, start = [], None, 0
-    for features, labels in pairs:
-        stop, decided = start + len(features), None
-        if decisions is not None:
-            decided = np.pad(decisions[start:stop], (0, data.size - len(features)))
-        batch = padded(features, labels, data.size)
-        state, score, finite = _second(state, *batch, decided, *model)
-        _check_finite(pending, data.name)
-        pending = finite, features, start
-        scores.append((score, len(features)))
-        start = stop
-    _check_finite(pending, data.name)
-    if float(state.averages.total) == 0:
+    averages = _fold(step, state, pairs, data).averages
+    total = float(averages.total)
+    if total == 0:
         raise MeasureError(
             f"No row of {data.name} has a class of the training features."
         )
-    if principal is None:
-        return state.compute(), None
-    scores = [np.asarray(score)[:rows] for score, rows in scores]
-    return state.compute(), np.concatenate(scores)
+    shares = {k: float(x) / total for k, x in averages.sums.items() if x.ndim == 0}
+    return shares, averages.compute()["within_variance"]
 
 
 @jax.jit
@@ -239,12 +197,27 @@ def _second(
     decisions: Int[Array, "n"] | None,
     classifier: Float[Array, "K d"] | None,
     bias: Float[Array, "K"] | None,
-    principal: Float[Array, "r d"] | None,
 ):
-    """The state with one more batch, its NECO scores, and whether it is finite."""
+    """The state with one more batch, and whether the batch is finite."""
     if decisions is None and classifier is not None:
         decisions = collapse.linear_decisions(features, classifier, bias)
     state = state.update(features, labels, decisions, weights)
-    score = None if principal is None else collapse.neco(features, principal)
-    finite = jnp.isfinite(features).all(axis=1) | (weights == 0)
-    return state, score, finite.all()
+    return state, jnp.isfinite(features).all()
+
+
+def scored(
+    pairs: Pairs, data: Data, principal: jax.Array | None, scores: list[np.ndarray]
+) -> Iterator[Pair]:
+    """The same batches; the NECO score of each feature is added to `scores`.
+
+    Args:
+        pairs: batches of features [m, d] and labels [m].
+        data: the set of features.
+        principal: principal directions [r, d], or None: nothing is scored.
+        scores: where the scores [m] of each batch go.
+    """
+    for features, labels in pairs:
+        if principal is not None:
+            rows, _, _ = padded(features, labels, data.size)
+            scores.append(np.asarray(_neco(rows, principal))[: len(features)])
+        yield features, labels

@@ -21,13 +21,13 @@ import numpy as np
 from ncjax.measurement.sources import (
     MeasureError,
     MeasureTypeError,
-    Stored,
+    Source,
+    in_memory,
     sliced,
-    to_numpy,
 )
 from ncjax.measurement.tables import read_csv, read_parquet
 
-Arrays = dict[str, Stored]
+Arrays = dict[str, Source]
 
 # What each array may be called, best first; also as the end of a dotted name.
 NAMES = {
@@ -85,13 +85,13 @@ def open_arrays(path: str | os.PathLike) -> Arrays:
 
 
 def find(
-    arrays: Mapping[str, Stored],
+    arrays: Mapping[str, Source],
     what: str,
     path: str | os.PathLike,
     key: str | None = None,
     *,
     only: bool = True,
-) -> Stored | None:
+) -> Source | None:
     """The array of a file that is the features, labels, classifier or bias.
 
     Args:
@@ -121,11 +121,7 @@ def find(
         if len(inner) == 1 and (what != "classifier" or _is_matrix(arrays[inner[0]])):
             return arrays[inner[0]]
     if what == "classifier":
-        inner = [
-            name
-            for name, array in arrays.items()
-            if name.endswith(".weight") and _is_matrix(array)
-        ]
+        inner = [n for n in arrays if n.endswith(".weight") and _is_matrix(arrays[n])]
         if len(inner) == 1:
             return arrays[inner[0]]
         if inner and only:
@@ -136,7 +132,7 @@ def find(
     return next(iter(arrays.values())) if only and len(arrays) == 1 else None
 
 
-def _is_matrix(array: Stored) -> bool:
+def _is_matrix(array: Source) -> bool:
     return array.shape is not None and len(array.shape) == 2
 
 
@@ -165,7 +161,7 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     return shape, fortran, dtype
 
 
-def _mapped(path, name, dtype, shape, offset, fortran=False) -> Stored:
+def _mapped(path, name, dtype, shape, offset, fortran=False) -> Source:
     """An array at a place in a file; each chunk is its own memory map."""
     dtype = np.dtype(dtype)
     needed = offset + math.prod(shape) * dtype.itemsize
@@ -176,9 +172,10 @@ def _mapped(path, name, dtype, shape, offset, fortran=False) -> Stored:
     mapped = functools.partial(np.memmap, path, dtype, "r")
 
     def chunks(size: int) -> Iterator[np.ndarray]:
-        if not shape or math.prod(shape) == 0 or fortran:
-            order, empty = "F" if fortran else "C", math.prod(shape) == 0
-            whole = np.empty(shape, dtype) if empty else mapped(offset, shape, order)
+        if not shape or 0 in shape or fortran:
+            whole = np.empty(shape, dtype)
+            if whole.size:
+                whole = mapped(offset, shape, "F" if fortran else "C")
             yield from map(np.ascontiguousarray, sliced(np.atleast_1d(whole), size))
             return
         for start in range(0, shape[0], size):
@@ -186,7 +183,7 @@ def _mapped(path, name, dtype, shape, offset, fortran=False) -> Stored:
             # A map of the whole file would count every page it touched as ours.
             yield np.asarray(mapped(offset + start * row, part))
 
-    return Stored(name, chunks, tuple(shape))
+    return Source(name, chunks, tuple(shape))
 
 
 def _npz(path: Path) -> Arrays:
@@ -199,7 +196,7 @@ def _npz(path: Path) -> Arrays:
                 shape, fortran, dtype = _npy_header(file)
             key = member.removesuffix(".npy")
             read = functools.partial(_unzip, path, member, shape, fortran, dtype)
-            arrays[key] = Stored(f"{path}[{key}]", read, tuple(shape))
+            arrays[key] = Source(f"{path}[{key}]", read, tuple(shape))
     return arrays
 
 
@@ -256,7 +253,13 @@ def _torch(path: Path) -> Arrays:
             f"{path} holds a {type(loaded).__name__}; a tensor or a dictionary of "
             "tensors is needed."
         )
-    return {key: _tensor(path, key, value) for key, value in _flat(loaded)}
+    return {
+        key: in_memory(
+            f"{path}[{key}]" if key else str(path),
+            value if value.ndim else value.reshape(1),
+        )
+        for key, value in _flat(loaded)
+    }
 
 
 def _flat(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -265,15 +268,6 @@ def _flat(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(value, f"{prefix}{key}.")
         elif hasattr(value, "detach"):
             yield f"{prefix}{key}", value
-
-
-def _tensor(path, key, tensor) -> Stored:
-    rows = tensor if tensor.ndim else tensor.reshape(1)
-    return Stored(
-        f"{path}[{key}]" if key else str(path),
-        lambda size: map(to_numpy, sliced(rows, size)),
-        tuple(tensor.shape),
-    )
 
 
 READERS: dict[str, Callable[[Path], Arrays]] = {

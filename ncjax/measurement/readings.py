@@ -6,17 +6,13 @@ be, for what needs the final class means; then the test features, then the outli
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ncjax import collapse
-from ncjax.measurement import passes
 from ncjax.measurement.data import Data
-from ncjax.measurement.passes import Known
+from ncjax.measurement.passes import Known, Pairs, first_pass, scored, second_pass
 from ncjax.measurement.result import TEST
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments
@@ -29,12 +25,10 @@ _basis = jax.jit(collapse.between_basis, static_argnames=("global_mean", "betwee
 _nc1 = jax.jit(collapse.nc1, static_argnames="divide_by_classes")
 _nc5 = jax.jit(collapse.nc5)
 _principal = jax.jit(collapse.principal_directions)
-_neco = jax.jit(collapse.neco)
 
 
 def first_reading(
     train: Data,
-    num_classes: int | None,
     weights: np.ndarray | None,
     offsets: np.ndarray | None,
     convention: collapse.Convention,
@@ -43,39 +37,27 @@ def first_reading(
 
     Args:
         train: the training features.
-        num_classes: K, or None: one more than the largest label.
         weights: classifier W [K, d], or None.
         offsets: bias b [K], or None.
         convention: the convention under which metrics are computed.
 
     Raises:
-        MeasureError: for features that are not finite, or all of one class, or labels
-            of K and more.
+        MeasureError: for features that are not finite, or all of one class.
     """
-    if train.labels is not None:
-        passes.check_range(train.labels, num_classes, "labels")
     dtype = jnp.promote_types(train.dtype, jnp.float32)
-    moments = passes.first_pass(
-        train.read("moments"),
-        train,
-        num_classes=num_classes,
-        scatter="pooled" if train.width <= _WIDE else "none",
-        dtype=dtype,
-    )
-    if int((np.asarray(moments.count) > 0).sum()) < 2:
+    scatter = "pooled" if train.width <= _WIDE else "none"
+    moments = first_pass(train.read("moments"), train, scatter=scatter, dtype=dtype)
+    if np.count_nonzero(moments.count) < 2:
         raise MeasureError(
             f"{train.name} are all of one class; neural collapse compares the means of "
             "at least two."
         )
-    basis = _basis(
-        moments, global_mean=convention.global_mean, between=convention.between
-    )
     return Known(
         moments,
         None if weights is None else jnp.asarray(weights, dtype),
         None if offsets is None else jnp.asarray(offsets, dtype),
         convention,
-        basis,
+        _basis(moments, global_mean=convention.global_mean, between=convention.between),
     )
 
 
@@ -98,37 +80,15 @@ def values_of(
             the decisions of the classifier.
         everything: also compute the metrics that are computed only on request.
     """
-    principal = None
-    if ood is not None and known.moments.scatter is not None:
-        principal = _principal(known.moments)
-    values, scores, warned = _of_train(
-        known, train, decisions, everything, principal if test is None else None
-    )
-    if test is not None:
-        found, scores, notes = _of_test(known, test, principal)
-        values |= {TEST + key: value for key, value in found.items()}
-        warned += notes
-    if ood is not None:
-        values |= _of_outliers(known.moments, ood, principal, scores)
-        if principal is None:
-            warned.append(f"NECO scores need a scatter, and d is beyond {_WIDE:,}.")
-    return values, warned
-
-
-def _of_train(known: Known, train: Data, decisions, everything: bool, principal):
-    """Numbers of the training features, their NECO scores [n], and warnings."""
     moments, convention = known.moments, known.convention
-    seen: dict[str, jax.Array] = {}
-    scores, warned = None, []
+    principal, scores = None, []  # NECO scores of the test set, or the training set
+    if ood is not None and moments.scatter is not None:
+        principal = _principal(moments)
+    warned, shares, variance = [], {}, None
     if train.source.repeatable:
-        seen, scores = passes.second_pass(
-            known,
-            train.read("decisions"),
-            train,
-            variance=moments.scatter is None,
-            principal=principal,
-            decisions=decisions,
-        )
+        along = principal if test is None else None
+        pairs = scored(train.read("decisions"), train, along, scores)
+        shares, variance = second_pass(known, pairs, train, decisions)
     else:
         warned.append(
             "The features could be read only once, so that NC4 and the accuracies, "
@@ -139,51 +99,42 @@ def _of_train(known: Known, train: Data, decisions, everything: bool, principal)
             warned.append(
                 f"Features wider than {_WIDE:,} need a second reading for NC1 too."
             )
-    results = _measure(
+    found = _measure(
         moments,
         known.classifier,
         known.bias,
-        within_variance=seen.pop("within_variance", None),
+        within_variance=variance if moments.scatter is None else None,
         convention=convention,
         only=collapse.available(on_request=everything),
     )
-    found: dict[str, Any] = {**results, **seen}
-    values = {name: float(value) for name, value in found.items()}
+    values = {name: float(value) for name, value in found.items()} | shares
     if "nc2" not in values:
         warned.append(
             f"NC2 of this preset ({convention.nc2}) is that of the classifier, and "
             "there is none; nc2_means is that of the class means."
         )
-    return values, scores, warned
+    if test is not None:
+        pairs = scored(_known_classes(test, moments, warned), test, principal, scores)
+        shares, variance = second_pass(known, pairs, test)
+        nc1 = _nc1(
+            moments,
+            within_variance=variance,
+            basis=known.basis,
+            divide_by_classes=convention.divide_by_classes,
+        )
+        values |= {TEST + k: float(x) for k, x in {"nc1": nc1, **shares}.items()}
+    if ood is not None:
+        values |= _of_outliers(moments, ood, principal, scores)
+        if principal is None:
+            warned.append(f"NECO scores need a scatter, and d is beyond {_WIDE:,}.")
+    return values, warned
 
 
-def _of_test(known: Known, test: Data, principal):
-    """Numbers of the test features, their NECO scores [n], and warnings."""
-    warned: list[str] = []
-    seen, scores = passes.second_pass(
-        known,
-        _test_batches(test, known.moments, warned),
-        test,
-        variance=True,
-        principal=principal,
-    )
-    seen["nc1"] = _nc1(
-        known.moments,
-        within_variance=seen.pop("within_variance"),
-        basis=known.basis,
-        divide_by_classes=known.convention.divide_by_classes,
-    )
-    return {name: float(value) for name, value in seen.items()}, scores, warned
-
-
-def _test_batches(
-    test: Data, moments: ClassMoments, warned: list[str]
-) -> Iterator[tuple]:
-    """Batches of the test set, whose labels are checked on the way."""
-    absent = np.asarray(moments.count) == 0
-    left_out = 0
+def _known_classes(test: Data, moments: ClassMoments, warned: list[str]) -> Pairs:
+    """Batches of the test set, and a warning if some classes have no means."""
+    absent, left_out = np.asarray(moments.count) == 0, 0
+    test.expect(moments.num_classes)
     for features, labels in test.read("test"):
-        passes.check_range(labels, moments.num_classes, "test labels", test.seen)
         left_out += int(absent[labels].sum())
         yield features, labels
     if left_out:
@@ -193,39 +144,25 @@ def _test_batches(
         )
 
 
-def _of_outliers(moments: ClassMoments, ood: Data, principal, known_scores):
-    """NC5, and NECO scores of outliers against those of known data.
-
-    Args:
-        moments: class moments of the training features.
-        ood: the out-of-distribution features.
-        principal: directions [r, d] for the scores, or None for no scores.
-        known_scores: scores [n] of the test or else training features, or None.
-    """
-    kept: list[np.ndarray] = []
-
-    def scored():
-        for features, _ in ood.read("outliers"):
-            if principal is not None:
-                rows = passes.padded(features, np.zeros(len(features)), ood.size)[0]
-                kept.append(np.asarray(_neco(rows, principal))[: len(features)])
-            yield features, np.zeros(len(features), np.int32)
-
-    outliers = passes.first_pass(
-        scored(),
-        ood,
-        num_classes=1,
-        scatter="none",
-        dtype=moments.count.dtype,
-    )
+def _of_outliers(
+    moments: ClassMoments,
+    ood: Data,
+    principal: jax.Array | None,
+    known: list[np.ndarray],
+) -> dict[str, float]:
+    """NC5, and NECO scores of outliers against the `known` ones, batch by batch."""
+    scores: list[np.ndarray] = []
+    pairs = scored(ood.read("outliers"), ood, principal, scores)
+    outliers = first_pass(pairs, ood, scatter="none", dtype=moments.count.dtype)
     values = {"nc5": float(_nc5(moments, outliers))}
-    if kept and known_scores is not None:
+    if scores and known:
         # Late: scikit-learn takes a second to import.
         from sklearn.metrics import roc_auc_score
 
-        scores = np.concatenate(kept)
-        truth = np.repeat([1, 0], [len(known_scores), len(scores)])
-        auroc = roc_auc_score(truth, np.concatenate([known_scores, scores]))
-        means = {"neco_in": known_scores.mean(), "neco_ood": scores.mean()}
-        values |= {k: float(v) for k, v in {**means, "neco_auroc": auroc}.items()}
+        inside, outside = np.concatenate(known), np.concatenate(scores)
+        truth = np.repeat([1, 0], [len(inside), len(outside)])
+        values["neco_in"] = float(inside.mean())
+        values["neco_ood"] = float(outside.mean())
+        both = np.concatenate([inside, outside])
+        values["neco_auroc"] = float(roc_auc_score(truth, both))
     return values

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import textwrap
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from ncjax.collapse import METRICS, Metric
+from ncjax.collapse import METRICS
 from ncjax.io import plain
 from ncjax.moments import ClassMoments
 
@@ -19,16 +18,12 @@ if TYPE_CHECKING:
 TEST = "test_"
 
 
-def in_order(keys: Iterable[str]) -> list[str]:
-    """Keys of a measurement in the order in which they are printed.
-
-    The headlines come first, then the test set's, then all others.
-    """
+def in_order(values: dict[str, float]) -> dict[str, float]:
+    """The numbers as they are printed: headlines, those of the test set, all others."""
     headlines = [key for key, metric in METRICS.items() if metric.headline]
     tests = [TEST + key for key, metric in METRICS.items() if metric.on_test]
-    found = set(keys)
     order = dict.fromkeys([*headlines, *tests, *METRICS])
-    return [key for key in order if key in found]
+    return {key: values[key] for key in order if key in values}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,20 +87,15 @@ class Measurement:
 
     def _cells(self, name: str, value: float) -> tuple[str, str, str, str]:
         """A row of the table: key, value, value at collapse, and what it means."""
-        metric, sentence = self._meaning(name)
-        if name == "nc1" and self.measured["nc1_below_floor"]:
+        about = self.measured
+        # NC2 and NC3 are copies of the metrics that the convention calls so.
+        key = about["convention"][name] if name in ("nc2", "nc3") else name
+        metric = METRICS[key.removeprefix(TEST)]
+        sentence = metric.sentence if key in METRICS else metric.on_test
+        if name == "nc1" and about["nc1_below_floor"]:
             sentence = "below the precision of the features; " + sentence
-        number, width = self.measured["classes_present"], self.measured["d"]
-        return name, _digits(value), _digits(metric.limit(number, width)), sentence
-
-    def _meaning(self, name: str) -> tuple[Metric, str]:
-        """The metric behind a number, and a sentence on it."""
-        if name in ("nc2", "nc3"):  # copies of the metrics that the convention calls so
-            name = self.measured["convention"][name]
-        if name in METRICS:
-            return METRICS[name], METRICS[name].sentence
-        metric = METRICS[name.removeprefix(TEST)]
-        return metric, metric.on_test
+        ideal = metric.limit(about["classes_present"], about["d"])
+        return name, _digits(value), _digits(ideal), sentence
 
     def _header(self) -> str:
         about = self.measured

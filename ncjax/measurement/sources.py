@@ -1,8 +1,6 @@
-"""Where features come from: arrays, files, iterables and functions, in equal batches.
+"""Where features come from: arrays, files, iterables and functions.
 
-Nothing here knows of metrics.  A `Source` yields pairs (features [m, ...], labels [m]
-or None) of bounded size; `batches` cuts and joins them to one size, so that a single
-compiled program serves all.
+Nothing here knows of metrics.
 """
 
 from __future__ import annotations
@@ -31,20 +29,33 @@ class MeasureTypeError(MeasureError, TypeError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Stored:
-    """An array in a file, read by rows and never whole unless asked.
+class Source:
+    """Rows that are read chunk by chunk, and never whole unless asked.
 
     Attributes:
         name: what messages call it, such as `run.npz[features]`.
-        chunks: (rows at a time) -> arrays [m, ...]; each call starts at the first row.
-        shape: shape of the whole array, or None where only reading it can tell.
-        notes: what was done to the array, for the report.
+        chunks: (rows at a time) -> arrays [m, ...], or pairs of features [m, ...] and
+            labels [m] or None.
+        shape: shape of the whole, or None where only reading it can tell.
+        notes: what was done to the rows, for the report.
+        repeatable: whether each call of `chunks` starts at the first row.
     """
 
     name: str
-    chunks: Callable[[int], Iterator[np.ndarray]]
+    chunks: Callable[[int], Iterator[Any]]
     shape: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
+    repeatable: bool = True
+
+    @property
+    def rows(self) -> int | None:
+        """Number of rows, if it is known before reading."""
+        return self.shape[0] if self.shape else None
+
+    def pairs(self, size: int) -> Iterator[Pair]:
+        """Features [m, ...] and the labels [m] that come along, or None."""
+        for chunk in self.chunks(size):
+            yield chunk if isinstance(chunk, tuple) else (chunk, None)
 
     def load(self) -> np.ndarray:
         """The whole array, in memory."""
@@ -54,57 +65,25 @@ class Stored:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """Features and, where they come along, their labels.
-
-    Attributes:
-        name: what messages call the features.
-        read: (rows at a time) -> pairs of features [m, ...] and labels [m] or None.
-        rows: number of rows, if it is known before reading.
-        repeatable: whether each call of `read` starts at the first row.
-        notes: what was done to the features, for the report.
-    """
-
-    name: str
-    read: Callable[[int], Iterator[Pair]]
-    rows: int | None = None
-    repeatable: bool = True
-    notes: tuple[str, ...] = ()
-
-
 def as_source(features: Any, name: str) -> Source:
-    """A `Source` of an array, a stored array, an iterable of chunks or a function.
+    """A `Source` of an array, an iterable of chunks or a function.
 
     Args:
-        features: an array [n, ...] of any framework; a `Stored`; or chunks, either
-            arrays [m, ...] or pairs of those and labels [m], in a list or any other
-            iterable, or from a function without arguments that returns one.
+        features: a `Source`, which is returned as it is; an array [n, ...] of any
+            framework; or chunks, either arrays [m, ...] or pairs of those and labels
+            [m], in a list or any other iterable, or from a function without arguments
+            that returns one.
         name: what messages call the features.
 
     Raises:
-        MeasureTypeError: for anything else.
+        MeasureError: for anything else.
     """
-    if isinstance(features, Source):
-        return features
-    if isinstance(features, Stored):
-        return Source(
-            features.name,
-            lambda size: ((chunk, None) for chunk in features.chunks(size)),
-            features.shape[0] if features.shape else None,
-            notes=features.notes,
-        )
     if hasattr(features, "__array__") and hasattr(features, "shape"):
-        if len(features.shape) < 2:
-            raise MeasureError(
-                f"{name} have shape {tuple(features.shape)}; [n, d] is needed, one row "
-                "for each sample."
-            )
-        return Source(
-            name,
-            lambda size: ((to_numpy(part), None) for part in sliced(features, size)),
-            int(features.shape[0]),
-        )
+        features = in_memory(name, features)
+    if isinstance(features, Source):
+        if features.shape is not None and len(features.shape) < 2:
+            raise _no_rows(features.name, features.shape)
+        return features
     if callable(features):
         return Source(name, lambda size: _pairs(features(), name))
     if isinstance(features, list | tuple) and features and np.isscalar(features[0]):
@@ -133,6 +112,13 @@ def _pairs(chunks: Iterable, name: str) -> Iterator[Pair]:
         yield features, None if labels is None else to_numpy(labels)
 
 
+def in_memory(name: str, array: Any) -> Source:
+    """An array of any framework that is in memory already, or mapped to it."""
+    return Source(
+        name, lambda size: map(to_numpy, sliced(array, size)), tuple(array.shape)
+    )
+
+
 def sliced(array: Any, size: int) -> Iterator[Any]:
     """The rows of an array of any framework, `size` at a time."""
     for start in range(0, array.shape[0], size):
@@ -150,57 +136,6 @@ def to_numpy(array: Any) -> np.ndarray:
     return np.asarray(array)
 
 
-def batches(
-    source: Source, size: int, pool: str | None
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Features [size, d] as floats and labels [size] or None; the last may be shorter.
-
-    Raises:
-        MeasureError: where chunks do not fit together, or are empty.
-    """
-    held: list[Pair] = []
-    count, width, dtype = 0, None, None
-    for features, labels in source.read(size):
-        if labels is not None and len(labels) != len(features):
-            raise MeasureError(
-                f"A chunk of {source.name} has {len(features)} features but "
-                f"{len(labels)} labels."
-            )
-        if len(features) == 0:
-            continue
-        features = shaped(features, pool, source.name)
-        width = features.shape[1] if width is None else width
-        dtype = features.dtype if dtype is None else dtype
-        if features.shape[1] != width:
-            raise MeasureError(
-                f"Chunks of {source.name} have different widths, {width} and "
-                f"{features.shape[1]}."
-            )
-        features = features.astype(dtype, copy=False)
-        while len(features):
-            taken = min(size - count, len(features))
-            head, features = features[:taken], features[taken:]
-            here = labels if labels is None else labels[:taken]
-            labels = labels if labels is None else labels[taken:]
-            held.append((head, here))
-            count += taken
-            if count == size:
-                yield _join(held)
-                held, count = [], 0
-    if held:
-        yield _join(held)
-    elif width is None:
-        raise MeasureError(f"{source.name} hold no rows: there is nothing to measure.")
-
-
-def _join(held: list[Pair]) -> Pair:
-    if len(held) == 1:
-        return held[0]
-    labels = [labels for _, labels in held if labels is not None]
-    features = np.concatenate([features for features, _ in held])
-    return features, np.concatenate(labels) if labels else None
-
-
 def shaped(features: np.ndarray, pool: str | None, name: str) -> np.ndarray:
     """A chunk [m, ...] as floats [m, d].
 
@@ -210,15 +145,18 @@ def shaped(features: np.ndarray, pool: str | None, name: str) -> np.ndarray:
     return _floats(_rows(features, pool, name), name)
 
 
+def _no_rows(name: str, shape: tuple[int, ...]) -> MeasureError:
+    return MeasureError(
+        f"{name} have shape {tuple(shape)}; [n, d] is needed, one row for each sample."
+    )
+
+
 def _rows(features: np.ndarray, pool: str | None, name: str) -> np.ndarray:
     """[m, ...] -> [m, d]."""
     if features.ndim == 2:
         return features
     if features.ndim < 2:
-        raise MeasureError(
-            f"{name} have shape {features.shape}; [n, d] is needed, one row for each "
-            "sample."
-        )
+        raise _no_rows(name, features.shape)
     trivial = max(features.shape[1:]) == math.prod(features.shape[1:])
     if pool == "flatten" or (pool is None and trivial):  # such as [n, d, 1, 1]
         return features.reshape(len(features), -1)
@@ -253,13 +191,23 @@ def _floats(features: np.ndarray, name: str) -> np.ndarray:
 def check_labels(
     labels: np.ndarray,
     name: str,
-    class_names: tuple[str, ...] | None,
+    class_names: tuple[str, ...] | None = None,
+    *,
     start: int = 0,
+    num_classes: int | None = None,
 ) -> tuple[Int32[np.ndarray, "n"], tuple[str, ...]]:
-    """Labels as int32 [n], and what was done to them; `start` is the row of the first.
+    """Labels as int32 [n], and what was done to them.
+
+    Args:
+        labels: the labels of any dtype, [n] or [n, 1].
+        name: what messages call them.
+        class_names: names of the classes, for labels that are text.
+        start: row of the first label in the whole set.
+        num_classes: K, or None if it is not known yet.
 
     Raises:
-        MeasureError: for a wrong shape, text without class names, fractions, negative.
+        MeasureError: for a wrong shape, text without class names, fractions, labels
+            that are negative or K and more.
     """
     notes = ()
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -282,12 +230,16 @@ def check_labels(
         notes = (f"{name} are floating-point numbers; all are integers, and so taken.",)
     elif labels.dtype.kind not in "bui":
         raise MeasureTypeError(f"{name} are {labels.dtype}; integers are needed.")
-    wrong = np.flatnonzero((labels < 0) | (labels > np.iinfo(np.int32).max))
+    wrong = np.flatnonzero((labels < 0) | (labels >= (num_classes or 2**31)))
     if wrong.size:
+        hint = "Leave out the rows that have no class."
+        if labels.min() == 1 and labels.max() == num_classes:
+            hint = "They run from 1 to K: subtract 1."
+        most = "K-1" if num_classes is None else num_classes - 1
         raise MeasureError(
             f"{name} are out of range in {wrong.size:,} rows: row "
-            f"{start + wrong[0]:,} has {labels[wrong[0]]:.0f}, and 0..K-1 are "
-            "allowed. Leave out the rows that have no class."
+            f"{start + wrong[0]:,} has {labels[wrong[0]]:.0f}, and 0..{most} are "
+            f"allowed. {hint}"
         )
     return labels.astype(np.int32), notes
 

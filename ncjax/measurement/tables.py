@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ncjax.measurement.checks import some
-from ncjax.measurement.sources import MeasureError, Stored
+from ncjax.measurement.sources import MeasureError, Source
 
 LABEL_COLUMNS = ("label", "labels", "y", "target", "targets")
 
@@ -20,7 +20,7 @@ LABEL_COLUMNS = ("label", "labels", "y", "target", "targets")
 _INDEX_COLUMNS = ("", "unnamed: 0", "__index_level_0__")
 
 
-def read_csv(path: Path) -> dict[str, Stored]:
+def read_csv(path: Path) -> dict[str, Source]:
     """Columns of a text file, with or without a line of names.
 
     Returns:
@@ -39,28 +39,23 @@ def read_csv(path: Path) -> dict[str, Stored]:
     )
     if header and not second.strip():
         raise MeasureError(f"{path} is empty: it has a line of names, but no rows.")
+
+    def column(name: str, places: list[int], dtype: Any = str, notes=()) -> Source:
+        read = functools.partial(_lines, path, delimiter, places, header, dtype)
+        return Source(name, read, notes=notes)
+
     if len(fields) == 1:
-        return {"": _text(path, str(path), None, [0], header, str)}
+        return {"": column(str(path), [0])}
     names = fields if header else [str(i) for i in range(len(fields))]
     samples = _split(second if header else first, delimiter)
     numeric = [i for i, sample in enumerate(samples) if _is_number(sample)]
-    columns = {
-        name: _text(path, f"{path}[{name}]", delimiter, [i], header, str)
-        for i, name in enumerate(names)
-    }
+    columns = {name: column(f"{path}[{name}]", [i]) for i, name in enumerate(names)}
     used = [i for i in numeric if _is_feature(names[i])]
-    others = [names[i] for i in range(len(names)) if i not in used]
     if used:
-        notes = ("Numbers in text are read as float32.", *_left_out(path, others))
-        columns["features"] = _text(
-            path, str(path), delimiter, used, header, np.float32, notes
-        )
+        left_out = _left_out(path, names, [names[i] for i in used])
+        notes = ("Numbers in text are read as float32.", *left_out)
+        columns["features"] = column(str(path), used, np.float32, notes)
     return columns
-
-
-def _text(path, name, delimiter, columns, header, dtype, notes=()) -> Stored:
-    read = functools.partial(_lines, path, delimiter, columns, header, dtype)
-    return Stored(name, read, notes=notes)
 
 
 def _lines(path, delimiter, columns, header, dtype, size: int) -> Iterator[np.ndarray]:
@@ -97,19 +92,16 @@ def _meaning(text: np.ndarray) -> np.ndarray:
         numbers = text.astype(np.float64)
     except ValueError:
         return text
-    integers = numbers == np.floor(numbers)
     dotted = np.char.find(text, ".") >= 0
-    if integers.all() and not dotted.any():
-        return numbers.astype(np.int64)
-    return numbers
+    whole = (numbers == np.floor(numbers)).all() and not dotted.any()
+    return numbers.astype(np.int64) if whole else numbers
 
 
 def _split(line: str, delimiter: str | None) -> list[str]:
     if delimiter is None:
         return line.split()
-    return [
-        f.strip() for f in next(csv.reader([line.strip("\r\n")], delimiter=delimiter))
-    ]
+    fields = next(csv.reader([line.strip("\r\n")], delimiter=delimiter))
+    return [field.strip() for field in fields]
 
 
 def _is_number(text: str) -> bool:
@@ -128,15 +120,15 @@ def _is_feature(name: str) -> bool:
     return not _is_label(name) and name.lower() not in _INDEX_COLUMNS
 
 
-def _left_out(path: Any, names: list[str]) -> tuple[str, ...]:
+def _left_out(path: Path, names: list[str], used: list[str]) -> tuple[str, ...]:
     """A note on the columns that are neither features nor labels."""
-    others = [repr(name) for name in names if not _is_label(name)]
+    others = [repr(n) for n in names if n not in used and not _is_label(n)]
     if not others:
         return ()
     return (f"Columns of {path} that are no features: {some(others)}.",)
 
 
-def read_parquet(path: Path) -> dict[str, Stored]:
+def read_parquet(path: Path) -> dict[str, Source]:
     """Columns of a Parquet file.
 
     Returns:
@@ -157,10 +149,10 @@ def read_parquet(path: Path) -> dict[str, Stored]:
     if rows == 0:
         raise MeasureError(f"{path} is empty: it has columns, but no rows.")
 
-    def stored(names: list[str], matrix: bool, notes=()) -> Stored:
+    def stored(names: list[str], matrix: bool, notes=()) -> Source:
         read = functools.partial(_record_batches, path, names, matrix)
         name = str(path) if matrix else f"{path}[{names[0]}]"
-        return Stored(name, read, (rows, len(names)) if matrix else None, notes)
+        return Source(name, read, (rows, len(names)) if matrix else None, notes)
 
     columns = {name: stored([name], False) for name in schema.names}
     numeric = [
@@ -168,19 +160,14 @@ def read_parquet(path: Path) -> dict[str, Stored]:
         for field in schema
         if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)
     ]
-    lists = [field.name for field in schema if _is_list(pa, field.type)]
+    kinds = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
+    lists = [f.name for f in schema if any(is_kind(f.type) for is_kind in kinds)]
     used = [n for n in numeric if _is_feature(n)]
-    others = [n for n in schema.names if n not in used]
     if len(lists) == 1:
         columns.setdefault("features", columns[lists[0]])
     if used and "features" not in columns:
-        columns["features"] = stored(used, True, _left_out(path, others))
+        columns["features"] = stored(used, True, _left_out(path, schema.names, used))
     return columns
-
-
-def _is_list(pa: Any, kind: Any) -> bool:
-    tests = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
-    return any(test(kind) for test in tests)
 
 
 def _record_batches(path, names, matrix, size: int) -> Iterator[np.ndarray]:
@@ -193,7 +180,7 @@ def _record_batches(path, names, matrix, size: int) -> Iterator[np.ndarray]:
             yield np.stack(parts, axis=1)
             continue
         column = batch[names[0]]
-        if not hasattr(column, "flatten") or not hasattr(column, "value_lengths"):
+        if not hasattr(column, "value_lengths"):  # no list
             yield column.to_numpy(zero_copy_only=False)
             continue
         lengths = set(column.value_lengths().to_pylist())

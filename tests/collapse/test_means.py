@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ncjax import collapse
-from ncjax.collapse.means import centre
+from ncjax.collapse.means import centre, total_cov
 from tests.collapse.problems import clusters, compiled, moments_of
 from tests.collapse.test_decisions import nearest_loop
 
@@ -45,6 +45,12 @@ def test_a_common_part_is_not_rounded_into_the_means():
     np.testing.assert_allclose(compiled.centred_means(moments), centred, atol=1e-5)
     shifted = jax.jit(centre)(moments).points(jnp.asarray(features))
     np.testing.assert_allclose(shifted, features - exact.mean(0), atol=1e-5)
+
+
+def test_total_covariance_is_that_of_all_features(x64):
+    features, labels, _, _ = clusters(5, 7)
+    got = jax.jit(total_cov)(moments_of(features, labels))
+    np.testing.assert_allclose(got, np.cov(features.T, ddof=0), rtol=1e-10, atol=1e-12)
 
 
 def nearest(span, deviations, labels):

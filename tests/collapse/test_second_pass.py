@@ -15,9 +15,7 @@ from ncjax.hierarchy import Hierarchy
 from tests.collapse.problems import clusters, moments_of
 
 TREE = Hierarchy(["root", "x", *"abcdef"], [-1, 0, 1, 1, 1, 0, 0, 0])
-empty = jax.jit(
-    SecondPass.empty, static_argnames=("within_variance", "decisions", "hierarchy")
-)
+empty = jax.jit(SecondPass.empty, static_argnames=("decisions", "hierarchy"))
 update = jax.jit(lambda state, *batch: state.update(*batch))
 span_of = jax.jit(collapse.Span.of)
 
@@ -138,31 +136,21 @@ def test_another_set_about_the_training_means():
     assert_found(state, reference(*other, train=(features, labels)))
 
 
-def test_without_the_variance_or_decisions():
+def test_without_decisions():
     features, labels, decisions, weights = data()
-    moments = moments_of(features, labels)
-    want = reference(features, labels, decisions, weights)
+    state = empty(moments_of(features, labels), decisions=False)
     batch = jnp.asarray(features), jnp.asarray(labels)
-    state = empty(moments, within_variance=False)
-    found = update(state, *batch, jnp.asarray(decisions), jnp.asarray(weights))
-    found = found.compute()
-    assert set(found) == {"nc4", "ncc_accuracy", "accuracy"}
-    for name, value in found.items():
-        np.testing.assert_allclose(value, want[name], rtol=1e-6)
-    with pytest.raises(ValueError, match="within_variance=False"):
-        _ = state.span
-    alone = empty(moments, within_variance=False, decisions=False)
-    found = update(alone, *batch, None, jnp.asarray(weights)).compute()
-    assert set(found) == {"ncc_accuracy"}
-    np.testing.assert_allclose(found["ncc_accuracy"], want["ncc_accuracy"], rtol=1e-6)
+    found = update(state, *batch, None, jnp.asarray(weights)).compute()
+    assert set(found) == {"ncc_accuracy", "within_variance"}
+    want = reference(features, labels, decisions, weights)["ncc_accuracy"]
+    np.testing.assert_allclose(found["ncc_accuracy"], want, rtol=1e-6)
 
 
-@pytest.mark.parametrize("within_variance", [True, False])
-def test_rows_without_a_class_mean_are_left_out(within_variance):
+def test_rows_without_a_class_mean_are_left_out():
     features, labels, decisions, _ = data()
     known = labels != 2
     moments = moments_of(features[known], labels[known], 6)
-    state = empty(moments, within_variance=within_variance)
+    state = empty(moments)
     labels = np.where(labels == 3, -1, labels)
     labels = np.where(labels == 4, 6, labels)
     whole = update(state, *map(jnp.asarray, (features, labels, decisions)))
@@ -202,8 +190,6 @@ def test_superclasses_are_those_of_pooled_labels():
 def test_bad_input_is_refused():
     features, labels, decisions, _ = map(jnp.asarray, data())
     moments = moments_of(features, labels)
-    with pytest.raises(ValueError, match="leave within_variance=True"):
-        SecondPass.empty(moments, within_variance=False, hierarchy=TREE)
     with pytest.raises(ValueError, match="made with decisions"):
         update(empty(moments), features, labels)
     with pytest.raises(ValueError, match="made without decisions"):

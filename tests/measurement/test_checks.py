@@ -27,8 +27,8 @@ overflown[5] = np.inf
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": LABELS + 1}, r"out of range: \d+ are 5 or more.*run from 1 to K"),
-        ({"labels": LABELS - 1}, r"row 0 has -1, and 0..K-1 are allowed"),
+        ({"labels": LABELS + 1}, r"in \d+ rows.* 0..4 are .*run from 1 to K"),
+        ({"labels": LABELS - 1}, r"row 0 has -1, and 0\.\.4 are allowed"),
         ({"labels": LABELS + 0.5}, "hold 0.5 in row 0: labels are integers"),
         ({"labels": np.eye(K)[LABELS]}, r"\(600, 5\).*argmax"),
         ({"labels": LABELS[:-1]}, "features have 600 rows, but there are 599 labels"),
@@ -77,6 +77,10 @@ def test_chunks_that_do_not_fit():
     wrong[400] = -1
     with pytest.raises(MeasureError, match="in 1 rows: row 400 has -1"):
         measure([(FEATURES[:350], wrong[:350]), (FEATURES[350:], wrong[350:])])
+    test = {"test_features": FEATURES, "test_labels": LABELS + 1, "batch_size": 100}
+    wrong = (LABELS == K - 1).sum()
+    with pytest.raises(MeasureError, match=rf"test labels .* in {wrong} rows"):
+        measure(FEATURES, LABELS, **test)
     with pytest.raises(MeasureError, match="600 features but 599 labels"):
         measure([(FEATURES, LABELS[1:])])
     with pytest.raises(MeasureError, match="1,200 rows, but there are 600 labels"):

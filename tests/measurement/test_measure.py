@@ -33,6 +33,23 @@ def test_numbers_against_numpy(plain):
     assert_close(plain, expected)
 
 
+def test_shares_are_exact_quotients_of_counts(few):
+    """One of three features is nearest to another mean, and decided wrongly."""
+    features = np.array([[0.0], [4.0], [1.0]], np.float32)
+    result = measure(
+        np.tile(features, (2, 1)),
+        np.array([0, 1, 1, 0, 1, 1]),
+        classifier=np.array([[-1.0], [1.0]], np.float32),
+        bias=np.array([3.0, -3.0], np.float32),
+        test_features=features,
+        test_labels=np.array([0, 0, 1]),
+    )
+    assert result["accuracy"] == result["ncc_accuracy"] == 2 / 3
+    assert result["test_accuracy"] == result["test_ncc_accuracy"] == 1 / 3
+    shifted = measure(features, np.array([0, 1, 1]), logits=np.array([0, 1, 1]))
+    assert shifted["nc4"] == 1 / 3
+
+
 def test_numbers_are_those_of_collapse(plain):
     moments = class_moments(jnp.asarray(FEATURES), jnp.asarray(LABELS), K)
     compiled = jax.jit(collapse.measure, static_argnames="convention")
