@@ -1,12 +1,13 @@
 """Names of what an evaluation finds: `nc/...`, `layers/NAME/...`, `test/...` and so on.
 
 Everything here is a function of states that are complete: the class moments of the
-training features, and the results of the second pass over both sets.
+training features, and the second pass over both sets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -19,18 +20,18 @@ from ncjax.evaluation.protocol import LAST
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
 
+if TYPE_CHECKING:
+    from ncjax.evaluation.passes import SetPass
+
 Values = Mapping[str, jax.Array]
 
 
 def results(
     moments: Mapping[str, ClassMoments],
-    train: Mapping[str, Values],
-    test: Mapping[str, Values],
-    train_averages: Values,
-    test_averages: Values,
+    train: SetPass,
+    test: SetPass,
     *,
     classifier: tuple[jax.Array, jax.Array],
-    levels: Sequence[Level] = (),
     mistakes: Mistakes,
     geometry: np.ndarray | None = None,
     measure: Callable[..., Values] = collapse.measure,
@@ -39,12 +40,9 @@ def results(
 
     Args:
         moments: moments of the training features of each layer.
-        train: for each layer, what `SecondPass.compute` gives for the training set.
-        test: for each layer, what `SecondPass.compute` gives for the test set.
-        train_averages: mean loss and means of `Mistakes.values`, on the training set.
-        test_averages: mean loss and means of `Mistakes.values`, on the test set.
+        train: the second pass over the training set.
+        test: the second pass over the test set.
         classifier: weights W [K, d] and bias b [K] of the last layer.
-        levels: the superclasses of the class tree, as `SecondPass.levels` has them.
         mistakes: what was asked of the scores; its tree is the class tree.
         geometry: Gram matrix of the centred class means that theory predicts [K, K].
         measure: what finds the metrics of the moments; see `Target.metrics`.
@@ -53,30 +51,25 @@ def results(
     for layer, m in moments.items():
         last = layer == LAST
         prefix = "" if last else f"layers/{layer}/"
-        metrics = dict(
-            measure(
-                m,
-                *(classifier if last else ()),
-                within_variance=train[layer]["within_variance"],
-            )
-        )
-        metrics["nc4"] = train[layer]["nc4"]
+        seen, unseen = train.layers[layer].compute(), test.layers[layer].compute()
+        given = classifier if last else ()
+        metrics = dict(measure(m, *given, within_variance=seen["within_variance"]))
+        metrics["nc4"] = seen["nc4"]
         if last and mistakes.hierarchy is not None:
-            found |= _of_tree(mistakes.hierarchy, levels, m, classifier[0], train[LAST])
+            levels = train.layers[LAST].levels
+            found |= _of_tree(mistakes.hierarchy, levels, m, classifier[0], seen)
         if last and geometry is not None:
             target = jnp.asarray(geometry, jnp.float32)
             metrics["gram_to_theory"] = collapse.gram_distance(m, target)
         found |= {f"{prefix}nc/{name}": value for name, value in metrics.items()}
-        beyond = test[layer]["within_variance"]
+        beyond = unseen["within_variance"]
         found[f"{prefix}test/nc1"] = collapse.nc1(m, within_variance=beyond)
-        found[f"{prefix}test/nc4"] = test[layer]["nc4"]
-        found[f"{prefix}test/ncc_accuracy"] = test[layer]["ncc_accuracy"]
-        found[f"{prefix}train/ncc_accuracy"] = train[layer]["ncc_accuracy"]
-    for split, means in (("train", train_averages), ("test", test_averages)):
-        ranked = {name: value for name, value in means.items() if name != "loss"}
-        found[f"{split}/loss"] = means["loss"]
-        for name, value in mistakes.summary(ranked).items():
-            found[f"{split}/{name}"] = value
+        found[f"{prefix}test/nc4"] = unseen["nc4"]
+        found[f"{prefix}test/ncc_accuracy"] = unseen["ncc_accuracy"]
+        found[f"{prefix}train/ncc_accuracy"] = seen["ncc_accuracy"]
+    for split, state in (("train", train), ("test", test)):
+        means = mistakes.summary(state.averages.compute())
+        found |= {f"{split}/{name}": value for name, value in means.items()}
     return found
 
 

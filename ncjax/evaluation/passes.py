@@ -32,6 +32,7 @@ from ncjax.evaluation.protocol import (
     Loss,
     Variables,
 )
+from ncjax.evaluation.shares import Visit
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
 from ncjax.targets import Target
@@ -129,18 +130,33 @@ class SetPass:
         return SetPass(layers, self.averages.all_reduce(axis_name))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Passes:
-    """The passes over the batches of one network; attributes as in `make_evaluate`."""
+    """The passes over the batches of one network.
+
+    Attributes:
+        forward: (variables, raw images [n, h, w, c]) -> outputs [n, M] and the features
+            of each layer [n, d], of which `LAST` must be one, in evaluation mode.
+        classifier: variables -> weights W [K, d] and bias b [K] of the last layer.
+        loss: (variables, outputs [n, M], labels [n]) -> loss of each example [n].
+        num_classes: number of classes K.
+        scores: outputs [n, M] -> scores [n, K], of which the largest is the decision.
+        mistakes: what to measure of the scores; its class tree, if it has one, is also
+            that of the collapse of superclasses.
+        geometry: Gram matrix of the centred class means that theory predicts [K, K].
+        scatter: also keep the d x d within-class scatter of the last layer, for the
+            metrics that need all of it (VCI).
+        target: what the labels are.
+    """
 
     forward: Forward
     classifier: Classifier
     loss: Loss
-    scores: Callable[[jax.Array], jax.Array]
-    mistakes: Mistakes
-    geometry: np.ndarray | None
     num_classes: int
-    scatter: bool
+    scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs
+    mistakes: Mistakes = Mistakes()  # noqa: RUF009
+    geometry: np.ndarray | None = None
+    scatter: bool = False
     target: Target = CLASSES
 
     @property
@@ -155,11 +171,11 @@ class Passes:
 
     def batch(
         self,
+        asked: Mistakes,
         variables: Variables,
         images: jax.Array,
         labels: jax.Array,
         weights: jax.Array,
-        asked: Mistakes,
     ) -> Batch:
         """One forward pass over a batch of images [n, h, w, c]."""
         outputs, features = self.forward(variables, images)
@@ -171,6 +187,13 @@ class Passes:
             "error": self.target.error(scores, labels),
         }
         return make_batch(features, scores, labels, weights, values, asked)
+
+    def second(self, asked: Mistakes, variables: Variables) -> Visit:
+        """What the second pass does with a batch of images."""
+        return lambda state, *batch: (
+            state.update(self.batch(asked, variables, *batch)),
+            None,
+        )
 
     def empty_moments(self, variables: Variables, images: Array) -> Moments:
         """Moments of no features, for each layer of a network that takes `images`."""
@@ -185,14 +208,19 @@ class Passes:
         }
 
     def empty(
-        self, variables: Variables, images: Array, moments: Moments, asked: Mistakes
-    ) -> SetPass:
-        """A second pass that has seen no examples, about the means of these moments."""
+        self, variables: Variables, images: Array, moments: Moments
+    ) -> tuple[SetPass, ...]:
+        """Second passes over the training and the test set, without examples yet."""
         label = jax.ShapeDtypeStruct((1,), jnp.int32)
         weight = jax.ShapeDtypeStruct((1,), jnp.float32)
-        ask = partial(self.batch, asked=asked)
-        batch = jax.eval_shape(ask, variables, images[:1], label, weight)
-        return SetPass.empty(moments, batch.averages, self.mistakes.hierarchy)
+        batches = (
+            jax.eval_shape(
+                partial(self.batch, asked), variables, images[:1], label, weight
+            )
+            for asked in (self.brief, self.mistakes)
+        )
+        tree = self.mistakes.hierarchy
+        return tuple(SetPass.empty(moments, b.averages, tree) for b in batches)
 
     def compute(
         self, variables: Variables, moments: Moments, train: SetPass, test: SetPass
@@ -200,12 +228,9 @@ class Passes:
         """All metrics, by name."""
         return results(
             moments,
-            {name: state.compute() for name, state in train.layers.items()},
-            {name: state.compute() for name, state in test.layers.items()},
-            train.averages.compute(),
-            test.averages.compute(),
+            train,
+            test,
             classifier=self.classifier(variables),
-            levels=train.layers[LAST].levels,
             mistakes=self.mistakes,
             geometry=self.geometry,
             measure=self.target.metrics,

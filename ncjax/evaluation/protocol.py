@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,18 +24,3 @@ Loss = Callable[[Variables, jax.Array, jax.Array], jax.Array]
 
 LAST = "features"  # name of the layer that the classifier sees
 AXIS = "data"  # name of the mesh axis over which examples are shared
-
-
-@runtime_checkable
-class Evaluate(Protocol):
-    """Measures a network over a training set and a test set, however they are read."""
-
-    def __call__(
-        self, variables: Variables, train: Arrays, test: Arrays
-    ) -> dict[str, jax.Array]:
-        """All metrics of a network: the name of each -> its value."""
-        ...
-
-    def compiled(self, variables: Variables, train: Arrays, test: Arrays) -> Evaluate:
-        """The same for arrays of these shapes, compiled now, not at the first call."""
-        ...

@@ -13,14 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import jax
-import numpy as np
 
 from ncjax.data import Dataset
+from ncjax.evaluation.protocol import Arrays, Classifier, Variables
 from ncjax.hierarchy import Hierarchy
-
-Array = jax.Array | np.ndarray
-Arrays = tuple[Array, Array]  # images [n, h, w, c], labels [n]
-Variables = Mapping[str, Any]  # "params", "batch_stats", "hyper" of one network
 
 TRAIN, TEST = "train", "test"  # names of the data sets that every probe can read
 
@@ -92,7 +88,7 @@ class Subject:
 
     features: Callable[[Variables, jax.Array], jax.Array]
     scores: Callable[[Variables, jax.Array], jax.Array]
-    classifier: Callable[[Variables], tuple[jax.Array, jax.Array]]
+    classifier: Classifier
     weight_decay: Callable[[Variables], float | jax.Array]
     dataset: Dataset
     hierarchy: Hierarchy | None = None

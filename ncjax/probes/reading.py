@@ -11,45 +11,43 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ncjax.cluster import put
 from ncjax.cluster.members import Over
+from ncjax.evaluation.protocol import AXIS
+from ncjax.evaluation.shares import scan_share
 from ncjax.probes.probe import TEST, TRAIN, Arrays, Probe, Reader, Variables
-
-AXIS = "data"  # name of the mesh axis over which images are shared
-
-Sets = Mapping[str, Arrays]  # name of a data set -> images and labels
 
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """Measures all probes of a run; made by `make_probes` or `stream_probes`."""
+    """Measures all probes of a run; made by `make_probes` or `stream_probes`.
 
-    program: Any  # (variables, sets) -> {"probe/NAME/KEY": []}, or [S] of many networks
-    sets: Sets  # those that the probes bring
+    Attributes:
+        program: (variables, train, test, sets) -> {"probe/NAME/KEY": []}, or [S] of
+            many networks.
+        sets: name of a probe -> the data sets that it brings.
+    """
+
+    program: Any
+    sets: Mapping[str, Mapping[str, Arrays]]
 
     def __call__(
         self, variables: Variables, train: Arrays, test: Arrays
     ) -> dict[str, jax.Array]:
         """All metrics of all probes."""
-        return self.program(variables, {TRAIN: train, TEST: test, **self.sets})
+        return self.program(variables, train, test, self.sets)
 
-    def compiled(
-        self, variables: Variables, train: Arrays, test: Arrays
-    ) -> Measurement:
-        """The same for arrays of these shapes, compiled now, not at the first call.
+    def compile(self, variables: Variables, train: Arrays, test: Arrays) -> None:
+        """Compiles for arrays of these shapes now, not at the first call.
 
         Streamed data are left to the first call, as only it knows the passes.
         """
-        if not isinstance(self.program, jax.stages.Wrapped):
-            return self
-        sets = {TRAIN: train, TEST: test, **self.sets}
-        program = self.program.lower(variables, sets).compile()
-        return dataclasses.replace(self, program=program)
+        if isinstance(self.program, jax.stages.Wrapped):
+            self.program.lower(variables, train, test, self.sets).compile()
 
 
 def make_probes(
@@ -73,60 +71,43 @@ def make_probes(
     size = -(-batch_size // devices)
 
     def fold(update, state, variables, images, labels, *more):
-        """One device's share of the data, inside `shard_map`."""
-        batches = -(-len(labels) // (devices * size))
-        rows = jax.lax.axis_index(AXIS) * batches * size
-        rows = rows + jnp.arange(batches * size).reshape(batches, size)
-
-        def step(state, rows):
-            weights = (rows < len(labels)).astype(jnp.float32)  # 0 for padding
-            rows = jnp.minimum(rows, len(labels) - 1)
-            batch = images[rows], labels[rows], weights
+        def visit(state, *batch):
             return update(state, variables, *batch, *more), None
 
-        return jax.lax.scan(step, state, rows)[0].all_reduce(AXIS)
+        found, _ = scan_share(visit, state, (images, labels), size, devices)
+        return found.all_reduce(AXIS)
 
-    def program(variables: Variables, sets: Sets) -> dict[str, jax.Array]:
-        return measure_all(probes, variables, sets, fold)
-
-    network = P("seeds") if over else P()
+    measure, network = measure_all(probes, fold), P()
+    if over:
+        measure, network = over(measure, (0, None, None, None)), P("seeds")
     mapped = jax.shard_map(
-        over(program, (0, None)) if over else program,
+        measure,
         mesh=mesh,
-        in_specs=(network, P()),
+        in_specs=(network, P(), P(), P()),
         out_specs=network,
         check_vma=False,  # what the devices found is merged: all have the same
     )
     everywhere = NamedSharding(mesh, P())
-    own = jax.tree.map(lambda x: put(np.asarray(x), everywhere), own_sets(probes))
-    return Measurement(jax.jit(mapped, out_shardings=everywhere), own)
+    sets = {name: probe.sets for name, probe in probes.items()}
+    sets = jax.tree.map(lambda x: put(np.asarray(x), everywhere), sets)
+    return Measurement(jax.jit(mapped, out_shardings=everywhere), sets)
 
 
-def measure_all(
-    probes: Mapping[str, Probe], variables: Variables, sets: Sets, run: Callable
-) -> dict[str, jax.Array]:
-    """What all probes say of one network.
+def measure_all(probes: Mapping[str, Probe], run: Callable) -> Callable:
+    """The function that finds what all probes say of one network.
 
     Args:
         probes: name -> probe.
-        variables: variables of the network.
-        sets: the data sets, those that probes bring named `PROBE/SET`.
-        run: how they are read; see `Reader`.
+        run: how data sets are read; see `Reader`.
     """
-    found: dict[str, jax.Array] = {}
-    with jax.default_matmul_precision("highest"):
-        for name, probe in probes.items():
-            seen = {key: sets[f"{name}/{key}"] for key in probe.sets}
-            reader = Reader({TRAIN: sets[TRAIN], TEST: sets[TEST], **seen}, run)
-            metrics = probe.measure(variables, reader)
-            found |= {f"probe/{name}/{key}": value for key, value in metrics.items()}
-    return found
 
+    def measure(variables, train, test, sets) -> dict[str, jax.Array]:
+        found: dict[str, jax.Array] = {}
+        with jax.default_matmul_precision("highest"):
+            for name, probe in probes.items():
+                reader = Reader({TRAIN: train, TEST: test, **sets[name]}, run)
+                metrics = probe.measure(variables, reader)
+                found |= {f"probe/{name}/{key}": v for key, v in metrics.items()}
+        return found
 
-def own_sets(probes: Mapping[str, Probe]) -> dict[str, Arrays]:
-    """The data sets that probes bring, each named `PROBE/SET`."""
-    return {
-        f"{name}/{key}": arrays
-        for name, probe in probes.items()
-        for key, arrays in probe.sets.items()
-    }
+    return measure

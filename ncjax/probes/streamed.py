@@ -7,17 +7,15 @@ come from differs (`ncjax.data.reading`).
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
-import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
 
 from ncjax.data.reading import Pace, read_shares
-from ncjax.probes.probe import Probe, Variables
-from ncjax.probes.reading import AXIS, Measurement, Sets, measure_all, own_sets
+from ncjax.evaluation.protocol import AXIS
+from ncjax.evaluation.shares import CHUNK, OWN, SHARED, on_each, scan_chunk
+from ncjax.probes.probe import Probe
+from ncjax.probes.reading import Measurement, measure_all
 
 
 def stream_probes(
@@ -31,46 +29,27 @@ def stream_probes(
         batch_size: examples per forward pass of the one network, over all devices.
     """
     size = -(-batch_size // mesh.shape[AXIS])
-    spmd = functools.partial(jax.shard_map, mesh=mesh, check_vma=False)
+    start = on_each(lambda state: state, mesh, (SHARED,), OWN)
+    merge = on_each(lambda own: own.all_reduce(AXIS), mesh, (OWN,), SHARED)
 
-    def merged(own):
-        return _unlead(own).all_reduce(AXIS)
+    @functools.cache
+    def taking(update: Callable) -> Callable:
+        """The program in which a state takes in a chunk."""
 
-    # Between chunks each device has a state of its own, on a leading axis.
-    start = jax.jit(spmd(_lead, in_specs=(P(),), out_specs=P(AXIS)))
-    merge = jax.jit(spmd(merged, in_specs=(P(AXIS),), out_specs=P()))
+        def take(state, variables, more, *chunk):
+            def visit(state, *batch):
+                return update(state, variables, *batch, *more), None
 
-    @functools.partial(jax.jit, static_argnums=0)
-    def take(update, own, variables, more, *chunk):
-        def steps(own, variables, more, *chunk):
-            def step(state, batch):
-                images, labels, rows = batch
-                weights = (rows >= 0).astype(jnp.float32)  # 0 for padding
-                return update(state, variables, images, labels, weights, *more), None
+            return scan_chunk(visit, state, chunk)[0]
 
-            return _lead(jax.lax.scan(step, _unlead(own), chunk)[0])
-
-        takes = P(AXIS), P(), P(), *(P(None, AXIS),) * 3
-        program = spmd(steps, in_specs=takes, out_specs=P(AXIS))
-        return program(own, variables, more, *chunk)
+        return on_each(take, mesh, (OWN, SHARED, SHARED, *CHUNK), OWN)
 
     def fold(update, state, variables, images, labels, *more):
         own, pace = start(state), Pace()
         for chunk in read_shares(images, labels, size, mesh):
-            own = take(update, own, variables, more, *chunk)
+            own = taking(update)(own, variables, more, *chunk)
             pace(own)
         return merge(own)
 
-    def program(variables: Variables, sets: Sets) -> dict[str, jax.Array]:
-        return measure_all(probes, variables, sets, fold)
-
-    return Measurement(program, own_sets(probes))
-
-
-def _lead(tree: Any) -> Any:
-    """A leading axis, over the devices: what each has of its own."""
-    return jax.tree.map(lambda x: x[None], tree)
-
-
-def _unlead(tree: Any) -> Any:
-    return jax.tree.map(lambda x: x[0], tree)
+    sets = {name: probe.sets for name, probe in probes.items()}
+    return Measurement(measure_all(probes, fold), sets)

@@ -53,7 +53,7 @@ def make_epoch(
     def epoch(state, key, images, labels):
         order = epoch_order(key, len(labels), batch_size)
         order = jax.lax.with_sharding_constraint(order, batches)
-        visit = _visitor(step, prepare, augment, key)
+        visit = visitor(step, prepare, augment, key)
         return jax.lax.scan(
             lambda state, rows: visit(state, images[rows], labels[rows], rows),
             state,
@@ -72,35 +72,10 @@ def make_epoch(
             check_vma=False,
         )
     else:
-        epoch = _on(mesh, epoch)
+        epoch = on_mesh(mesh, epoch)
     # What goes in comes out: a program compiled ahead of time takes nothing else.
     out = NamedSharding(mesh, P("seeds") if many else P()), NamedSharding(mesh, P())
     return jax.jit(epoch, donate_argnums=0, out_shardings=out)
-
-
-def make_steps(
-    step: Step,
-    prepare: Callable[[jax.Array], jax.Array],
-    mesh: Mesh,
-    augment: Augment = none,
-) -> jax.stages.Wrapped:
-    """Makes the program of some steps of an epoch whose batches are read elsewhere.
-
-    The steps are those of `make_epoch`, which see for the arguments.
-
-    Returns:
-        `steps(state, key, images [s, n, h, w, c], labels [s, n], rows [s, n]) ->
-        (state, metrics [s])` for any number s of steps; `state` is donated, batches are
-        sharded along n, `key` is the key of the epoch, and `rows` are the places of the
-        images in the data set.
-    """
-
-    def steps(state, key, *batches):
-        visit = _visitor(step, prepare, augment, key)
-        return jax.lax.scan(lambda state, batch: visit(state, *batch), state, batches)
-
-    everywhere = NamedSharding(mesh, P())
-    return jax.jit(_on(mesh, steps), donate_argnums=0, out_shardings=everywhere)
 
 
 def epoch_order(key: jax.Array, n: int, batch_size: int) -> jax.Array:
@@ -110,7 +85,7 @@ def epoch_order(key: jax.Array, n: int, batch_size: int) -> jax.Array:
     return order.reshape(steps, batch_size)
 
 
-def _on(mesh: Mesh, f: Callable) -> Callable:
+def on_mesh(mesh: Mesh, f: Callable) -> Callable:
     """The function f, which knows the mesh while it is traced."""
 
     @wraps(f)
@@ -121,7 +96,7 @@ def _on(mesh: Mesh, f: Callable) -> Callable:
     return traced
 
 
-def _visitor(step: Step, prepare: Callable, augment: Augment, key: jax.Array):
+def visitor(step: Step, prepare: Callable, augment: Augment, key: jax.Array):
     """The step on raw images, augmented by the key of the epoch and their rows."""
     # Not 0 or 1: the keys that `permutation` splits off would be the same.
     images_key = jax.random.fold_in(key, 2)

@@ -5,28 +5,29 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from ncjax import cluster
-from ncjax.cluster.members import Over
 from ncjax.config.binding import bind_probes, try_hyper
 from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
-from ncjax.evaluation.evaluate import make_evaluate
+from ncjax.evaluation.evaluate import Evaluate
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.protocol import Array, Arrays, Evaluate
+from ncjax.evaluation.passes import Passes
+from ncjax.evaluation.protocol import Array, Arrays
 from ncjax.hierarchy import Hierarchy
-from ncjax.probes import Probe
 from ncjax.probes.reading import Measurement, make_probes
 from ncjax.targets import get_target
-from ncjax.training.epoch import make_epoch, make_steps
+from ncjax.training.epoch import make_epoch
 from ncjax.training.network import Network, make_network
-from ncjax.training.placement import Placement, place
+from ncjax.training.placement import place
 from ncjax.training.plan import Members, members_of
 from ncjax.training.step import TrainState
 
@@ -42,7 +43,7 @@ class Experiment:
         init: () -> a new `TrainState`, replicated over the devices, or networks over
             the mesh axis "seeds".
         run_epoch: an epoch over the training set, as of `make_epoch`.
-        run_evaluate: a measurement over both sets.
+        run_evaluate: a measurement over both sets, an `Evaluate` or the like.
         key: key of the run; the key of an epoch is folded from it.
         train_set: images and labels, replicated over the devices; or on the host, to
             be streamed.
@@ -56,14 +57,14 @@ class Experiment:
 
     init: Callable[[], TrainState]
     run_epoch: Any
-    run_evaluate: Evaluate
+    run_evaluate: Any
     key: jax.Array
     train_set: Arrays
     test_set: Arrays
     features: Callable[[TrainState, jax.Array], jax.Array]
     classifier: Callable[[TrainState], tuple[jax.Array, jax.Array]]
     hierarchy: Hierarchy | None
-    run_probes: Measurement | None = None
+    run_probes: Measurement | None
 
     def epoch(
         self, state: TrainState, number: int
@@ -85,16 +86,16 @@ class Experiment:
             return {}
         return self.run_probes(state.variables(), self.train_set, self.test_set)
 
-    def compiled(self, state: TrainState) -> Experiment:
-        """The same, compiled now instead of at the first call."""
-        epoch = self.run_epoch.lower(state, self._epoch_key(0), *self.train_set)
-        arguments = state.variables(), self.train_set, self.test_set
-        return dataclasses.replace(
-            self,
-            run_epoch=epoch.compile(),
-            run_evaluate=self.run_evaluate.compiled(*arguments),
-            run_probes=self.run_probes and self.run_probes.compiled(*arguments),
-        )
+    def compile(self, state: TrainState) -> None:
+        """Compiles everything now instead of at the first call."""
+        # A call finds in JAX's caches the program that `compile` has made.
+        arguments = state, self._epoch_key(0), *self.train_set
+        if isinstance(self.run_epoch, jax.stages.Wrapped):
+            self.run_epoch.lower(*arguments).compile()
+        else:
+            self.run_epoch.compile(*arguments)
+        for measure in filter(None, (self.run_evaluate, self.run_probes)):
+            measure.compile(state.variables(), self.train_set, self.test_set)
 
     def _epoch_key(self, number: int) -> jax.Array:
         if self.key.ndim:
@@ -133,21 +134,47 @@ def build(
         for hyper in members.each():
             try_hyper(hyper, network.objective, network.optimizer)
     probes = bind_probes(config.eval, network.subject())
-    placement = place(config, dataset, devices, len(members))
+    mesh, streamed = place(config, dataset, devices, len(members))
     over = network.over() if len(members) > 1 else None
+    everywhere = NamedSharding(mesh, P())
+    sets = [(part.images, part.labels) for part in (dataset.train, dataset.test)]
+    if not streamed:
+        sets = jax.tree.map(lambda array: cluster.put(array, everywhere), sets)
+    key, init = _initialisation(
+        network, members, NamedSharding(mesh, P("seeds")) if over else everywhere
+    )
+    buffer = _fits(network, mesh, len(members), config.eval.buffer_mb)
+    run_evaluate = Evaluate(
+        _passes(network, config.eval),
+        mesh,
+        batch_size=config.eval.batch_size,
+        buffer=buffer,
+        many=over,
+    )
+    make_run: Callable[..., Any] = partial(make_epoch, many=over)
+    measure: Callable[..., Measurement] = partial(make_probes, over=over)
+    if streamed:  # needs grain
+        from ncjax.evaluation.streamed import StreamedEvaluate
+        from ncjax.probes.streamed import stream_probes
+        from ncjax.training.streamed import StreamedEpoch
+
+        run_evaluate = StreamedEvaluate(run_evaluate)
+        make_run, measure = StreamedEpoch, stream_probes
+    augment, size = AUGMENTATIONS[config.data.augment], config.eval.batch_size
     weights = network.objective.classifier.weights
-    key, init = _initialisation(network, members, placement.networks)
     return Experiment(
         init=init,
-        run_epoch=_epoch(config, network, placement, over),
-        run_evaluate=_evaluation(config.eval, network, placement, over),
+        run_epoch=make_run(
+            network.step, network.prepare, config.batch_size, mesh, augment
+        ),
+        run_evaluate=run_evaluate,
         key=key,
-        train_set=placement.train_set,
-        test_set=placement.test_set,
+        train_set=sets[0],
+        test_set=sets[1],
         features=jax.jit(lambda state, x: network.features(state.variables(), x)),
         classifier=lambda state: weights(state.variables()),
         hierarchy=network.hierarchy,
-        run_probes=_probes(probes, placement, over, config.eval.batch_size),
+        run_probes=measure(probes, mesh, batch_size=size) if probes else None,
     )
 
 
@@ -168,69 +195,30 @@ def _initialisation(
     return key, lambda: compiled(key, members.arrays())
 
 
-def _epoch(
-    config: ConfigDict, network: Network, placement: Placement, over: Over | None
-) -> Any:
-    """An epoch over data that lie on the devices, or are streamed to them."""
-    step, prepare, mesh = network.step, network.prepare, placement.mesh
-    augment = AUGMENTATIONS[config.data.augment]
-    if placement.streamed:
-        from ncjax.training.streamed import StreamedEpoch  # needs grain
-
-        steps = make_steps(step, prepare, mesh, augment)
-        return StreamedEpoch(steps, config.batch_size, mesh)
-    return make_epoch(step, prepare, config.batch_size, mesh, augment, many=over)
-
-
-def _evaluation(
-    asked: ConfigDict, network: Network, placement: Placement, over: Over | None
-) -> Evaluate:
-    """A measurement over both sets; `asked` is `config.eval`."""
+def _passes(network: Network, asked: ConfigDict) -> Passes:
+    """What to measure of a network; `asked` is `config.eval`."""
     tree, objective = network.hierarchy, network.objective
-    evaluate = make_evaluate(
+    crm = asked.crm and tree is not None
+    return Passes(
         network.forward,
         objective.classifier.weights,
         network.losses,
-        placement.mesh,
-        num_classes=network.dataset.num_classes,
-        batch_size=asked.batch_size,
+        network.dataset.num_classes,
         scores=objective.classifier.scores,
-        mistakes=Mistakes(
-            tree, crm=asked.crm and tree is not None, confusion=asked.confusion
-        ),
+        mistakes=Mistakes(tree, crm=crm, confusion=asked.confusion),
         geometry=objective.geometry,
-        buffer=_fits(network, placement, asked.buffer_mb),
         scatter=asked.scatter,
         target=get_target(network.dataset.target),
-        many=over,
     )
-    if placement.streamed:
-        from ncjax.evaluation.streamed import StreamedEvaluate  # needs grain
-
-        return StreamedEvaluate(evaluate, placement.mesh)
-    return evaluate
 
 
-def _probes(
-    probes: Mapping[str, Probe], placement: Placement, over: Over | None, size: int
-) -> Measurement | None:
-    """The measurement of all probes, if there are any, in batches of a size."""
-    if not probes:
-        return None
-    if placement.streamed:
-        from ncjax.probes.streamed import stream_probes  # needs grain
-
-        return stream_probes(probes, placement.mesh, batch_size=size)
-    return make_probes(probes, placement.mesh, batch_size=size, over=over)
-
-
-def _fits(network: Network, placement: Placement, buffer_mb: int) -> bool:
+def _fits(network: Network, mesh: Mesh, copies: int, buffer_mb: int) -> bool:
     """Whether the features of the training set fit in the memory meant for them."""
     # Kept are float32 residuals and their coordinates in the span of the class means.
     most = network.dataset.num_classes - 1
     per_example = 4 * sum(d + min(most, d) for d in network.feature_dims())
-    copies = placement.num_networks * len(network.dataset.train)
-    needed = per_example * copies / placement.mesh.devices.size / 2**20
+    copies *= len(network.dataset.train)
+    needed = per_example * copies / mesh.devices.size / 2**20
     if needed > buffer_mb and cluster.is_first():
         print(
             f"The features of the training set take {needed:.0f} MiB a device, more "

@@ -78,7 +78,7 @@ def train(
         with closing(Record(workdir, _settings(config, seeds))) as record:
             start, state = record.restore(experiment.init())
             if start < config.num_epochs:
-                experiment = _compile(experiment, state, progress)
+                _compile(experiment, state, progress)
             epochs = _epochs(config, experiment, state, start, record.save)
             with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
                 for epoch, steps, metrics in epochs:
@@ -91,16 +91,15 @@ def train(
         return record.history
 
 
-def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Experiment:
+def _compile(experiment: Experiment, state: TrainState, progress: bool) -> None:
     """Compiles an epoch and a measurement, and says how long that took."""
     began = time.perf_counter()
-    experiment = experiment.compiled(state)
+    experiment.compile(state)
     if progress:
         seconds = time.perf_counter() - began
         count, own = jax.process_count(), jax.local_device_count()
         where = f" for {count} processes with {own} devices each" if count > 1 else ""
         print(f"Compiled in {seconds:.1f} s{where}.", file=sys.stderr, flush=True)
-    return experiment
 
 
 def _epochs(

@@ -1,45 +1,19 @@
-"""Where a run takes place: its devices, and the data on them or streamed to them."""
+"""Where a run takes place: its devices, and whether the data lie on them."""
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from ncjax import cluster
 from ncjax.data import Dataset
-from ncjax.evaluation.protocol import Array, Arrays
 from ncjax.options import ConfigError
-
-
-@dataclasses.dataclass(frozen=True)
-class Placement:
-    """The devices of a run, and its data.
-
-    Attributes:
-        mesh: the devices, with the axes "seeds" and "data".
-        networks: sharding of what each network has of its own: over "seeds" if there
-            are several networks, else replicated.
-        train_set: training images and labels, replicated over the devices; or on the
-            host, from where they are streamed.
-        test_set: test images and labels, in the same place.
-        streamed: whether the data lie on the host.
-        num_networks: number of networks in the program.
-    """
-
-    mesh: Mesh
-    networks: NamedSharding
-    train_set: Arrays
-    test_set: Arrays
-    streamed: bool
-    num_networks: int
 
 
 def place(
@@ -47,8 +21,8 @@ def place(
     dataset: Dataset,
     devices: Sequence[jax.Device] | None,
     num_networks: int,
-) -> Placement:
-    """Chooses the devices and puts the data on them.
+) -> tuple[Mesh, bool]:
+    """Chooses the devices, and whether the data lie on them.
 
     Args:
         config: a valid configuration.
@@ -56,30 +30,20 @@ def place(
         devices: the devices, by default all.
         num_networks: number of networks in the program.
 
+    Returns:
+        The devices, with the axes "seeds" and "data"; and whether the data stay on the
+        host, from where they are streamed.
+
     Raises:
         ConfigError: if the batch does not fit the data or the devices, if the devices
             do not have bfloat16, or if the data cannot be streamed.
     """
-    several = num_networks > 1
-    devices = devices or _all_devices(several)
+    devices = devices or _all_devices(num_networks > 1)
     if config.compute_dtype == "bfloat16":
         _check_bfloat16(devices[0])
     mesh = cluster.make_mesh(devices, num_networks)
     _check_batch(config.batch_size, len(dataset.train), mesh, num_networks)
-    streamed = _is_streamed(config.data, dataset, num_networks)
-    everywhere = NamedSharding(mesh, P())
-
-    def put(array: np.ndarray) -> Array:
-        return array if streamed else cluster.put(array, everywhere)
-
-    return Placement(
-        mesh=mesh,
-        networks=NamedSharding(mesh, P("seeds")) if several else everywhere,
-        train_set=(put(dataset.train.images), put(dataset.train.labels)),
-        test_set=(put(dataset.test.images), put(dataset.test.labels)),
-        streamed=streamed,
-        num_networks=num_networks,
-    )
+    return mesh, _is_streamed(config.data, dataset, num_networks)
 
 
 def _all_devices(several: bool) -> Sequence[jax.Device]:

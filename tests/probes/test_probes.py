@@ -154,7 +154,7 @@ def test_a_probe_reads_the_data_sets_that_it_brings(devices, streamed):
     if streamed:
         mesh = make_mesh(jax.devices()[:devices], 1)
         program = stream_probes(probes, mesh, batch_size=8)
-        found = program.compiled(network(), TRAIN, TEST)(network(), TRAIN, TEST)
+        found = program(network(), TRAIN, TEST)
     else:
         found = measure(probes, network(), devices)
     counts = {

@@ -226,9 +226,9 @@ def exhausted(*_):
     )
 
 
-@pytest.mark.parametrize("stage", ["compiled", "epoch", "evaluate"])
+@pytest.mark.parametrize("stage", ["compile", "epoch", "evaluate"])
 def test_out_of_memory_says_what_to_lower(monkeypatch, stage):
-    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
+    monkeypatch.setattr(Experiment, "compile", lambda self, state: None)
     monkeypatch.setattr(Experiment, stage, exhausted)
     with pytest.raises(TrainingError, match=r"allocate 9 bytes\. Lower") as caught:
         ncjax.train(small("device"), devices=ONE, progress=False)
@@ -237,7 +237,7 @@ def test_out_of_memory_says_what_to_lower(monkeypatch, stage):
 
 
 def test_out_of_memory_exits_with_1(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Experiment, "compiled", exhausted)
+    monkeypatch.setattr(Experiment, "compile", exhausted)
     arguments = ["--config=digits:smoke", f"--workdir={tmp_path / 'run'}"]
     assert cli.main(["ncjax.main", *arguments]) == 1
     message = capsys.readouterr().err
@@ -249,7 +249,7 @@ def test_other_errors_of_xla_pass(monkeypatch):
     def fail(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
-    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
+    monkeypatch.setattr(Experiment, "compile", lambda self, state: None)
     monkeypatch.setattr(Experiment, "epoch", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         ncjax.train(small("device"), devices=ONE, progress=False)

@@ -126,7 +126,8 @@ def test_compiled_ahead_and_at_the_first_call_are_the_same_program():
     dataset = load_data(config)
     devices = jax.devices()[4:6]  # not those that JAX would choose
     lazy = build(config, dataset, devices)
-    ahead = lazy.compiled(lazy.init())
+    ahead = build(config, dataset, devices)
+    ahead.compile(ahead.init())
     results = []
     for experiment in (lazy, ahead):
         state = experiment.init()
@@ -288,7 +289,7 @@ def test_bfloat16_that_is_slow_or_not_there(monkeypatch, capsys):
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     # No measurement is compiled: the run does not come that far.
-    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
+    monkeypatch.setattr(Experiment, "compile", lambda self, state: None)
     config = small(8)
     config.loss.name = "mse"
     config.model.batch_norm = False
