@@ -74,14 +74,17 @@ def read_networks(
     experiment = build(config, dataset, jax.devices()[:1])
     images, labels = np.asarray(dataset.train.images), np.asarray(dataset.train.labels)
     update = jax.jit(lambda moments, features, y: moments.update(features, y))
+    subject = experiment.network.subject()
+    features_of = jax.jit(subject.features)
     for epoch, state in _states(runs, experiment):
-        classifier, bias = map(np.asarray, experiment.classifier(state))
+        variables = state.variables()
+        classifier, bias = map(np.asarray, subject.classifier(variables))
         moments = ClassMoments.empty(
             dataset.num_classes, classifier.shape[1], scatter="none"
         )
         for start in range(0, len(labels), config.eval.batch_size):
             rows = slice(start, start + config.eval.batch_size)
-            features = experiment.features(state, jnp.asarray(images[rows]))
+            features = features_of(variables, jnp.asarray(images[rows]))
             moments = update(moments, features, jnp.asarray(labels[rows]))
         classifier, bias = classifier.astype(np.float64), bias.astype(np.float64)
         means = np.asarray(moments.means, np.float64)

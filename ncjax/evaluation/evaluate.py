@@ -18,18 +18,27 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from ncjax import xla
 from ncjax.cluster.members import Over
 from ncjax.evaluation.passes import (
     Batch,
+    Features,
     Moments,
     Passes,
     SetPass,
+    Variables,
     all_reduce_moments,
     update_moments,
 )
-from ncjax.evaluation.protocol import AXIS, Array, Arrays, Features, Variables
-from ncjax.evaluation.shares import scan_share
+from ncjax.evaluation.shares import AXIS, Array, Arrays, scan_share
+
+# The metrics of class moments run for a moment, but are many small operations, which a
+# CPU compiles for longer than they ever run.  Products and decompositions of matrices
+# are calls of libraries, and as fast as ever.
+_QUICK_ON_CPU = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 
 
 class Evaluate:
@@ -86,13 +95,15 @@ class Evaluate:
             compute, mesh=mesh, in_specs=network, out_specs=network, check_vma=False
         )
         whole = NamedSharding(mesh, P())
+        self._hold = mesh.devices.flat[0].platform == "cpu"
         self.compute = jax.jit(
-            compute, out_shardings=whole, compiler_options=xla.quick(mesh)
+            compute,
+            out_shardings=whole,
+            compiler_options=_QUICK_ON_CPU if self._hold else {},
         )
         self._own = NamedSharding(mesh, own)
         # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all the
         # rest of the measurement; an accelerator has a pool.
-        self._hold = mesh.devices.flat[0].platform == "cpu"
         self._held: dict[tuple[int, ...], Features] = {}
 
     def __call__(
@@ -154,7 +165,7 @@ class Evaluate:
 
         start = (0, passes.empty_moments(variables, train[0]), buffer)
         (_, local, buffer), kept = scan(first, start, train)
-        moments = all_reduce_moments(local, AXIS)
+        moments = all_reduce_moments(local)
         on_train, on_test = passes.empty(variables, train[0], moments)
         if self.buffer:
             on_train = _from_buffer(on_train, kept, buffer, local)

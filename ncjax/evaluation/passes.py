@@ -4,7 +4,7 @@ The first pass takes the features of the training set into the class moments of 
 layer.  The second pass, over the training set and the test set, takes in what needs the
 final class means (`ncjax.collapse.SecondPass`), and the loss and the errors.  Both are
 states that are updated batch by batch, merged, and summed over a mesh axis; what they
-hold is turned into named metrics by `ncjax.evaluation.metrics`.
+hold is turned into metrics `nc/...`, `layers/NAME/...`, `test/...` and so on.
 """
 
 from __future__ import annotations
@@ -18,26 +18,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ncjax import struct
+from ncjax import collapse, struct
 from ncjax.averages import Averages
 from ncjax.collapse import SecondPass
-from ncjax.evaluation.metrics import results
 from ncjax.evaluation.mistakes import Mistakes, confusion
-from ncjax.evaluation.protocol import (
-    LAST,
-    Array,
-    Classifier,
-    Features,
-    Forward,
-    Loss,
-    Variables,
-)
-from ncjax.evaluation.shares import Visit
+from ncjax.evaluation.shares import AXIS, Array, Visit
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
 from ncjax.targets import Target
 from ncjax.targets.classes import CLASSES
 
+# "params" and "batch_stats" of a network, and its "hyper"-parameters, if it has some
+# that are no constants of the program.
+Variables = Mapping[str, Any]
+Features = dict[str, jax.Array]  # name of a layer -> its features [n, d]
+
+# (variables, raw images) -> outputs [n, M] and the features of each layer.
+Forward = Callable[[Any, jax.Array], tuple[jax.Array, Features]]
+# variables -> weights W [K, d] and bias b [K] of the last layer.
+Classifier = Callable[[Variables], tuple[jax.Array, jax.Array]]
+# (variables, outputs [n, M], labels [n]) -> loss of each example [n].
+Loss = Callable[[Variables, jax.Array, jax.Array], jax.Array]
+
+LAST = "features"  # name of the layer that the classifier sees
 Moments = dict[str, ClassMoments]  # name of a layer -> moments of the training features
 
 
@@ -100,7 +103,7 @@ class SetPass:
             layer: SecondPass.empty(m, hierarchy=hierarchy if layer == LAST else None)
             for layer, m in moments.items()
         }
-        return cls(layers, zeros_like(averages))
+        return cls(layers, jax.tree.map(jnp.zeros_like, averages))
 
     def update(self, batch: Batch, deviations: Features | None = None) -> SetPass:
         """Takes in a batch.
@@ -225,16 +228,40 @@ class Passes:
     def compute(
         self, variables: Variables, moments: Moments, train: SetPass, test: SetPass
     ) -> dict[str, jax.Array]:
-        """All metrics, by name."""
-        return results(
-            moments,
-            train,
-            test,
-            classifier=self.classifier(variables),
-            mistakes=self.mistakes,
-            geometry=self.geometry,
-            measure=self.target.metrics,
-        )
+        """All metrics of a network, by the names under which a run logs them.
+
+        Args:
+            variables: variables of the network.
+            moments: moments of the training features of each layer.
+            train: the second pass over the training set.
+            test: the second pass over the test set.
+        """
+        weights, bias = self.classifier(variables)
+        tree = self.mistakes.hierarchy
+        found: dict[str, jax.Array] = {}
+        for layer, m in moments.items():
+            last = layer == LAST
+            prefix = "" if last else f"layers/{layer}/"
+            seen, unseen = train.layers[layer].compute(), test.layers[layer].compute()
+            given = (weights, bias) if last else ()
+            variance = seen["within_variance"]
+            metrics = dict(self.target.metrics(m, *given, within_variance=variance))
+            metrics["nc4"] = seen["nc4"]
+            if last and tree is not None:
+                found |= _of_tree(tree, m, train.layers[LAST], weights)
+            if last and self.geometry is not None:
+                target = jnp.asarray(self.geometry, jnp.float32)
+                metrics["gram_to_theory"] = collapse.gram_distance(m, target)
+            found |= {f"{prefix}nc/{name}": value for name, value in metrics.items()}
+            beyond = unseen["within_variance"]
+            found[f"{prefix}test/nc1"] = collapse.nc1(m, within_variance=beyond)
+            found[f"{prefix}test/nc4"] = unseen["nc4"]
+            found[f"{prefix}test/ncc_accuracy"] = unseen["ncc_accuracy"]
+            found[f"{prefix}train/ncc_accuracy"] = seen["ncc_accuracy"]
+        for split, state in (("train", train), ("test", test)):
+            means = self.mistakes.summary(state.averages.compute())
+            found |= {f"{split}/{name}": value for name, value in means.items()}
+        return found
 
 
 def update_moments(moments: Moments, batch: Batch) -> Moments:
@@ -243,11 +270,21 @@ def update_moments(moments: Moments, batch: Batch) -> Moments:
     return {name: m.update(batch.features[name], *rows) for name, m in moments.items()}
 
 
-def all_reduce_moments(moments: Moments, axis_name: str) -> Moments:
-    """The moments of each layer, merged along a mesh axis, inside `shard_map`."""
-    return {layer: m.all_reduce(axis_name) for layer, m in moments.items()}
+def all_reduce_moments(moments: Moments) -> Moments:
+    """The moments of each layer, merged over the devices, inside `shard_map`."""
+    return {layer: m.all_reduce(AXIS) for layer, m in moments.items()}
 
 
-def zeros_like(tree: Any) -> Any:
-    """Arrays of 0 for arrays, or for their shapes."""
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree)
+def _of_tree(
+    tree: Hierarchy, moments: ClassMoments, train: SecondPass, weights: jax.Array
+) -> dict[str, jax.Array]:
+    """Metrics of the last layer that a class tree allows."""
+    found, means = collapse.tree_metrics(moments, tree), train.compute()
+    named = {"nc/gram_to_tree": found.pop("gram")}
+    named |= {f"tree/{name}": value for name, value in found.items()}
+    for level in train.levels:
+        variance = means[f"{level.name}/within_variance"]
+        metrics = collapse.level_metrics(level, moments, variance, weights)
+        metrics["nc4"] = means[f"{level.name}/nc4"]
+        named |= {f"tree/{level.name}/{name}": v for name, v in metrics.items()}
+    return named

@@ -11,11 +11,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from ncjax.evaluation.protocol import AXIS, Array, Arrays
+Array = jax.Array | np.ndarray
+Arrays = tuple[Array, Array]  # images [n, h, w, c], labels [n]
 
+AXIS = "data"  # name of the mesh axis over which examples are shared
 SHARED = P()  # all devices have the same
 OWN = P(AXIS)  # each device has a state of its own
 CHUNK = (P(None, AXIS),) * 3  # images, labels and rows of some batches

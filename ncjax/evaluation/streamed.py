@@ -16,11 +16,19 @@ from ncjax.evaluation.evaluate import Evaluate
 from ncjax.evaluation.passes import (
     Batch,
     SetPass,
+    Variables,
     all_reduce_moments,
     update_moments,
 )
-from ncjax.evaluation.protocol import AXIS, Arrays, Variables
-from ncjax.evaluation.shares import CHUNK, OWN, SHARED, on_each, scan_chunk
+from ncjax.evaluation.shares import (
+    AXIS,
+    CHUNK,
+    OWN,
+    SHARED,
+    Arrays,
+    on_each,
+    scan_chunk,
+)
 
 
 class StreamedEvaluate:
@@ -86,7 +94,7 @@ class StreamedEvaluate:
 
     def _start(self, variables, image, local):
         """Moments of all devices, and empty second passes over both sets."""
-        moments = all_reduce_moments(local, AXIS)
+        moments = all_reduce_moments(local)
         return moments, *self._passes.empty(variables, image, moments)
 
     def _take_again(self, asked, variables, state, *chunk):

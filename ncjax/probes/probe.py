@@ -10,27 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any
 
 import jax
 
 from ncjax.data import Dataset
-from ncjax.evaluation.protocol import Arrays, Classifier, Variables
+from ncjax.evaluation.passes import Classifier, Variables
+from ncjax.evaluation.shares import Arrays
 from ncjax.hierarchy import Hierarchy
 
 TRAIN, TEST = "train", "test"  # names of the data sets that every probe can read
-
-
-@runtime_checkable
-class Mergeable(Protocol):
-    """A pytree that batches of examples are added to, such as `ClassMoments`."""
-
-    def all_reduce(self, axis_name: str) -> Any:
-        """Merges the states of all devices along a mesh axis, inside `shard_map`."""
-        ...
-
-
-State = TypeVar("State", bound=Mergeable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,19 +36,21 @@ class Reader:
 
     def fold(
         self,
-        update: Callable[..., State],
-        state: State,
+        update: Callable[..., Any],
+        state: Any,
         variables: Variables,
         name: str,
         *more: Any,
-    ) -> State:
+    ) -> Any:
         """The state that has seen every example of a data set.
 
         Args:
             update: (state, variables, images [n, h, w, c], labels [n], weights [n],
                 *more) -> state with one more batch; weights are 1, or 0 for padding.
                 It must be the same function at every call, as each is compiled once.
-            state: a state that has seen no example; each device starts from it.
+            state: a state that has seen no example; each device starts from it.  It is
+                a pytree with a method `all_reduce(axis_name)`, as of `ClassMoments`,
+                that merges the states of all devices inside `shard_map`.
             variables: variables of the network.
             name: name of the data set: "train", "test" or one of `Probe.sets`.
             *more: arrays that `update` takes besides, such as the result of an earlier

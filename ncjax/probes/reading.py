@@ -1,12 +1,13 @@
 """How probes read data sets: on the devices, in one compiled program for all probes.
 
 Each device takes its share of the images; what the devices found is merged at the end
-of each pass.  `ncjax.probes.streamed` does the same with images on the host.
+of each pass.  Images on the host are read in the same batches, by several programs.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -17,9 +18,18 @@ from jax.sharding import PartitionSpec as P
 
 from ncjax.cluster import put
 from ncjax.cluster.members import Over
-from ncjax.evaluation.protocol import AXIS
-from ncjax.evaluation.shares import scan_share
-from ncjax.probes.probe import TEST, TRAIN, Arrays, Probe, Reader, Variables
+from ncjax.evaluation.passes import Variables
+from ncjax.evaluation.shares import (
+    AXIS,
+    CHUNK,
+    OWN,
+    SHARED,
+    Arrays,
+    on_each,
+    scan_chunk,
+    scan_share,
+)
+from ncjax.probes.probe import TEST, TRAIN, Probe, Reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +101,45 @@ def make_probes(
     sets = {name: probe.sets for name, probe in probes.items()}
     sets = jax.tree.map(lambda x: put(np.asarray(x), everywhere), sets)
     return Measurement(jax.jit(mapped, out_shardings=everywhere), sets)
+
+
+def stream_probes(
+    probes: Mapping[str, Probe], mesh: Mesh, *, batch_size: int
+) -> Measurement:
+    """Measures what `make_probes` does, in the same batches, for data on the host.
+
+    Args:
+        probes: name -> probe.
+        mesh: devices, with an axis "data".
+        batch_size: examples per forward pass of the one network, over all devices.
+    """
+    from ncjax.data.reading import Pace, read_shares  # late: needs grain
+
+    size = -(-batch_size // mesh.shape[AXIS])
+    start = on_each(lambda state: state, mesh, (SHARED,), OWN)
+    merge = on_each(lambda own: own.all_reduce(AXIS), mesh, (OWN,), SHARED)
+
+    @functools.cache
+    def taking(update: Callable) -> Callable:
+        """The program in which a state takes in a chunk."""
+
+        def take(state, variables, more, *chunk):
+            def visit(state, *batch):
+                return update(state, variables, *batch, *more), None
+
+            return scan_chunk(visit, state, chunk)[0]
+
+        return on_each(take, mesh, (OWN, SHARED, SHARED, *CHUNK), OWN)
+
+    def fold(update, state, variables, images, labels, *more):
+        own, pace = start(state), Pace()
+        for chunk in read_shares(images, labels, size, mesh):
+            own = taking(update)(own, variables, more, *chunk)
+            pace(own)
+        return merge(own)
+
+    sets = {name: probe.sets for name, probe in probes.items()}
+    return Measurement(measure_all(probes, fold), sets)
 
 
 def measure_all(probes: Mapping[str, Probe], run: Callable) -> Callable:

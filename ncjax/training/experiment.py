@@ -21,11 +21,10 @@ from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import Evaluate
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import Passes
-from ncjax.evaluation.protocol import Array, Arrays
-from ncjax.hierarchy import Hierarchy
-from ncjax.probes.reading import Measurement, make_probes
+from ncjax.evaluation.shares import Array, Arrays
+from ncjax.probes.reading import Measurement, make_probes, stream_probes
 from ncjax.targets import get_target
-from ncjax.training.epoch import make_epoch
+from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network, make_network
 from ncjax.training.placement import place
 from ncjax.training.plan import Members, members_of
@@ -48,10 +47,7 @@ class Experiment:
         train_set: images and labels, replicated over the devices; or on the host, to
             be streamed.
         test_set: the same of the test set.
-        features: (state of one network, images [n, h, w, c]) -> features [n, d] that
-            the classifier sees, in evaluation mode.
-        classifier: state of one network -> W [K, d], b [K].
-        hierarchy: the class tree, or None.
+        network: what is trained.
         run_probes: the measurement of all probes, or None if there are none.
     """
 
@@ -61,9 +57,7 @@ class Experiment:
     key: jax.Array
     train_set: Arrays
     test_set: Arrays
-    features: Callable[[TrainState, jax.Array], jax.Array]
-    classifier: Callable[[TrainState], tuple[jax.Array, jax.Array]]
-    hierarchy: Hierarchy | None
+    network: Network
     run_probes: Measurement | None
 
     def epoch(
@@ -155,13 +149,10 @@ def build(
     measure: Callable[..., Measurement] = partial(make_probes, over=over)
     if streamed:  # needs grain
         from ncjax.evaluation.streamed import StreamedEvaluate
-        from ncjax.probes.streamed import stream_probes
-        from ncjax.training.streamed import StreamedEpoch
 
         run_evaluate = StreamedEvaluate(run_evaluate)
         make_run, measure = StreamedEpoch, stream_probes
     augment, size = AUGMENTATIONS[config.data.augment], config.eval.batch_size
-    weights = network.objective.classifier.weights
     return Experiment(
         init=init,
         run_epoch=make_run(
@@ -171,9 +162,7 @@ def build(
         key=key,
         train_set=sets[0],
         test_set=sets[1],
-        features=jax.jit(lambda state, x: network.features(state.variables(), x)),
-        classifier=lambda state: weights(state.variables()),
-        hierarchy=network.hierarchy,
+        network=network,
         run_probes=measure(probes, mesh, batch_size=size) if probes else None,
     )
 

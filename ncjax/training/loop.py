@@ -86,7 +86,7 @@ def train(
                     _check_finite(losses, epoch, seeds, record.latest, rate)
                     row = record.add(_rows(epoch, steps, metrics, many=many))
                     bar.update(epoch, _shown(row, record.history))
-        tree = experiment.hierarchy if config.eval.confusion else None
+        tree = experiment.network.hierarchy if config.eval.confusion else None
         record.draw(dataset.class_names, tree)
         return record.history
 

@@ -25,7 +25,7 @@ from ncjax.config.binding import (
 )
 from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Hyper, choice
 from ncjax.data import Dataset, channel_statistics
-from ncjax.evaluation.protocol import LAST, Features, Variables
+from ncjax.evaluation.passes import LAST, Features, Variables
 from ncjax.hierarchy import Hierarchy
 from ncjax.models import layer_outputs
 from ncjax.probes import Subject

@@ -8,8 +8,7 @@ from jax.sharding import AxisType, Mesh
 
 from ncjax.evaluation.evaluate import Evaluate
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.passes import Passes
-from ncjax.evaluation.protocol import LAST
+from ncjax.evaluation.passes import LAST, Passes
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses import cross_entropy
 from tests.thin import thin

@@ -4,15 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ncjax.evaluation.metrics import results
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.passes import (
-    SetPass,
-    make_batch,
-    update_moments,
-    zeros_like,
-)
-from ncjax.evaluation.protocol import LAST
+from ncjax.evaluation.passes import LAST, SetPass, make_batch, update_moments
 from ncjax.moments import ClassMoments
 from tests.evaluation.test_evaluate import D, K, dataset, evaluator, forward, network
 
@@ -36,7 +29,8 @@ def split(set_, cuts):
 
 def test_any_batches_give_what_the_evaluation_gives():
     train, test = dataset(203, 0.3, 1), dataset(61, 0.3, 2)
-    found = evaluator(1, batch_size=50, mistakes=MISTAKES)(network(), train, test)
+    evaluate = evaluator(1, batch_size=50, mistakes=MISTAKES)
+    found = evaluate(network(), train, test)
     moments = {LAST: ClassMoments.empty(K, D, scatter="none")}
     take, update = jax.jit(update_moments), jax.jit(SetPass.update)
     for batch in split(train, [70, 140]):
@@ -50,25 +44,8 @@ def test_any_batches_give_what_the_evaluation_gives():
             one = update(one, batch)
         passes.append(two.merge(update(two, batches[-1])).merge(one))
     names = "nc/nc1 nc/nc4 test/nc1 test/nc4 train/ncc_accuracy test/error test/ece"
-    metrics = jax.jit(
-        lambda moments, passes: results(
-            moments,
-            *passes,
-            classifier=tuple(map(jnp.asarray, head())),
-            mistakes=MISTAKES,
-        )
-    )(moments, passes)
+    metrics = jax.jit(evaluate.passes.compute)(network(), moments, *passes)
     for name in (*names.split(), "train/loss", "test/loss", "test/confusion"):
         np.testing.assert_allclose(
             metrics[name], found[name], rtol=1e-4, atol=1e-7, err_msg=name
         )
-
-
-def head():
-    params = network()["params"]
-    return params["W"], params["b"]
-
-
-def test_zeros_like_shapes():
-    shape = jax.ShapeDtypeStruct((2, 3), jnp.float32)
-    np.testing.assert_array_equal(zeros_like({"a": shape})["a"], np.zeros((2, 3)))

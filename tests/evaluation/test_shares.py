@@ -7,8 +7,15 @@ import pytest
 from jax.sharding import AxisType, Mesh
 
 from ncjax.data.reading import read_shares
-from ncjax.evaluation.protocol import AXIS
-from ncjax.evaluation.shares import CHUNK, OWN, SHARED, on_each, scan_chunk, scan_share
+from ncjax.evaluation.shares import (
+    AXIS,
+    CHUNK,
+    OWN,
+    SHARED,
+    on_each,
+    scan_chunk,
+    scan_share,
+)
 
 IMAGES = np.arange(21, dtype=np.float32).reshape(21, 1, 1, 1)
 LABELS = np.arange(21, dtype=np.int32) % 3

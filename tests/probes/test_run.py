@@ -97,7 +97,8 @@ def test_the_parts_sum_to_the_loss_that_was_trained(folder):
     row = rows_of(folder / "one0")[-1]
     parts = sum(row[f"probe/{MSE}/{part}"] for part in ("nc1", "nc2_nc3", "off_path"))
     stored = open_run(folder / "one0")
-    weights, bias = stored.experiment.classifier(stored.state)
+    subject = stored.experiment.network.subject()
+    weights, bias = subject.classifier(stored.state.variables())
     penalty = (
         0.5
         * probed().optimizer.weight_decay
