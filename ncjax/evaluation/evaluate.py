@@ -13,6 +13,8 @@ devices (`buffer=True`), else a second forward pass makes them again.
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding
@@ -29,7 +31,17 @@ from ncjax.evaluation.passes import (
     all_reduce_moments,
     update_moments,
 )
-from ncjax.evaluation.shares import AXIS, Array, Arrays, scan_share
+from ncjax.evaluation.shares import (
+    AXIS,
+    CHUNK,
+    OWN,
+    SHARED,
+    Array,
+    Arrays,
+    on_each,
+    scan_chunk,
+    scan_share,
+)
 
 # The metrics of class moments run for a moment, but are many small operations, which a
 # CPU compiles for longer than they ever run.  Products and decompositions of matrices
@@ -177,6 +189,90 @@ class Evaluate:
         return (moments, on_train.all_reduce(AXIS), on_test.all_reduce(AXIS)), buffer
 
 
+class StreamedEvaluate:
+    """`Evaluate` for arrays on the host or in a memory map: the same numbers.
+
+    Passes and batches are the same, in several programs; only where images come from
+    differs (`ncjax.data.reading`).
+    """
+
+    def __init__(self, evaluate: Evaluate):
+        """Measures what `evaluate` does."""
+        self._passes, self._keep = evaluate.passes, evaluate.buffer
+        mesh, passes = evaluate.mesh, evaluate.passes
+        takes = (OWN, SHARED, *CHUNK)
+        self._empty = on_each(passes.empty_moments, mesh, (SHARED, SHARED), OWN)
+        self._first = on_each(self._take, mesh, takes, (OWN, OWN))
+        self._meet = on_each(
+            self._start, mesh, (SHARED, SHARED, OWN), (SHARED, OWN, OWN)
+        )
+        self._again = on_each(_take_kept, mesh, (OWN, OWN), OWN)
+        self._second_train, self._second_test = (
+            on_each(partial(self._take_again, asked), mesh, takes, OWN)
+            for asked in (passes.brief, passes.mistakes)
+        )
+        self._merge = on_each(_merged, mesh, (OWN, OWN), (SHARED, SHARED))
+        self._evaluate = evaluate
+
+    def __call__(
+        self,
+        variables: Variables,
+        train: Arrays,
+        test: Arrays,
+        *,
+        most: int | None = None,
+    ) -> dict[str, jax.Array]:
+        """All metrics, from all chunks of each set or from the first `most`."""
+        from ncjax.data.reading import Pace, read_shares  # late: needs grain
+
+        one, kept, pace = jnp.asarray(train[0][:1]), [], Pace()
+        read = partial(
+            read_shares, size=self._evaluate.size, mesh=self._evaluate.mesh, most=most
+        )
+
+        def fold(program, state, chunks, *more):
+            for chunk in chunks:
+                state = program(state, *more, *chunk)
+                pace(state)
+            return state
+
+        local = self._empty(variables, one)
+        for chunk in read(*train):
+            local, batches = self._first(local, variables, *chunk)
+            kept.append((batches,))
+            pace(local)
+        moments, on_train, on_test = self._meet(variables, one, local)
+        if self._keep:
+            on_train = fold(self._again, on_train, kept)
+        else:
+            on_train = fold(self._second_train, on_train, read(*train), variables)
+        on_test = fold(self._second_test, on_test, read(*test), variables)
+        sums = self._merge(on_train, on_test)
+        return self._evaluate.compute(variables, moments, *sums)
+
+    def compile(self, variables: Variables, train: Arrays, test: Arrays) -> None:
+        """Compiles by measuring the first chunks."""
+        jax.block_until_ready(self(variables, train, test, most=1))
+
+    def _take(self, moments, variables, *chunk):
+        """Moments with one more chunk, and its batches, where they are kept."""
+
+        def visit(moments, *batch):
+            seen = self._passes.batch(self._passes.brief, variables, *batch)
+            return update_moments(moments, seen), seen if self._keep else None
+
+        return scan_chunk(visit, moments, chunk)
+
+    def _start(self, variables, image, local):
+        """Moments of all devices, and empty second passes over both sets."""
+        moments = all_reduce_moments(local)
+        return moments, *self._passes.empty(variables, image, moments)
+
+    def _take_again(self, asked, state, variables, *chunk):
+        """The second pass with one more chunk, by another forward pass."""
+        return scan_chunk(self._passes.second(asked, variables), state, chunk)[0]
+
+
 def _from_buffer(
     state: SetPass, kept: Batch, buffer: Features, local: Moments
 ) -> SetPass:
@@ -190,3 +286,15 @@ def _from_buffer(
         lambda state, batch: (state.update(*batch), None), state, (kept, deviations)
     )
     return state
+
+
+def _take_kept(state: SetPass, kept: Batch) -> SetPass:
+    """The second pass with the batches that were kept of one more chunk."""
+    return jax.lax.scan(lambda state, batch: (state.update(batch), None), state, kept)[
+        0
+    ]
+
+
+def _merged(*states: SetPass) -> tuple[SetPass, ...]:
+    """The second passes of all devices together."""
+    return tuple(state.all_reduce(AXIS) for state in states)

@@ -25,6 +25,7 @@ from ncjax.evaluation.shares import (
     OWN,
     SHARED,
     Arrays,
+    Visit,
     on_each,
     scan_chunk,
     scan_share,
@@ -34,7 +35,7 @@ from ncjax.probes.probe import TEST, TRAIN, Probe, Reader
 
 @dataclasses.dataclass(frozen=True)
 class Measurement:
-    """Measures all probes of a run; made by `make_probes` or `stream_probes`.
+    """Measures all probes of a run; made by `make_probes`.
 
     Attributes:
         program: (variables, train, test, sets) -> {"probe/NAME/KEY": []}, or [S] of
@@ -65,25 +66,29 @@ def make_probes(
     mesh: Mesh,
     *,
     batch_size: int,
+    streamed: bool = False,
     over: Over | None = None,
 ) -> Measurement:
-    """Makes one program of some probes, for data that lie on the devices.
+    """Makes one program of some probes; several, if the data are streamed.
 
     Args:
         probes: name -> probe.
-        mesh: devices, with an axis "data"; variables and data are replicated over it.
+        mesh: devices, with an axis "data"; variables, and data that are not streamed,
+            are replicated over it.
         batch_size: examples per forward pass of a network, over all its devices.
+        streamed: the data lie on the host.
         over: how one program measures many networks (`ncjax.cluster.members`):
             variables and metrics then have a leading axis [S], variables over the mesh
             axis "seeds"; None for a single network.
     """
     devices = mesh.shape[AXIS]
     size = -(-batch_size // devices)
+    sets = {name: probe.sets for name, probe in probes.items()}
+    if streamed:
+        return Measurement(measure_all(probes, _streaming(mesh, size)), sets)
 
     def fold(update, state, variables, images, labels, *more):
-        def visit(state, *batch):
-            return update(state, variables, *batch, *more), None
-
+        visit = _visitor(update, variables, more)
         found, _ = scan_share(visit, state, (images, labels), size, devices)
         return found.all_reduce(AXIS)
 
@@ -98,24 +103,14 @@ def make_probes(
         check_vma=False,  # what the devices found is merged: all have the same
     )
     everywhere = NamedSharding(mesh, P())
-    sets = {name: probe.sets for name, probe in probes.items()}
     sets = jax.tree.map(lambda x: put(np.asarray(x), everywhere), sets)
     return Measurement(jax.jit(mapped, out_shardings=everywhere), sets)
 
 
-def stream_probes(
-    probes: Mapping[str, Probe], mesh: Mesh, *, batch_size: int
-) -> Measurement:
-    """Measures what `make_probes` does, in the same batches, for data on the host.
-
-    Args:
-        probes: name -> probe.
-        mesh: devices, with an axis "data".
-        batch_size: examples per forward pass of the one network, over all devices.
-    """
+def _streaming(mesh: Mesh, size: int) -> Callable:
+    """How a `Reader` reads data on the host, in batches of this size on each device."""
     from ncjax.data.reading import Pace, read_shares  # late: needs grain
 
-    size = -(-batch_size // mesh.shape[AXIS])
     start = on_each(lambda state: state, mesh, (SHARED,), OWN)
     merge = on_each(lambda own: own.all_reduce(AXIS), mesh, (OWN,), SHARED)
 
@@ -124,10 +119,7 @@ def stream_probes(
         """The program in which a state takes in a chunk."""
 
         def take(state, variables, more, *chunk):
-            def visit(state, *batch):
-                return update(state, variables, *batch, *more), None
-
-            return scan_chunk(visit, state, chunk)[0]
+            return scan_chunk(_visitor(update, variables, more), state, chunk)[0]
 
         return on_each(take, mesh, (OWN, SHARED, SHARED, *CHUNK), OWN)
 
@@ -138,8 +130,11 @@ def stream_probes(
             pace(own)
         return merge(own)
 
-    sets = {name: probe.sets for name, probe in probes.items()}
-    return Measurement(measure_all(probes, fold), sets)
+    return fold
+
+
+def _visitor(update: Callable, variables: Variables, more: tuple) -> Visit:
+    return lambda state, *batch: (update(state, variables, *batch, *more), None)
 
 
 def measure_all(probes: Mapping[str, Probe], run: Callable) -> Callable:

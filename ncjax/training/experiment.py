@@ -18,11 +18,11 @@ from ncjax import cluster
 from ncjax.config.binding import bind_probes, try_hyper
 from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
-from ncjax.evaluation.evaluate import Evaluate
+from ncjax.evaluation.evaluate import Evaluate, StreamedEvaluate
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import Passes
 from ncjax.evaluation.shares import Array, Arrays
-from ncjax.probes.reading import Measurement, make_probes, stream_probes
+from ncjax.probes.reading import Measurement, make_probes
 from ncjax.targets import get_target
 from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network, make_network
@@ -146,13 +146,15 @@ def build(
         many=over,
     )
     make_run: Callable[..., Any] = partial(make_epoch, many=over)
-    measure: Callable[..., Measurement] = partial(make_probes, over=over)
-    if streamed:  # needs grain
-        from ncjax.evaluation.streamed import StreamedEvaluate
-
-        run_evaluate = StreamedEvaluate(run_evaluate)
-        make_run, measure = StreamedEpoch, stream_probes
-    augment, size = AUGMENTATIONS[config.data.augment], config.eval.batch_size
+    if streamed:
+        make_run, run_evaluate = StreamedEpoch, StreamedEvaluate(run_evaluate)
+    run_probes = None
+    if probes:
+        size = config.eval.batch_size
+        run_probes = make_probes(
+            probes, mesh, batch_size=size, streamed=streamed, over=over
+        )
+    augment = AUGMENTATIONS[config.data.augment]
     return Experiment(
         init=init,
         run_epoch=make_run(
@@ -163,7 +165,7 @@ def build(
         train_set=sets[0],
         test_set=sets[1],
         network=network,
-        run_probes=measure(probes, mesh, batch_size=size) if probes else None,
+        run_probes=run_probes,
     )
 
 
@@ -187,14 +189,13 @@ def _initialisation(
 def _passes(network: Network, asked: ConfigDict) -> Passes:
     """What to measure of a network; `asked` is `config.eval`."""
     tree, objective = network.hierarchy, network.objective
-    crm = asked.crm and tree is not None
     return Passes(
         network.forward,
         objective.classifier.weights,
         network.losses,
         network.dataset.num_classes,
         scores=objective.classifier.scores,
-        mistakes=Mistakes(tree, crm=crm, confusion=asked.confusion),
+        mistakes=Mistakes(tree, crm=asked.crm, confusion=asked.confusion),
         geometry=objective.geometry,
         scatter=asked.scatter,
         target=get_target(network.dataset.target),

@@ -11,7 +11,7 @@ from ncjax.cluster import make_mesh
 from ncjax.cluster.members import map_networks, vmap_networks
 from ncjax.data import synthetic
 from ncjax.probes import METRICS, PROBES, Probe, Subject
-from ncjax.probes.reading import make_probes, stream_probes
+from ncjax.probes.reading import make_probes
 
 K, DIM, WIDTH, DECAY = 3, 8, 5, 0.01
 DATA = synthetic(
@@ -152,7 +152,7 @@ def test_a_probe_reads_the_data_sets_that_it_brings(devices, streamed):
     probes = {"toy": reads_all_sets(subject(), factor=3.0)}
     if streamed:
         mesh = make_mesh(jax.devices()[:devices], 1)
-        program = stream_probes(probes, mesh, batch_size=8)
+        program = make_probes(probes, mesh, batch_size=8, streamed=True)
         found = program(network(), TRAIN, TEST)
     else:
         found = measure(probes, network(), devices)
@@ -170,7 +170,7 @@ def test_a_probe_reads_the_data_sets_that_it_brings(devices, streamed):
 def test_streamed_data_give_the_same_numbers(devices):
     probes = {NAME: PROBES[NAME](subject())}
     mesh = make_mesh(jax.devices()[:devices], 1)
-    streamed = stream_probes(probes, mesh, batch_size=8)
+    streamed = make_probes(probes, mesh, batch_size=8, streamed=True)
     found = streamed(network(), TRAIN, TEST)
     for key, value in measure(probes, network(), devices).items():
         assert float(found[key]) == pytest.approx(float(value), rel=1e-5), key

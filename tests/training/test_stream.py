@@ -210,7 +210,6 @@ def test_many_seeds_are_not_streamed():
 def test_without_grain(monkeypatch):
     monkeypatch.setitem(sys.modules, "grain", None)
     monkeypatch.delitem(sys.modules, "ncjax.data.reading")
-    monkeypatch.delitem(sys.modules, "ncjax.evaluation.streamed")
     config = small()
     dataset = load_data(config)
     with pytest.raises(ConfigError, match=r"grain.*pip install 'ncjax\[stream\]'"):
