@@ -41,6 +41,7 @@ from ncjax.evaluation.shares import (
     on_each,
     scan_chunk,
     scan_share,
+    spmd,
 )
 
 # The metrics of class moments run for a moment, but are many small operations, which a
@@ -93,24 +94,15 @@ class Evaluate:
             evaluate = many(evaluate, (0, None, None, 0))
             compute = many(compute, (0, 0, 0, 0))
             network, own = P("seeds"), P("seeds", AXIS)
-        # No gradient passes through this shard_map, and the sums are replicated by
-        # construction, so the replication check is not needed.
-        mapped = jax.shard_map(
-            evaluate,
-            mesh=mesh,
-            in_specs=(network, P(), P(), own),
-            out_specs=(network, own),
-            check_vma=False,
-        )
-        self._program = jax.jit(mapped, donate_argnums=3)
-        compute = jax.shard_map(
-            compute, mesh=mesh, in_specs=network, out_specs=network, check_vma=False
-        )
-        whole = NamedSharding(mesh, P())
+        takes, gives = (network, P(), P(), own), (network, own)
+        self._program = spmd(evaluate, mesh, takes, gives, donate_argnums=3)
         self._hold = mesh.devices.flat[0].platform == "cpu"
-        self.compute = jax.jit(
+        self.compute = spmd(
             compute,
-            out_shardings=whole,
+            mesh,
+            network,
+            network,
+            out_shardings=NamedSharding(mesh, P()),
             compiler_options=_QUICK_ON_CPU if self._hold else {},
         )
         self._own = NamedSharding(mesh, own)
@@ -158,9 +150,7 @@ class Evaluate:
     ) -> tuple[tuple[Moments, SetPass, SetPass], Features]:
         """What `compute` needs, and the full buffer, from inside `shard_map`."""
         passes = self.passes
-
-        def scan(visit, carry, data):
-            return scan_share(visit, carry, data, self.size, self._devices)
+        scan = partial(scan_share, size=self.size, devices=self._devices)
 
         def first(carry, *batch):
             i, moments, buffer = carry
@@ -215,12 +205,7 @@ class StreamedEvaluate:
         self._evaluate = evaluate
 
     def __call__(
-        self,
-        variables: Variables,
-        train: Arrays,
-        test: Arrays,
-        *,
-        most: int | None = None,
+        self, variables: Variables, train: Arrays, test: Arrays, most: int | None = None
     ) -> dict[str, jax.Array]:
         """All metrics, from all chunks of each set or from the first `most`."""
         from ncjax.data.reading import Pace, read_shares  # late: needs grain

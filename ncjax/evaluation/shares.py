@@ -65,6 +65,20 @@ def scan_chunk(visit: Visit, carry: Any, chunk: tuple[Array, ...]) -> tuple[Any,
     return jax.lax.scan(step, carry, chunk)
 
 
+def spmd(
+    function: Callable, mesh: Mesh, takes: Any, gives: Any, **options: Any
+) -> jax.stages.Wrapped:
+    """`jax.jit`, with its options, of `jax.shard_map` with these partitions.
+
+    No gradient passes through it, and what devices found is merged before it is given
+    as common to all, so the replication check is not needed.
+    """
+    mapped = jax.shard_map(
+        function, mesh=mesh, in_specs=takes, out_specs=gives, check_vma=False
+    )
+    return jax.jit(mapped, **options)
+
+
 def on_each(function: Callable, mesh: Mesh, takes: tuple, gives: Any) -> Callable:
     """The program that runs a function on each device.
 
@@ -76,20 +90,11 @@ def on_each(function: Callable, mesh: Mesh, takes: tuple, gives: Any) -> Callabl
             is `OWN` has a leading axis over the devices.
     """
 
-    def lead(spec: P, tree: Any) -> Any:
-        return jax.tree.map(lambda x: x[None], tree) if spec == OWN else tree
+    def own(change: Callable) -> Callable:
+        return lambda spec, tree: jax.tree.map(change, tree) if spec == OWN else tree
 
     def local(*args):
-        own = [
-            jax.tree.map(lambda x: x[0], arg) if spec == OWN else arg
-            for spec, arg in zip(takes, args, strict=True)
-        ]
-        found = function(*own)
-        if isinstance(gives, P):
-            return lead(gives, found)
-        return tuple(map(lead, gives, found))
+        found = function(*jax.tree.map(own(lambda x: x[0]), takes, args))
+        return jax.tree.map(own(lambda x: x[None]), gives, found)
 
-    mapped = jax.shard_map(
-        local, mesh=mesh, in_specs=takes, out_specs=gives, check_vma=False
-    )
-    return jax.jit(mapped)
+    return spmd(local, mesh, takes, gives)

@@ -6,10 +6,8 @@ of each pass.  Images on the host are read in the same batches, by several progr
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import jax
 import numpy as np
@@ -29,36 +27,11 @@ from ncjax.evaluation.shares import (
     on_each,
     scan_chunk,
     scan_share,
+    spmd,
 )
 from ncjax.probes.probe import TEST, TRAIN, Probe, Reader
 
-
-@dataclasses.dataclass(frozen=True)
-class Measurement:
-    """Measures all probes of a run; made by `make_probes`.
-
-    Attributes:
-        program: (variables, train, test, sets) -> {"probe/NAME/KEY": []}, or [S] of
-            many networks.
-        sets: name of a probe -> the data sets that it brings.
-    """
-
-    program: Any
-    sets: Mapping[str, Mapping[str, Arrays]]
-
-    def __call__(
-        self, variables: Variables, train: Arrays, test: Arrays
-    ) -> dict[str, jax.Array]:
-        """All metrics of all probes."""
-        return self.program(variables, train, test, self.sets)
-
-    def compile(self, variables: Variables, train: Arrays, test: Arrays) -> None:
-        """Compiles for arrays of these shapes now, not at the first call.
-
-        Streamed data are left to the first call, as only it knows the passes.
-        """
-        if isinstance(self.program, jax.stages.Wrapped):
-            self.program.lower(variables, train, test, self.sets).compile()
+Sets = dict[str, Mapping[str, Arrays]]
 
 
 def make_probes(
@@ -68,7 +41,7 @@ def make_probes(
     batch_size: int,
     streamed: bool = False,
     over: Over | None = None,
-) -> Measurement:
+) -> tuple[Callable, Sets]:
     """Makes one program of some probes; several, if the data are streamed.
 
     Args:
@@ -80,31 +53,29 @@ def make_probes(
         over: how one program measures many networks (`ncjax.cluster.members`):
             variables and metrics then have a leading axis [S], variables over the mesh
             axis "seeds"; None for a single network.
+
+    Returns:
+        (variables, train, test, sets) -> {"probe/NAME/KEY": []}, or [S] of many
+        networks; and these sets: name of a probe -> the data sets that it brings.
     """
     devices = mesh.shape[AXIS]
     size = -(-batch_size // devices)
     sets = {name: probe.sets for name, probe in probes.items()}
     if streamed:
-        return Measurement(measure_all(probes, _streaming(mesh, size)), sets)
+        return _measuring(probes, _streaming(mesh, size)), sets
 
     def fold(update, state, variables, images, labels, *more):
         visit = _visitor(update, variables, more)
         found, _ = scan_share(visit, state, (images, labels), size, devices)
         return found.all_reduce(AXIS)
 
-    measure, network = measure_all(probes, fold), P()
+    measure, network = _measuring(probes, fold), P()
     if over:
         measure, network = over(measure, (0, None, None, None)), P("seeds")
-    mapped = jax.shard_map(
-        measure,
-        mesh=mesh,
-        in_specs=(network, P(), P(), P()),
-        out_specs=network,
-        check_vma=False,  # what the devices found is merged: all have the same
-    )
     everywhere = NamedSharding(mesh, P())
-    sets = jax.tree.map(lambda x: put(np.asarray(x), everywhere), sets)
-    return Measurement(jax.jit(mapped, out_shardings=everywhere), sets)
+    takes = network, P(), P(), P()
+    program = spmd(measure, mesh, takes, network, out_shardings=everywhere)
+    return program, jax.tree.map(lambda x: put(np.asarray(x), everywhere), sets)
 
 
 def _streaming(mesh: Mesh, size: int) -> Callable:
@@ -137,13 +108,8 @@ def _visitor(update: Callable, variables: Variables, more: tuple) -> Visit:
     return lambda state, *batch: (update(state, variables, *batch, *more), None)
 
 
-def measure_all(probes: Mapping[str, Probe], run: Callable) -> Callable:
-    """The function that finds what all probes say of one network.
-
-    Args:
-        probes: name -> probe.
-        run: how data sets are read; see `Reader`.
-    """
+def _measuring(probes: Mapping[str, Probe], run: Callable) -> Callable:
+    """The function that finds what all probes say of one network; see `Reader`."""
 
     def measure(variables, train, test, sets) -> dict[str, jax.Array]:
         found: dict[str, jax.Array] = {}

@@ -19,13 +19,10 @@ from ncjax.config.binding import bind_probes, try_hyper
 from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import Evaluate, StreamedEvaluate
-from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.passes import Passes
 from ncjax.evaluation.shares import Array, Arrays
-from ncjax.probes.reading import Measurement, make_probes
-from ncjax.targets import get_target
+from ncjax.probes.reading import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
-from ncjax.training.network import Network, make_network
+from ncjax.training.network import Network
 from ncjax.training.placement import place
 from ncjax.training.plan import Members, members_of
 from ncjax.training.step import TrainState
@@ -48,7 +45,8 @@ class Experiment:
             be streamed.
         test_set: the same of the test set.
         network: what is trained.
-        run_probes: the measurement of all probes, or None if there are none.
+        run_probes: the measurement of all probes, as of `make_probes`.
+        probe_sets: the data sets that the probes bring; {} without probes.
     """
 
     init: Callable[[], TrainState]
@@ -58,7 +56,8 @@ class Experiment:
     train_set: Arrays
     test_set: Arrays
     network: Network
-    run_probes: Measurement | None
+    run_probes: Callable[..., dict[str, jax.Array]]
+    probe_sets: Mapping[str, Any]
 
     def epoch(
         self, state: TrainState, number: int
@@ -71,14 +70,16 @@ class Experiment:
 
     def evaluate(self, state: TrainState) -> dict[str, jax.Array]:
         """Metrics over the whole training and test sets, and those of the probes."""
-        found = self.run_evaluate(state.variables(), self.train_set, self.test_set)
-        return found | self.probe(state)
+        return self.run_evaluate(*self._measured(state)) | self.probe(state)
 
     def probe(self, state: TrainState) -> dict[str, jax.Array]:
         """What the probes find: `probe/NAME/KEY` -> value."""
-        if self.run_probes is None:
+        if not self.probe_sets:
             return {}
-        return self.run_probes(state.variables(), self.train_set, self.test_set)
+        return self.run_probes(*self._measured(state), self.probe_sets)
+
+    def _measured(self, state: TrainState) -> tuple[dict[str, Any], Arrays, Arrays]:
+        return state.variables(), self.train_set, self.test_set
 
     def compile(self, state: TrainState) -> None:
         """Compiles everything now instead of at the first call."""
@@ -88,8 +89,10 @@ class Experiment:
             self.run_epoch.lower(*arguments).compile()
         else:
             self.run_epoch.compile(*arguments)
-        for measure in filter(None, (self.run_evaluate, self.run_probes)):
-            measure.compile(state.variables(), self.train_set, self.test_set)
+        self.run_evaluate.compile(*self._measured(state))
+        # Streamed probes are left to the first call, as only it knows their passes.
+        if self.probe_sets and isinstance(self.run_probes, jax.stages.Wrapped):
+            self.run_probes.lower(*self._measured(state), self.probe_sets).compile()
 
     def _epoch_key(self, number: int) -> jax.Array:
         if self.key.ndim:
@@ -123,10 +126,10 @@ def build(
             compute in bfloat16 as asked, or for hyper-parameters out of their range.
     """
     members = members or members_of(config)
-    network = make_network(config, dataset)
+    network = Network(config, dataset)
     if members.hyper:  # a plain configuration has been checked
-        for hyper in members.each():
-            try_hyper(hyper, network.objective, network.optimizer)
+        for i in range(len(members)):
+            try_hyper(members.of(i), network.objective, network.optimizer)
     probes = bind_probes(config.eval, network.subject())
     mesh, streamed = place(config, dataset, devices, len(members))
     over = network.over() if len(members) > 1 else None
@@ -139,7 +142,7 @@ def build(
     )
     buffer = _fits(network, mesh, len(members), config.eval.buffer_mb)
     run_evaluate = Evaluate(
-        _passes(network, config.eval),
+        network.passes(config.eval),
         mesh,
         batch_size=config.eval.batch_size,
         buffer=buffer,
@@ -148,12 +151,13 @@ def build(
     make_run: Callable[..., Any] = partial(make_epoch, many=over)
     if streamed:
         make_run, run_evaluate = StreamedEpoch, StreamedEvaluate(run_evaluate)
-    run_probes = None
-    if probes:
-        size = config.eval.batch_size
-        run_probes = make_probes(
-            probes, mesh, batch_size=size, streamed=streamed, over=over
-        )
+    run_probes, probe_sets = make_probes(
+        probes,
+        mesh,
+        batch_size=config.eval.batch_size,
+        streamed=streamed,
+        over=over,
+    )
     augment = AUGMENTATIONS[config.data.augment]
     return Experiment(
         init=init,
@@ -166,6 +170,7 @@ def build(
         test_set=sets[1],
         network=network,
         run_probes=run_probes,
+        probe_sets=probe_sets,
     )
 
 
@@ -184,22 +189,6 @@ def _initialisation(
     quick = {"xla_backend_optimization_level": 1} if on_cpu else {}
     compiled = jax.jit(init, out_shardings=sharding, compiler_options=quick)
     return key, lambda: compiled(key, members.arrays())
-
-
-def _passes(network: Network, asked: ConfigDict) -> Passes:
-    """What to measure of a network; `asked` is `config.eval`."""
-    tree, objective = network.hierarchy, network.objective
-    return Passes(
-        network.forward,
-        objective.classifier.weights,
-        network.losses,
-        network.dataset.num_classes,
-        scores=objective.classifier.scores,
-        mistakes=Mistakes(tree, crm=asked.crm, confusion=asked.confusion),
-        geometry=objective.geometry,
-        scatter=asked.scatter,
-        target=get_target(network.dataset.target),
-    )
 
 
 def _fits(network: Network, mesh: Mesh, copies: int, buffer_mb: int) -> bool:

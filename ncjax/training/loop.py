@@ -75,7 +75,10 @@ def train(
     with _out_of_memory(config):
         dataset = cluster.agree(lambda: load_data(config))
         experiment = build(config, dataset, devices)
-        with closing(Record(workdir, _settings(config, seeds))) as record:
+        whole = resolved(config)
+        alone = {seed: whole | {"seed": seed, "num_seeds": 1} for seed in seeds}
+        settings = Settings(whole, alone, config.checkpoint.keep)
+        with closing(Record(workdir, settings)) as record:
             start, state = record.restore(experiment.init())
             if start < config.num_epochs:
                 _compile(experiment, state, progress)
@@ -155,13 +158,6 @@ def _shown(row: Row, history: History) -> dict[str, float]:
     if history.rows and "nc/nc1" in history.rows[-1]:
         shown["NC1"] = history.rows[-1]["nc/nc1"]
     return shown
-
-
-def _settings(config: ConfigDict, seeds: Sequence[int]) -> Settings:
-    """What the folders of the run and of its seeds are known by."""
-    whole = resolved(config)
-    alone = {seed: whole | {"seed": seed, "num_seeds": 1} for seed in seeds}
-    return Settings(whole, alone, config.checkpoint.keep)
 
 
 # What takes memory, in the order in which to lower it; only the last changes a run.

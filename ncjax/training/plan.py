@@ -32,9 +32,9 @@ class Members:
     def __len__(self) -> int:
         return len(self.seeds)
 
-    def each(self) -> list[dict[str, float]]:
-        """The fields of `hyper` with the value of each network."""
-        return [{k: v[i] for k, v in self.hyper.items()} for i in range(len(self))]
+    def of(self, i: int) -> dict[str, float]:
+        """The fields of `hyper` with the values of one network."""
+        return {field: values[i] for field, values in self.hyper.items()}
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The fields of `hyper` as float32 arrays [S], or [] for a single network."""

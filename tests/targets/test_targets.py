@@ -111,8 +111,8 @@ def test_a_new_target_is_trained_measured_written_and_compared(registered, tmp_p
         ncjax.train(config(seed), folder, devices=jax.devices()[:1], progress=False)
     rows = rows_of(runs[0])
     dataset, last = levels(), rows[-1]
-    stored = open_run(runs[0], devices=jax.devices()[:1])
-    subject, variables = stored.experiment.network.subject(), stored.state.variables()
+    _, state, experiment = open_run(runs[0], devices=jax.devices()[:1])
+    subject, variables = experiment.network.subject(), state.variables()
     for part, split in (("train", dataset.train), ("test", dataset.test)):
         features = subject.features(variables, jnp.asarray(split.images))
         weights, bias = subject.classifier(variables)
