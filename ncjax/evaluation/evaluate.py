@@ -14,6 +14,7 @@ devices (`buffer=True`), else a second forward pass makes them again.
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,10 +39,9 @@ from ncjax.evaluation.shares import (
     SHARED,
     Array,
     Arrays,
-    on_each,
+    Shares,
+    fold,
     scan_chunk,
-    scan_share,
-    spmd,
 )
 
 # The metrics of class moments run for a moment, but are many small operations, which a
@@ -84,9 +84,8 @@ class Evaluate:
                 and metrics have a leading axis [S], variables over the mesh axis
                 "seeds".
         """
-        self.passes, self.mesh, self.buffer = passes, mesh, buffer
-        self._devices = mesh.shape[AXIS]
-        self.size = -(-batch_size // self._devices)  # examples per batch of a device
+        self.passes, self.buffer = passes, buffer
+        self.shares = Shares(mesh, batch_size)
         self._forward, evaluate, compute = passes.forward, self._sums, passes.compute
         network, own = P(), P(AXIS)
         if many:
@@ -95,11 +94,10 @@ class Evaluate:
             compute = many(compute, (0, 0, 0, 0))
             network, own = P("seeds"), P("seeds", AXIS)
         takes, gives = (network, P(), P(), own), (network, own)
-        self._program = spmd(evaluate, mesh, takes, gives, donate_argnums=3)
+        self._program = self.shares.spmd(evaluate, takes, gives, donate_argnums=3)
         self._hold = mesh.devices.flat[0].platform == "cpu"
-        self.compute = spmd(
+        self.compute = self.shares.spmd(
             compute,
-            mesh,
             network,
             network,
             out_shardings=NamedSharding(mesh, P()),
@@ -135,10 +133,11 @@ class Evaluate:
         if not self.buffer:
             return {}
         _, layers = jax.eval_shape(self._forward, variables, images[:1])
-        batches = self._devices * -(-len(images) // (self._devices * self.size))
+        devices, size = self.shares.devices, self.shares.size
+        batches = devices * -(-len(images) // (devices * size))
         return {
             layer: jnp.zeros(
-                (*x.shape[:-2], batches, self.size, x.shape[-1]),
+                (*x.shape[:-2], batches, size, x.shape[-1]),
                 jnp.promote_types(x.dtype, jnp.float32),
                 device=self._own,
             )
@@ -149,8 +148,7 @@ class Evaluate:
         self, variables: Variables, train: Arrays, test: Arrays, buffer: Features
     ) -> tuple[tuple[Moments, SetPass, SetPass], Features]:
         """What `compute` needs, and the full buffer, from inside `shard_map`."""
-        passes = self.passes
-        scan = partial(scan_share, size=self.size, devices=self._devices)
+        passes, scan = self.passes, self.shares.scan
 
         def first(carry, *batch):
             i, moments, buffer = carry
@@ -189,49 +187,43 @@ class StreamedEvaluate:
     def __init__(self, evaluate: Evaluate):
         """Measures what `evaluate` does."""
         self._passes, self._keep = evaluate.passes, evaluate.buffer
-        mesh, passes = evaluate.mesh, evaluate.passes
+        passes, on_each = evaluate.passes, evaluate.shares.on_each
         takes = (OWN, SHARED, *CHUNK)
-        self._empty = on_each(passes.empty_moments, mesh, (SHARED, SHARED), OWN)
-        self._first = on_each(self._take, mesh, takes, (OWN, OWN))
-        self._meet = on_each(
-            self._start, mesh, (SHARED, SHARED, OWN), (SHARED, OWN, OWN)
-        )
-        self._again = on_each(_take_kept, mesh, (OWN, OWN), OWN)
+        self._empty = on_each(passes.empty_moments, (SHARED, SHARED), OWN)
+        self._first = on_each(self._take, takes, (OWN, OWN))
+        meets = (SHARED, SHARED, OWN), (SHARED, OWN, OWN)
+        self._meet = on_each(self._start, *meets)
+        self._again = on_each(_take_kept, (OWN, OWN), OWN)
         self._second_train, self._second_test = (
-            on_each(partial(self._take_again, asked), mesh, takes, OWN)
+            on_each(partial(self._take_again, asked), takes, OWN)
             for asked in (passes.brief, passes.mistakes)
         )
-        self._merge = on_each(_merged, mesh, (OWN, OWN), (SHARED, SHARED))
+        self._merge = on_each(
+            lambda *states: tuple(state.all_reduce(AXIS) for state in states),
+            (OWN, OWN),
+            (SHARED, SHARED),
+        )
         self._evaluate = evaluate
 
     def __call__(
         self, variables: Variables, train: Arrays, test: Arrays, most: int | None = None
     ) -> dict[str, jax.Array]:
         """All metrics, from all chunks of each set or from the first `most`."""
-        from ncjax.data.reading import Pace, read_shares  # late: needs grain
+        one, kept = jnp.asarray(train[0][:1]), []
+        read = partial(self._evaluate.shares.read, most=most)
 
-        one, kept, pace = jnp.asarray(train[0][:1]), [], Pace()
-        read = partial(
-            read_shares, size=self._evaluate.size, mesh=self._evaluate.mesh, most=most
-        )
-
-        def fold(program, state, chunks, *more):
-            for chunk in chunks:
-                state = program(state, *more, *chunk)
-                pace(state)
-            return state
-
-        local = self._empty(variables, one)
-        for chunk in read(*train):
-            local, batches = self._first(local, variables, *chunk)
+        def first(local, *chunk):
+            local, batches = self._first(local, *chunk)
             kept.append((batches,))
-            pace(local)
+            return local
+
+        local = fold(first, self._empty(variables, one), read(train), variables)
         moments, on_train, on_test = self._meet(variables, one, local)
         if self._keep:
             on_train = fold(self._again, on_train, kept)
         else:
-            on_train = fold(self._second_train, on_train, read(*train), variables)
-        on_test = fold(self._second_test, on_test, read(*test), variables)
+            on_train = fold(self._second_train, on_train, read(train), variables)
+        on_test = fold(self._second_test, on_test, read(test), variables)
         sums = self._merge(on_train, on_test)
         return self._evaluate.compute(variables, moments, *sums)
 
@@ -267,19 +259,10 @@ def _from_buffer(
     for layer, residuals in buffer.items():
         span = state.layers[layer].span.with_pivot(local[layer].pivot)
         deviations[layer] = span.residual_deviations(residuals, kept.labels)
-    state, _ = jax.lax.scan(
-        lambda state, batch: (state.update(*batch), None), state, (kept, deviations)
-    )
+    return _take_kept(state, kept, deviations)
+
+
+def _take_kept(state: SetPass, *kept: Any) -> SetPass:
+    """The second pass with batches that were kept, and their deviations if known."""
+    state, _ = jax.lax.scan(lambda s, batch: (s.update(*batch), None), state, kept)
     return state
-
-
-def _take_kept(state: SetPass, kept: Batch) -> SetPass:
-    """The second pass with the batches that were kept of one more chunk."""
-    return jax.lax.scan(lambda state, batch: (state.update(batch), None), state, kept)[
-        0
-    ]
-
-
-def _merged(*states: SetPass) -> tuple[SetPass, ...]:
-    """The second passes of all devices together."""
-    return tuple(state.all_reduce(AXIS) for state in states)

@@ -23,11 +23,10 @@ from ncjax.evaluation.shares import (
     OWN,
     SHARED,
     Arrays,
+    Shares,
     Visit,
-    on_each,
+    fold,
     scan_chunk,
-    scan_share,
-    spmd,
 )
 from ncjax.probes.probe import TEST, TRAIN, Probe, Reader
 
@@ -58,32 +57,29 @@ def make_probes(
         (variables, train, test, sets) -> {"probe/NAME/KEY": []}, or [S] of many
         networks; and these sets: name of a probe -> the data sets that it brings.
     """
-    devices = mesh.shape[AXIS]
-    size = -(-batch_size // devices)
+    shares = Shares(mesh, batch_size)
     sets = {name: probe.sets for name, probe in probes.items()}
     if streamed:
-        return _measuring(probes, _streaming(mesh, size)), sets
+        return _measuring(probes, _streaming(shares)), sets
 
-    def fold(update, state, variables, images, labels, *more):
+    def read(update, state, variables, images, labels, *more):
         visit = _visitor(update, variables, more)
-        found, _ = scan_share(visit, state, (images, labels), size, devices)
+        found, _ = shares.scan(visit, state, (images, labels))
         return found.all_reduce(AXIS)
 
-    measure, network = _measuring(probes, fold), P()
+    measure, network = _measuring(probes, read), P()
     if over:
         measure, network = over(measure, (0, None, None, None)), P("seeds")
     everywhere = NamedSharding(mesh, P())
     takes = network, P(), P(), P()
-    program = spmd(measure, mesh, takes, network, out_shardings=everywhere)
+    program = shares.spmd(measure, takes, network, out_shardings=everywhere)
     return program, jax.tree.map(lambda x: put(np.asarray(x), everywhere), sets)
 
 
-def _streaming(mesh: Mesh, size: int) -> Callable:
-    """How a `Reader` reads data on the host, in batches of this size on each device."""
-    from ncjax.data.reading import Pace, read_shares  # late: needs grain
-
-    start = on_each(lambda state: state, mesh, (SHARED,), OWN)
-    merge = on_each(lambda own: own.all_reduce(AXIS), mesh, (OWN,), SHARED)
+def _streaming(shares: Shares) -> Callable:
+    """How a `Reader` reads data on the host."""
+    start = shares.on_each(lambda state: state, (SHARED,), OWN)
+    merge = shares.on_each(lambda own: own.all_reduce(AXIS), (OWN,), SHARED)
 
     @functools.cache
     def taking(update: Callable) -> Callable:
@@ -92,16 +88,13 @@ def _streaming(mesh: Mesh, size: int) -> Callable:
         def take(state, variables, more, *chunk):
             return scan_chunk(_visitor(update, variables, more), state, chunk)[0]
 
-        return on_each(take, mesh, (OWN, SHARED, SHARED, *CHUNK), OWN)
+        return shares.on_each(take, (OWN, SHARED, SHARED, *CHUNK), OWN)
 
-    def fold(update, state, variables, images, labels, *more):
-        own, pace = start(state), Pace()
-        for chunk in read_shares(images, labels, size, mesh):
-            own = taking(update)(own, variables, more, *chunk)
-            pace(own)
-        return merge(own)
+    def read(update, state, variables, images, labels, *more):
+        chunks = shares.read((images, labels))
+        return merge(fold(taking(update), start(state), chunks, variables, more))
 
-    return fold
+    return read
 
 
 def _visitor(update: Callable, variables: Variables, more: tuple) -> Visit:
