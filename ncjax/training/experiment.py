@@ -20,11 +20,10 @@ from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import Evaluate, StreamedEvaluate
 from ncjax.evaluation.shares import Array, Arrays
-from ncjax.probes.reading import make_probes
+from ncjax.probes.probe import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network
-from ncjax.training.placement import place
-from ncjax.training.plan import Members, members_of
+from ncjax.training.plan import Members, members_of, place
 from ncjax.training.step import TrainState
 
 

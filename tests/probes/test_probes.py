@@ -11,7 +11,7 @@ from ncjax.cluster import make_mesh
 from ncjax.cluster.members import map_networks, vmap_networks
 from ncjax.data import synthetic
 from ncjax.probes import METRICS, PROBES, Probe, Subject
-from ncjax.probes.reading import make_probes
+from ncjax.probes.probe import make_probes
 
 K, DIM, WIDTH, DECAY = 3, 8, 5, 0.01
 DATA = synthetic(

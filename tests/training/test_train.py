@@ -18,7 +18,7 @@ from ncjax.cli.train import parse
 from ncjax.config import default
 from ncjax.config.binding import load_data
 from ncjax.runs.workdir import Workdir
-from ncjax.training import placement
+from ncjax.training import plan
 from ncjax.training.experiment import Experiment, build
 from ncjax.training.plan import measured_epochs, saved_epochs
 
@@ -274,13 +274,13 @@ def test_bfloat16_that_is_slow_or_not_there(monkeypatch, capsys):
     dataset = load_data(config)
     build(config, dataset, ONE)
     assert "most likely no time" in capsys.readouterr().err
-    assert placement._fast_bfloat16("gpu", "8.0")
-    assert not placement._fast_bfloat16("gpu", "7.5")
+    assert plan._fast_bfloat16("gpu", "8.0")
+    assert not plan._fast_bfloat16("gpu", "7.5")
 
     def refused(*_):
         raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: no bf16 here.\nMore.")
 
-    monkeypatch.setattr(placement, "_multiply", refused)
+    monkeypatch.setattr(plan, "_multiply", refused)
     with pytest.raises(
         ConfigError, match=r"UNIMPLEMENTED: no bf16 here\. Choose 'float"
     ):
