@@ -23,7 +23,7 @@ from ncjax.data import DataError, Dataset
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
 from ncjax.runs.workdir import WorkdirError
-from ncjax.training.experiment import Experiment, build
+from ncjax.training.experiment import Experiment
 from ncjax.training.step import TrainState
 from ncjax.training.stored import load_states
 
@@ -71,7 +71,7 @@ def read_networks(
     Raises:
         CompareError: naming the run that has no checkpoint, or one that does not fit.
     """
-    experiment = build(config, dataset, jax.devices()[:1])
+    experiment = Experiment(config, dataset, jax.devices()[:1])
     images, labels = np.asarray(dataset.train.images), np.asarray(dataset.train.labels)
     update = jax.jit(lambda moments, features, y: moments.update(features, y))
     subject = experiment.network.subject()

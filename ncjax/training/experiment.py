@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -27,36 +26,83 @@ from ncjax.training.plan import Members, members_of, place
 from ncjax.training.step import TrainState
 
 
-@dataclasses.dataclass(frozen=True)
 class Experiment:
-    """The pieces of a run and its data.
+    """The pieces of a run: its data on the devices, and the functions of its networks.
 
     With S > 1 networks in the program the state, the key and whatever an epoch and a
     measurement return have a leading axis [S]; metrics are replicated over the devices.
 
     Attributes:
+        network: what is trained.
         init: () -> a new `TrainState`, replicated over the devices, or networks over
             the mesh axis "seeds".
-        run_epoch: an epoch over the training set, as of `make_epoch`.
-        run_evaluate: a measurement over both sets, an `Evaluate` or the like.
         key: key of the run; the key of an epoch is folded from it.
         train_set: images and labels, replicated over the devices; or on the host, to
             be streamed.
         test_set: the same of the test set.
-        network: what is trained.
+        run_epoch: an epoch over the training set, as of `make_epoch`.
+        run_evaluate: a measurement over both sets, an `Evaluate` or the like.
         run_probes: the measurement of all probes, as of `make_probes`.
         probe_sets: the data sets that the probes bring; {} without probes.
     """
 
-    init: Callable[[], TrainState]
-    run_epoch: Any
-    run_evaluate: Any
-    key: jax.Array
-    train_set: Arrays
-    test_set: Arrays
-    network: Network
-    run_probes: Callable[..., dict[str, jax.Array]]
-    probe_sets: Mapping[str, Any]
+    def __init__(
+        self,
+        config: ConfigDict,
+        dataset: Dataset,
+        devices: Sequence[jax.Device] | None = None,
+        *,
+        members: Members | None = None,
+    ):
+        """Puts the data on the devices and makes the functions.
+
+        Args:
+            config: a valid configuration.
+            dataset: the data to train on, whatever `config.data` says.
+            devices: the devices, by default all.
+            members: the networks of the program, by default those of `config.seed` and
+                `config.num_seeds`; `ncjax.training.plan.members_of` makes networks that
+                differ in numeric fields too.
+
+        Raises:
+            ConfigError: if the batch does not fit the data or the devices, if they do
+                not compute in bfloat16 as asked, or for hyper-parameters out of their
+                range.
+        """
+        members = members or members_of(config)
+        self.network = network = Network(config, dataset)
+        if members.hyper:  # a plain configuration has been checked
+            for i in range(len(members)):
+                try_hyper(members.of(i), network.objective, network.optimizer)
+        probes = bind_probes(config.eval, network.subject())
+        mesh, streamed = place(config, dataset, devices, len(members))
+        over = network.over() if len(members) > 1 else None
+        everywhere = NamedSharding(mesh, P())
+        own = NamedSharding(mesh, P("seeds")) if over else everywhere
+        self.key, self.init = _initialisation(network, members, own)
+        sets = [(part.images, part.labels) for part in (dataset.train, dataset.test)]
+        if not streamed:
+            sets = jax.tree.map(lambda array: cluster.put(array, everywhere), sets)
+        self.train_set, self.test_set = sets
+        make_run: Callable[..., Any] = partial(make_epoch, many=over)
+        batch_size = config.eval.batch_size
+        evaluate = Evaluate(
+            network.passes(config.eval),
+            mesh,
+            batch_size=batch_size,
+            buffer=_fits(network, mesh, len(members), config.eval.buffer_mb),
+            many=over,
+        )
+        if streamed:
+            make_run, evaluate = StreamedEpoch, StreamedEvaluate(evaluate)
+        augment = AUGMENTATIONS[config.data.augment]
+        self.run_epoch = make_run(
+            network.step, network.prepare, config.batch_size, mesh, augment
+        )
+        self.run_evaluate = evaluate
+        self.run_probes, self.probe_sets = make_probes(
+            probes, mesh, batch_size=batch_size, streamed=streamed, over=over
+        )
 
     def epoch(
         self, state: TrainState, number: int
@@ -101,76 +147,6 @@ class Experiment:
 
 
 _fold_each = jax.vmap(jax.random.fold_in, in_axes=(0, None))
-
-
-def build(
-    config: ConfigDict,
-    dataset: Dataset,
-    devices: Sequence[jax.Device] | None = None,
-    *,
-    members: Members | None = None,
-) -> Experiment:
-    """Puts the data on the devices and makes the functions of a run.
-
-    Args:
-        config: a valid configuration.
-        dataset: the data to train on, whatever `config.data` says.
-        devices: the devices, by default all.
-        members: the networks of the program, by default those of `config.seed` and
-            `config.num_seeds`; `ncjax.training.plan.members_of` makes networks that
-            differ in numeric fields too.
-
-    Raises:
-        ConfigError: if the batch does not fit the data or the devices, if they do not
-            compute in bfloat16 as asked, or for hyper-parameters out of their range.
-    """
-    members = members or members_of(config)
-    network = Network(config, dataset)
-    if members.hyper:  # a plain configuration has been checked
-        for i in range(len(members)):
-            try_hyper(members.of(i), network.objective, network.optimizer)
-    probes = bind_probes(config.eval, network.subject())
-    mesh, streamed = place(config, dataset, devices, len(members))
-    over = network.over() if len(members) > 1 else None
-    everywhere = NamedSharding(mesh, P())
-    sets = [(part.images, part.labels) for part in (dataset.train, dataset.test)]
-    if not streamed:
-        sets = jax.tree.map(lambda array: cluster.put(array, everywhere), sets)
-    key, init = _initialisation(
-        network, members, NamedSharding(mesh, P("seeds")) if over else everywhere
-    )
-    buffer = _fits(network, mesh, len(members), config.eval.buffer_mb)
-    run_evaluate = Evaluate(
-        network.passes(config.eval),
-        mesh,
-        batch_size=config.eval.batch_size,
-        buffer=buffer,
-        many=over,
-    )
-    make_run: Callable[..., Any] = partial(make_epoch, many=over)
-    if streamed:
-        make_run, run_evaluate = StreamedEpoch, StreamedEvaluate(run_evaluate)
-    run_probes, probe_sets = make_probes(
-        probes,
-        mesh,
-        batch_size=config.eval.batch_size,
-        streamed=streamed,
-        over=over,
-    )
-    augment = AUGMENTATIONS[config.data.augment]
-    return Experiment(
-        init=init,
-        run_epoch=make_run(
-            network.step, network.prepare, config.batch_size, mesh, augment
-        ),
-        run_evaluate=run_evaluate,
-        key=key,
-        train_set=sets[0],
-        test_set=sets[1],
-        network=network,
-        run_probes=run_probes,
-        probe_sets=probe_sets,
-    )
 
 
 def _initialisation(

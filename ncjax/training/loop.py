@@ -19,7 +19,7 @@ from ncjax.options import flat
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record, Settings
-from ncjax.training.experiment import Experiment, build
+from ncjax.training.experiment import Experiment
 from ncjax.training.plan import measured_epochs, saved_epochs
 from ncjax.training.step import TrainState
 
@@ -74,7 +74,7 @@ def train(
     seeds = range(config.seed, config.seed + config.num_seeds) if many else ()
     with _out_of_memory(config):
         dataset = cluster.agree(lambda: load_data(config))
-        experiment = build(config, dataset, devices)
+        experiment = Experiment(config, dataset, devices)
         whole = resolved(config)
         alone = {seed: whole | {"seed": seed, "num_seeds": 1} for seed in seeds}
         settings = Settings(whole, alone, config.checkpoint.keep)

@@ -17,7 +17,7 @@ from ncjax.config.binding import load_data
 from ncjax.config.stored import complete, to_config
 from ncjax.runs.checkpoints import Checkpoints
 from ncjax.runs.workdir import WorkdirError
-from ncjax.training.experiment import Experiment, build
+from ncjax.training.experiment import Experiment
 from ncjax.training.step import TrainState
 
 
@@ -78,7 +78,7 @@ def open_run(
     """
     folder = Path(workdir).expanduser().absolute()
     config = to_config(_fields(folder) | dict(changes or {}))
-    experiment = build(config, load_data(config), devices)
+    experiment = Experiment(config, load_data(config), devices)
     (found,) = load_states([folder], experiment, epoch)
     return *found, experiment
 
