@@ -73,13 +73,18 @@ class Experiment:
         self.network = network = Network(config, dataset)
         if members.hyper:  # a plain configuration has been checked
             for i in range(len(members)):
-                try_hyper(members.of(i), network.objective, network.optimizer)
+                hyper = {field: values[i] for field, values in members.hyper.items()}
+                try_hyper(hyper, network.objective, network.optimizer)
         probes = bind_probes(config.eval, network.subject())
         mesh, streamed = place(config, dataset, devices, len(members))
         over = network.over() if len(members) > 1 else None
         everywhere = NamedSharding(mesh, P())
         own = NamedSharding(mesh, P("seeds")) if over else everywhere
         self.key, self.init = _initialisation(network, members, own)
+        self._fold_in: Callable[..., jax.Array] = jax.random.fold_in
+        if over:
+            fold_each = jax.vmap(jax.random.fold_in, (0, None))
+            self._fold_in = jax.jit(fold_each, out_shardings=own)
         sets = [(part.images, part.labels) for part in (dataset.train, dataset.test)]
         if not streamed:
             sets = jax.tree.map(lambda array: cluster.put(array, everywhere), sets)
@@ -140,13 +145,7 @@ class Experiment:
             self.run_probes.lower(*self._measured(state), self.probe_sets).compile()
 
     def _epoch_key(self, number: int) -> jax.Array:
-        if self.key.ndim:
-            fold_each = jax.jit(_fold_each, out_shardings=self.key.sharding)
-            return fold_each(self.key, number)
-        return jax.random.fold_in(self.key, number)
-
-
-_fold_each = jax.vmap(jax.random.fold_in, in_axes=(0, None))
+        return self._fold_in(self.key, number)
 
 
 def _initialisation(

@@ -38,10 +38,6 @@ class Members:
     def __len__(self) -> int:
         return len(self.seeds)
 
-    def of(self, i: int) -> dict[str, float]:
-        """The fields of `hyper` with the values of one network."""
-        return {field: values[i] for field, values in self.hyper.items()}
-
     def arrays(self) -> dict[str, np.ndarray]:
         """The fields of `hyper` as float32 arrays [S], or [] for a single network."""
         one = len(self) == 1
