@@ -133,14 +133,7 @@ def _epochs(
 
 
 def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, many: bool) -> list[Row]:
-    """What is known of an epoch, for each network.
-
-    Args:
-        epoch: number of the epoch.
-        steps: "loss" and "error" of its steps, [steps]; [S, steps] of many networks.
-        metrics: name -> [...], [S, ...] of many networks; {} if it was not measured.
-        many: whether there are many networks.
-    """
+    """What is known of an epoch, for each network; many have a leading axis [S]."""
     steps, metrics = jax.device_get((dict(steps), dict(metrics)))
     found = {f"running/{name}": steps[name].mean(-1) for name in ("loss", "error")}
     found |= metrics
@@ -194,11 +187,7 @@ def _out_of_memory(config: ConfigDict) -> Generator[None]:
 def _check_finite(
     losses: np.ndarray, epoch: int, seeds: Sequence[int], last_good: int, rate: float
 ) -> None:
-    """Raises `TrainingError` unless the loss [S, steps] was finite at every step.
-
-    It names the first step, the seed and `last_good`, the epoch of the newest
-    checkpoint, 0 if there is none; `seeds` are () for a single network.
-    """
+    """Raises `TrainingError` unless the loss [S, steps] was finite at every step."""
     if np.isfinite(losses).all():
         return
     first, who = np.argwhere(~np.isfinite(losses.T))[0]

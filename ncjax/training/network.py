@@ -100,13 +100,9 @@ class Network:
     def forward(
         self, variables: Variables, images: jax.Array
     ) -> tuple[jax.Array, Features]:
-        """Outputs [n, M] and the features [n, d] of each measured layer.
+        """Outputs [n, M] and features [n, d] of each measured layer, of raw images.
 
-        In evaluation mode.
-
-        Args:
-            variables: {"params": ..., "batch_stats": ...}.
-            images: raw images [n, h, w, c].
+        The network is in evaluation mode.
         """
         images, inner = self.prepare(images), {}
         variables = {k: v for k, v in variables.items() if k != "hyper"}

@@ -132,12 +132,7 @@ def _all_devices(several: bool) -> Sequence[jax.Device]:
 
 
 def _is_streamed(data: ConfigDict, dataset: Dataset, num_networks: int) -> bool:
-    """Whether images are streamed; says so, unless the user asked for it.
-
-    Raises:
-        ConfigError: if they are, and there are many networks, or grain, which reads
-            ahead, is not installed.
-    """
+    """Whether images are streamed; says so, unless the user asked for it."""
     size = (dataset.train.images.nbytes + dataset.test.images.nbytes) / 2**20
     large = data.placement == "auto" and size > data.device_mb
     if not large and data.placement != "stream":
