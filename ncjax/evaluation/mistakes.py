@@ -187,7 +187,7 @@ def confusion_by_level(
 
 # What a run finds beside the collapse metrics; the loss is that of training.
 _lower = partial(Metric, smaller_is_better=True)
-_on_test = partial(_lower, home="test", part=MISTAKES)
+_on_test = partial(_lower, home="test", part=MISTAKES, compared=("test",))
 METRICS: dict[str, Metric] = collect(
     (
         _lower(
@@ -208,25 +208,23 @@ METRICS: dict[str, Metric] = collect(
             "mistake_severity",
             "mistake severity",
             "mean height of the lowest common ancestor of label and wrong decision",
-            compared=("test",),
             curve="linear",
         ),
         _on_test(
             "ahd@1",
             "AHD@1",
             "mean height of the lowest common ancestor of label and decision",
-            compared=("test",),
         ),
         _on_test(
             "ahd@5",
             "AHD@5",
             "the same, mean over the five best classes",
-            compared=("test",),
         ),
         _on_test(
             "ece",
             "calibration error",
             "expected calibration error over 15 bins of confidence",
+            compared=(),
         ),
     )
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,7 +21,7 @@ from ncjax.evaluation.shares import Array, Arrays
 from ncjax.probes.probe import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network
-from ncjax.training.plan import Members, members_of, place
+from ncjax.training.plan import Members, members_of, place, say
 from ncjax.training.step import TrainState
 
 
@@ -172,11 +171,10 @@ def _fits(network: Network, mesh: Mesh, copies: int, buffer_mb: int) -> bool:
     per_example = 4 * sum(d + min(most, d) for d in network.feature_dims())
     copies *= len(network.dataset.train)
     needed = per_example * copies / mesh.devices.size / 2**20
-    if needed > buffer_mb and cluster.is_first():
-        print(
+    if needed > buffer_mb:
+        say(
             f"The features of the training set take {needed:.0f} MiB a device, more "
             f"than config.eval.buffer_mb = {buffer_mb}: each measurement makes a "
-            "second forward pass.",
-            file=sys.stderr,
+            "second forward pass."
         )
     return needed <= buffer_mb

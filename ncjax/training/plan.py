@@ -122,6 +122,12 @@ def place(
     return mesh, _is_streamed(config.data, dataset, num_networks)
 
 
+def say(message: str) -> None:
+    """Prints a message on standard error, once for all processes."""
+    if cluster.is_first():
+        print(message, file=sys.stderr)
+
+
 def _all_devices(several: bool) -> Sequence[jax.Device]:
     """All devices that make the run of one or several networks faster."""
     if several and jax.devices()[0].platform == "cpu":
@@ -144,11 +150,10 @@ def _is_streamed(data: ConfigDict, dataset: Dataset, num_networks: int) -> bool:
             f"{data.placement!r}, config.data.device_mb = {data.device_mb}). Train one "
             "seed at a time, or set config.data.placement = 'device'."
         )
-    if large and cluster.is_first():
-        print(
+    if large:
+        say(
             f"The images take {size:.0f} MiB, more than config.data.device_mb = "
-            f"{data.device_mb}: they are streamed to the devices.",
-            file=sys.stderr,
+            f"{data.device_mb}: they are streamed to the devices."
         )
     try:
         import ncjax.data.reading  # noqa: F401
@@ -172,12 +177,11 @@ def _check_bfloat16(device: jax.Device) -> None:
             f"{reason}. Choose 'float32'."
         ) from error
     capability = getattr(device, "compute_capability", "8.0")  # of NVIDIA's GPUs
-    if not _fast_bfloat16(device.platform, capability) and cluster.is_first():
-        print(
+    if not _fast_bfloat16(device.platform, capability):
+        say(
             f"config.compute_dtype = 'bfloat16' saves memory on {device}, but most "
             "likely no time: it is meant for TPUs, and GPUs of compute capability 8.0 "
-            "or more.",
-            file=sys.stderr,
+            "or more."
         )
 
 
