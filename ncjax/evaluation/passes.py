@@ -54,33 +54,6 @@ class Batch(NamedTuple):
     averages: Averages  # of the loss and of `Mistakes.values`
 
 
-def make_batch(
-    features: Features,
-    scores: jax.Array,
-    labels: jax.Array,
-    weights: jax.Array,
-    values: Mapping[str, jax.Array],
-    mistakes: Mistakes,
-) -> Batch:
-    """A batch for the two passes, from what any network says of n examples.
-
-    Args:
-        features: features [n, d] of each layer.
-        scores: one score for each class [n, K]; the largest is the decision.
-        labels: class of each example [n], in 0..K-1.
-        weights: weight of each example [n]; 0 leaves it out.
-        values: other values of each example [n] to average, such as the loss; they take
-            the place of those of `mistakes` that have the same name.
-        mistakes: what to average of the scores.
-    """
-    averages = Averages.of(mistakes.values(scores, labels) | dict(values), weights)
-    decisions = scores.argmax(1)
-    if mistakes.confusion:
-        table = confusion(decisions, labels, scores.shape[1], weights)
-        averages = Averages(averages.total, averages.sums | {"confusion": table})
-    return Batch(features, labels, weights, decisions, averages)
-
-
 @struct.dataclass
 class SetPass:
     """The second pass over one set of examples: every layer, the loss, the errors."""
@@ -176,11 +149,19 @@ class Passes:
         self,
         asked: Mistakes,
         variables: Variables,
-        images: jax.Array,
+        images: Any,
         labels: jax.Array,
         weights: jax.Array,
     ) -> Batch:
-        """One forward pass over a batch of images [n, h, w, c]."""
+        """What one forward pass leaves of a batch.
+
+        Args:
+            asked: what to average of the scores.
+            variables: variables of the network.
+            images: raw images [n, h, w, c], or whatever `forward` takes.
+            labels: class of each example [n], in 0..K-1.
+            weights: weight of each example [n]; 0 leaves it out.
+        """
         outputs, features = self.forward(variables, images)
         outputs = outputs.astype(jnp.float32)
         scores = self.scores(outputs)
@@ -189,7 +170,12 @@ class Passes:
             "loss": self.loss(variables, outputs, labels),
             "error": self.target.error(scores, labels),
         }
-        return make_batch(features, scores, labels, weights, values, asked)
+        averages = Averages.of(asked.values(scores, labels) | values, weights)
+        decisions = scores.argmax(1)
+        if asked.confusion:
+            table = confusion(decisions, labels, self.num_classes, weights)
+            averages = Averages(averages.total, averages.sums | {"confusion": table})
+        return Batch(features, labels, weights, decisions, averages)
 
     def second(self, asked: Mistakes, variables: Variables) -> Visit:
         """What the second pass does with a batch of images."""

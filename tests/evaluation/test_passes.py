@@ -5,19 +5,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.passes import LAST, SetPass, make_batch, update_moments
+from ncjax.evaluation.passes import LAST, Passes, SetPass, update_moments
 from ncjax.moments import ClassMoments
 from tests.evaluation.test_evaluate import D, K, dataset, evaluator, forward, network
 
 MISTAKES = Mistakes(confusion=True)
 
 
+def head(variables):
+    return variables["params"]["W"], variables["params"]["b"]
+
+
+def loss(variables, scores, labels):
+    return -jax.nn.log_softmax(scores)[jnp.arange(len(labels)), labels]
+
+
+# A recorder of another framework takes what the network said in place of images.
+PASSES = Passes(lambda variables, said: said, head, loss, K, mistakes=MISTAKES)
+
+
 @jax.jit
 def batch_of(features, scores, labels):
-    """A batch as a recorder of another framework makes it, with no loss of its own."""
-    weights = jnp.ones(len(labels))
-    loss = {"loss": -jax.nn.log_softmax(scores)[jnp.arange(len(labels)), labels]}
-    return make_batch({LAST: features}, scores, labels, weights, loss, MISTAKES)
+    said = scores, {LAST: features}
+    return PASSES.batch(MISTAKES, network(), said, labels, jnp.ones(len(labels)))
 
 
 def split(set_, cuts):
@@ -29,8 +39,7 @@ def split(set_, cuts):
 
 def test_any_batches_give_what_the_evaluation_gives():
     train, test = dataset(203, 0.3, 1), dataset(61, 0.3, 2)
-    evaluate = evaluator(1, batch_size=50, mistakes=MISTAKES)
-    found = evaluate(network(), train, test)
+    found = evaluator(1, batch_size=50, mistakes=MISTAKES)(network(), train, test)
     moments = {LAST: ClassMoments.empty(K, D, scatter="none")}
     take, update = jax.jit(update_moments), jax.jit(SetPass.update)
     for batch in split(train, [70, 140]):
@@ -44,7 +53,7 @@ def test_any_batches_give_what_the_evaluation_gives():
             one = update(one, batch)
         passes.append(two.merge(update(two, batches[-1])).merge(one))
     names = "nc/nc1 nc/nc4 test/nc1 test/nc4 train/ncc_accuracy test/error test/ece"
-    metrics = jax.jit(evaluate.passes.compute)(network(), moments, *passes)
+    metrics = jax.jit(PASSES.compute)(network(), moments, *passes)
     for name in (*names.split(), "train/loss", "test/loss", "test/confusion"):
         np.testing.assert_allclose(
             metrics[name], found[name], rtol=1e-4, atol=1e-7, err_msg=name
