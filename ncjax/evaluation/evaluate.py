@@ -95,13 +95,13 @@ class Evaluate:
             network, own = P("seeds"), P("seeds", AXIS)
         takes, gives = (network, P(), P(), own), (network, own)
         self._program = self.shares.spmd(evaluate, takes, gives, donate_argnums=3)
-        self._hold = mesh.devices.flat[0].platform == "cpu"
+        self._on_cpu = mesh.devices.flat[0].platform == "cpu"
         self.compute = self.shares.spmd(
             compute,
             network,
             network,
             out_shardings=NamedSharding(mesh, P()),
-            compiler_options=_QUICK_ON_CPU if self._hold else {},
+            compiler_options=_QUICK_ON_CPU if self._on_cpu else {},
         )
         self._own = NamedSharding(mesh, own)
         # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all the
@@ -117,7 +117,7 @@ class Evaluate:
         if buffer is None:
             buffer = self._empty_buffer(variables, train[0])
         sums, buffer = self._program(variables, train, test, buffer)
-        if self._hold:
+        if self._on_cpu:
             self._held = {shape: buffer}
         return self.compute(variables, *sums)
 
