@@ -23,7 +23,7 @@ from ncjax.data import DataError, Dataset
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
 from ncjax.runs.workdir import WorkdirError
-from ncjax.training.experiment import build
+from ncjax.training.experiment import Experiment
 from ncjax.training.stored import load_states
 
 _update = jax.jit(ClassMoments.update)
@@ -71,17 +71,20 @@ def read_networks(
     Raises:
         CompareError: naming the run that has no checkpoint, or one that does not fit.
     """
-    experiment = build(config, dataset, jax.devices()[:1])
+    experiment = Experiment(config, dataset, jax.devices()[:1])
     images, labels = np.asarray(dataset.train.images), np.asarray(dataset.train.labels)
     networks, size = [], config.eval.batch_size
+    subject = experiment.network.subject()
+    features_of = jax.jit(subject.features)
     try:
         for epoch, state in load_states([run.path for run in runs], experiment):
-            classifier, bias = map(np.asarray, experiment.classifier(state))
+            variables = state.variables()
+            classifier, bias = map(np.asarray, subject.classifier(variables))
             width = classifier.shape[1]
             moments = ClassMoments.empty(dataset.num_classes, width, scatter="none")
             for start in range(0, len(labels), size):
                 rows = slice(start, start + size)
-                features = experiment.features(state, jnp.asarray(images[rows]))
+                features = features_of(variables, jnp.asarray(images[rows]))
                 moments = _update(moments, features, jnp.asarray(labels[rows]))
             classifier, bias = classifier.astype(np.float64), bias.astype(np.float64)
             network = Network(

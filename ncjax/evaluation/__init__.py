@@ -1,5 +1,4 @@
 """Measuring a network over whole data sets.
 
-`evaluate` for data on the devices, `streamed` for data that do not fit there; both run
-the passes of `passes`, and `metrics` names what they find.
+`evaluate` runs the passes of `passes` over the shares of `shares`.
 """

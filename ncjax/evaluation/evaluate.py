@@ -13,277 +13,256 @@ devices (`buffer=True`), else a second forward pass makes them again.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from ncjax import xla
 from ncjax.cluster.members import Over
-from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import (
     Batch,
+    Features,
     Moments,
     Passes,
     SetPass,
+    Variables,
     all_reduce_moments,
     update_moments,
 )
-from ncjax.evaluation.protocol import (
+from ncjax.evaluation.shares import (
     AXIS,
+    CHUNK,
+    OWN,
+    SHARED,
     Array,
     Arrays,
-    Classifier,
-    Features,
-    Forward,
-    Loss,
-    Variables,
+    Shares,
+    fold,
+    scan_chunk,
 )
-from ncjax.targets import Target
-from ncjax.targets.classes import CLASSES
+
+# The metrics of class moments run for a moment, but are many small operations, which a
+# CPU compiles for longer than they ever run.  Products and decompositions of matrices
+# are calls of libraries, and as fast as ever.
+_QUICK_ON_CPU = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_parallel_codegen_split_count": 1,
+}
 
 
-@dataclasses.dataclass(frozen=True)
-class InMemoryEvaluate:
-    """`Evaluate` for arrays that lie on the devices; made by `make_evaluate`."""
+class Evaluate:
+    """Measures networks over data that lie on the devices.
 
-    program: Any  # (variables, train, test, buffer) -> sums, buffer; it is donated
-    compute: Any  # (variables, *sums) -> metrics
-    make_buffer: Callable[[Variables, Array], Features]
-    hold: bool  # keep the feature buffer from one call to the next
-    passes: Passes
-    local_size: int  # examples per forward pass of a device
-    buffer: bool
-    held: dict[tuple[int, ...], Features] = dataclasses.field(default_factory=dict)
+    Metrics are named `nc/...` for the features that the classifier sees,
+    `layers/NAME/...` for those of other layers, `train/...` and `test/...`, and with a
+    class tree `tree/...`.
+    """
+
+    def __init__(
+        self,
+        passes: Passes,
+        mesh: Mesh,
+        *,
+        batch_size: int,
+        buffer: bool = True,
+        many: Over | None = None,
+    ):
+        """Makes the two programs.
+
+        Args:
+            passes: what to measure of a network.
+            mesh: with an axis "data"; variables and data are replicated over it.
+            batch_size: examples per forward pass of a network, over all its devices;
+                rounded up to a multiple of their number.
+            buffer: keep the training features on the devices, for one forward pass in
+                all.  On a CPU the memory for them is held from one call to the next.
+            many: `vmap_networks` or `map_networks`, to measure many networks: variables
+                and metrics have a leading axis [S], variables over the mesh axis
+                "seeds".
+        """
+        self.passes, self.buffer = passes, buffer
+        self.shares = Shares(mesh, batch_size)
+        self._forward, evaluate, compute = passes.forward, self._sums, passes.compute
+        network, own = P(), P(AXIS)
+        if many:
+            self._forward = many(passes.forward, (0, None))
+            evaluate = many(evaluate, (0, None, None, 0))
+            compute = many(compute, (0, 0, 0, 0))
+            network, own = P("seeds"), P("seeds", AXIS)
+        takes, gives = (network, P(), P(), own), (network, own)
+        self._program = self.shares.spmd(evaluate, takes, gives, donate_argnums=3)
+        self._on_cpu = mesh.devices.flat[0].platform == "cpu"
+        self.compute = self.shares.spmd(
+            compute,
+            network,
+            network,
+            out_shardings=NamedSharding(mesh, P()),
+            compiler_options=_QUICK_ON_CPU if self._on_cpu else {},
+        )
+        self._own = NamedSharding(mesh, own)
+        # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all the
+        # rest of the measurement; an accelerator has a pool.
+        self._held: dict[tuple[int, ...], Features] = {}
 
     def __call__(
         self, variables: Variables, train: Arrays, test: Arrays
     ) -> dict[str, jax.Array]:
         """All metrics of a network: the name of each -> its value."""
         shape = train[0].shape
-        buffer = self.held.pop(shape, None)
+        buffer = self._held.pop(shape, None)
         if buffer is None:
-            buffer = self.make_buffer(variables, train[0])
-        sums, buffer = self.program(variables, train, test, buffer)
-        if self.hold:
-            self.held.clear()
-            self.held[shape] = buffer
+            buffer = self._empty_buffer(variables, train[0])
+        sums, buffer = self._program(variables, train, test, buffer)
+        if self._on_cpu:
+            self._held = {shape: buffer}
         return self.compute(variables, *sums)
 
-    def compiled(
-        self, variables: Variables, train: Arrays, test: Arrays
-    ) -> InMemoryEvaluate:
-        """The same for arrays of these shapes, compiled now, not at the first call."""
-        buffer = self.make_buffer(variables, train[0])
-        traced = self.program.trace(variables, train, test, buffer)
-        sums, _ = traced.out_info
-        compute = self.compute.lower(variables, *sums).compile()
-        program = traced.lower().compile()
-        held = {train[0].shape: buffer} if self.hold else {}
-        return dataclasses.replace(self, program=program, compute=compute, held=held)
+    def compile(self, variables: Variables, train: Arrays, test: Arrays) -> None:
+        """Compiles for arrays of these shapes now, not at the first call."""
+        buffer = self._empty_buffer(variables, train[0])
+        lowered = self._program.lower(variables, train, test, buffer)
+        sums, _ = lowered.compile().out_info
+        self.compute.lower(variables, *sums).compile()
 
-
-def make_evaluate(
-    forward: Forward,
-    classifier: Classifier,
-    loss: Loss,
-    mesh: Mesh,
-    *,
-    num_classes: int,
-    batch_size: int,
-    scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs,
-    mistakes: Mistakes | None = None,
-    geometry: np.ndarray | None = None,
-    buffer: bool = True,
-    scatter: bool = False,
-    target: Target = CLASSES,
-    many: Over | None = None,
-) -> InMemoryEvaluate:
-    """Builds `evaluate(variables, train, test) -> {metric: []}`, compiled.
-
-    Metrics are named `nc/...` for the features that the classifier sees,
-    `layers/NAME/...` for those of other layers, `train/...` and `test/...`, and with a
-    class tree `tree/...`.
-
-    Args:
-        forward: (variables, raw images [n, h, w, c]) -> outputs [n, M] and the features
-            of each layer [n, d], of which `LAST` must be one, in evaluation mode.
-        classifier: variables -> weights W [K, d] and bias b [K] of the last layer.
-        loss: (variables, outputs [n, M], labels [n]) -> loss of each example [n].
-        mesh: with an axis "data"; variables and data are replicated over it.
-        num_classes: number of classes K.
-        batch_size: examples per forward pass of a network, over all its devices;
-            rounded up to a multiple of their number.
-        scores: outputs [n, M] -> scores [n, K], of which the largest is the decision.
-        mistakes: what to measure of the scores; its class tree, if it has one, is also
-            that of the collapse of superclasses.
-        geometry: Gram matrix of the centred class means that theory predicts [K, K].
-        buffer: keep the training features on the devices, for one forward pass in all.
-            On a CPU the memory for them is held from one call to the next.
-        scatter: also keep the d x d within-class scatter of the last layer, for the
-            metrics that need all of it (VCI).
-        target: what the labels are.
-        many: `vmap_networks` or `map_networks`, to measure many networks: variables and
-            metrics have a leading axis [S], variables over the mesh axis "seeds".
-    """
-    passes = Passes(
-        forward,
-        classifier,
-        loss,
-        scores,
-        mistakes or Mistakes(),
-        geometry,
-        num_classes,
-        scatter,
-        target,
-    )
-    devices = mesh.shape[AXIS]
-    share = _Share(passes, devices, -(-batch_size // devices), buffer)
-    evaluate, compute, network, own = share.evaluate, passes.compute, P(), P(AXIS)
-    if many:
-        evaluate = many(evaluate, (0, None, None, 0))
-        compute = many(compute, (0, 0, 0, 0))
-        network, own = P("seeds"), P("seeds", AXIS)
-    # No gradient passes through this shard_map, and the sums are replicated by
-    # construction, so the replication check is not needed.
-    mapped = jax.shard_map(
-        evaluate,
-        mesh=mesh,
-        in_specs=(network, P(), P(), own),
-        out_specs=(network, own),
-        check_vma=False,
-    )
-    program = jax.jit(mapped, donate_argnums=3)
-    compute = jax.shard_map(
-        compute, mesh=mesh, in_specs=network, out_specs=network, check_vma=False
-    )
-    whole = NamedSharding(mesh, P())
-    compute = jax.jit(compute, out_shardings=whole, compiler_options=xla.quick(mesh))
-    many_forward = many(forward, (0, None)) if many else forward
-
-    def make_buffer(variables: Variables, images: Array) -> Features:
-        if not buffer:
+    def _empty_buffer(self, variables: Variables, images: Array) -> Features:
+        """Memory for the features of all batches, [batches, size, d] for each layer."""
+        if not self.buffer:
             return {}
-        _, layers = jax.eval_shape(many_forward, variables, images[:1])
-        return share.empty_buffer(layers, len(images), NamedSharding(mesh, own))
-
-    # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all the
-    # rest of the measurement; an accelerator has a pool.
-    hold = mesh.devices.flat[0].platform == "cpu"
-    return InMemoryEvaluate(
-        program, compute, make_buffer, hold, passes, share.size, buffer
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Share:
-    """What one device does with its share of the data, inside `shard_map`."""
-
-    passes: Passes
-    devices: int
-    size: int  # examples per forward pass
-    buffer: bool
-
-    def evaluate(
-        self, variables: Variables, train: Arrays, test: Arrays, buffer: Features
-    ) -> tuple[tuple[Moments, SetPass, SetPass], Features]:
-        """What `Passes.compute` needs of a network, and the feature buffer."""
-        passes = self.passes
-        local, kept, buffer = self._first(variables, train, buffer)
-        moments = all_reduce_moments(local, AXIS)
-        on_train = passes.empty(variables, train[0], moments, passes.brief)
-        if self.buffer:
-            on_train = self._second(on_train, kept, buffer, local)
-        else:
-            on_train = self._sweep(variables, train, passes.brief, on_train, _second)
-        on_test = passes.empty(variables, train[0], moments, passes.mistakes)
-        on_test = self._sweep(variables, test, passes.mistakes, on_test, _second)
-        both = on_train.all_reduce(AXIS), on_test.all_reduce(AXIS)
-        return (moments, *both), buffer
-
-    def empty_buffer(
-        self,
-        layers: Mapping[str, jax.ShapeDtypeStruct],
-        number: int,
-        sharding: NamedSharding,
-    ) -> Features:
-        """Memory for the features of all batches, [batches, size, d] for each layer.
-
-        Args:
-            layers: shapes of the features of each layer, for any number of images.
-            number: number of images of the training set.
-            sharding: how the batches lie on the devices.
-        """
-        batches = self.devices * -(-number // (self.devices * self.size))
+        _, layers = jax.eval_shape(self._forward, variables, images[:1])
+        devices, size = self.shares.devices, self.shares.size
+        batches = devices * -(-len(images) // (devices * size))
         return {
             layer: jnp.zeros(
-                (*x.shape[:-2], batches, self.size, x.shape[-1]),
+                (*x.shape[:-2], batches, size, x.shape[-1]),
                 jnp.promote_types(x.dtype, jnp.float32),
-                device=sharding,
+                device=self._own,
             )
             for layer, x in layers.items()
         }
 
-    def _first(self, variables: Variables, train: Arrays, buffer: Features):
-        """Moments of this device, what is kept of each batch, and the full buffer."""
+    def _sums(
+        self, variables: Variables, train: Arrays, test: Arrays, buffer: Features
+    ) -> tuple[tuple[Moments, SetPass, SetPass], Features]:
+        """What `compute` needs, and the full buffer, from inside `shard_map`."""
+        passes, scan = self.passes, self.shares.scan
 
-        def visit(carry, batch: Batch):
+        def first(carry, *batch):
             i, moments, buffer = carry
-            moments = update_moments(moments, batch)
+            seen = passes.batch(passes.brief, variables, *batch)
+            moments = update_moments(moments, seen)
             buffer = {
                 layer: jax.lax.dynamic_update_index_in_dim(
-                    x, batch.features[layer] - moments[layer].pivot[batch.labels], i, 0
+                    x, seen.features[layer] - moments[layer].pivot[seen.labels], i, 0
                 )
                 for layer, x in buffer.items()
             }
-            rest = batch._replace(features={}) if self.buffer else None
+            rest = seen._replace(features={}) if self.buffer else None
             return (i + 1, moments, buffer), rest
 
-        start = (0, self.passes.empty_moments(variables, train[0]), buffer)
-        carry, kept = self._scan(variables, train, self.passes.brief, start, visit)
-        _, moments, buffer = carry
-        return moments, kept, buffer
+        start = (0, passes.empty_moments(variables, train[0]), buffer)
+        (_, local, buffer), kept = scan(first, start, train)
+        moments = all_reduce_moments(local)
+        on_train, on_test = passes.empty(variables, train[0], moments)
+        if self.buffer:
+            on_train = _from_buffer(on_train, kept, buffer, local)
+        else:
+            again = passes.second(passes.brief, variables)
+            on_train, _ = scan(again, on_train, train)
+        second = passes.second(passes.mistakes, variables)
+        on_test, _ = scan(second, on_test, test)
+        return (moments, on_train.all_reduce(AXIS), on_test.all_reduce(AXIS)), buffer
 
-    def _second(
-        self, state: SetPass, kept: Batch, buffer: Features, local: Moments
-    ) -> SetPass:
-        """The second pass over the training set, from the feature buffer."""
-        # All batches in one product, which reads the buffer just once.
-        deviations = {}
-        for layer, residuals in buffer.items():
-            span = state.layers[layer].span.with_pivot(local[layer].pivot)
-            deviations[layer] = span.residual_deviations(residuals, kept.labels)
-        state, _ = jax.lax.scan(
-            lambda state, batch: (state.update(*batch), None), state, (kept, deviations)
+
+class StreamedEvaluate:
+    """`Evaluate` for arrays on the host or in a memory map: the same numbers.
+
+    Passes and batches are the same, in several programs; only where images come from
+    differs (`ncjax.data.reading`).
+    """
+
+    def __init__(self, evaluate: Evaluate):
+        """Measures what `evaluate` does."""
+        self._passes, self._keep = evaluate.passes, evaluate.buffer
+        passes, on_each = evaluate.passes, evaluate.shares.on_each
+        takes = (OWN, SHARED, *CHUNK)
+        self._empty = on_each(passes.empty_moments, (SHARED, SHARED), OWN)
+        self._first = on_each(self._take, takes, (OWN, OWN))
+        meets = (SHARED, SHARED, OWN), (SHARED, OWN, OWN)
+        self._meet = on_each(self._start, *meets)
+        self._again = on_each(_take_kept, (OWN, OWN), OWN)
+        self._second_train, self._second_test = (
+            on_each(partial(self._take_again, asked), takes, OWN)
+            for asked in (passes.brief, passes.mistakes)
         )
-        return state
+        self._merge = on_each(
+            lambda *states: tuple(state.all_reduce(AXIS) for state in states),
+            (OWN, OWN),
+            (SHARED, SHARED),
+        )
+        self._evaluate = evaluate
 
-    def _sweep(self, variables, data: Arrays, asked: Mistakes, carry, visit):
-        """A state that has visited all batches of this device's share of the data."""
-        return self._scan(variables, data, asked, carry, visit)[0]
+    def __call__(
+        self, variables: Variables, train: Arrays, test: Arrays, most: int | None = None
+    ) -> dict[str, jax.Array]:
+        """All metrics, from all chunks of each set or from the first `most`."""
+        one, kept = jnp.asarray(train[0][:1]), []
+        read = partial(self._evaluate.shares.read, most=most)
 
-    def _scan(self, variables, data: Arrays, asked: Mistakes, carry, visit):
-        """Scans this device's share of the data; returns carry and stacked outputs."""
-        images, labels = data
-        batches = -(-len(labels) // (self.devices * self.size))
-        rows = jax.lax.axis_index(AXIS) * batches * self.size
-        rows = rows + jnp.arange(batches * self.size).reshape(batches, self.size)
+        def first(local, *chunk):
+            local, batches = self._first(local, *chunk)
+            kept.append((batches,))
+            return local
 
-        def step(carry, rows):  # rows beyond the data are padding
-            weights = (rows < len(labels)).astype(jnp.float32)
-            rows = jnp.minimum(rows, len(labels) - 1)
-            batch = self.passes.batch(
-                variables, images[rows], labels[rows], weights, asked
-            )
-            return visit(carry, batch)
+        local = fold(first, self._empty(variables, one), read(train), variables)
+        moments, on_train, on_test = self._meet(variables, one, local)
+        if self._keep:
+            on_train = fold(self._again, on_train, kept)
+        else:
+            on_train = fold(self._second_train, on_train, read(train), variables)
+        on_test = fold(self._second_test, on_test, read(test), variables)
+        sums = self._merge(on_train, on_test)
+        return self._evaluate.compute(variables, moments, *sums)
 
-        return jax.lax.scan(step, carry, rows)
+    def compile(self, variables: Variables, train: Arrays, test: Arrays) -> None:
+        """Compiles by measuring the first chunks."""
+        jax.block_until_ready(self(variables, train, test, most=1))
+
+    def _take(self, moments, variables, *chunk):
+        """Moments with one more chunk, and its batches, where they are kept."""
+
+        def visit(moments, *batch):
+            seen = self._passes.batch(self._passes.brief, variables, *batch)
+            return update_moments(moments, seen), seen if self._keep else None
+
+        return scan_chunk(visit, moments, chunk)
+
+    def _start(self, variables, image, local):
+        """Moments of all devices, and empty second passes over both sets."""
+        moments = all_reduce_moments(local)
+        return moments, *self._passes.empty(variables, image, moments)
+
+    def _take_again(self, asked, state, variables, *chunk):
+        """The second pass with one more chunk, by another forward pass."""
+        return scan_chunk(self._passes.second(asked, variables), state, chunk)[0]
 
 
-def _second(state: SetPass, batch: Batch) -> tuple[SetPass, None]:
-    return state.update(batch), None
+def _from_buffer(
+    state: SetPass, kept: Batch, buffer: Features, local: Moments
+) -> SetPass:
+    """The second pass over what one device has kept of the training set."""
+    # All batches in one product, which reads the buffer just once.
+    deviations = {}
+    for layer, residuals in buffer.items():
+        span = state.layers[layer].span.with_pivot(local[layer].pivot)
+        deviations[layer] = span.residual_deviations(residuals, kept.labels)
+    return _take_kept(state, kept, deviations)
+
+
+def _take_kept(state: SetPass, *kept: Any) -> SetPass:
+    """The second pass with batches that were kept, and their deviations if known."""
+    state, _ = jax.lax.scan(lambda s, batch: (s.update(*batch), None), state, kept)
+    return state

@@ -9,6 +9,7 @@ examples into the metrics.
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -185,66 +186,45 @@ def confusion_by_level(
 
 
 # What a run finds beside the collapse metrics; the loss is that of training.
+_lower = partial(Metric, smaller_is_better=True)
+_on_test = partial(_lower, home="test", part=MISTAKES, compared=("test",))
 METRICS: dict[str, Metric] = collect(
     (
-        Metric(
+        _lower(
             "error",
             "error",
             "share of examples that are not classified as their label",
             home="train",
             part=MISTAKES,
-            smaller_is_better=True,
             percent=True,
             compared=("test", "train"),
             curve="log",
             panel="Error",
         ),
-        Metric(
-            "loss",
-            "loss",
-            "mean loss",
-            home="train",
-            smaller_is_better=True,
-            log=True,
-            panel="Loss",
-        ),
+        _lower("loss", "loss", "mean loss", home="train", log=True, panel="Loss"),
         # It has a floor, and spans no decades.
-        Metric("test/loss", "test loss", "mean loss", smaller_is_better=True),
-        Metric(
+        _lower("test/loss", "test loss", "mean loss"),
+        _on_test(
             "mistake_severity",
             "mistake severity",
             "mean height of the lowest common ancestor of label and wrong decision",
-            home="test",
-            part=MISTAKES,
-            smaller_is_better=True,
-            compared=("test",),
             curve="linear",
         ),
-        Metric(
+        _on_test(
             "ahd@1",
             "AHD@1",
             "mean height of the lowest common ancestor of label and decision",
-            home="test",
-            part=MISTAKES,
-            smaller_is_better=True,
-            compared=("test",),
         ),
-        Metric(
+        _on_test(
             "ahd@5",
             "AHD@5",
             "the same, mean over the five best classes",
-            home="test",
-            part=MISTAKES,
-            smaller_is_better=True,
-            compared=("test",),
         ),
-        Metric(
+        _on_test(
             "ece",
             "calibration error",
             "expected calibration error over 15 bins of confidence",
-            home="test",
-            part=MISTAKES,
-            smaller_is_better=True,
+            compared=(),
         ),
     )
 )

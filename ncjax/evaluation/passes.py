@@ -4,7 +4,7 @@ The first pass takes the features of the training set into the class moments of 
 layer.  The second pass, over the training set and the test set, takes in what needs the
 final class means (`ncjax.collapse.SecondPass`), and the loss and the errors.  Both are
 states that are updated batch by batch, merged, and summed over a mesh axis; what they
-hold is turned into named metrics by `ncjax.evaluation.metrics`.
+hold is turned into metrics `nc/...`, `layers/NAME/...`, `test/...` and so on.
 """
 
 from __future__ import annotations
@@ -18,25 +18,29 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ncjax import struct
+from ncjax import collapse, struct
 from ncjax.averages import Averages
 from ncjax.collapse import SecondPass
-from ncjax.evaluation.metrics import results
 from ncjax.evaluation.mistakes import Mistakes, confusion
-from ncjax.evaluation.protocol import (
-    LAST,
-    Array,
-    Classifier,
-    Features,
-    Forward,
-    Loss,
-    Variables,
-)
+from ncjax.evaluation.shares import AXIS, Array, Visit
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
 from ncjax.targets import Target
 from ncjax.targets.classes import CLASSES
 
+# "params" and "batch_stats" of a network, and its "hyper"-parameters, if it has some
+# that are no constants of the program.
+Variables = Mapping[str, Any]
+Features = dict[str, jax.Array]  # name of a layer -> its features [n, d]
+
+# (variables, raw images) -> outputs [n, M] and the features of each layer.
+Forward = Callable[[Any, jax.Array], tuple[jax.Array, Features]]
+# variables -> weights W [K, d] and bias b [K] of the last layer.
+Classifier = Callable[[Variables], tuple[jax.Array, jax.Array]]
+# (variables, outputs [n, M], labels [n]) -> loss of each example [n].
+Loss = Callable[[Variables, jax.Array, jax.Array], jax.Array]
+
+LAST = "features"  # name of the layer that the classifier sees
 Moments = dict[str, ClassMoments]  # name of a layer -> moments of the training features
 
 
@@ -48,33 +52,6 @@ class Batch(NamedTuple):
     weights: jax.Array  # [n] 1, or 0 for padding
     decisions: jax.Array  # [n] class that the network decides for
     averages: Averages  # of the loss and of `Mistakes.values`
-
-
-def make_batch(
-    features: Features,
-    scores: jax.Array,
-    labels: jax.Array,
-    weights: jax.Array,
-    values: Mapping[str, jax.Array],
-    mistakes: Mistakes,
-) -> Batch:
-    """A batch for the two passes, from what any network says of n examples.
-
-    Args:
-        features: features [n, d] of each layer.
-        scores: one score for each class [n, K]; the largest is the decision.
-        labels: class of each example [n], in 0..K-1.
-        weights: weight of each example [n]; 0 leaves it out.
-        values: other values of each example [n] to average, such as the loss; they take
-            the place of those of `mistakes` that have the same name.
-        mistakes: what to average of the scores.
-    """
-    averages = Averages.of(mistakes.values(scores, labels) | dict(values), weights)
-    decisions = scores.argmax(1)
-    if mistakes.confusion:
-        table = confusion(decisions, labels, scores.shape[1], weights)
-        averages = Averages(averages.total, averages.sums | {"confusion": table})
-    return Batch(features, labels, weights, decisions, averages)
 
 
 @struct.dataclass
@@ -99,7 +76,7 @@ class SetPass:
             layer: SecondPass.empty(m, hierarchy=hierarchy if layer == LAST else None)
             for layer, m in moments.items()
         }
-        return cls(layers, zeros_like(averages))
+        return cls(layers, jax.tree.map(jnp.zeros_like, averages))
 
     def update(self, batch: Batch, deviations: Features | None = None) -> SetPass:
         """Takes in a batch.
@@ -129,18 +106,33 @@ class SetPass:
         return SetPass(layers, self.averages.all_reduce(axis_name))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Passes:
-    """The passes over the batches of one network; attributes as in `make_evaluate`."""
+    """The passes over the batches of one network.
+
+    Attributes:
+        forward: (variables, raw images [n, h, w, c]) -> outputs [n, M] and the features
+            of each layer [n, d], of which `LAST` must be one, in evaluation mode.
+        classifier: variables -> weights W [K, d] and bias b [K] of the last layer.
+        loss: (variables, outputs [n, M], labels [n]) -> loss of each example [n].
+        num_classes: number of classes K.
+        scores: outputs [n, M] -> scores [n, K], of which the largest is the decision.
+        mistakes: what to measure of the scores; its class tree, if it has one, is also
+            that of the collapse of superclasses.
+        geometry: Gram matrix of the centred class means that theory predicts [K, K].
+        scatter: also keep the d x d within-class scatter of the last layer, for the
+            metrics that need all of it (VCI).
+        target: what the labels are.
+    """
 
     forward: Forward
     classifier: Classifier
     loss: Loss
-    scores: Callable[[jax.Array], jax.Array]
-    mistakes: Mistakes
-    geometry: np.ndarray | None
     num_classes: int
-    scatter: bool
+    scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs
+    mistakes: Mistakes = Mistakes()  # noqa: RUF009
+    geometry: np.ndarray | None = None
+    scatter: bool = False
     target: Target = CLASSES
 
     @property
@@ -155,13 +147,21 @@ class Passes:
 
     def batch(
         self,
+        asked: Mistakes,
         variables: Variables,
-        images: jax.Array,
+        images: Any,
         labels: jax.Array,
         weights: jax.Array,
-        asked: Mistakes,
     ) -> Batch:
-        """One forward pass over a batch of images [n, h, w, c]."""
+        """What one forward pass leaves of a batch.
+
+        Args:
+            asked: what to average of the scores.
+            variables: variables of the network.
+            images: raw images [n, h, w, c], or whatever `forward` takes.
+            labels: class of each example [n], in 0..K-1.
+            weights: weight of each example [n]; 0 leaves it out.
+        """
         outputs, features = self.forward(variables, images)
         outputs = outputs.astype(jnp.float32)
         scores = self.scores(outputs)
@@ -170,7 +170,19 @@ class Passes:
             "loss": self.loss(variables, outputs, labels),
             "error": self.target.error(scores, labels),
         }
-        return make_batch(features, scores, labels, weights, values, asked)
+        averages = Averages.of(asked.values(scores, labels) | values, weights)
+        decisions = scores.argmax(1)
+        if asked.confusion:
+            table = confusion(decisions, labels, self.num_classes, weights)
+            averages = Averages(averages.total, averages.sums | {"confusion": table})
+        return Batch(features, labels, weights, decisions, averages)
+
+    def second(self, asked: Mistakes, variables: Variables) -> Visit:
+        """What the second pass does with a batch of images."""
+        return lambda state, *batch: (
+            state.update(self.batch(asked, variables, *batch)),
+            None,
+        )
 
     def empty_moments(self, variables: Variables, images: Array) -> Moments:
         """Moments of no features, for each layer of a network that takes `images`."""
@@ -185,31 +197,57 @@ class Passes:
         }
 
     def empty(
-        self, variables: Variables, images: Array, moments: Moments, asked: Mistakes
-    ) -> SetPass:
-        """A second pass that has seen no examples, about the means of these moments."""
+        self, variables: Variables, images: Array, moments: Moments
+    ) -> tuple[SetPass, ...]:
+        """Second passes over the training and the test set, without examples yet."""
         label = jax.ShapeDtypeStruct((1,), jnp.int32)
         weight = jax.ShapeDtypeStruct((1,), jnp.float32)
-        ask = partial(self.batch, asked=asked)
-        batch = jax.eval_shape(ask, variables, images[:1], label, weight)
-        return SetPass.empty(moments, batch.averages, self.mistakes.hierarchy)
+        batches = (
+            jax.eval_shape(
+                partial(self.batch, asked), variables, images[:1], label, weight
+            )
+            for asked in (self.brief, self.mistakes)
+        )
+        tree = self.mistakes.hierarchy
+        return tuple(SetPass.empty(moments, b.averages, tree) for b in batches)
 
     def compute(
         self, variables: Variables, moments: Moments, train: SetPass, test: SetPass
     ) -> dict[str, jax.Array]:
-        """All metrics, by name."""
-        return results(
-            moments,
-            {name: state.compute() for name, state in train.layers.items()},
-            {name: state.compute() for name, state in test.layers.items()},
-            train.averages.compute(),
-            test.averages.compute(),
-            classifier=self.classifier(variables),
-            levels=train.layers[LAST].levels,
-            mistakes=self.mistakes,
-            geometry=self.geometry,
-            measure=self.target.metrics,
-        )
+        """All metrics of a network, by the names under which a run logs them.
+
+        Args:
+            variables: variables of the network.
+            moments: moments of the training features of each layer.
+            train: the second pass over the training set.
+            test: the second pass over the test set.
+        """
+        weights, bias = self.classifier(variables)
+        tree = self.mistakes.hierarchy
+        found: dict[str, jax.Array] = {}
+        for layer, m in moments.items():
+            last = layer == LAST
+            prefix = "" if last else f"layers/{layer}/"
+            seen, unseen = train.layers[layer].compute(), test.layers[layer].compute()
+            given = (weights, bias) if last else ()
+            variance = seen["within_variance"]
+            metrics = dict(self.target.metrics(m, *given, within_variance=variance))
+            metrics["nc4"] = seen["nc4"]
+            if last and tree is not None:
+                found |= _of_tree(tree, m, train.layers[LAST], weights)
+            if last and self.geometry is not None:
+                target = jnp.asarray(self.geometry, jnp.float32)
+                metrics["gram_to_theory"] = collapse.gram_distance(m, target)
+            found |= {f"{prefix}nc/{name}": value for name, value in metrics.items()}
+            beyond = unseen["within_variance"]
+            found[f"{prefix}test/nc1"] = collapse.nc1(m, within_variance=beyond)
+            found[f"{prefix}test/nc4"] = unseen["nc4"]
+            found[f"{prefix}test/ncc_accuracy"] = unseen["ncc_accuracy"]
+            found[f"{prefix}train/ncc_accuracy"] = seen["ncc_accuracy"]
+        for split, state in (("train", train), ("test", test)):
+            means = self.mistakes.summary(state.averages.compute())
+            found |= {f"{split}/{name}": value for name, value in means.items()}
+        return found
 
 
 def update_moments(moments: Moments, batch: Batch) -> Moments:
@@ -218,11 +256,21 @@ def update_moments(moments: Moments, batch: Batch) -> Moments:
     return {name: m.update(batch.features[name], *rows) for name, m in moments.items()}
 
 
-def all_reduce_moments(moments: Moments, axis_name: str) -> Moments:
-    """The moments of each layer, merged along a mesh axis, inside `shard_map`."""
-    return {layer: m.all_reduce(axis_name) for layer, m in moments.items()}
+def all_reduce_moments(moments: Moments) -> Moments:
+    """The moments of each layer, merged over the devices, inside `shard_map`."""
+    return {layer: m.all_reduce(AXIS) for layer, m in moments.items()}
 
 
-def zeros_like(tree: Any) -> Any:
-    """Arrays of 0 for arrays, or for their shapes."""
-    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), tree)
+def _of_tree(
+    tree: Hierarchy, moments: ClassMoments, train: SecondPass, weights: jax.Array
+) -> dict[str, jax.Array]:
+    """Metrics of the last layer that a class tree allows."""
+    found, means = collapse.tree_metrics(moments, tree), train.compute()
+    named = {"nc/gram_to_tree": found.pop("gram")}
+    named |= {f"tree/{name}": value for name, value in found.items()}
+    for level in train.levels:
+        variance = means[f"{level.name}/within_variance"]
+        metrics = collapse.level_metrics(level, moments, variance, weights)
+        metrics["nc4"] = means[f"{level.name}/nc4"]
+        named |= {f"tree/{level.name}/{name}": v for name, v in metrics.items()}
+    return named

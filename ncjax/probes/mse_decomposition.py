@@ -6,8 +6,9 @@ import jax
 
 from ncjax import collapse
 from ncjax.collapse.registry import Metric
+from ncjax.evaluation.passes import Variables
 from ncjax.moments import ClassMoments
-from ncjax.probes.probe import TRAIN, Probe, Reader, Subject, Variables
+from ncjax.probes.probe import TRAIN, Probe, Reader, Subject
 
 METRICS = tuple(
     Metric(

@@ -1,40 +1,44 @@
-"""What a probe is, and what it may use: types shared by all probes.
+"""What a probe is, what it may use, and how it reads data sets.
 
 A probe is written once, for one network, as ordinary code.  Wherever it needs a pass
 over a data set it calls `Reader.fold`, which hides how many devices share the images
 and whether these lie on the devices or are streamed to them; many networks are measured
-by the same code, mapped over them.
+by the same code, mapped over them.  What the devices found is merged at the end of each
+pass.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
+from ncjax.cluster import put
+from ncjax.cluster.members import Over
 from ncjax.data import Dataset
+from ncjax.evaluation.passes import Classifier, Variables
+from ncjax.evaluation.shares import (
+    AXIS,
+    CHUNK,
+    OWN,
+    SHARED,
+    Arrays,
+    Shares,
+    Visit,
+    fold,
+    scan_chunk,
+)
 from ncjax.hierarchy import Hierarchy
 
-Array = jax.Array | np.ndarray
-Arrays = tuple[Array, Array]  # images [n, h, w, c], labels [n]
-Variables = Mapping[str, Any]  # "params", "batch_stats", "hyper" of one network
+Sets = dict[str, Mapping[str, Arrays]]  # probe -> what it brings
 
 TRAIN, TEST = "train", "test"  # names of the data sets that every probe can read
-
-
-@runtime_checkable
-class Mergeable(Protocol):
-    """A pytree that batches of examples are added to, such as `ClassMoments`."""
-
-    def all_reduce(self, axis_name: str) -> Any:
-        """Merges the states of all devices along a mesh axis, inside `shard_map`."""
-        ...
-
-
-State = TypeVar("State", bound=Mergeable)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,19 +55,21 @@ class Reader:
 
     def fold(
         self,
-        update: Callable[..., State],
-        state: State,
+        update: Callable[..., Any],
+        state: Any,
         variables: Variables,
         name: str,
         *more: Any,
-    ) -> State:
+    ) -> Any:
         """The state that has seen every example of a data set.
 
         Args:
             update: (state, variables, images [n, h, w, c], labels [n], weights [n],
                 *more) -> state with one more batch; weights are 1, or 0 for padding.
                 It must be the same function at every call, as each is compiled once.
-            state: a state that has seen no example; each device starts from it.
+            state: a state that has seen no example; each device starts from it.  It is
+                a pytree with a method `all_reduce(axis_name)`, as of `ClassMoments`,
+                that merges the states of all devices inside `shard_map`.
             variables: variables of the network.
             name: name of the data set: "train", "test" or one of `Probe.sets`.
             *more: arrays that `update` takes besides, such as the result of an earlier
@@ -92,7 +98,7 @@ class Subject:
 
     features: Callable[[Variables, jax.Array], jax.Array]
     scores: Callable[[Variables, jax.Array], jax.Array]
-    classifier: Callable[[Variables], tuple[jax.Array, jax.Array]]
+    classifier: Classifier
     weight_decay: Callable[[Variables], float | jax.Array]
     dataset: Dataset
     hierarchy: Hierarchy | None = None
@@ -110,3 +116,86 @@ class Probe:
 
     measure: Callable[[Variables, Reader], Mapping[str, jax.Array]]
     sets: Mapping[str, Arrays] = dataclasses.field(default_factory=dict)
+
+
+def make_probes(
+    probes: Mapping[str, Probe],
+    mesh: Mesh,
+    *,
+    batch_size: int,
+    streamed: bool = False,
+    over: Over | None = None,
+) -> tuple[Callable, Sets]:
+    """Makes one program of some probes; several, if the data are streamed.
+
+    Args:
+        probes: name -> probe.
+        mesh: devices, with an axis "data"; variables, and data that are not streamed,
+            are replicated over it.
+        batch_size: examples per forward pass of a network, over all its devices.
+        streamed: the data lie on the host.
+        over: how one program measures many networks (`ncjax.cluster.members`):
+            variables and metrics then have a leading axis [S], variables over the mesh
+            axis "seeds"; None for a single network.
+
+    Returns:
+        (variables, train, test, sets) -> {"probe/NAME/KEY": []}, or [S] of many
+        networks; and these sets: name of a probe -> the data sets that it brings.
+    """
+    shares = Shares(mesh, batch_size)
+    sets = {name: probe.sets for name, probe in probes.items()}
+    if streamed:
+        return _measuring(probes, _streaming(shares)), sets
+
+    def read(update, state, variables, images, labels, *more):
+        visit = _visitor(update, variables, more)
+        found, _ = shares.scan(visit, state, (images, labels))
+        return found.all_reduce(AXIS)
+
+    measure, network = _measuring(probes, read), P()
+    if over:
+        measure, network = over(measure, (0, None, None, None)), P("seeds")
+    everywhere = NamedSharding(mesh, P())
+    takes = network, P(), P(), P()
+    program = shares.spmd(measure, takes, network, out_shardings=everywhere)
+    return program, jax.tree.map(lambda x: put(np.asarray(x), everywhere), sets)
+
+
+def _streaming(shares: Shares) -> Callable:
+    """How a `Reader` reads data on the host."""
+    start = shares.on_each(lambda state: state, (SHARED,), OWN)
+    merge = shares.on_each(lambda own: own.all_reduce(AXIS), (OWN,), SHARED)
+
+    @functools.cache
+    def taking(update: Callable) -> Callable:
+        """The program in which a state takes in a chunk."""
+
+        def take(state, variables, more, *chunk):
+            return scan_chunk(_visitor(update, variables, more), state, chunk)[0]
+
+        return shares.on_each(take, (OWN, SHARED, SHARED, *CHUNK), OWN)
+
+    def read(update, state, variables, images, labels, *more):
+        chunks = shares.read((images, labels))
+        return merge(fold(taking(update), start(state), chunks, variables, more))
+
+    return read
+
+
+def _visitor(update: Callable, variables: Variables, more: tuple) -> Visit:
+    return lambda state, *batch: (update(state, variables, *batch, *more), None)
+
+
+def _measuring(probes: Mapping[str, Probe], run: Callable) -> Callable:
+    """The function that finds what all probes say of one network; see `Reader`."""
+
+    def measure(variables, train, test, sets) -> dict[str, jax.Array]:
+        found: dict[str, jax.Array] = {}
+        with jax.default_matmul_precision("highest"):
+            for name, probe in probes.items():
+                reader = Reader({TRAIN: train, TEST: test, **sets[name]}, run)
+                metrics = probe.measure(variables, reader)
+                found |= {f"probe/{name}/{key}": v for key, v in metrics.items()}
+        return found
+
+    return measure

@@ -1,7 +1,7 @@
-"""An epoch: all its steps in one program, over data that lie on the devices.
+"""An epoch: its steps in one program, over data that lie on the devices, or in several.
 
-The order of the examples and their augmentation depend on the key of the epoch alone.
-`ncjax.training.streamed` takes the same steps over data that the devices cannot hold.
+The order of the examples and their augmentation depend on the key of the epoch alone,
+not on where the images come from (`ncjax.data.reading`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from collections.abc import Callable
 from functools import wraps
 
 import jax
+import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from ncjax.cluster.members import Over
 from ncjax.data.augment import Augment, none
-from ncjax.training.step import Step
+from ncjax.evaluation.shares import Array
+from ncjax.training.step import Step, TrainState
 
 
 def make_epoch(
@@ -51,7 +53,7 @@ def make_epoch(
     batches = NamedSharding(mesh, P(None, "data"))
 
     def epoch(state, key, images, labels):
-        order = epoch_order(key, len(labels), batch_size)
+        order = _epoch_order(key, len(labels), batch_size)
         order = jax.lax.with_sharding_constraint(order, batches)
         visit = _visitor(step, prepare, augment, key)
         return jax.lax.scan(
@@ -78,32 +80,70 @@ def make_epoch(
     return jax.jit(epoch, donate_argnums=0, out_shardings=out)
 
 
-def make_steps(
-    step: Step,
-    prepare: Callable[[jax.Array], jax.Array],
-    mesh: Mesh,
-    augment: Augment = none,
-) -> jax.stages.Wrapped:
-    """Makes the program of some steps of an epoch whose batches are read elsewhere.
+class StreamedEpoch:
+    """An epoch over images and labels on the host, used like `make_epoch`'s program."""
 
-    The steps are those of `make_epoch`, which see for the arguments.
+    def __init__(
+        self,
+        step: Step,
+        prepare: Callable[[jax.Array], jax.Array],
+        batch_size: int,
+        mesh: Mesh,
+        augment: Augment = none,
+    ):
+        """Takes the arguments of `make_epoch`, for a single network."""
 
-    Returns:
-        `steps(state, key, images [s, n, h, w, c], labels [s, n], rows [s, n]) ->
-        (state, metrics [s])` for any number s of steps; `state` is donated, batches are
-        sharded along n, `key` is the key of the epoch, and `rows` are the places of the
-        images in the data set.
-    """
+        def steps(state, key, *batches):
+            visit = _visitor(step, prepare, augment, key)
+            return jax.lax.scan(
+                lambda state, batch: visit(state, *batch), state, batches
+            )
 
-    def steps(state, key, *batches):
-        visit = _visitor(step, prepare, augment, key)
-        return jax.lax.scan(lambda state, batch: visit(state, *batch), state, batches)
+        everywhere = NamedSharding(mesh, P())
+        self._steps = jax.jit(
+            _on(mesh, steps), donate_argnums=0, out_shardings=everywhere
+        )
+        self._order = jax.jit(_epoch_order, static_argnums=(1, 2))
+        self._batch_size, self._mesh = batch_size, mesh
 
-    everywhere = NamedSharding(mesh, P())
-    return jax.jit(_on(mesh, steps), donate_argnums=0, out_shardings=everywhere)
+    def __call__(
+        self, state: TrainState, key: jax.Array, images: Array, labels: Array
+    ) -> tuple[TrainState, dict[str, np.ndarray]]:
+        """The given state is donated; metrics are [steps]."""
+        from ncjax.data.reading import Pace, read  # late: needs grain
+
+        rows = np.asarray(self._order(key, len(labels), self._batch_size))
+        outputs, pace = [], Pace()
+        for chunk in read(images, labels, rows, self._size(images), self._mesh):
+            state, metrics = self._steps(state, key, *chunk)
+            outputs.append(metrics)
+            pace(metrics)
+        outputs = jax.device_get(outputs)
+        return state, jax.tree.map(lambda *parts: np.concatenate(parts), *outputs)
+
+    def compile(
+        self, state: TrainState, key: jax.Array, images: Array, labels: Array
+    ) -> None:
+        """Compiles for arrays of these shapes now, not at the first call."""
+        sharding = NamedSharding(self._mesh, P(None, "data"))
+        total, size = len(labels) // self._batch_size, self._size(images)
+        for steps in {size, total % size} - {0}:
+            chunk = [
+                jax.ShapeDtypeStruct(
+                    (steps, self._batch_size, *x.shape[1:]), x.dtype, sharding=sharding
+                )
+                for x in (images, labels, np.empty(0, np.int32))
+            ]
+            self._steps.lower(state, key, *chunk).compile()
+
+    def _size(self, images: Array) -> int:
+        from ncjax.data.reading import chunk_steps
+
+        batch_bytes = self._batch_size * images[:1].nbytes
+        return chunk_steps(len(images) // self._batch_size, batch_bytes)
 
 
-def epoch_order(key: jax.Array, n: int, batch_size: int) -> jax.Array:
+def _epoch_order(key: jax.Array, n: int, batch_size: int) -> jax.Array:
     """Shuffled rows of the batches of an epoch, [n // batch_size, batch_size]."""
     steps = n // batch_size
     order = jax.random.permutation(key, n)[: steps * batch_size]

@@ -2,68 +2,111 @@
 
 from __future__ import annotations
 
-import dataclasses
-import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import NamedSharding
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 from ml_collections import ConfigDict
 
 from ncjax import cluster
-from ncjax.cluster.members import Over
 from ncjax.config.binding import bind_probes, try_hyper
 from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
-from ncjax.evaluation.evaluate import make_evaluate
-from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.protocol import Array, Arrays, Evaluate
-from ncjax.hierarchy import Hierarchy
-from ncjax.probes import Probe
-from ncjax.probes.reading import Measurement, make_probes
-from ncjax.targets import get_target
-from ncjax.training.epoch import make_epoch, make_steps
-from ncjax.training.network import Network, make_network
-from ncjax.training.placement import Placement, place
-from ncjax.training.plan import Members, members_of
+from ncjax.evaluation.evaluate import Evaluate, StreamedEvaluate
+from ncjax.evaluation.shares import Array, Arrays
+from ncjax.probes.probe import make_probes
+from ncjax.training.epoch import StreamedEpoch, make_epoch
+from ncjax.training.network import Network
+from ncjax.training.plan import Members, members_of, place, say
 from ncjax.training.step import TrainState
 
 
-@dataclasses.dataclass(frozen=True)
 class Experiment:
-    """The pieces of a run and its data.
+    """The pieces of a run: its data on the devices, and the functions of its networks.
 
     With S > 1 networks in the program the state, the key and whatever an epoch and a
     measurement return have a leading axis [S]; metrics are replicated over the devices.
 
     Attributes:
+        network: what is trained.
         init: () -> a new `TrainState`, replicated over the devices, or networks over
             the mesh axis "seeds".
-        run_epoch: an epoch over the training set, as of `make_epoch`.
-        run_evaluate: a measurement over both sets.
         key: key of the run; the key of an epoch is folded from it.
         train_set: images and labels, replicated over the devices; or on the host, to
             be streamed.
         test_set: the same of the test set.
-        features: (state of one network, images [n, h, w, c]) -> features [n, d] that
-            the classifier sees, in evaluation mode.
-        classifier: state of one network -> W [K, d], b [K].
-        hierarchy: the class tree, or None.
-        run_probes: the measurement of all probes, or None if there are none.
+        run_epoch: an epoch over the training set, as of `make_epoch`.
+        run_evaluate: a measurement over both sets, an `Evaluate` or the like.
+        run_probes: the measurement of all probes, as of `make_probes`.
+        probe_sets: the data sets that the probes bring; {} without probes.
     """
 
-    init: Callable[[], TrainState]
-    run_epoch: Any
-    run_evaluate: Evaluate
-    key: jax.Array
-    train_set: Arrays
-    test_set: Arrays
-    features: Callable[[TrainState, jax.Array], jax.Array]
-    classifier: Callable[[TrainState], tuple[jax.Array, jax.Array]]
-    hierarchy: Hierarchy | None
-    run_probes: Measurement | None = None
+    def __init__(
+        self,
+        config: ConfigDict,
+        dataset: Dataset,
+        devices: Sequence[jax.Device] | None = None,
+        *,
+        members: Members | None = None,
+    ):
+        """Puts the data on the devices and makes the functions.
+
+        Args:
+            config: a valid configuration.
+            dataset: the data to train on, whatever `config.data` says.
+            devices: the devices, by default all.
+            members: the networks of the program, by default those of `config.seed` and
+                `config.num_seeds`; `ncjax.training.plan.members_of` makes networks that
+                differ in numeric fields too.
+
+        Raises:
+            ConfigError: if the batch does not fit the data or the devices, if they do
+                not compute in bfloat16 as asked, or for hyper-parameters out of their
+                range.
+        """
+        members = members or members_of(config)
+        self.network = network = Network(config, dataset)
+        if members.hyper:  # a plain configuration has been checked
+            for i in range(len(members)):
+                hyper = {field: values[i] for field, values in members.hyper.items()}
+                try_hyper(hyper, network.objective, network.optimizer)
+        probes = bind_probes(config.eval, network.subject())
+        mesh, streamed = place(config, dataset, devices, len(members))
+        over = network.over() if len(members) > 1 else None
+        everywhere = NamedSharding(mesh, P())
+        own = NamedSharding(mesh, P("seeds")) if over else everywhere
+        self.key, self.init = _initialisation(network, members, own)
+        self._fold_in: Callable[..., jax.Array] = jax.random.fold_in
+        if over:
+            fold_each = jax.vmap(jax.random.fold_in, (0, None))
+            self._fold_in = jax.jit(fold_each, out_shardings=own)
+        sets = [(part.images, part.labels) for part in (dataset.train, dataset.test)]
+        if not streamed:
+            sets = jax.tree.map(lambda array: cluster.put(array, everywhere), sets)
+        self.train_set, self.test_set = sets
+        make_run: Callable[..., Any] = partial(make_epoch, many=over)
+        batch_size = config.eval.batch_size
+        evaluate = Evaluate(
+            network.passes(config.eval),
+            mesh,
+            batch_size=batch_size,
+            buffer=_fits(network, mesh, len(members), config.eval.buffer_mb),
+            many=over,
+        )
+        if streamed:
+            make_run, evaluate = StreamedEpoch, StreamedEvaluate(evaluate)
+        augment = AUGMENTATIONS[config.data.augment]
+        self.run_epoch = make_run(
+            network.step, network.prepare, config.batch_size, mesh, augment
+        )
+        self.run_evaluate = evaluate
+        self.run_probes, self.probe_sets = make_probes(
+            probes, mesh, batch_size=batch_size, streamed=streamed, over=over
+        )
 
     def epoch(
         self, state: TrainState, number: int
@@ -76,79 +119,32 @@ class Experiment:
 
     def evaluate(self, state: TrainState) -> dict[str, jax.Array]:
         """Metrics over the whole training and test sets, and those of the probes."""
-        found = self.run_evaluate(state.variables(), self.train_set, self.test_set)
-        return found | self.probe(state)
+        return self.run_evaluate(*self._measured(state)) | self.probe(state)
 
     def probe(self, state: TrainState) -> dict[str, jax.Array]:
         """What the probes find: `probe/NAME/KEY` -> value."""
-        if self.run_probes is None:
+        if not self.probe_sets:
             return {}
-        return self.run_probes(state.variables(), self.train_set, self.test_set)
+        return self.run_probes(*self._measured(state), self.probe_sets)
 
-    def compiled(self, state: TrainState) -> Experiment:
-        """The same, compiled now instead of at the first call."""
-        epoch = self.run_epoch.lower(state, self._epoch_key(0), *self.train_set)
-        arguments = state.variables(), self.train_set, self.test_set
-        return dataclasses.replace(
-            self,
-            run_epoch=epoch.compile(),
-            run_evaluate=self.run_evaluate.compiled(*arguments),
-            run_probes=self.run_probes and self.run_probes.compiled(*arguments),
-        )
+    def _measured(self, state: TrainState) -> tuple[dict[str, Any], Arrays, Arrays]:
+        return state.variables(), self.train_set, self.test_set
+
+    def compile(self, state: TrainState) -> None:
+        """Compiles everything now instead of at the first call."""
+        # A call finds in JAX's caches the program that `compile` has made.
+        arguments = state, self._epoch_key(0), *self.train_set
+        if isinstance(self.run_epoch, jax.stages.Wrapped):
+            self.run_epoch.lower(*arguments).compile()
+        else:
+            self.run_epoch.compile(*arguments)
+        self.run_evaluate.compile(*self._measured(state))
+        # Streamed probes are left to the first call, as only it knows their passes.
+        if self.probe_sets and isinstance(self.run_probes, jax.stages.Wrapped):
+            self.run_probes.lower(*self._measured(state), self.probe_sets).compile()
 
     def _epoch_key(self, number: int) -> jax.Array:
-        if self.key.ndim:
-            fold_each = jax.jit(_fold_each, out_shardings=self.key.sharding)
-            return fold_each(self.key, number)
-        return jax.random.fold_in(self.key, number)
-
-
-_fold_each = jax.vmap(jax.random.fold_in, in_axes=(0, None))
-
-
-def build(
-    config: ConfigDict,
-    dataset: Dataset,
-    devices: Sequence[jax.Device] | None = None,
-    *,
-    members: Members | None = None,
-) -> Experiment:
-    """Puts the data on the devices and makes the functions of a run.
-
-    Args:
-        config: a valid configuration.
-        dataset: the data to train on, whatever `config.data` says.
-        devices: the devices, by default all.
-        members: the networks of the program, by default those of `config.seed` and
-            `config.num_seeds`; `ncjax.training.plan.members_of` makes networks that
-            differ in numeric fields too.
-
-    Raises:
-        ConfigError: if the batch does not fit the data or the devices, if they do not
-            compute in bfloat16 as asked, or for hyper-parameters out of their range.
-    """
-    members = members or members_of(config)
-    network = make_network(config, dataset)
-    if members.hyper:  # a plain configuration has been checked
-        for hyper in members.each():
-            try_hyper(hyper, network.objective, network.optimizer)
-    probes = bind_probes(config.eval, network.subject())
-    placement = place(config, dataset, devices, len(members))
-    over = network.over() if len(members) > 1 else None
-    weights = network.objective.classifier.weights
-    key, init = _initialisation(network, members, placement.networks)
-    return Experiment(
-        init=init,
-        run_epoch=_epoch(config, network, placement, over),
-        run_evaluate=_evaluation(config.eval, network, placement, over),
-        key=key,
-        train_set=placement.train_set,
-        test_set=placement.test_set,
-        features=jax.jit(lambda state, x: network.features(state.variables(), x)),
-        classifier=lambda state: weights(state.variables()),
-        hierarchy=network.hierarchy,
-        run_probes=_probes(probes, placement, over, config.eval.batch_size),
-    )
+        return self._fold_in(self.key, number)
 
 
 def _initialisation(
@@ -168,74 +164,17 @@ def _initialisation(
     return key, lambda: compiled(key, members.arrays())
 
 
-def _epoch(
-    config: ConfigDict, network: Network, placement: Placement, over: Over | None
-) -> Any:
-    """An epoch over data that lie on the devices, or are streamed to them."""
-    step, prepare, mesh = network.step, network.prepare, placement.mesh
-    augment = AUGMENTATIONS[config.data.augment]
-    if placement.streamed:
-        from ncjax.training.streamed import StreamedEpoch  # needs grain
-
-        steps = make_steps(step, prepare, mesh, augment)
-        return StreamedEpoch(steps, config.batch_size, mesh)
-    return make_epoch(step, prepare, config.batch_size, mesh, augment, many=over)
-
-
-def _evaluation(
-    asked: ConfigDict, network: Network, placement: Placement, over: Over | None
-) -> Evaluate:
-    """A measurement over both sets; `asked` is `config.eval`."""
-    tree, objective = network.hierarchy, network.objective
-    evaluate = make_evaluate(
-        network.forward,
-        objective.classifier.weights,
-        network.losses,
-        placement.mesh,
-        num_classes=network.dataset.num_classes,
-        batch_size=asked.batch_size,
-        scores=objective.classifier.scores,
-        mistakes=Mistakes(
-            tree, crm=asked.crm and tree is not None, confusion=asked.confusion
-        ),
-        geometry=objective.geometry,
-        buffer=_fits(network, placement, asked.buffer_mb),
-        scatter=asked.scatter,
-        target=get_target(network.dataset.target),
-        many=over,
-    )
-    if placement.streamed:
-        from ncjax.evaluation.streamed import StreamedEvaluate  # needs grain
-
-        return StreamedEvaluate(evaluate, placement.mesh)
-    return evaluate
-
-
-def _probes(
-    probes: Mapping[str, Probe], placement: Placement, over: Over | None, size: int
-) -> Measurement | None:
-    """The measurement of all probes, if there are any, in batches of a size."""
-    if not probes:
-        return None
-    if placement.streamed:
-        from ncjax.probes.streamed import stream_probes  # needs grain
-
-        return stream_probes(probes, placement.mesh, batch_size=size)
-    return make_probes(probes, placement.mesh, batch_size=size, over=over)
-
-
-def _fits(network: Network, placement: Placement, buffer_mb: int) -> bool:
+def _fits(network: Network, mesh: Mesh, copies: int, buffer_mb: int) -> bool:
     """Whether the features of the training set fit in the memory meant for them."""
     # Kept are float32 residuals and their coordinates in the span of the class means.
     most = network.dataset.num_classes - 1
     per_example = 4 * sum(d + min(most, d) for d in network.feature_dims())
-    copies = placement.num_networks * len(network.dataset.train)
-    needed = per_example * copies / placement.mesh.devices.size / 2**20
-    if needed > buffer_mb and cluster.is_first():
-        print(
+    copies *= len(network.dataset.train)
+    needed = per_example * copies / mesh.devices.size / 2**20
+    if needed > buffer_mb:
+        say(
             f"The features of the training set take {needed:.0f} MiB a device, more "
             f"than config.eval.buffer_mb = {buffer_mb}: each measurement makes a "
-            "second forward pass.",
-            file=sys.stderr,
+            "second forward pass."
         )
     return needed <= buffer_mb

@@ -19,7 +19,7 @@ from ncjax.options import flat
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record
-from ncjax.training.experiment import Experiment, build
+from ncjax.training.experiment import Experiment
 from ncjax.training.plan import measured_epochs, saved_epochs
 from ncjax.training.step import TrainState
 
@@ -77,11 +77,11 @@ def train(
     keep = config.checkpoint.keep
     with _out_of_memory(config):
         dataset = cluster.agree(lambda: load_data(config))
-        experiment = build(config, dataset, devices)
+        experiment = Experiment(config, dataset, devices)
         with closing(Record(workdir, whole, alone, keep)) as record:
             start, state = record.restore(experiment.init())
             if start < config.num_epochs:
-                experiment = _compile(experiment, state, progress)
+                _compile(experiment, state, progress)
             epochs = _epochs(config, experiment, state, start, record.save)
             with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
                 for epoch, steps, metrics in epochs:
@@ -89,21 +89,20 @@ def train(
                     _check_finite(losses, epoch, seeds, record.latest, rate)
                     row = record.add(_rows(epoch, steps, metrics, many=many))
                     bar.update(epoch, _shown(row, record.history))
-        tree = experiment.hierarchy if config.eval.confusion else None
+        tree = experiment.network.hierarchy if config.eval.confusion else None
         record.draw(dataset.class_names, tree)
         return record.history
 
 
-def _compile(experiment: Experiment, state: TrainState, progress: bool) -> Experiment:
+def _compile(experiment: Experiment, state: TrainState, progress: bool) -> None:
     """Compiles an epoch and a measurement, and says how long that took."""
     began = time.perf_counter()
-    experiment = experiment.compiled(state)
+    experiment.compile(state)
     if progress:
         seconds = time.perf_counter() - began
         count, own = jax.process_count(), jax.local_device_count()
         where = f" for {count} processes with {own} devices each" if count > 1 else ""
         print(f"Compiled in {seconds:.1f} s{where}.", file=sys.stderr, flush=True)
-    return experiment
 
 
 def _epochs(
@@ -134,14 +133,7 @@ def _epochs(
 
 
 def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, many: bool) -> list[Row]:
-    """What is known of an epoch, for each network.
-
-    Args:
-        epoch: number of the epoch.
-        steps: "loss" and "error" of its steps, [steps]; [S, steps] of many networks.
-        metrics: name -> [...], [S, ...] of many networks; {} if it was not measured.
-        many: whether there are many networks.
-    """
+    """What is known of an epoch, for each network; many have a leading axis [S]."""
     steps, metrics = jax.device_get((dict(steps), dict(metrics)))
     found = {f"running/{name}": steps[name].mean(-1) for name in ("loss", "error")}
     found |= metrics
@@ -195,11 +187,7 @@ def _out_of_memory(config: ConfigDict) -> Generator[None]:
 def _check_finite(
     losses: np.ndarray, epoch: int, seeds: Sequence[int], last_good: int, rate: float
 ) -> None:
-    """Raises `TrainingError` unless the loss [S, steps] was finite at every step.
-
-    It names the first step, the seed and `last_good`, the epoch of the newest
-    checkpoint, 0 if there is none; `seeds` are () for a single network.
-    """
+    """Raises `TrainingError` unless the loss [S, steps] was finite at every step."""
     if np.isfinite(losses).all():
         return
     first, who = np.argwhere(~np.isfinite(losses.T))[0]

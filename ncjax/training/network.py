@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import linen as nn
 from ml_collections import ConfigDict
 
 from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config.binding import (
-    BindOptimizer,
-    Objective,
     bind_objective,
     bind_optimizer,
     bind_weight_decay,
     check_target,
     load_hierarchy,
 )
-from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Hyper, choice
+from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice
 from ncjax.data import Dataset, channel_statistics
-from ncjax.evaluation.protocol import LAST, Features, Variables
-from ncjax.hierarchy import Hierarchy
+from ncjax.evaluation.mistakes import Mistakes
+from ncjax.evaluation.passes import LAST, Features, Passes, Variables
 from ncjax.models import layer_outputs
 from ncjax.probes import Subject
 from ncjax.targets import get_target
 from ncjax.training.step import TrainState, init_state, make_train_step
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
 class Network:
     """A network, how it learns, and what is measured of it.
 
@@ -44,26 +39,33 @@ class Network:
         model: the layers, of `ncjax.models`.
         objective: the loss, the classifier, and the geometry that theory predicts.
         optimizer: hyper-parameters -> optimizer; {} gives that of the configuration.
-        weight_decay: hyper-parameters -> weight decay lambda, if the optimizer adds the
-            penalty (lambda/2)|theta|^2 to the loss, else 0.
         hierarchy: the class tree, or None.
         dataset: what the network is for: images, classes, what examples are labelled
             with.
-        channels: mean and standard deviation of each channel over the training images.
-        layers: "all" to measure the output of every block, or "last": only what the
-            classifier sees.
-        pool: "mean" or "flatten": how a feature map becomes a vector.
     """
 
-    model: nn.Module
-    objective: Objective
-    optimizer: BindOptimizer
-    weight_decay: Callable[[Hyper], float | jax.Array]
-    hierarchy: Hierarchy | None
-    dataset: Dataset
-    channels: tuple[np.ndarray, np.ndarray]
-    layers: Literal["last", "all"]
-    pool: Literal["mean", "flatten"]
+    def __init__(self, config: ConfigDict, dataset: Dataset):
+        """The network of a valid configuration, for the images and classes of its data.
+
+        Raises:
+            ConfigError: if the loss does not fit what the examples are labelled with,
+                the tree not the classes, or an option not the tree.
+        """
+        parts = {name: choice(config, name) for name in SECTIONS}
+        check_target(parts["loss"], dataset)
+        self.dataset = dataset
+        self._layers, self._pool = config.eval.layers, config.eval.pool
+        self._target = get_target(dataset.target)
+        self._channels = channel_statistics(dataset.train.images)
+        self.hierarchy = load_hierarchy(config, dataset)
+        self.objective = bind_objective(
+            parts["loss"], parts["classifier"], self.hierarchy, dataset.num_classes
+        )
+        dtype = COMPUTE_DTYPES[config.compute_dtype]
+        self.model = parts["model"].bind()(self.objective.classifier, dtype=dtype)
+        steps = len(dataset.train) // config.batch_size
+        self.optimizer = bind_optimizer(parts["optimizer"], config.num_epochs, steps)
+        self._weight_decay = bind_weight_decay(parts["optimizer"])
 
     def init(self, key: jax.Array, hyper: Mapping[str, jax.Array]) -> TrainState:
         """A new network.
@@ -79,7 +81,7 @@ class Network:
     def prepare(self, images: jax.Array) -> jax.Array:
         """Raw images -> normalised float32 images, the input of the model."""
         lead = tuple(range(images.ndim - 1))
-        mean, std = (np.expand_dims(x, lead) for x in self.channels)
+        mean, std = (np.expand_dims(x, lead) for x in self._channels)
         return (images.astype(jnp.float32) - mean) / std
 
     def step(
@@ -91,26 +93,22 @@ class Network:
             self.objective.loss(state.hyper),
             self.optimizer(state.hyper),
             scores=self.objective.classifier.scores,
-            error=get_target(self.dataset.target).error,
+            error=self._target.error,
         )
         return step(state, images, labels)
 
     def forward(
         self, variables: Variables, images: jax.Array
     ) -> tuple[jax.Array, Features]:
-        """Outputs [n, M] and the features [n, d] of each measured layer.
+        """Outputs [n, M] and features [n, d] of each measured layer, of raw images.
 
-        In evaluation mode.
-
-        Args:
-            variables: {"params": ..., "batch_stats": ...}.
-            images: raw images [n, h, w, c].
+        The network is in evaluation mode.
         """
         images, inner = self.prepare(images), {}
         variables = {k: v for k, v in variables.items() if k != "hyper"}
-        if self.layers == "all":
+        if self._layers == "all":
             outputs, features, inner = layer_outputs(
-                self.model, variables, images, self.pool
+                self.model, variables, images, self._pool
             )
         else:
             found: Any = self.model.apply(variables, images, train=False)
@@ -140,11 +138,26 @@ class Network:
             features=self.features,
             scores=self.scores,
             classifier=self.objective.classifier.weights,
-            weight_decay=lambda variables: self.weight_decay(
+            weight_decay=lambda variables: self._weight_decay(
                 variables.get("hyper", {})
             ),
             dataset=self.dataset,
             hierarchy=self.hierarchy,
+        )
+
+    def passes(self, asked: ConfigDict) -> Passes:
+        """What to measure of this network; `asked` is `config.eval`."""
+        classifier = self.objective.classifier
+        return Passes(
+            self.forward,
+            classifier.weights,
+            self.losses,
+            self.dataset.num_classes,
+            scores=classifier.scores,
+            mistakes=Mistakes(self.hierarchy, crm=asked.crm, confusion=asked.confusion),
+            geometry=self.objective.geometry,
+            scatter=asked.scatter,
+            target=self._target,
         )
 
     def abstract(self) -> TrainState:
@@ -162,32 +175,3 @@ class Network:
         params = self.abstract().params
         convolves = any(kernel.ndim == 4 for kernel in jax.tree.leaves(params))
         return map_networks if convolves else vmap_networks
-
-
-def make_network(config: ConfigDict, dataset: Dataset) -> Network:
-    """The network of a valid configuration, for the images and classes of its data.
-
-    Raises:
-        ConfigError: if the loss does not fit what the examples are labelled with, the
-            tree not the classes, or an option not the tree.
-    """
-    parts = {name: choice(config, name) for name in SECTIONS}
-    check_target(parts["loss"], dataset)
-    hierarchy = load_hierarchy(config, dataset)
-    objective = bind_objective(
-        parts["loss"], parts["classifier"], hierarchy, dataset.num_classes
-    )
-    steps = len(dataset.train) // config.batch_size
-    return Network(
-        model=parts["model"].bind()(
-            objective.classifier, dtype=COMPUTE_DTYPES[config.compute_dtype]
-        ),
-        objective=objective,
-        optimizer=bind_optimizer(parts["optimizer"], config.num_epochs, steps),
-        weight_decay=bind_weight_decay(parts["optimizer"]),
-        hierarchy=hierarchy,
-        dataset=dataset,
-        channels=channel_statistics(dataset.train.images),
-        layers=config.eval.layers,
-        pool=config.eval.pool,
-    )

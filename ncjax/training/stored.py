@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,28 +15,10 @@ import numpy as np
 
 from ncjax.config.binding import load_data
 from ncjax.config.stored import complete, to_config
-from ncjax.data import Dataset
 from ncjax.runs.checkpoints import Checkpoints
 from ncjax.runs.workdir import WorkdirError
-from ncjax.training.experiment import Experiment, build
+from ncjax.training.experiment import Experiment
 from ncjax.training.step import TrainState
-
-
-@dataclasses.dataclass(frozen=True)
-class StoredRun:
-    """A run whose networks can be measured; nothing is written to its folder.
-
-    Attributes:
-        epoch: epoch of the checkpoint.
-        state: the networks then; with many seeds they have a leading axis [S].
-        experiment: the functions of the run, and its data.
-        dataset: the data set.
-    """
-
-    epoch: int
-    state: TrainState
-    experiment: Experiment
-    dataset: Dataset
 
 
 def probe(
@@ -66,8 +47,8 @@ def probe(
     """
     changes = {"probes": tuple(names), **options}
     changes = {f"eval.{name}": value for name, value in changes.items()}
-    run = open_run(workdir, epoch, devices=devices, changes=changes)
-    return {k: np.asarray(v) for k, v in run.experiment.probe(run.state).items()}
+    _, state, experiment = open_run(workdir, epoch, devices=devices, changes=changes)
+    return {key: np.asarray(v) for key, v in experiment.probe(state).items()}
 
 
 def open_run(
@@ -76,8 +57,8 @@ def open_run(
     *,
     devices: Sequence[jax.Device] | None = None,
     changes: Mapping[str, Any] | None = None,
-) -> StoredRun:
-    """Reads the networks of a run.
+) -> tuple[int, TrainState, Experiment]:
+    """Reads the networks of a run, to measure them; nothing is written to its folder.
 
     Args:
         workdir: folder of the run, or the folder seeds/SEED of one of its seeds.
@@ -86,6 +67,10 @@ def open_run(
         changes: fields of the configuration that take other values than in the run,
             {"eval.batch_size": 500}.
 
+    Returns:
+        The epoch of the checkpoint; the networks then, with a leading axis [S] if there
+        are many seeds; and the functions of the run with its data.
+
     Raises:
         WorkdirError: if there is no such run or no such checkpoint.
         ConfigError, DataError: if the run is of a version that this one cannot read, or
@@ -93,10 +78,9 @@ def open_run(
     """
     folder = Path(workdir).expanduser().absolute()
     config = to_config(_fields(folder) | dict(changes or {}))
-    dataset = load_data(config)
-    experiment = build(config, dataset, devices)
-    ((epoch, state),) = load_states([folder], experiment, epoch)
-    return StoredRun(epoch, state, experiment, dataset)
+    experiment = Experiment(config, load_data(config), devices)
+    (found,) = load_states([folder], experiment, epoch)
+    return *found, experiment
 
 
 def load_states(

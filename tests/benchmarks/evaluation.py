@@ -19,7 +19,7 @@ from ncjax.config import default
 from ncjax.config.fields import choice
 from ncjax.data import Dataset, Split
 from ncjax.losses import cross_entropy
-from ncjax.training.experiment import build
+from ncjax.training.experiment import Experiment
 from tests.benchmarks import harness
 
 
@@ -50,7 +50,7 @@ def compare(rounds: int) -> list[dict]:
         config.eval.update(changes)
         if dataset is cifar:
             config.model.name, config.model.width = "resnet18", 0.25
-        experiment = build(config, dataset, jax.devices()[:1])
+        experiment = Experiment(config, dataset, jax.devices()[:1])
         state = experiment.init()
         variables = {"params": state.params, "batch_stats": state.batch_stats}
         model, batch = choice(config, "model").bind()(10), config.eval.batch_size

@@ -121,7 +121,7 @@ def test_bad_input(tmp_path, monkeypatch, capsys, arguments, message):
 
 def test_a_program_that_diverges_exits_with_1(tmp_path, monkeypatch, capsys):
     # No measurement is compiled: the run does not come that far.
-    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
+    monkeypatch.setattr(Experiment, "compile", lambda self, state: None)
     diverge = [
         "--config.optimizer.learning_rate=1e6",
         "--config.model.batch_norm=False",

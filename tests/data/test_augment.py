@@ -9,7 +9,7 @@ import ncjax
 from ncjax.config import default
 from ncjax.config.binding import load_data
 from ncjax.data.augment import AUGMENTATIONS, PAD, crop_flip
-from ncjax.training.experiment import build
+from ncjax.training.experiment import Experiment
 
 
 def keys_of(n, seed=0):
@@ -88,7 +88,7 @@ def test_training_sees_it_and_evaluation_does_not():
     metrics = {}
     for augment in ("none", "crop_flip"):
         config = config_of(augment)
-        experiment = build(config, load_data(config), jax.devices()[:1])
+        experiment = Experiment(config, load_data(config), jax.devices()[:1])
         metrics[augment] = experiment.evaluate(experiment.init())
         _, steps = experiment.epoch(experiment.init(), 1)
         metrics[augment, "steps"] = np.asarray(steps["loss"])
@@ -100,7 +100,7 @@ def test_one_and_eight_devices_train_the_same_network():
     states = []
     for devices in (1, 8):
         config = config_of("crop_flip")
-        experiment = build(config, load_data(config), jax.devices()[:devices])
+        experiment = Experiment(config, load_data(config), jax.devices()[:devices])
         state = experiment.init()
         for epoch in (1, 2):
             state, _ = experiment.epoch(state, epoch)

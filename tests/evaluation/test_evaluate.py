@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, Mesh
 
-from ncjax.evaluation.evaluate import make_evaluate
+from ncjax.evaluation.evaluate import Evaluate
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.protocol import LAST
+from ncjax.evaluation.passes import LAST, Passes
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses import cross_entropy
 from tests.thin import thin
@@ -58,19 +58,19 @@ def reference(features, logits, labels, train_features, train_labels):
     }
 
 
-def evaluator(devices, **options):
-    """`make_evaluate` of the network above on some of the virtual devices."""
+def evaluator(devices, batch_size, buffer=True, **options):
+    """`Evaluate` of the network above on some of the virtual devices."""
     mesh = Mesh(
         np.array(jax.devices()[:devices]), ("data",), axis_types=(AxisType.Auto,)
     )
-    return make_evaluate(
+    passes = Passes(
         forward,
         lambda variables: (variables["params"]["W"], variables["params"]["b"]),
         lambda variables, outputs, labels: cross_entropy(outputs, labels),
-        mesh,
-        num_classes=K,
+        K,
         **options,
     )
+    return Evaluate(passes, mesh, batch_size=batch_size, buffer=buffer)
 
 
 @pytest.mark.parametrize(

@@ -4,27 +4,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ncjax.evaluation.metrics import results
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.evaluation.passes import (
-    SetPass,
-    make_batch,
-    update_moments,
-    zeros_like,
-)
-from ncjax.evaluation.protocol import LAST
+from ncjax.evaluation.passes import LAST, Passes, SetPass, update_moments
 from ncjax.moments import ClassMoments
 from tests.evaluation.test_evaluate import D, K, dataset, evaluator, forward, network
 
 MISTAKES = Mistakes(confusion=True)
 
 
+def head(variables):
+    return variables["params"]["W"], variables["params"]["b"]
+
+
+def loss(variables, scores, labels):
+    return -jax.nn.log_softmax(scores)[jnp.arange(len(labels)), labels]
+
+
+# A recorder of another framework takes what the network said in place of images.
+PASSES = Passes(lambda variables, said: said, head, loss, K, mistakes=MISTAKES)
+
+
 @jax.jit
 def batch_of(features, scores, labels):
-    """A batch as a recorder of another framework makes it, with no loss of its own."""
-    weights = jnp.ones(len(labels))
-    loss = {"loss": -jax.nn.log_softmax(scores)[jnp.arange(len(labels)), labels]}
-    return make_batch({LAST: features}, scores, labels, weights, loss, MISTAKES)
+    said = scores, {LAST: features}
+    return PASSES.batch(MISTAKES, network(), said, labels, jnp.ones(len(labels)))
 
 
 def split(set_, cuts):
@@ -50,27 +53,8 @@ def test_any_batches_give_what_the_evaluation_gives():
             one = update(one, batch)
         passes.append(two.merge(update(two, batches[-1])).merge(one))
     names = "nc/nc1 nc/nc4 test/nc1 test/nc4 train/ncc_accuracy test/error test/ece"
-    values = [{name: x.compute() for name, x in p.layers.items()} for p in passes]
-    metrics = jax.jit(
-        lambda moments, values, means: results(
-            moments,
-            *values,
-            *means,
-            classifier=tuple(map(jnp.asarray, head())),
-            mistakes=MISTAKES,
-        )
-    )(moments, values, [p.averages.compute() for p in passes])
+    metrics = jax.jit(PASSES.compute)(network(), moments, *passes)
     for name in (*names.split(), "train/loss", "test/loss", "test/confusion"):
         np.testing.assert_allclose(
             metrics[name], found[name], rtol=1e-4, atol=1e-7, err_msg=name
         )
-
-
-def head():
-    params = network()["params"]
-    return params["W"], params["b"]
-
-
-def test_zeros_like_shapes():
-    shape = jax.ShapeDtypeStruct((2, 3), jnp.float32)
-    np.testing.assert_array_equal(zeros_like({"a": shape})["a"], np.zeros((2, 3)))

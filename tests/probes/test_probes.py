@@ -11,8 +11,7 @@ from ncjax.cluster import make_mesh
 from ncjax.cluster.members import map_networks, vmap_networks
 from ncjax.data import synthetic
 from ncjax.probes import METRICS, PROBES, Probe, Subject
-from ncjax.probes.reading import make_probes
-from ncjax.probes.streamed import stream_probes
+from ncjax.probes.probe import make_probes
 
 K, DIM, WIDTH, DECAY = 3, 8, 5, 0.01
 DATA = synthetic(
@@ -65,8 +64,8 @@ def regularised_loss(variables, decay=DECAY):
 
 def measure(probes, variables, devices=1, over=None, networks=1, batch_size=8):
     mesh = make_mesh(jax.devices()[:devices], networks)
-    program = make_probes(probes, mesh, batch_size=batch_size, over=over)
-    return program(variables, jax.device_put(TRAIN), jax.device_put(TEST))
+    program, sets = make_probes(probes, mesh, batch_size=batch_size, over=over)
+    return program(variables, jax.device_put(TRAIN), jax.device_put(TEST), sets)
 
 
 @pytest.mark.parametrize("devices", [1, 8])
@@ -153,8 +152,8 @@ def test_a_probe_reads_the_data_sets_that_it_brings(devices, streamed):
     probes = {"toy": reads_all_sets(subject(), factor=3.0)}
     if streamed:
         mesh = make_mesh(jax.devices()[:devices], 1)
-        program = stream_probes(probes, mesh, batch_size=8)
-        found = program.compiled(network(), TRAIN, TEST)(network(), TRAIN, TEST)
+        program, sets = make_probes(probes, mesh, batch_size=8, streamed=True)
+        found = program(network(), TRAIN, TEST, sets)
     else:
         found = measure(probes, network(), devices)
     counts = {
@@ -171,8 +170,8 @@ def test_a_probe_reads_the_data_sets_that_it_brings(devices, streamed):
 def test_streamed_data_give_the_same_numbers(devices):
     probes = {NAME: PROBES[NAME](subject())}
     mesh = make_mesh(jax.devices()[:devices], 1)
-    streamed = stream_probes(probes, mesh, batch_size=8)
-    found = streamed(network(), TRAIN, TEST)
+    streamed, sets = make_probes(probes, mesh, batch_size=8, streamed=True)
+    found = streamed(network(), TRAIN, TEST, sets)
     for key, value in measure(probes, network(), devices).items():
         assert float(found[key]) == pytest.approx(float(value), rel=1e-5), key
 

@@ -96,8 +96,8 @@ def test_the_parts_sum_to_the_loss_that_was_trained(folder):
     """The loss on the training set and the penalty of the last layer."""
     row = rows_of(folder / "one0")[-1]
     parts = sum(row[f"probe/{MSE}/{part}"] for part in ("nc1", "nc2_nc3", "off_path"))
-    stored = open_run(folder / "one0")
-    weights, bias = stored.experiment.classifier(stored.state)
+    _, state, experiment = open_run(folder / "one0")
+    weights, bias = experiment.network.subject().classifier(state.variables())
     penalty = (
         0.5
         * probed().optimizer.weight_decay

@@ -23,7 +23,7 @@ from ncjax.runs import plots
 from ncjax.runs.history import History
 from ncjax.runs.seeds import mean_row
 from ncjax.runs.workdir import Workdir
-from ncjax.training.experiment import Experiment, build
+from ncjax.training.experiment import Experiment
 from tests.training.test_train import ONE, rows_of, run, small
 
 SEEDS = (5, 6, 7)
@@ -220,7 +220,7 @@ def test_mesh(seeds, devices, shape):
 def test_training_on_eight_devices(folder):
     """Four groups of two devices, a seed each; curves of three are compared."""
     config = many(4)
-    together = build(config, load_data(config), jax.devices())
+    together = Experiment(config, load_data(config), jax.devices())
     state = together.init()
     for number in (1, 2):
         state, steps = together.epoch(state, number)
@@ -260,7 +260,7 @@ def test_groups_of_devices_do_not_wait_for_each_other(tiny, model):
     """Four networks on two devices; only the metrics of an epoch are exchanged."""
     config = tiny if model == "resnet" else many()
     config.num_seeds = 4
-    together = build(config, load_data(config), jax.devices()[:2])
+    together = Experiment(config, load_data(config), jax.devices()[:2])
     state = together.init()
     arguments = state, together._epoch_key(1), *together.train_set
     text = together.run_epoch.lower(*arguments).compile().as_text()
@@ -299,12 +299,12 @@ def test_resnet_with_batch_norm_over_its_own_batch(count, devices):
     config.batch_size = 32
     dataset = load_data(config)
     config.num_seeds = count
-    together = build(config, dataset, jax.devices()[:devices])
+    together = Experiment(config, dataset, jax.devices()[:devices])
     state, steps = together.epoch(together.init(), 1)
     config.num_seeds = 1
     for place in (0, count - 1):
         config.seed = place
-        single = build(config, dataset, ONE)
+        single = Experiment(config, dataset, ONE)
         own, own_steps = single.epoch(single.init(), 1)
         np.testing.assert_allclose(
             steps["loss"][place], own_steps["loss"], rtol=1e-5, atol=1e-6

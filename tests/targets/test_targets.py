@@ -111,10 +111,11 @@ def test_a_new_target_is_trained_measured_written_and_compared(registered, tmp_p
         ncjax.train(config(seed), folder, devices=jax.devices()[:1], progress=False)
     rows = rows_of(runs[0])
     dataset, last = levels(), rows[-1]
-    stored = open_run(runs[0], devices=jax.devices()[:1])
+    _, state, experiment = open_run(runs[0], devices=jax.devices()[:1])
+    subject, variables = experiment.network.subject(), state.variables()
     for part, split in (("train", dataset.train), ("test", dataset.test)):
-        features = stored.experiment.features(stored.state, jnp.asarray(split.images))
-        weights, bias = stored.experiment.classifier(stored.state)
+        features = subject.features(variables, jnp.asarray(split.images))
+        weights, bias = subject.classifier(variables)
         far = np.abs(np.asarray(features @ weights.T + bias).argmax(1) - split.labels)
         assert last[f"{part}/error"] == pytest.approx((far > 1).mean(), abs=0.01)
         assert last[f"{part}/distance"] == pytest.approx(far.mean(), abs=0.02)

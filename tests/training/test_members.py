@@ -8,7 +8,7 @@ from ncjax import ConfigError
 from ncjax.config import default
 from ncjax.config.binding import load_data, numeric_fields
 from ncjax.config.fields import choice
-from ncjax.training.experiment import build
+from ncjax.training.experiment import Experiment
 from ncjax.training.plan import members_of
 
 ONE = jax.devices()[:1]
@@ -31,7 +31,7 @@ def small(loss="cross_entropy", optimizer="sgd"):
 
 def trained(config, members=None, epochs=2, measure=True):
     """The state after some epochs, the losses of their steps, and what is measured."""
-    experiment = build(config, load_data(config), ONE, members=members)
+    experiment = Experiment(config, load_data(config), ONE, members=members)
     state, losses = experiment.init(), []
     for number in range(1, epochs + 1):
         state, steps = experiment.epoch(state, number)
@@ -108,7 +108,7 @@ def test_one_network_may_have_traced_fields():
 def test_without_hyper_parameters_the_program_is_the_same():
     """Not a number, argument or constant more than without the possibility."""
     config = small()
-    experiment = build(config, load_data(config), ONE)
+    experiment = Experiment(config, load_data(config), ONE)
     state = experiment.init()
     assert state.hyper == {}
     assert set(state.variables()) == {"params", "batch_stats"}
@@ -146,4 +146,4 @@ def test_bad_fields_are_refused_before_anything_compiles(grid, message):
     config = small()
     config.num_seeds = 2
     with pytest.raises(ConfigError, match=message):
-        build(config, load_data(config), ONE, members=members_of(config, grid))
+        Experiment(config, load_data(config), ONE, members=members_of(config, grid))

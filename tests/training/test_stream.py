@@ -17,7 +17,7 @@ from ncjax.config.binding import load_data
 from ncjax.data import Dataset, Split
 from ncjax.data import reading as stream
 from ncjax.runs.workdir import Workdir
-from ncjax.training.experiment import Experiment, build
+from ncjax.training.experiment import Experiment
 
 ONE = jax.devices()[:1]
 
@@ -94,7 +94,7 @@ def test_chunks_hold_the_rows_asked_for(devices):
 
 def results(config, devices, epochs=2):
     """Parameters, metrics of the steps and of a measurement."""
-    experiment = build(config, load_data(config), jax.devices()[:devices])
+    experiment = Experiment(config, load_data(config), jax.devices()[:devices])
     state, found = experiment.init(), []
     for number in range(1, epochs + 1):
         state, steps = experiment.epoch(state, number)
@@ -175,7 +175,7 @@ def test_only_the_images_of_a_chunk_are_read_at_once():
     test = Split(np.asarray(images)[:40], labels[:40])
     dataset = Dataset("recorded", Split(images, labels), test, tuple("abcd"))
     config = small()
-    experiment = build(config, dataset, ONE)
+    experiment = Experiment(config, dataset, ONE)
     state = experiment.init()
     images.reads.clear()  # the statistics of the channels have been taken by then
     state, _ = experiment.epoch(state, 1)
@@ -191,33 +191,31 @@ def test_only_the_images_of_a_chunk_are_read_at_once():
 def test_by_size(capsys):
     config = small("auto", device_mb=1)
     dataset = load_data(config)
-    assert isinstance(build(config, dataset, ONE).train_set[0], jax.Array)
+    assert isinstance(Experiment(config, dataset, ONE).train_set[0], jax.Array)
     assert capsys.readouterr().err == ""
     config.data.device_mb = 0
-    assert isinstance(build(config, dataset, ONE).train_set[0], np.ndarray)
+    assert isinstance(Experiment(config, dataset, ONE).train_set[0], np.ndarray)
     assert "more than config.data.device_mb = 0" in capsys.readouterr().err
     config.data.placement = "device"
-    assert isinstance(build(config, dataset, ONE).train_set[0], jax.Array)
+    assert isinstance(Experiment(config, dataset, ONE).train_set[0], jax.Array)
 
 
 def test_many_seeds_are_not_streamed():
     config = small()
     config.num_seeds = 2
     with pytest.raises(ConfigError, match=r"num_seeds = 2 takes images that lie on"):
-        build(config, load_data(config), ONE)
+        Experiment(config, load_data(config), ONE)
 
 
 def test_without_grain(monkeypatch):
     monkeypatch.setitem(sys.modules, "grain", None)
     monkeypatch.delitem(sys.modules, "ncjax.data.reading")
-    monkeypatch.delitem(sys.modules, "ncjax.training.streamed")
-    monkeypatch.delitem(sys.modules, "ncjax.evaluation.streamed")
     config = small()
     dataset = load_data(config)
     with pytest.raises(ConfigError, match=r"grain.*pip install 'ncjax\[stream\]'"):
-        build(config, dataset, ONE)
+        Experiment(config, dataset, ONE)
     config.data.placement = "device"
-    build(config, dataset, ONE)
+    Experiment(config, dataset, ONE)
 
 
 def exhausted(*_):
@@ -226,9 +224,9 @@ def exhausted(*_):
     )
 
 
-@pytest.mark.parametrize("stage", ["compiled", "epoch", "evaluate"])
+@pytest.mark.parametrize("stage", ["compile", "epoch", "evaluate"])
 def test_out_of_memory_says_what_to_lower(monkeypatch, stage):
-    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
+    monkeypatch.setattr(Experiment, "compile", lambda self, state: None)
     monkeypatch.setattr(Experiment, stage, exhausted)
     with pytest.raises(TrainingError, match=r"allocate 9 bytes\. Lower") as caught:
         ncjax.train(small("device"), devices=ONE, progress=False)
@@ -237,7 +235,7 @@ def test_out_of_memory_says_what_to_lower(monkeypatch, stage):
 
 
 def test_out_of_memory_exits_with_1(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Experiment, "compiled", exhausted)
+    monkeypatch.setattr(Experiment, "compile", exhausted)
     arguments = ["--config=digits:smoke", f"--workdir={tmp_path / 'run'}"]
     assert cli.main(["ncjax.main", *arguments]) == 1
     message = capsys.readouterr().err
@@ -249,7 +247,7 @@ def test_other_errors_of_xla_pass(monkeypatch):
     def fail(*_):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
-    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
+    monkeypatch.setattr(Experiment, "compile", lambda self, state: None)
     monkeypatch.setattr(Experiment, "epoch", fail)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         ncjax.train(small("device"), devices=ONE, progress=False)

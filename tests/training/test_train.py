@@ -18,8 +18,8 @@ from ncjax.cli.train import parse
 from ncjax.config import default
 from ncjax.config.binding import load_data
 from ncjax.runs.workdir import Workdir
-from ncjax.training import placement
-from ncjax.training.experiment import Experiment, build
+from ncjax.training import plan
+from ncjax.training.experiment import Experiment
 from ncjax.training.plan import measured_epochs, saved_epochs
 
 ONE = jax.devices()[:1]
@@ -125,8 +125,9 @@ def test_compiled_ahead_and_at_the_first_call_are_the_same_program():
     config = small(2)
     dataset = load_data(config)
     devices = jax.devices()[4:6]  # not those that JAX would choose
-    lazy = build(config, dataset, devices)
-    ahead = lazy.compiled(lazy.init())
+    lazy = Experiment(config, dataset, devices)
+    ahead = Experiment(config, dataset, devices)
+    ahead.compile(ahead.init())
     results = []
     for experiment in (lazy, ahead):
         state = experiment.init()
@@ -276,24 +277,24 @@ def test_bfloat16_that_is_slow_or_not_there(monkeypatch, capsys):
     config = small()
     config.compute_dtype = "bfloat16"
     dataset = load_data(config)
-    build(config, dataset, ONE)
+    Experiment(config, dataset, ONE)
     assert "most likely no time" in capsys.readouterr().err
-    assert placement._fast_bfloat16("gpu", "8.0")
-    assert not placement._fast_bfloat16("gpu", "7.5")
+    assert plan._fast_bfloat16("gpu", "8.0")
+    assert not plan._fast_bfloat16("gpu", "7.5")
 
     def refused(*_):
         raise jax.errors.JaxRuntimeError("UNIMPLEMENTED: no bf16 here.\nMore.")
 
-    monkeypatch.setattr(placement, "_multiply", refused)
+    monkeypatch.setattr(plan, "_multiply", refused)
     with pytest.raises(
         ConfigError, match=r"UNIMPLEMENTED: no bf16 here\. Choose 'float"
     ):
-        build(config, dataset, ONE)
+        Experiment(config, dataset, ONE)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path, monkeypatch):
     # No measurement is compiled: the run does not come that far.
-    monkeypatch.setattr(Experiment, "compiled", lambda self, state: self)
+    monkeypatch.setattr(Experiment, "compile", lambda self, state: None)
     config = small(8)
     config.loss.name = "mse"
     config.model.batch_norm = False
@@ -350,6 +351,6 @@ def test_long_tail_and_random_labels_train():
     dataset = load_data(config)
     counts = np.bincount(dataset.train.labels, minlength=10)
     assert counts.sum() < 300
-    experiment = build(config, dataset, ONE)
+    experiment = Experiment(config, dataset, ONE)
     metrics = experiment.evaluate(experiment.init())
     assert np.isfinite(metrics["nc/nc1"])

@@ -16,7 +16,7 @@ from ncjax.data import Dataset, Split
 from ncjax.evaluation.mistakes import confusion_by_level
 from ncjax.hierarchy import BUILTIN, write
 from ncjax.losses import LOSSES
-from ncjax.training.experiment import build
+from ncjax.training.experiment import Experiment
 from tests.config.test_config import load
 from tests.thin import thin
 from tests.training.test_train import small as treeless
@@ -181,7 +181,7 @@ def test_the_tree_of_cifar100_fits_its_classes(name, measured):
     images = rng.integers(0, 256, (200, 32, 32, 3), dtype=np.uint8)
     split = Split(images, np.repeat(np.arange(100, dtype=np.int32), 2))
     noise = Dataset("cifar100", split, split, BUILTIN["cifar100"]().class_names)
-    experiment = build(config, noise, ONE)
+    experiment = Experiment(config, noise, ONE)
     state, steps = experiment.epoch(experiment.init(), 1)
     assert np.isfinite(steps["loss"]).all()
     if not measured:
