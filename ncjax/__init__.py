@@ -6,29 +6,33 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ncjax import collapse as collapse
-    from ncjax import hierarchy as hierarchy
-    from ncjax import losses as losses
-    from ncjax import ufm as ufm
-    from ncjax.comparison import CompareError as CompareError
-    from ncjax.comparison import Comparison as Comparison
-    from ncjax.comparison import compare as compare
-    from ncjax.config import ConfigError as ConfigError
-    from ncjax.config import default as default
-    from ncjax.data import DataError as DataError
-    from ncjax.data import Dataset as Dataset
-    from ncjax.hierarchy import Hierarchy as Hierarchy
-    from ncjax.hierarchy import HierarchyError as HierarchyError
-    from ncjax.measurement import MeasureError as MeasureError
-    from ncjax.measurement import Measurement as Measurement
-    from ncjax.measurement import measure as measure
-    from ncjax.moments import ClassMoments as ClassMoments
-    from ncjax.moments import class_moments as class_moments
+    from ncjax import (
+        collapse as collapse,
+        hierarchy as hierarchy,
+        losses as losses,
+        ufm as ufm,
+    )
+    from ncjax.comparison import (
+        CompareError as CompareError,
+        Comparison as Comparison,
+        compare as compare,
+    )
+    from ncjax.config import ConfigError as ConfigError, default as default
+    from ncjax.data import DataError as DataError, Dataset as Dataset
+    from ncjax.hierarchy import Hierarchy as Hierarchy, HierarchyError as HierarchyError
+    from ncjax.measurement import (
+        MeasureError as MeasureError,
+        Measurement as Measurement,
+        measure as measure,
+    )
+    from ncjax.moments import (
+        ClassMoments as ClassMoments,
+        class_moments as class_moments,
+    )
     from ncjax.runs import plots as plots
     from ncjax.runs.history import History as History
     from ncjax.runs.workdir import WorkdirError as WorkdirError
-    from ncjax.training.loop import TrainingError as TrainingError
-    from ncjax.training.loop import train as train
+    from ncjax.training.loop import TrainingError as TrainingError, train as train
 
 # Module -> its public names; each is imported when it is first asked for: JAX and what
 # is built on it take seconds to import.

@@ -7,12 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from jax.sharding import PartitionSpec as P
 
-from ncjax import collapse
-from ncjax import moments as library
+from ncjax import collapse, moments as library
 from ncjax.moments import ClassMoments, class_sum
 
 class_moments = jax.jit(

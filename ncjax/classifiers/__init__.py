@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ncjax.classifiers.classifier import LAYER as LAYER
-from ncjax.classifiers.classifier import Classifier
+from ncjax.classifiers.classifier import LAYER as LAYER, Classifier
 from ncjax.classifiers.fixed import haframe, label_embedding
 from ncjax.classifiers.linear import linear
 

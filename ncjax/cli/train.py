@@ -54,8 +54,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         return show_help(config_parser(prog, _ABOUT), _MORE, describe())
 
     # JAX and what is built on it take seconds to import.
-    from ncjax import TrainingError, cluster
-    from ncjax import train as train_network
+    from ncjax import TrainingError, cluster, train as train_network
     from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
 

@@ -3,61 +3,84 @@
 `measure` gives all scalars at once; `METRICS` says what each of them means.
 """
 
-from ncjax.collapse.conventions import PRESETS as PRESETS
-from ncjax.collapse.conventions import Convention as Convention
-from ncjax.collapse.conventions import get_convention as get_convention
-from ncjax.collapse.decisions import linear_decisions as linear_decisions
-from ncjax.collapse.decisions import nc4 as nc4
-from ncjax.collapse.decisions import ncc_accuracy as ncc_accuracy
-from ncjax.collapse.decisions import nearest_mean as nearest_mean
-from ncjax.collapse.decisions import nearest_row as nearest_row
-from ncjax.collapse.decomposition import MSEDecomposition as MSEDecomposition
-from ncjax.collapse.decomposition import mse_decomposition as mse_decomposition
-from ncjax.collapse.decomposition import ridge_classifier as ridge_classifier
-from ncjax.collapse.duality import bias_collapse as bias_collapse
-from ncjax.collapse.duality import misalignment as misalignment
-from ncjax.collapse.duality import nc3 as nc3
-from ncjax.collapse.duality import nc3_cosine as nc3_cosine
-from ncjax.collapse.duality import nc3_papyan as nc3_papyan
-from ncjax.collapse.duality import principal_angles as principal_angles
-from ncjax.collapse.duality import shape_residual as shape_residual
-from ncjax.collapse.duality import uniform_duality as uniform_duality
-from ncjax.collapse.margin import Margin as Margin
-from ncjax.collapse.margin import one_vs_rest as one_vs_rest
-from ncjax.collapse.means import Span as Span
-from ncjax.collapse.means import between_basis as between_basis
-from ncjax.collapse.means import centred_means as centred_means
-from ncjax.collapse.means import global_mean as global_mean
-from ncjax.collapse.means import present_classes as present_classes
-from ncjax.collapse.measure import METRICS as METRICS
-from ncjax.collapse.measure import available as available
-from ncjax.collapse.measure import measure as measure
-from ncjax.collapse.outliers import nc5 as nc5
-from ncjax.collapse.outliers import neco as neco
-from ncjax.collapse.outliers import principal_directions as principal_directions
+from ncjax.collapse.conventions import (
+    PRESETS as PRESETS,
+    Convention as Convention,
+    get_convention as get_convention,
+)
+from ncjax.collapse.decisions import (
+    linear_decisions as linear_decisions,
+    nc4 as nc4,
+    ncc_accuracy as ncc_accuracy,
+    nearest_mean as nearest_mean,
+    nearest_row as nearest_row,
+)
+from ncjax.collapse.decomposition import (
+    MSEDecomposition as MSEDecomposition,
+    mse_decomposition as mse_decomposition,
+    ridge_classifier as ridge_classifier,
+)
+from ncjax.collapse.duality import (
+    bias_collapse as bias_collapse,
+    misalignment as misalignment,
+    nc3 as nc3,
+    nc3_cosine as nc3_cosine,
+    nc3_papyan as nc3_papyan,
+    principal_angles as principal_angles,
+    shape_residual as shape_residual,
+    uniform_duality as uniform_duality,
+)
+from ncjax.collapse.margin import Margin as Margin, one_vs_rest as one_vs_rest
+from ncjax.collapse.means import (
+    Span as Span,
+    between_basis as between_basis,
+    centred_means as centred_means,
+    global_mean as global_mean,
+    present_classes as present_classes,
+)
+from ncjax.collapse.measure import (
+    METRICS as METRICS,
+    available as available,
+    measure as measure,
+)
+from ncjax.collapse.outliers import (
+    nc5 as nc5,
+    neco as neco,
+    principal_directions as principal_directions,
+)
 from ncjax.collapse.registry import Metric as Metric
 from ncjax.collapse.second_pass import SecondPass as SecondPass
-from ncjax.collapse.separation import cdnv as cdnv
-from ncjax.collapse.separation import cdnv_matrix as cdnv_matrix
-from ncjax.collapse.separation import snr as snr
-from ncjax.collapse.simplex import angle_statistics as angle_statistics
-from ncjax.collapse.simplex import equinorm as equinorm
-from ncjax.collapse.simplex import gram_distance as gram_distance
-from ncjax.collapse.simplex import nc2 as nc2
-from ncjax.collapse.superclasses import cophenetic_correlation as cophenetic_correlation
-from ncjax.collapse.superclasses import cosines_by_height as cosines_by_height
-from ncjax.collapse.superclasses import group_moments as group_moments
-from ncjax.collapse.superclasses import group_rows as group_rows
-from ncjax.collapse.superclasses import group_variance as group_variance
-from ncjax.collapse.superclasses import level_metrics as level_metrics
-from ncjax.collapse.superclasses import superclass_levels as superclass_levels
-from ncjax.collapse.superclasses import tree_metrics as tree_metrics
-from ncjax.collapse.uniformity import log_kernel as log_kernel
-from ncjax.collapse.uniformity import riesz_kernel as riesz_kernel
-from ncjax.collapse.variability import nc1 as nc1
-from ncjax.collapse.variability import nc1_floor as nc1_floor
-from ncjax.collapse.variability import numerical_rank as numerical_rank
-from ncjax.collapse.variability import rounding_variance as rounding_variance
-from ncjax.collapse.variability import trace_ratio as trace_ratio
-from ncjax.collapse.variability import vci as vci
-from ncjax.collapse.variability import within_variance as within_variance
+from ncjax.collapse.separation import (
+    cdnv as cdnv,
+    cdnv_matrix as cdnv_matrix,
+    snr as snr,
+)
+from ncjax.collapse.simplex import (
+    angle_statistics as angle_statistics,
+    equinorm as equinorm,
+    gram_distance as gram_distance,
+    nc2 as nc2,
+)
+from ncjax.collapse.superclasses import (
+    cophenetic_correlation as cophenetic_correlation,
+    cosines_by_height as cosines_by_height,
+    group_moments as group_moments,
+    group_rows as group_rows,
+    group_variance as group_variance,
+    level_metrics as level_metrics,
+    superclass_levels as superclass_levels,
+    tree_metrics as tree_metrics,
+)
+from ncjax.collapse.uniformity import (
+    log_kernel as log_kernel,
+    riesz_kernel as riesz_kernel,
+)
+from ncjax.collapse.variability import (
+    nc1 as nc1,
+    nc1_floor as nc1_floor,
+    numerical_rank as numerical_rank,
+    rounding_variance as rounding_variance,
+    trace_ratio as trace_ratio,
+    vci as vci,
+    within_variance as within_variance,
+)

@@ -14,8 +14,6 @@ makes of the fields the functions, data and trees that they name; `stored` reads
 configuration of an older run; `recipes` are settings that several configs share.
 """
 
-from ncjax.config.check import validate as validate
-from ncjax.config.check import wants_smoke as wants_smoke
-from ncjax.config.fields import default as default
-from ncjax.config.fields import resolved as resolved
+from ncjax.config.check import validate as validate, wants_smoke as wants_smoke
+from ncjax.config.fields import default as default, resolved as resolved
 from ncjax.options import ConfigError as ConfigError

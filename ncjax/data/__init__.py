@@ -6,10 +6,12 @@ a part of what it returns.
 
 from collections.abc import Callable
 
-from ncjax.data.dataset import DataError as DataError
-from ncjax.data.dataset import Dataset as Dataset
-from ncjax.data.dataset import Split as Split
-from ncjax.data.dataset import channel_statistics as channel_statistics
+from ncjax.data.dataset import (
+    DataError as DataError,
+    Dataset as Dataset,
+    Split as Split,
+    channel_statistics as channel_statistics,
+)
 from ncjax.data.digits import digits
 from ncjax.data.select import select as select
 from ncjax.data.synthetic import synthetic

@@ -13,8 +13,7 @@ from typing import Any
 import grain
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 Array = jax.Array | np.ndarray
 Chunk = tuple[jax.Array, jax.Array, jax.Array]  # images, labels, rows [s, n, ...]

@@ -12,8 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh, PartitionSpec as P
 
 Array = jax.Array | np.ndarray
 Arrays = tuple[Array, Array]  # images [n, h, w, c], labels [n]

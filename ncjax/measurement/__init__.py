@@ -6,5 +6,7 @@ ncjax measure features.npy --labels=labels.npy --classifier=head.npz
 
 from ncjax.measurement.core import measure as measure
 from ncjax.measurement.result import Measurement as Measurement
-from ncjax.measurement.sources import MeasureError as MeasureError
-from ncjax.measurement.sources import MeasureTypeError as MeasureTypeError
+from ncjax.measurement.sources import (
+    MeasureError as MeasureError,
+    MeasureTypeError as MeasureTypeError,
+)

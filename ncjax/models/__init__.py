@@ -16,8 +16,7 @@ from flax import linen as nn
 
 from ncjax.models.densenet import densenet121
 from ncjax.models.mlp import mlp
-from ncjax.models.network import Network as Network
-from ncjax.models.network import last_layer as last_layer
+from ncjax.models.network import Network as Network, last_layer as last_layer
 from ncjax.models.resnet import resnet18, resnet34, resnet50, resnext50
 from ncjax.models.vgg import vgg13
 

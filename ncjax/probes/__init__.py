@@ -20,9 +20,7 @@ from collections.abc import Callable
 from ncjax.collapse.registry import Metric, collect
 from ncjax.probes import mse_decomposition as _mse
 from ncjax.probes.mse_decomposition import mse_decomposition
-from ncjax.probes.probe import Probe as Probe
-from ncjax.probes.probe import Reader as Reader
-from ncjax.probes.probe import Subject as Subject
+from ncjax.probes.probe import Probe as Probe, Reader as Reader, Subject as Subject
 
 PROBES: dict[str, Callable[..., Probe]] = {
     "mse_decomposition": mse_decomposition,

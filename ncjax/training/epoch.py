@@ -11,8 +11,7 @@ from functools import wraps
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
-from jax.sharding import PartitionSpec as P
+from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 from ncjax.cluster.members import Over
 from ncjax.data.augment import Augment, none

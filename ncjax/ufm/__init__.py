@@ -1,39 +1,46 @@
 """Unconstrained-features models: the optima that training is thought to approach."""
 
-from ncjax.ufm.certify import Bounds as Bounds
-from ncjax.ufm.certify import Certificate as Certificate
-from ncjax.ufm.certify import bounds as bounds
-from ncjax.ufm.certify import certify as certify
-from ncjax.ufm.certify import saddle_direction as saddle_direction
-from ncjax.ufm.convex import ConvexSolution as ConvexSolution
-from ncjax.ufm.convex import factorise as factorise
-from ncjax.ufm.convex import solve_convex as solve_convex
+from ncjax.ufm.certify import (
+    Bounds as Bounds,
+    Certificate as Certificate,
+    bounds as bounds,
+    certify as certify,
+    saddle_direction as saddle_direction,
+)
+from ncjax.ufm.convex import (
+    ConvexSolution as ConvexSolution,
+    factorise as factorise,
+    solve_convex as solve_convex,
+)
 from ncjax.ufm.deep import Deep as Deep
 from ncjax.ufm.descent import descend as descend
-from ncjax.ufm.fixed import simplex_rows as simplex_rows
-from ncjax.ufm.fixed import solve_features as solve_features
-from ncjax.ufm.flow import flow as flow
-from ncjax.ufm.flow import flow_many as flow_many
-from ncjax.ufm.geometry import Geometry as Geometry
-from ncjax.ufm.geometry import geometry as geometry
-from ncjax.ufm.hessian import Curvature as Curvature
-from ncjax.ufm.hessian import hessian as hessian
-from ncjax.ufm.hessian import hessian_product as hessian_product
-from ncjax.ufm.hessian import least_curvature as least_curvature
-from ncjax.ufm.model import Model as Model
-from ncjax.ufm.model import Params as Params
-from ncjax.ufm.modes import hadamard_basis as hadamard_basis
-from ncjax.ufm.modes import modal_start as modal_start
-from ncjax.ufm.modes import mode_strengths as mode_strengths
-from ncjax.ufm.modes import random_basis as random_basis
-from ncjax.ufm.modes import strength_flow as strength_flow
-from ncjax.ufm.norms import LayerPeeled as LayerPeeled
-from ncjax.ufm.norms import Spherical as Spherical
+from ncjax.ufm.fixed import (
+    simplex_rows as simplex_rows,
+    solve_features as solve_features,
+)
+from ncjax.ufm.flow import flow as flow, flow_many as flow_many
+from ncjax.ufm.geometry import Geometry as Geometry, geometry as geometry
+from ncjax.ufm.hessian import (
+    Curvature as Curvature,
+    hessian as hessian,
+    hessian_product as hessian_product,
+    least_curvature as least_curvature,
+)
+from ncjax.ufm.model import Model as Model, Params as Params
+from ncjax.ufm.modes import (
+    hadamard_basis as hadamard_basis,
+    modal_start as modal_start,
+    mode_strengths as mode_strengths,
+    random_basis as random_basis,
+    strength_flow as strength_flow,
+)
+from ncjax.ufm.norms import LayerPeeled as LayerPeeled, Spherical as Spherical
 from ncjax.ufm.problem import Problem as Problem
 from ncjax.ufm.regression import regression as regression
-from ncjax.ufm.solve import Solution as Solution
-from ncjax.ufm.solve import solve as solve
-from ncjax.ufm.solve import solve_many as solve_many
-from ncjax.ufm.solve import stack as stack
-from ncjax.ufm.trajectory import Trajectory as Trajectory
-from ncjax.ufm.trajectory import small_start as small_start
+from ncjax.ufm.solve import (
+    Solution as Solution,
+    solve as solve,
+    solve_many as solve_many,
+    stack as stack,
+)
+from ncjax.ufm.trajectory import Trajectory as Trajectory, small_start as small_start

@@ -10,10 +10,10 @@ from ncjax.data import (
     Dataset,
     Split,
     channel_statistics,
+    dataset as dataset_module,
     load,
     select,
 )
-from ncjax.data import dataset as dataset_module
 from ncjax.data.select import long_tail_counts
 
 

@@ -14,9 +14,7 @@ import numpy as np
 import pytest
 
 from ncjax.cli import prepare as command
-from ncjax.data import DataError, load
-from ncjax.data import prepare as preparation
-from ncjax.data import tfds as readers
+from ncjax.data import DataError, load, prepare as preparation, tfds as readers
 
 tfds = pytest.importorskip("tensorflow_datasets")
 checksums = pytest.importorskip("tensorflow_datasets.core.download.checksums")

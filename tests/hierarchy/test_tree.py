@@ -4,8 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from ncjax import hierarchy
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, balanced, from_nested

@@ -6,16 +6,13 @@ import sys
 import jax
 import numpy as np
 import pytest
-from jax.sharding import AxisType, Mesh
-from jax.sharding import PartitionSpec as P
+from jax.sharding import AxisType, Mesh, PartitionSpec as P
 
 import ncjax
-from ncjax import ConfigError, TrainingError
-from ncjax import main as cli
+from ncjax import ConfigError, TrainingError, main as cli
 from ncjax.config import default
 from ncjax.config.binding import load_data
-from ncjax.data import Dataset, Split
-from ncjax.data import reading as stream
+from ncjax.data import Dataset, Split, reading as stream
 from ncjax.runs.workdir import Workdir
 from ncjax.training.experiment import Experiment
 
