@@ -85,7 +85,7 @@ class Evaluate:
         """
         self.passes, self.buffer = passes, buffer
         self.shares = Shares(mesh, batch_size)
-        self._forward, evaluate, compute = passes.forward, self._sums, passes.compute
+        self._forward, evaluate, compute = passes.forward, self._evaluate, passes.compute
         network, own = P(), P(AXIS)
         if many:
             self._forward = many(passes.forward, (0, None))
@@ -143,7 +143,7 @@ class Evaluate:
             for layer, x in layers.items()
         }
 
-    def _sums(
+    def _evaluate(
         self, variables: Variables, train: Arrays, test: Arrays, buffer: Features
     ) -> tuple[tuple[Moments, SetPass, SetPass], Features]:
         """What `compute` needs, and the full buffer, from inside `shard_map`."""

@@ -84,7 +84,7 @@ def test_the_command_line_keeps_an_epoch_and_a_measurement(tmp_path, capsys):
         program, env=env, capture_output=True, text=True, check=True
     )
     kept = [p.name for p in (tmp_path / "xdg" / "ncjax" / "programs").iterdir()]
-    for name in ("jit_epoch", "jit_evaluate"):
+    for name in ("jit_epoch", "jit__evaluate", "jit_compute"):
         assert any(file.startswith(name) for file in kept), kept
     assert result.stderr.startswith("Compiled in ")  # before the first epoch
     assert main(command) == 0  # a finished run has nothing to compile

@@ -123,7 +123,7 @@ def test_it_is_compared_and_drawn(folder):
     assert "mean score" in found.table()
     assert "MSE loss: NC1" in found.table()
     values = [rows_of(folder / f"one{s}")[-1][keys[0]] for s in (0, 1)]
-    summary = found.summary(found.groups[0], describe_metric(keys[0]))
+    summary = found.groups[0].summary(describe_metric(keys[0]), found.level)
     assert float(summary.centre) == pytest.approx(np.mean(values))
     titles = [axis.get_title(loc="left") for axis in found.figure().axes]
     assert "mean score" in titles

@@ -117,7 +117,7 @@ def test_compare_reads_the_seeds_and_finds_the_same_means(folder):
     assert group.seeds == SEEDS
     row = rows_of(folder / "many")[-1]
     for metric in found.metrics:
-        interval = found.summary(group, metric)
+        interval = group.summary(metric, found.level)
         assert row[metric.key] == pytest.approx(float(interval.centre))
         assert row[f"{metric.key}/low"] == pytest.approx(float(interval.low))
     assert find([folder / "many" / "seeds"]) == find([folder / "many"])
