@@ -85,8 +85,8 @@ class Evaluate:
         """
         self.passes, self.buffer = passes, buffer
         self.shares = Shares(mesh, batch_size)
-        self._forward, evaluate, compute = passes.forward, self._evaluate, passes.compute
-        network, own = P(), P(AXIS)
+        self._forward, network, own = passes.forward, P(), P(AXIS)
+        evaluate, compute = self._evaluate, passes.compute
         if many:
             self._forward = many(passes.forward, (0, None))
             evaluate = many(evaluate, (0, None, None, 0))
