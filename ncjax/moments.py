@@ -28,6 +28,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax import struct
+from ncjax.blocks import scan_blocks
 from ncjax.io import write_whole
 from ncjax.struct import Leaf
 
@@ -36,10 +37,6 @@ Scatter = Literal["none", "pooled", "classes"]
 # Up to this many classes a sum over classes is a one-hot matrix product; beyond, a
 # scatter-add is faster.
 _ONE_HOT_CLASSES = 16
-
-# Longer batches are taken in blocks of this many rows: what is made of a block stays in
-# the cache, which makes the light moments of 50,000 rows four times as fast on a CPU.
-_ROWS = 4096
 
 
 @struct.dataclass
@@ -161,18 +158,7 @@ class ClassMoments:
                 f"[n, {self.feature_dim}]."
             )
         batch = features, labels, weights
-        full = len(features) // _ROWS * _ROWS
-        if full <= _ROWS:
-            return self._take(*batch)
-        blocks = jax.tree.map(
-            lambda x: x[:full].reshape(-1, _ROWS, *x.shape[1:]), batch
-        )
-        state, _ = jax.lax.scan(
-            lambda state, block: (state._take(*block), None), self, blocks
-        )
-        if full < len(features):
-            state = state._take(*jax.tree.map(lambda x: x[full:], batch))
-        return state
+        return scan_blocks(lambda state, rows: state._take(*rows), self, batch)
 
     def _take(self, features, labels, weights) -> ClassMoments:
         """Moments with one more batch, which is to fit the cache.

@@ -78,6 +78,7 @@ from ncjax.collapse.uniformity import (
 from ncjax.collapse.variability import (
     nc1 as nc1,
     nc1_floor as nc1_floor,
+    nc1_of_features as nc1_of_features,
     numerical_rank as numerical_rank,
     rounding_variance as rounding_variance,
     trace_ratio as trace_ratio,

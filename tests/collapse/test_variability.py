@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ncjax import collapse
+from ncjax import blocks, collapse
 from tests.collapse.problems import clusters, compiled, moments_of
 
 # Each metric of the module by its definition, for tests/collapse/test_measure.py.
@@ -39,6 +39,19 @@ def test_nc1_survives_float32(std):
     light = moments_of(features, labels, scatter="none")
     got = compiled.nc1(light, within_variance=variance)
     np.testing.assert_allclose(got, exact, rtol=1e-5)
+
+
+@pytest.mark.parametrize("num_classes", [3, 8, 40])
+def test_nc1_of_features_is_nc1_whichever_way_is_cheaper(x64, num_classes):
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) % num_classes
+    means = rng.normal(size=(num_classes, 9))
+    features = means[labels] + 0.1 * rng.normal(size=(400, 9))
+    found = collapse.nc1_of_features(
+        jnp.asarray(features), jnp.asarray(labels), num_classes
+    )
+    want = compiled.nc1(moments_of(features, labels, num_classes))
+    np.testing.assert_allclose(found, want, rtol=1e-10)
 
 
 @functools.partial(jax.jit, static_argnames="divide_by_classes")
@@ -87,7 +100,7 @@ def test_within_variance_masks_and_blocks(x64, monkeypatch):
     weights[-1] = 0
     want = np.einsum("ri,ij,rj->r", directions, moments.within_cov, directions)
     for rows in (4096, 7):
-        monkeypatch.setattr(collapse.variability, "_ROWS", rows)
+        monkeypatch.setattr(blocks, "_ROWS", rows)
         arrays = [jnp.asarray(x) for x in (features, labels, weights)]
         # A new function: what was compiled before holds the old constant.
         got = jax.jit(
