@@ -58,10 +58,11 @@ def within_variance(
     labels = jnp.where(inside, labels, 0)
 
     def visit(sums, rows):
-        # Differences first: the projections themselves would cancel.
+        # Differences first: the projections themselves would cancel; and the pivot
+        # first, as its sum with the offset would be rounded.
         features, labels, weights = rows
-        means = moments.pivot[labels] + moments.offset[labels]
-        along = dot(features.astype(dtype) - means, directions.T)
+        residuals = features.astype(dtype) - moments.pivot[labels]
+        along = dot(residuals - moments.offset[labels], directions.T)
         return sums + dot(weights.astype(dtype), along**2)
 
     sums = jnp.zeros(len(directions), dtype)
