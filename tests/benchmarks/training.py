@@ -270,7 +270,8 @@ def seeds(rounds: int) -> list[dict]:
         convolves, counts, runs = not name.startswith("mlp"), {}, {"1": training.run()}
         for many in (vmap_networks, map_networks) if convolves else (vmap_networks,):
             for count in (4,) if CPU and convolves else (4, 16):
-                what = f"{count} seeds {many.__name__.replace('_', ' ')}"
+                how = "in turn" if many is map_networks else "at once"
+                what = f"{count} seeds {how}"
                 counts[what], runs[what] = count, training.run(count, many)
         seconds = harness.interleave(runs, rounds)
         for what, count in counts.items():
