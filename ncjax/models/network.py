@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import KW_ONLY
 from functools import partial
@@ -40,9 +41,9 @@ class Network(nn.Module):
         classify = last_layer(self.classifier, self.dtype, self.axis_name)
         return classify(x, train=train, labels=labels), x
 
+    @abstractmethod
     def hidden(self, x: jax.Array, train: bool) -> jax.Array:
         """Images -> features [n, d], or a feature map [n, h, w, d], to be averaged."""
-        raise NotImplementedError
 
     def norm(self, train: bool) -> Callable[..., nn.Module]:
         """What makes a batch norm, whose running statistics keep 0.9 in each step.
