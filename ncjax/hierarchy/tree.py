@@ -46,7 +46,8 @@ class Hierarchy:
 
         Args:
             names: names of the nodes [M], in any order.
-            parents: position of each node's parent in `names` [M]; -1 for the root.
+            parents: position of each node's parent in `names` [M]; for the root -1 or
+                its own position.
             classes: names of the leaves in the order of the labels; by default the
                 order in which the leaves come in `names`.
 
@@ -56,6 +57,8 @@ class Hierarchy:
                 has a line break, or begins or ends with white space.
         """
         names, above = [str(name) for name in names], np.asarray(parents)
+        if above.shape == (len(names),):  # a root that is its own parent has none
+            above = np.where(above == np.arange(len(names)), -1, above)
         _check_nodes(names, above)
         order = _parents_first(names, above)
         self.names: tuple[str, ...] = tuple(names[i] for i in order)
@@ -236,6 +239,18 @@ class Hierarchy:
                 same = row[block, None] == row[None]
                 np.copyto(table[block], values[row][None], where=same)
         return table
+
+
+def name_nodes(labels: Sequence[str | None]) -> list[str]:
+    """The labels, with "node 1", "node 2", ... in the place of None."""
+    taken, count, names = set(labels), 0, []
+    for label in labels:
+        while label is None:
+            count += 1
+            if f"node {count}" not in taken:
+                label = f"node {count}"
+        names.append(label)
+    return names
 
 
 def _positions(chosen: np.ndarray | list[int], count: int) -> np.ndarray:

@@ -209,6 +209,12 @@ def test_bad_trees(names, parents, classes, message):
         Hierarchy(list(names), np.array(parents), classes)
 
 
+def test_a_root_may_be_its_own_parent():
+    assert Hierarchy([*"rab"], [0, 0, 0]) == Hierarchy([*"rab"], [-1, 0, 0])
+    with pytest.raises(HierarchyError, match="one root, but 'r' and 'a'"):
+        Hierarchy([*"rab"], [0, 1, 0])
+
+
 def test_bad_depth():
     with pytest.raises(ValueError, match=r"in 0\.\.3, got 4"):
         BUILTIN["cifar10"]().superclasses(4)
