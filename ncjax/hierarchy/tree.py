@@ -6,12 +6,13 @@ function makes is [K, K]; no function makes one of size K x K x depth.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+from ncjax.options import suggest
 
 _ROWS = 1 << 24  # entries of a [rows, K] block of a pairwise table
 
@@ -333,11 +334,10 @@ def _check_classes(classes: list[str], found: list[str], inner: set[str]) -> Non
 
 def _check_known(classes: Iterable[str], known: Sequence[str]) -> None:
     for name in sorted(set(classes) - set(known)):
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
         some = ", ".join(list(known)[:8]) + (", ..." if len(known) > 8 else "")
         raise HierarchyError(
-            f"The class {name!r} is not a leaf of the tree{hint}. Its leaves: {some}."
+            f"The class {name!r} is not a leaf of the tree.{suggest(name, known)} Its "
+            f"leaves: {some}."
         )
 
 

@@ -97,7 +97,11 @@ def test_bad_values(field, value, message):
 def test_unknown_missing_and_mistyped_fields():
     config = default().unlock()
     config.loss.gamma = 1.0
-    with pytest.raises(ConfigError, match=r"Unknown field config\.loss\.gamma"):
+    with pytest.raises(ConfigError, match=r"Unknown field config\.loss\.gamma\. Avail"):
+        validate(config)
+    config = default().unlock()
+    config.optimizer.momentun = 0.5
+    with pytest.raises(ConfigError, match=r"Did you mean 'momentum'\?"):
         validate(config)
     config = default().unlock()
     del config.loss["label_smoothing"]
