@@ -6,6 +6,7 @@ import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ncjax.extras import install
 from ncjax.hierarchy.formats import from_edges, to_edges
 from ncjax.hierarchy.records import is_name
 from ncjax.hierarchy.tree import Hierarchy, HierarchyError
@@ -119,7 +120,7 @@ def to_networkx(tree: Hierarchy) -> networkx.DiGraph:
         import networkx
     except ImportError as error:
         raise HierarchyError(
-            f"`to_networkx` needs networkx ({error}): pip install 'ncjax[trees]'."
+            f"`to_networkx` needs networkx ({error}): {install('trees')}."
         ) from error
     graph = networkx.DiGraph()
     edges = to_edges(tree)
