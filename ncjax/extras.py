@@ -8,8 +8,8 @@ from pathlib import Path
 def install(extra: str) -> str:
     """The command that installs the packages of an extra, such as "tfds".
 
-    An index of packages need not have ncjax: in a clone the clone itself is named; of an
-    installed ncjax pip knows the extras.
+    No index of packages need have ncjax: in a clone the clone itself is named, and of
+    an installed ncjax pip knows the extras.
     """
     clone = Path(__file__).parents[1]
     if not (clone / "pyproject.toml").is_file():

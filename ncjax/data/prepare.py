@@ -53,9 +53,7 @@ def prepare(names: Sequence[str], *, dir: str = "", originals: str = ""):
     for name in names:
         builder: Any = tfds.builder(name, data_dir=folder, file_format="array_record")
         if not builder.is_prepared():
-            size = builder.info.download_size
-            told = f"Downloading {name} ({size}) and preparing it in {folder}."
-            print(told, file=sys.stderr, flush=True)
+            print(f"Preparing {name} in {folder}.", file=sys.stderr, flush=True)
         try:
             with _without_tensorflow(), tempfile.TemporaryDirectory(dir=folder) as tmp:
                 config = tfds.download.DownloadConfig(extract_dir=tmp)

@@ -259,7 +259,7 @@ def test_download_needs_no_tensorflow(originals, server, tmp_path, monkeypatch, 
     assert command.main(["cifar10", "--data-dir", str(tmp_path)]) == 0
     said = capsys.readouterr()
     assert "600 + 120 examples" in said.out
-    assert f"and preparing it in {tmp_path}." in said.err
+    assert f"Preparing cifar10 in {tmp_path}." in said.err
     assert "\r" not in said.err
     assert_same(load("cifar10", dir=str(tmp_path)).train, *originals[1]["train"])
     # The extracted copy is gone, the download stays.
