@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -99,7 +100,8 @@ def _without_support(labels: list[str | None], parents: list[int]) -> list[str |
     """The labels without numbers of inner nodes that cannot be names."""
     above = set(parents) - {-1}
     inner = {node for node in above if _SUPPORT.fullmatch(labels[node] or "")}
-    if all(labels.count(labels[node]) == 1 for node in inner):
+    counts = Counter(labels)
+    if all(counts[labels[node]] == 1 for node in inner):
         return labels
     return [None if i in inner else label for i, label in enumerate(labels)]
 

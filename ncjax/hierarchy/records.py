@@ -88,18 +88,19 @@ def _read(item: Any, parent: str | None) -> tuple[str | None, Sequence[Any]]:
     names = [x for x in _values(item, NAMES).values() if is_name(x)]
     label = str(names[0]) if names else None
     groups = {k: x for k, x in _values(item, CHILDREN).items() if x not in ("", [], {})}
+    where = f"The node {label!r}" if label else f"A node {under(parent)}"
     for key, value in item.items():
         holds = isinstance(value, list | tuple | Mapping) and len(value)
         if holds and key not in groups and str(key).lower() not in _NOTES:
             raise HierarchyError(
-                f"The unknown key {key!r} stands in a node {under(label or parent)}. "
+                f"{where} has the unknown key {key!r}, which holds several values. "
                 f"Children stand under 'children' (or {', '.join(CHILDREN[1:])}); "
                 "rename the key if it holds them, else leave it out."
             )
     if len(groups) > 1:
         raise HierarchyError(
-            f"Children stand under both {' and '.join(map(repr, groups))} "
-            f"{under(label or parent)}; keep one of the two."
+            f"{where} has children under both {' and '.join(map(repr, groups))}; keep "
+            "one of the two."
         )
     below = next(iter(groups.values()), [])
     if not isinstance(below, list | tuple):

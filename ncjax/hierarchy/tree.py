@@ -58,8 +58,9 @@ class Hierarchy:
                 has a line break, or begins or ends with white space.
         """
         names, above = [str(name) for name in names], np.asarray(parents)
-        if above.shape == (len(names),):  # a root that is its own parent has none
-            above = np.where(above == np.arange(len(names)), -1, above)
+        if above.shape == (len(names),) and np.issubdtype(above.dtype, np.integer):
+            itself = above == np.arange(len(names))  # so a root may say that it is one
+            above = np.where(itself, -1, above.astype(np.int64))
         _check_nodes(names, above)
         order = _parents_first(names, above)
         self.names: tuple[str, ...] = tuple(names[i] for i in order)

@@ -129,11 +129,11 @@ def test_links_by_ids_beside_names(tmp_path):
     [
         (
             {"name": "r", "kids": ["a", "b"]},
-            "unknown key 'kids' .*under 'r'.*'children'",
+            "node 'r' has the unknown key 'kids'.*'children'",
         ),
         (
             {"name": "r", "children": [{"name": "a", "kids": [{"name": "x"}]}, "b"]},
-            "unknown key 'kids' .*under 'a'",
+            "node 'a' has the unknown key 'kids'",
         ),
         ({"name": "r", "children": {"a": {}, "b": ["x"]}}, "unknown key 'b'"),
         (

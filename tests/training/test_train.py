@@ -225,6 +225,8 @@ def test_kill_and_continue(tmp_path):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
+    made = json.loads((cut / "config.json").read_text())["about"]
+    assert " -m ncjax.main --config.num_epochs=60 " in made["command"]
     epochs = len((cut / "metrics.jsonl").read_text().splitlines())
     assert epochs < 60
     subprocess.run(command, env=env, check=True)
