@@ -38,8 +38,12 @@ if TYPE_CHECKING:
 
 # Programs that a notebook starts inherit its backend, for which matplotlib stops where
 # the package is not installed.  Figures of ncjax are files and need none.
-_backend = os.environ.get("MPLBACKEND", "").removeprefix("module://").partition(".")
-if _backend[1] and importlib.util.find_spec(_backend[0]) is None:
+_BACKENDS = {
+    **dict.fromkeys(("inline", "module://matplotlib_inline"), "matplotlib_inline"),
+    **dict.fromkeys(("widget", "ipympl", "module://ipympl"), "ipympl"),
+}
+_package = _BACKENDS.get(os.environ.get("MPLBACKEND", "").partition(".")[0])
+if _package and importlib.util.find_spec(_package) is None:
     del os.environ["MPLBACKEND"]
 
 # Module -> its public names; each is imported when it is first asked for: JAX and what
