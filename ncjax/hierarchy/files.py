@@ -170,7 +170,11 @@ def _from_rows(
     labels = columns.get(title, [])
     names = dict(zip(columns.get(link, []), labels, strict=True))
     edges = [
-        (place, name or "", names.get(find_parent(parent, known[link])) or parent)
+        (
+            place,
+            name or "",
+            names.get(find_parent(parent or "", known[link])) or parent or "",
+        )
         for (place, _), name, parent in zip(rows, labels, above, strict=True)
     ]
     return from_edges(edges, classes)

@@ -86,7 +86,8 @@ def from_table(
                 f"Row {number} is {reprlib.repr(row)}, but must be a pair of names: "
                 "child, parent."
             )
-        edges.append((f"row {number}", *texts))
+        child, parent = (text or "" for text in texts)
+        edges.append((f"row {number}", child, parent))
     return from_edges(edges, classes)
 
 

@@ -42,10 +42,11 @@ class Checkpoints:
         With `read_only` nothing there is touched, not even what a run that is still
         going on has half written.
         """
-        # Late: Orbax takes a second to import, and logs every file that it writes.
+        # Late: Orbax takes a second to import, and logs every file that it writes, and
+        # whatever is wrong with one before it raises an error.
         from orbax.checkpoint import v1 as ocp
 
-        logging.getLogger("absl").setLevel(logging.WARNING)
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         self._folder = folder
         # Orbax's own policies do not satisfy its declared protocol.
         keep_last: Any = ocp.training.preservation_policies.LatestN(keep)
@@ -84,10 +85,10 @@ class Checkpoints:
         except (jax.errors.JaxRuntimeError, MemoryError):  # of the devices, the host
             raise
         except Exception as error:  # whatever Orbax makes of foreign bytes
-            text = " ".join(str(error).split())[:300].rstrip(".")
+            text = " ".join(str(error).split())[:100] or type(error).__name__
             raise CheckpointError(
                 f"The checkpoint of the run {self._folder.parent}, of epoch {number}, "
-                f"cannot be read: {text or type(error).__name__}."
+                f"cannot be read; it is damaged, or of another version ({text} ...)."
             ) from error
 
     def drop(self, number: int) -> None:

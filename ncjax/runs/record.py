@@ -90,8 +90,9 @@ class Record:
             return epoch, restored
         if damaged:
             raise CheckpointError(
-                f"{damaged[kept[-1]]} No older one can be read either. Choose another "
-                "folder with --workdir to train from the start, or remove this one."
+                f"{damaged[kept[-1]]} No older one can be read either. To train from "
+                "the start, remove its folder `checkpoints`, or choose another folder "
+                "with --workdir."
             )
         self.resume(0)
         return 0, state

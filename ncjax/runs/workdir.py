@@ -167,15 +167,16 @@ def _new_events(folder: str | os.PathLike, **options: Any) -> Any:
 
 def _add(events: Any, row: Row) -> None:
     """Writes the finite numbers of a row, under its keys; tables are left out."""
-    from tensorboardX.proto.summary_pb2 import Summary
+    from tensorboardX.proto import summary_pb2
 
     # `events.add_scalar` would make `test/ahd_1` of `test/ahd@1`.
+    made: Any = summary_pb2  # its messages are not declared
     values = [
-        Summary.Value(tag=name, simple_value=value)
+        made.Summary.Value(tag=name, simple_value=value)
         for name, value in row.items()
         if name != "epoch" and not isinstance(value, list) and math.isfinite(value)
     ]
-    events.file_writer.add_summary(Summary(value=values), int(row["epoch"]))
+    events.file_writer.add_summary(made.Summary(value=values), int(row["epoch"]))
 
 
 def _check_same(path: Path, config: dict[str, Any]) -> None:
