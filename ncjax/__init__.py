@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,6 +35,16 @@ if TYPE_CHECKING:
     from ncjax.runs.history import History as History
     from ncjax.runs.workdir import WorkdirError as WorkdirError
     from ncjax.training.loop import TrainingError as TrainingError, train as train
+
+# Programs that a notebook starts inherit its backend, for which matplotlib stops where
+# the package is not installed.  Figures of ncjax are files and need none.
+_BACKENDS = {
+    **dict.fromkeys(("inline", "module://matplotlib_inline"), "matplotlib_inline"),
+    **dict.fromkeys(("widget", "ipympl", "module://ipympl"), "ipympl"),
+}
+_package = _BACKENDS.get(os.environ.get("MPLBACKEND", "").partition(".")[0])
+if _package and importlib.util.find_spec(_package) is None:
+    del os.environ["MPLBACKEND"]
 
 # Module -> its public names; each is imported when it is first asked for: JAX and what
 # is built on it take seconds to import.

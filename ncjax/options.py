@@ -99,9 +99,18 @@ def check_value(
 
 
 def suggest(word: str, allowed: Iterable[str]) -> str:
-    """The question whether the nearest allowed word was meant; "" if none is near."""
-    near = difflib.get_close_matches(word, list(allowed), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
+    """The question whether the nearest allowed word was meant; "" if none is near.
+
+    Capitals are no matter, and of words like `nc/nc1` the last part alone will do.
+    """
+    known: dict[
+        str, str
+    ] = {}  # what may be written for a word: the shortest goes first
+    for name in sorted(allowed, key=len):
+        for written in (name, name.rpartition("/")[2]):
+            known.setdefault(written.lower(), name)
+    near = difflib.get_close_matches(word.lower(), known, n=1)
+    return f" Did you mean {known[near[0]]!r}?" if near else ""
 
 
 def choose(field: str, value: str, allowed: Iterable[str]) -> None:
@@ -109,6 +118,7 @@ def choose(field: str, value: str, allowed: Iterable[str]) -> None:
     if value not in allowed:
         raise ConfigError(
             f"Unknown {field} {value!r}. Available: {', '.join(allowed)}."
+            f"{suggest(str(value), allowed)}"
         )
 
 

@@ -44,3 +44,30 @@ def test_only_what_is_needed_is_loaded(statement):
 def test_the_package_itself_does_without_jax(statement):
     code = f"{statement}; import sys; assert 'jax' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("backend", "installed"),
+    [
+        ("module://matplotlib_inline.backend_inline", False),
+        ("module://matplotlib_inline.backend_inline", True),
+        ("inline", False),
+        ("module://ipympl.backend_nbagg", False),
+        ("svg", True),
+    ],
+)
+def test_figures_do_without_the_backend_of_a_notebook(backend, installed):
+    """Programs that a notebook starts inherit the name of its backend."""
+    code = (
+        "import importlib.metadata, os, sys\n"
+        f"if not {installed}:\n"
+        "    sys.modules['matplotlib_inline'] = sys.modules['ipympl'] = None\n"
+        "    importlib.metadata.entry_points = lambda **_: []\n"
+        "import ncjax\n"
+        "import ncjax.runs.plots\n"
+        f"assert ('MPLBACKEND' in os.environ) == {installed}\n"
+    )
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "MPLBACKEND": backend}
+    program = [sys.executable, "-c", code]
+    result = subprocess.run(program, env=env, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

@@ -48,8 +48,14 @@ def test_choose_names_the_field_and_what_is_allowed():
     choose("config.loss.name", "mse", ("mse", "hxe"))
     with pytest.raises(ConfigError, match=r"config\.loss\.name 'mes'. Available: mse"):
         choose("config.loss.name", "mes", ("mse", "hxe"))
+    with pytest.raises(ConfigError, match=r"Did you mean 'mse'\?"):
+        choose("config.loss.name", "MSe", ("mse", "hxe"))
 
 
 def test_suggest():
     assert suggest("maesure", ("train", "measure")) == " Did you mean 'measure'?"
     assert suggest("xyz", ("train", "measure")) == ""
+    keys = ["layers/1/nc/nc1", "test/nc1", "nc/nc1_floor", "nc/nc1", "test/error"]
+    for word in ("nc1", "NC1", "nc/nc1x", "nc/NC1"):
+        assert suggest(word, keys) == " Did you mean 'nc/nc1'?"
+    assert suggest("error", keys) == " Did you mean 'test/error'?"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ncjax.cli.usage import Parser, UsageError, command
 from ncjax.data.prepare import prepare
 from ncjax.data.tfds import NAMES
+from ncjax.extras import install
 
 _ABOUT = """\
 Download data sets and prepare them for ncjax and tensorflow-datasets, without
@@ -18,7 +19,7 @@ examples:
   ncjax prepare mnist cifar10
   ncjax prepare fashion_mnist --data-dir=DIR --originals=DIR
 
-Needs the packages of `pip install 'ncjax[tfds]'`.
+Needs the packages of `{install}`.
 """
 
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser("ncjax prepare", _ABOUT, _MORE)
+    parser = Parser("ncjax prepare", _ABOUT, _MORE.format(install=install("tfds")))
     add = parser.add_argument
     add("names", metavar="NAME", nargs="+", choices=NAMES, help=", ".join(NAMES))
     where = "folder to write to; by default TFDS_DATA_DIR or ~/tensorflow_datasets"

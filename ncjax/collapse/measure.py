@@ -30,6 +30,7 @@ from ncjax.collapse import (
 from ncjax.collapse.conventions import Convention, get_convention
 from ncjax.collapse.registry import Metric, Needs, collect
 from ncjax.moments import ClassMoments
+from ncjax.options import suggest
 
 # Key -> metric, in the order in which results are printed.
 METRICS: dict[str, Metric] = collect(
@@ -190,6 +191,7 @@ def measure(
     if unknown:
         raise ValueError(
             f"Unknown metric {unknown[0]!r}. Available: {', '.join(known)}."
+            f"{suggest(unknown[0], known)}"
         )
     needed = {copies.get(key, key) for key in wanted}
     chosen = tuple(

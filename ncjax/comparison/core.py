@@ -10,6 +10,7 @@ from ncjax.collapse import Metric
 from ncjax.comparison.groups import Group, group, paired_tests
 from ncjax.comparison.result import Comparison
 from ncjax.comparison.runs import CompareError, Run, find, read
+from ncjax.options import suggest
 from ncjax.runs.metrics import compared, describe
 
 
@@ -108,7 +109,8 @@ def _metrics(runs: Sequence[Run], chosen: Sequence[str] | None) -> list[Metric]:
         raise CompareError(f"No metrics were chosen. Available: {listed}.")
     for key in chosen:
         if key not in available:
-            raise CompareError(f"Unknown metric {key!r}. Available: {listed}.")
+            meant = suggest(key, available)
+            raise CompareError(f"Unknown metric {key!r}.{meant} Available: {listed}.")
     return [describe(key) for key in dict.fromkeys(chosen)]
 
 
@@ -123,7 +125,8 @@ def _named(groups: Sequence[Group], name: str) -> Group:
     if len(found) != 1:
         problem = "Ambiguous" if found else "Unknown"
         listed = ", ".join(repr(g.name) for g in groups)
-        raise CompareError(f"{problem} baseline {name!r}. Available: {listed}.")
+        meant = suggest(name, [g.name for g in groups])
+        raise CompareError(f"{problem} baseline {name!r}. Available: {listed}.{meant}")
     return found[0]
 
 

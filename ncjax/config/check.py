@@ -11,7 +11,7 @@ from ncjax.config.fields import COMPUTE_DTYPES, choice, default, functions, unus
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.hierarchy import BUILTIN
 from ncjax.optimizers import SCHEDULES
-from ncjax.options import ConfigError, all_options, choose, flat, options_of
+from ncjax.options import ConfigError, all_options, choose, flat, options_of, suggest
 from ncjax.probes import PROBES
 
 # Field: (smallest, largest) allowed value.
@@ -131,6 +131,7 @@ def _check_fields(got: dict[str, Any], allowed: dict[str, Any]) -> None:
             ]
             raise ConfigError(
                 f"Unknown field config.{field}. Available: {', '.join(sorted(near))}."
+                f"{suggest(field.removeprefix(start), near)}"
             )
         if field not in got:
             raise ConfigError(f"Missing field config.{field}; start from default().")

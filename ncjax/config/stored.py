@@ -14,6 +14,8 @@ from ncjax.options import ConfigError, flat
 # Fields that have moved: their name in stored configurations -> their name today.
 MOVED: dict[str, str] = {"loss.frame_gamma": "classifier.frame_gamma"}
 
+ABOUT = "about"  # key of what made a run, beside the fields of its configuration
+
 
 def complete(stored: dict[str, Any]) -> dict[str, Any]:
     """A stored configuration, flat, with today's defaults for fields it does not have.
@@ -21,7 +23,8 @@ def complete(stored: dict[str, Any]) -> dict[str, Any]:
     Args:
         stored: the content of config.json, {"loss": {"name": "mse"}, ...}.
     """
-    given = {MOVED.get(field, field): value for field, value in flat(stored).items()}
+    fields = flat({key: value for key, value in stored.items() if key != ABOUT})
+    given = {MOVED.get(field, field): value for field, value in fields.items()}
     base, unknown = default(), set()
     for section in SECTIONS:
         choice = given.get(f"{section}.name", "auto")

@@ -10,6 +10,7 @@ call are replaced by plain Python while they run.
 import contextlib
 import io
 import pathlib
+import sys
 import tempfile
 import types
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from jaxtyping import UInt8
 
 from ncjax.data.dataset import DataError
 from ncjax.data.tfds import data_dir
+from ncjax.extras import install
 
 
 def prepare(names: Sequence[str], *, dir: str = "", originals: str = ""):
@@ -41,13 +43,17 @@ def prepare(names: Sequence[str], *, dir: str = "", originals: str = ""):
         from tensorflow_datasets.core.download import download_manager, extractor
     except ImportError as error:
         raise DataError(
-            f"Preparing needs tensorflow-datasets ({error}): pip install 'ncjax[tfds]'."
+            f"Preparing needs tensorflow-datasets ({error}): {install('tfds')}."
         ) from error
 
     folder = data_dir(dir)
     folder.mkdir(parents=True, exist_ok=True)
+    if not sys.stderr.isatty():  # its bars would break the lines of a log
+        tfds.disable_progress_bar()
     for name in names:
         builder: Any = tfds.builder(name, data_dir=folder, file_format="array_record")
+        if not builder.is_prepared():
+            print(f"Preparing {name} in {folder}.", file=sys.stderr, flush=True)
         try:
             with _without_tensorflow(), tempfile.TemporaryDirectory(dir=folder) as tmp:
                 config = tfds.download.DownloadConfig(extract_dir=tmp)

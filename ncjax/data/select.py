@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Int, Int32
 
 from ncjax.data.dataset import DataError, Dataset, Split, Tree, generator
-from ncjax.options import check_value
+from ncjax.options import check_value, suggest
 
 
 def select(
@@ -121,7 +121,7 @@ def _class_indices(dataset: Dataset, classes: tuple[int | str, ...]) -> list[int
         if c not in known:
             raise DataError(
                 f"Unknown class {c!r} of {dataset.name}. Available: "
-                f"0..{len(names) - 1} or {', '.join(names)}."
+                f"0..{len(names) - 1} or {', '.join(names)}.{suggest(str(c), names)}"
             )
     kept = [known[c] for c in classes or names]
     if len(set(kept)) < max(len(kept), 2):

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from ncjax.data.dataset import DataError, Dataset, Split
+from ncjax.extras import install
 from ncjax.io import open_whole
 
 NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
@@ -62,9 +63,9 @@ def data_dir(dir: str = "") -> pathlib.Path:
 def _load(name: str, dir: str) -> Dataset:
     folder = data_dir(dir)
     advice = (
-        f"Either `pip install 'ncjax[tfds]'` and `ncjax prepare {name}`,"
-        " or point `config.data.dir` or the environment variable TFDS_DATA_DIR to a "
-        f"folder in which tfds has prepared {name} as array_record."
+        f"Either `python -m ncjax prepare {name}`, or point `config.data.dir` or the "
+        "environment variable TFDS_DATA_DIR to a folder in which tfds has prepared "
+        f"{name} as array_record."
     )
     try:
         import tensorflow_datasets as tfds
@@ -80,6 +81,9 @@ def _load(name: str, dir: str) -> Dataset:
         problem = f"Cannot read {name} in {folder}: {error}"
         if isinstance(error, ImportError):
             problem = f"{name} needs packages that are not installed: {error}"
+            prepared = (folder / name).is_dir()
+            then = "" if prepared else f" && python -m ncjax prepare {name}"
+            advice = f"Install them by `{install('tfds')}{then}`."
         elif isinstance(error, FileNotFoundError):
             problem = f"{name} is not prepared in {folder}: {error}"
         elif isinstance(error, NotImplementedError):
@@ -131,12 +135,12 @@ def _decode(builder: Any, which: str, shape: tuple[int, ...]) -> Split:
         which, decoders={"image": tfds.decode.SkipDecoding()}
     )
     images, labels = np.empty(shape, np.uint8), np.empty(shape[0], np.int32)
-    starts = tqdm(
-        range(0, shape[0], _BATCH),
-        desc=f"Decoding {builder.name}/{which}",
-        mininterval=0.1 if sys.stderr.isatty() else 10,  # a log keeps every line
-        unit_scale=_BATCH,
-    )
+    told = f"Decoding {builder.name}/{which}"
+    live = sys.stderr.isatty()
+    if not live:  # the bar would break the lines of a log
+        print(f"{told}: {shape[0]:,} images, once.", file=sys.stderr, flush=True)
+    batches = range(0, shape[0], _BATCH)
+    starts = tqdm(batches, desc=told, unit_scale=_BATCH, disable=not live)
     for start in starts:
         batch = range(start, min(start + _BATCH, shape[0]))
         for i, record in zip(batch, source.__getitems__(batch)):

@@ -6,17 +6,30 @@ import csv
 import io
 import json
 import os
+import reprlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ncjax.hierarchy.formats import from_edges, from_nested, to_edges
+from ncjax.hierarchy.formats import (
+    find_parent,
+    from_edges,
+    from_nested,
+    to_edges,
+    to_text,
+)
+from ncjax.hierarchy.graphs import from_node_link, is_node_link
 from ncjax.hierarchy.newick import from_newick, to_newick
+from ncjax.hierarchy.records import is_record
 from ncjax.hierarchy.tree import Hierarchy, HierarchyError
 from ncjax.io import write_whole
 
-_CHILD = ("child", "name", "node", "class")  # titles that a column of children has
+# Titles of the columns of a table, and keys of its rows in JSON: of the node and of its
+# parent.  The first that is there counts.
+_IDS = ("id", "key")
+_NODE = ("child", "name", "node", "class", "label", "title", "text", *_IDS)
+_PARENT = ("parent", "parent_name", "parent_id", "parentid")
 
 
 def read(
@@ -24,12 +37,13 @@ def read(
 ) -> Hierarchy:
     """The tree in a file.
 
-    .json: a nested tree, as `from_nested` takes it; a list of
-        `{"name": ..., "parent": ...}`; or an object that maps each child to its parent,
-        such as `{"cat": "animal", "animal": null}`.
-    .csv, .tsv: a line for each node: child, parent.  The root has an empty parent, or
-        no line.  A first line with the titles `child` (or name, node, class) and
-        `parent` may change their order and add columns.
+    .json: a nested tree, as `from_nested` takes it; `{"name": ..., "children": [...]}`
+        as of d3; a list of `{"name": ..., "parent": ...}`; an object that maps each
+        child to its parent, such as `{"cat": "animal", "animal": null}`; or the
+        node-link format of networkx.
+    .csv, .tsv: a line for each node: child, parent.  The root has no parent, itself, or
+        no line.  A first line with the titles `child` (or name, node, class, id) and
+        `parent` (or parent_id) may change their order and add columns.
     .nwk, .newick: a tree as `from_newick` takes it.
 
     Args:
@@ -92,14 +106,18 @@ def _read_json(text: str, classes: Sequence[str] | None) -> Hierarchy:
         ) from error
     except RecursionError as error:
         raise HierarchyError("The JSON is nested too deeply; use a table.") from error
-    if isinstance(tree, dict) and any(isinstance(v, str) for v in tree.values()):
-        tree = [{"name": child, "parent": parent} for child, parent in tree.items()]
-    if isinstance(tree, list) and any(
-        isinstance(item, dict) and item.keys() & {"name", "parent"} for item in tree
-    ):
-        numbered = enumerate(tree, 1)
-        edges = [(f"entry {i}", *_record(item, i)) for i, item in numbered]
-        return from_edges(edges, classes)
+    if is_node_link(tree):
+        return from_node_link(tree, classes)
+    recorded = is_record(tree)
+    if isinstance(tree, dict) and not recorded and str in map(type, tree.values()):
+        tree = [{"name": name, "parent": above} for name, above in tree.items()]
+    items = tree if isinstance(tree, list) else ()
+    rows = [item for item in items if isinstance(item, dict)]
+    linked = any(row.get(key) for row in rows for key in row if key.lower() in _PARENT)
+    if linked or (not recorded and any("name" in row for row in rows)):
+        return _from_rows(
+            [(f"entry {i}", row) for i, row in enumerate(tree, 1)], classes
+        )
     return from_nested(tree, classes)
 
 
@@ -113,15 +131,53 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _record(item: Any, number: int) -> tuple[str, str]:
-    if isinstance(item, dict) and isinstance(name := item.get("name"), str | int):
-        parent = item.get("parent")
-        if parent is None or isinstance(parent, str | int):
-            return str(name), "" if parent is None else str(parent)
-    raise HierarchyError(
-        f"Entry {number} is {item!r}, but all entries must be like "
-        '{"name": "cat", "parent": "animal"}, with null as the parent of the root.'
+def _from_rows(
+    rows: Sequence[tuple[str, Any]], classes: Sequence[str] | None
+) -> Hierarchy:
+    """The tree of rows (place, title -> cell), one for each node.
+
+    Parents are named by that column of nodes in which most of them stand: there may be
+    ids beside the names.
+    """
+    found = [
+        {title.lower(): cell for title, cell in row.items()}
+        if isinstance(row, dict)
+        else {}
+        for _, row in rows
+    ]
+    columns = {
+        title: [to_text(row.get(title)) for row in found]
+        for title in (*_NODE, *_PARENT)
+        if any(title in row for row in found)
+    }
+    above = next((columns[t] for t in _PARENT if t in columns), [""] * len(rows))
+    titles = [title for title in _NODE if title in columns] or ["name"]
+    known = {title: {*columns.get(title, ())} - {"", None} for title in titles}
+    link = max(
+        titles,
+        key=lambda title: sum(
+            find_parent(parent or "", known[title]) in known[title] for parent in above
+        ),
     )
+    title = titles[0] if link in _IDS else link
+    for (place, row), cells, parent in zip(rows, found, above, strict=True):
+        if parent is None or to_text(cells.get(link)) is None or link not in cells:
+            raise HierarchyError(
+                f"{place.capitalize()} is {reprlib.repr(row)}, but all must be like "
+                '{"name": "cat", "parent": "animal"}, with null as the parent of the '
+                "root."
+            )
+    labels = columns.get(title, [])
+    names = dict(zip(columns.get(link, []), labels, strict=True))
+    edges = [
+        (
+            place,
+            name or "",
+            names.get(find_parent(parent or "", known[link])) or parent or "",
+        )
+        for (place, _), name, parent in zip(rows, labels, above, strict=True)
+    ]
+    return from_edges(edges, classes)
 
 
 def _read_table(delimiter: str, text: str, classes: Sequence[str] | None) -> Hierarchy:
@@ -136,27 +192,24 @@ def _read_table(delimiter: str, text: str, classes: Sequence[str] | None) -> Hie
     except csv.Error as error:
         raise HierarchyError(f"Line {reader.line_num}: {error}.") from error
     lines = [(number, cells) for number, cells in lines if any(cells)]
-    columns, width = (0, 1), 2
-    if lines and (titled := _columns([cell.lower() for cell in lines[0][1]])):
-        columns, width = titled, len(lines.pop(0)[1])
-    edges = []
+    titles = ["child", "parent"]
+    if lines and _is_header(first := [cell.lower() for cell in lines[0][1]]):
+        titles = first
+        del lines[0]
     for number, cells in lines:
-        if len(cells) != width:
+        if len(cells) != len(titles):
             raise HierarchyError(
-                f"Line {number} has {len(cells)} column(s), but must have {width}, "
-                f"separated by {delimiter!r}: "
-                f"{'child, parent' if width == 2 else 'as the first line'}."
+                f"Line {number} has {len(cells)} column(s), but must have "
+                f"{len(titles)}, separated by {delimiter!r}: "
+                f"{'child, parent' if len(titles) == 2 else 'as the first line'}."
             )
-        child, parent = (cells[column] for column in columns)
-        edges.append((f"line {number}", child, parent))
-    return from_edges(edges, classes)
+    rows = [(f"line {n}", dict(zip(titles, cells, strict=True))) for n, cells in lines]
+    return _from_rows(rows, classes)
 
 
-def _columns(titles: list[str]) -> tuple[int, int] | None:
-    """The columns of child and parent, if the line holds titles; else None."""
-    child = [i for i, title in enumerate(titles) if title in _CHILD]
-    parent = [i for i, title in enumerate(titles) if title == "parent"]
-    return (child[0], parent[0]) if child and parent else None
+def _is_header(cells: Sequence[str]) -> bool:
+    """Whether a line holds the titles of a column of nodes and of one of parents."""
+    return not {*_NODE}.isdisjoint(cells) and not {*_PARENT}.isdisjoint(cells)
 
 
 def _write_json(tree: Hierarchy) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+import reprlib
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
+from ncjax.hierarchy.records import from_records, is_name, is_record, under
+from ncjax.hierarchy.tree import Hierarchy, HierarchyError, name_nodes
 
-from ncjax.hierarchy.tree import Hierarchy, HierarchyError
+# What programs write where nothing stands: pandas, NumPy, R, SQL, spreadsheets.
+_MISSING = {
+    *("", "nan", "-nan", "none", "null", "nil", "na", "n/a", "#n/a", "#na", "<na>"),
+    *("nat", "\\n", "-", "--", "-1", "undefined"),
+}
 
 
 def from_nested(tree: Any, classes: Sequence[str] | None = None) -> Hierarchy:
@@ -21,8 +28,9 @@ def from_nested(tree: Any, classes: Sequence[str] | None = None) -> Hierarchy:
         {"root": {"animal": ["cat", "dog"], "car": None}}
         (("cat", "dog"), "car")
 
-    Nodes without a name, also a root above several keys or items, are called "node 1",
-    "node 2", ... from left to right.
+    A tree of records, `{"name": "animal", "children": ["cat", "dog"]}`, is taken too
+    (`ncjax.hierarchy.records`).  Nodes without a name, also a root above several keys
+    or items, are called "node 1", "node 2", ... from left to right.
 
     Args:
         tree: nested collections as above; numbers may stand for names.
@@ -33,6 +41,8 @@ def from_nested(tree: Any, classes: Sequence[str] | None = None) -> Hierarchy:
         HierarchyError: if anything else lies within the tree, if a group is empty, or
             if `Hierarchy` refuses the tree.
     """
+    if is_record(tree):
+        return from_records(tree, classes)
     labels: list[str | None] = []
     parents: list[int] = []
     pending: list[tuple[str | None, Any, int]] = [(None, tree, -1)]
@@ -54,8 +64,8 @@ def from_table(
 ) -> Hierarchy:
     """A tree from pairs (child, parent), or from a mapping of child to parent.
 
-    Names are text or numbers.  The root either has a row, with None or "" for its
-    parent, or appears as a parent only.
+    Names are text or numbers.  The root either has a row, with itself or nothing for
+    its parent (`from_edges` says what nothing is), or appears as a parent only.
 
     Args:
         rows: the pairs, in any order.
@@ -69,19 +79,38 @@ def from_table(
     pairs = rows.items() if isinstance(rows, Mapping) else rows
     edges = []
     for number, row in enumerate(pairs, 1):
-        if isinstance(row, str) or len(row) != 2 or not all(map(_is_name, row)):
+        is_pair = isinstance(row, Iterable) and not isinstance(row, str)
+        texts = list(map(to_text, row)) if is_pair else []
+        if len(texts) != 2 or None in texts:
             raise HierarchyError(
-                f"Row {number} is {row!r}, but must be a pair of names: child, parent."
+                f"Row {number} is {reprlib.repr(row)}, but must be a pair of names: "
+                "child, parent."
             )
-        child, parent = ("" if name is None else str(name) for name in row)
+        child, parent = (text or "" for text in texts)
         edges.append((f"row {number}", child, parent))
     return from_edges(edges, classes)
+
+
+def to_text(value: Any) -> str | None:
+    """The name that a cell of a table holds, "" for nothing; None if it holds none.
+
+    A column of whole numbers with gaps has numbers with a point: 3.0 is the name "3".
+    """
+    if is_name(value):
+        return str(value)
+    if value is None or str(value) in ("", "nan", "<NA>", "NaT"):
+        return ""
+    whole = isinstance(value, float) and value.is_integer()
+    return str(int(value)) if whole else None
 
 
 def from_edges(
     edges: Iterable[tuple[str, str, str]], classes: Sequence[str] | None = None
 ) -> Hierarchy:
     """The tree of `from_table`, from triples that say where each pair comes from.
+
+    No parent is "", what programs write for it, such as `NaN`, `None`, `null`, `NA` or
+    -1, unless a node has that name, or the node itself.
 
     Args:
         edges: (place, child, parent), the place for messages, such as "line 3".
@@ -91,9 +120,13 @@ def from_edges(
     Raises:
         HierarchyError: if a node has two rows, or if `Hierarchy` refuses the tree.
     """
+    edges = list(edges)
+    known = {child for _, child, _ in edges}
     parent_of: dict[str, str] = {}
     place_of: dict[str, str] = {}
-    for place, child, parent in edges:
+    spelled: dict[str, str] = {}  # nodes without a parent, by what says so
+    for place, child, given in edges:
+        parent = find_parent(given, known)
         if not child:
             raise HierarchyError(f"{place.capitalize()} names no child.")
         if child in parent_of:
@@ -107,12 +140,35 @@ def from_edges(
                 f"{places}. A node has one; in each row the child comes first, then "
                 "its parent."
             )
+        if (
+            given
+            and not parent
+            and (other := spelled.setdefault(given, child)) != child
+        ):
+            raise HierarchyError(
+                f"A tree has one root, but {other!r} and {child!r} both have the "
+                f"parent {given!r}, which stands for none. Give them a common one; if "
+                f"it is called {given!r}, give it a row of its own."
+            )
         parent_of[child], place_of[child] = parent, place
     names = list(parent_of)
     names += dict.fromkeys(p for p in parent_of.values() if p and p not in parent_of)
     number = {name: i for i, name in enumerate(names)}
     parents = [number.get(parent_of.get(name, ""), -1) for name in names]
     return Hierarchy(names, parents, classes)
+
+
+def find_parent(given: str, known: Collection[str | None]) -> str:
+    """The name of a parent, "" if it says that there is none.
+
+    pandas writes whole numbers of a column with gaps as 3.0: the node may be called 3.
+    """
+    if given in known:
+        return given
+    whole = re.sub(r"\.0+$", "", given) if re.fullmatch(r"-?\d+\.0+", given) else given
+    if whole in known:
+        return whole
+    return "" if whole.lower() in _MISSING else given
 
 
 def to_edges(tree: Hierarchy) -> list[tuple[str, str]]:
@@ -127,18 +183,6 @@ def to_edges(tree: Hierarchy) -> list[tuple[str, str]]:
     ]
 
 
-def name_nodes(labels: Sequence[str | None]) -> list[str]:
-    """The labels, with "node 1", "node 2", ... in the place of None."""
-    taken, count, names = set(labels), 0, []
-    for label in labels:
-        while label is None:
-            count += 1
-            if f"node {count}" not in taken:
-                label = f"node {count}"
-        names.append(label)
-    return names
-
-
 def _branches(below: Any, label: str | None) -> list[tuple[str | None, Any]]:
     """The children of a node, each with what lies below it."""
     if below is None:
@@ -150,7 +194,7 @@ def _branches(below: Any, label: str | None) -> list[tuple[str | None, Any]]:
     branches: list[tuple[str | None, Any]] = []
     for item in below:
         if isinstance(item, Mapping | list | tuple) and not item:
-            raise HierarchyError(f"There is an empty group {_under(label)}.")
+            raise HierarchyError(f"There is an empty group {under(label)}.")
         if isinstance(item, Mapping):
             branches += _branches(item, label)
         elif isinstance(item, list | tuple):
@@ -160,20 +204,10 @@ def _branches(below: Any, label: str | None) -> list[tuple[str | None, Any]]:
     return branches
 
 
-def _is_name(value: Any) -> bool:
-    """Whether it is text, a whole number, or None."""
-    usual = isinstance(value, str | int | np.integer) and not isinstance(value, bool)
-    return usual or value is None
-
-
 def _name(value: Any, label: str | None) -> str:
-    if _is_name(value) and value is not None:
+    if is_name(value):
         return str(value)
     raise HierarchyError(
-        f"There is {value!r} of type {type(value).__name__} {_under(label)}; a nested "
-        "tree is made of dicts, lists, tuples and names."
+        f"There is {reprlib.repr(value)} of type {type(value).__name__} "
+        f"{under(label)}; a nested tree is made of dicts, lists, tuples and names."
     )
-
-
-def _under(label: str | None) -> str:
-    return f"under {label!r}" if label else "in a group without a name"

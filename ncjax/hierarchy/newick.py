@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import NoReturn
 
-from ncjax.hierarchy.formats import name_nodes
-from ncjax.hierarchy.tree import Hierarchy, HierarchyError
+from ncjax.hierarchy.tree import Hierarchy, HierarchyError, name_nodes
 
 _TOKEN = re.compile(
     r"\s+ | \[[^\]]*\] | (?P<mark>[(),;])"
@@ -16,6 +16,8 @@ _TOKEN = re.compile(
     r"| (?P<bare>[^\s()\[\]',:;]+)",
     re.VERBOSE,
 )
+# Support of a branch, which programs of phylogenetics write in the place of a name.
+_SUPPORT = re.compile(r"[\d.]+(e[-+]?\d+)?(/[\d.]+(e[-+]?\d+)?)*", re.IGNORECASE)
 _BARE = re.compile(r"[A-Za-z0-9.+-]+")
 
 
@@ -25,7 +27,8 @@ def from_newick(text: str, classes: Sequence[str] | None = None) -> Hierarchy:
     Comments in square brackets and lengths of branches are ignored.  A name with
     blanks, brackets, or one of `,:;'` stands in quotes, `'T-shirt/top'`, and `''` is a
     quote within a name.  An underscore stays an underscore, also without quotes.  Inner
-    nodes without a name are called "node 1", "node 2", ... from left to right.
+    nodes without a name are called "node 1", "node 2", ... from left to right; so are
+    those with a number, where a number comes twice: it is the support of a branch.
 
     Args:
         text: the text of one tree; the semicolon after it may be missing.
@@ -90,7 +93,17 @@ def from_newick(text: str, classes: Sequence[str] | None = None) -> Hierarchy:
         raise HierarchyError("The Newick text holds no tree.")
     if rest := re.sub(r"\s+|\[[^\]]*\]", "", text[at:]):
         _fail(text, at, f"the tree has ended, but {rest[:20]!r} follows")
-    return Hierarchy(name_nodes(labels), parents, classes)
+    return Hierarchy(name_nodes(_without_support(labels, parents)), parents, classes)
+
+
+def _without_support(labels: list[str | None], parents: list[int]) -> list[str | None]:
+    """The labels without numbers of inner nodes that cannot be names."""
+    above = set(parents) - {-1}
+    inner = {node for node in above if _SUPPORT.fullmatch(labels[node] or "")}
+    counts = Counter(labels)
+    if all(counts[labels[node]] == 1 for node in inner):
+        return labels
+    return [None if i in inner else label for i, label in enumerate(labels)]
 
 
 def to_newick(tree: Hierarchy) -> str:

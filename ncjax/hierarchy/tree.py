@@ -6,12 +6,13 @@ function makes is [K, K]; no function makes one of size K x K x depth.
 
 from __future__ import annotations
 
-import difflib
 import functools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+
+from ncjax.options import suggest
 
 _ROWS = 1 << 24  # entries of a [rows, K] block of a pairwise table
 
@@ -46,7 +47,8 @@ class Hierarchy:
 
         Args:
             names: names of the nodes [M], in any order.
-            parents: position of each node's parent in `names` [M]; -1 for the root.
+            parents: position of each node's parent in `names` [M]; for the root -1 or
+                its own position.
             classes: names of the leaves in the order of the labels; by default the
                 order in which the leaves come in `names`.
 
@@ -56,6 +58,9 @@ class Hierarchy:
                 has a line break, or begins or ends with white space.
         """
         names, above = [str(name) for name in names], np.asarray(parents)
+        if above.shape == (len(names),) and np.issubdtype(above.dtype, np.integer):
+            itself = above == np.arange(len(names))  # so a root may say that it is one
+            above = np.where(itself, -1, above.astype(np.int64))
         _check_nodes(names, above)
         order = _parents_first(names, above)
         self.names: tuple[str, ...] = tuple(names[i] for i in order)
@@ -238,6 +243,18 @@ class Hierarchy:
         return table
 
 
+def name_nodes(labels: Sequence[str | None]) -> list[str]:
+    """The labels, with "node 1", "node 2", ... in the place of None."""
+    taken, count, names = set(labels), 0, []
+    for label in labels:
+        while label is None:
+            count += 1
+            if f"node {count}" not in taken:
+                label = f"node {count}"
+        names.append(label)
+    return names
+
+
 def _positions(chosen: np.ndarray | list[int], count: int) -> np.ndarray:
     """The place of each node in `chosen` [count + 1]; -1 for others and node -1."""
     places = np.full(count + 1, -1, np.int32)
@@ -318,11 +335,10 @@ def _check_classes(classes: list[str], found: list[str], inner: set[str]) -> Non
 
 def _check_known(classes: Iterable[str], known: Sequence[str]) -> None:
     for name in sorted(set(classes) - set(known)):
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
         some = ", ".join(list(known)[:8]) + (", ..." if len(known) > 8 else "")
         raise HierarchyError(
-            f"The class {name!r} is not a leaf of the tree{hint}. Its leaves: {some}."
+            f"The class {name!r} is not a leaf of the tree.{suggest(name, known)} Its "
+            f"leaves: {some}."
         )
 
 

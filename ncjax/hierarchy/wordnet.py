@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ncjax.extras import install
 from ncjax.hierarchy.formats import from_edges
 from ncjax.hierarchy.tree import Hierarchy, HierarchyError
 
@@ -82,7 +83,7 @@ def _look_up(classes: Sequence[str] | Mapping[str, str]) -> dict[str, list[str]]
         wordnet.ensure_loaded()
     except (ImportError, LookupError, OSError) as error:
         raise HierarchyError(
-            "`from_wordnet` needs WordNet: pip install 'ncjax[trees]', then python -m "
+            f"`from_wordnet` needs WordNet: {install('trees')}, then python -m "
             f"nltk.downloader wordnet ({type(error).__name__}). Or give the paths as "
             "`hypernyms`."
         ) from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ncjax.collapse import METRICS
 from ncjax.io import plain
 from ncjax.moments import ClassMoments
+from ncjax.options import suggest
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +52,7 @@ class Measurement:
         if name not in self.values:
             raise KeyError(
                 f"Unknown or not measured: {name!r}. Available: "
-                f"{', '.join(self.values)}."
+                f"{', '.join(self.values)}.{suggest(name, self.values)}"
             )
         return self.values[name]
 

@@ -17,7 +17,7 @@ class MLP(Network):
     The output of the last hidden layer, after ReLU, is the feature vector.
     """
 
-    widths: tuple[int, ...] = (512, 512)
+    widths: tuple[int, ...] = (128, 128, 64)
     batch_norm: bool = True
 
     def hidden(self, x: jax.Array, train: bool) -> jax.Array:
@@ -34,7 +34,7 @@ class MLP(Network):
 def mlp(
     classifier: Classifier | int,
     *,
-    widths: tuple[int, ...] = (512, 512),
+    widths: tuple[int, ...] = (128, 128, 64),
     batch_norm: bool = True,
     dtype: Dtype = jnp.float32,
 ) -> nn.Module:

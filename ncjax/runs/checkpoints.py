@@ -9,6 +9,29 @@ from typing import Any
 
 import jax
 
+from ncjax.runs.workdir import WorkdirError
+
+
+class CheckpointError(WorkdirError):
+    """A checkpoint that cannot be read or written; the message names it."""
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a folder whose checkpoints could not be read again.
+
+    Orbax looks for the parts of a checkpoint with its path as the pattern, in which
+    brackets, stars and question marks stand for other characters.
+
+    Raises:
+        CheckpointError: naming the characters.
+    """
+    if found := sorted(set("[*?") & set(str(folder))):
+        raise CheckpointError(
+            f"The path of the workdir {folder} has {' and '.join(map(repr, found))}, "
+            "which the library of checkpoints takes for a pattern: it could not read "
+            "them again. Choose another name with --workdir."
+        )
+
 
 class Checkpoints:
     """Numbered checkpoints in a folder; each is there whole or not at all."""
@@ -19,10 +42,12 @@ class Checkpoints:
         With `read_only` nothing there is touched, not even what a run that is still
         going on has half written.
         """
-        # Late: Orbax takes a second to import, and logs every file that it writes.
+        # Late: Orbax takes a second to import, and logs every file that it writes, and
+        # whatever is wrong with one before it raises an error.
         from orbax.checkpoint import v1 as ocp
 
-        logging.getLogger("absl").setLevel(logging.WARNING)
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
+        self._folder = folder
         # Orbax's own policies do not satisfy its declared protocol.
         keep_last: Any = ocp.training.preservation_policies.LatestN(keep)
         self._checkpointer = ocp.training.Checkpointer(
@@ -46,12 +71,29 @@ class Checkpoints:
         self._checkpointer.save(number, _stored(state))
 
     def load(self, number: int, like: Any) -> Any:
-        """Reads a `TrainState` with the structure, types and shardings of `like`."""
+        """Reads a `TrainState` with the structure, types and shardings of `like`.
+
+        Raises:
+            CheckpointError: if it is damaged, or of another structure.
+        """
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
             _stored(like),
         )
-        return like.replace(**self._checkpointer.load(number, abstract))
+        try:
+            return like.replace(**self._checkpointer.load(number, abstract))
+        except (jax.errors.JaxRuntimeError, MemoryError):  # of the devices, the host
+            raise
+        except Exception as error:  # whatever Orbax makes of foreign bytes
+            text = " ".join(str(error).split())[:100] or type(error).__name__
+            raise CheckpointError(
+                f"The checkpoint of the run {self._folder.parent}, of epoch {number}, "
+                f"cannot be read; it is damaged, or of another version ({text} ...)."
+            ) from error
+
+    def drop(self, number: int) -> None:
+        """Removes a checkpoint."""
+        self._checkpointer.delete(number)
 
     def close(self) -> None:
         """Releases the folder."""

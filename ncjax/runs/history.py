@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ncjax.options import suggest
 from ncjax.runs.metrics import home_of, panels
 
 # "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
@@ -41,10 +42,10 @@ class History:
             KeyError: if the metric was not measured.
         """
         if name not in self:
-            known = (
-                ", ".join(self.rows[0]) if self.rows else "none, nothing was measured"
-            )
-            raise KeyError(f"Unknown metric {name!r}. Available: {known}.")
+            measured = list(self.rows[0]) if self.rows else []
+            listed = ", ".join(measured) or "none, nothing was measured"
+            meant = suggest(name, measured)
+            raise KeyError(f"Unknown metric {name!r}.{meant} Available: {listed}.")
         return np.array([row[name] for row in self.rows])
 
     def __contains__(self, name: str) -> bool:

@@ -7,17 +7,18 @@ if the run shall be able to go on after a crash, the state of the networks.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
 
 from ncjax import cluster
 from ncjax.hierarchy import Hierarchy
+from ncjax.runs.checkpoints import CheckpointError, Checkpoints, check_folder
 from ncjax.runs.history import History, Row, is_measured
 from ncjax.runs.seeds import mean_row
 from ncjax.runs.workdir import Workdir
-
-if TYPE_CHECKING:
-    from ncjax.runs.checkpoints import Checkpoints
 
 State = TypeVar("State")
 
@@ -41,7 +42,7 @@ class Record:
             keep: number of checkpoints that are kept.
 
         Raises:
-            WorkdirError: if one of the folders cannot be had.
+            WorkdirError: if one of the folders cannot be had, or not hold checkpoints.
         """
         seeds = seeds or {}
         self.history = History([], seeds=[History([]) for _ in seeds])
@@ -51,8 +52,7 @@ class Record:
         self._waiting: list[Sequence[Row]] = []
         if workdir is None:
             return
-        from ncjax.runs.checkpoints import Checkpoints  # late: Orbax takes a second
-
+        check_folder(Path(workdir).expanduser().absolute())
         self._whole = Workdir(workdir, config)
         folder = self._whole.path / "seeds"
         self._each = [Workdir(folder / str(s), c) for s, c in seeds.items()]
@@ -64,17 +64,38 @@ class Record:
         return (self._checkpoints and self._checkpoints.latest) or 0
 
     def restore(self, state: State) -> tuple[int, State]:
-        """Goes on from the newest checkpoint: its epoch and its state.
+        """Goes on from the newest checkpoint that can be read: its epoch and its state.
 
-        Without one these are 0 and `state`, that of a new run.
+        Those that cannot are removed.  Without a checkpoint these are 0 and `state`,
+        that of a new run.
+
+        Raises:
+            CheckpointError: if there are checkpoints, but none can be read.
         """
         # All processes look, the first decides: files may appear late on the others.
-        latest = self.latest
-        epoch = cluster.from_first(lambda: latest)
-        if epoch and self._checkpoints is not None:
-            state = self._checkpoints.load(epoch, state)
-        self.resume(epoch)
-        return epoch, state
+        found = self._checkpoints.kept if self._checkpoints is not None else []
+        kept = cluster.from_first(lambda: found)
+        damaged: dict[int, CheckpointError] = {}
+        for epoch in reversed(kept):
+            assert self._checkpoints is not None
+            try:
+                restored = cluster.agree(partial(self._checkpoints.load, epoch, state))
+            except CheckpointError as error:
+                damaged[epoch] = error
+                continue
+            for number, error in damaged.items():
+                _say(f"{error} It is removed: the run goes on from epoch {epoch}.")
+                self._checkpoints.drop(number)
+            self.resume(epoch)
+            return epoch, restored
+        if damaged:
+            raise CheckpointError(
+                f"{damaged[kept[-1]]} No older one can be read either. To train from "
+                "the start, remove its folder `checkpoints`, or choose another folder "
+                "with --workdir."
+            )
+        self.resume(0)
+        return 0, state
 
     def resume(self, epoch: int) -> None:
         """Drops what was written after an epoch, and reads what was measured before."""
@@ -149,3 +170,8 @@ class Record:
         if "test/confusion" in keys:
             drawn = plots.confusion(self.history, class_names, hierarchy)
             plots.save(drawn, folder / "confusion.png")
+
+
+def _say(message: str) -> None:
+    if cluster.is_first():
+        print(message, file=sys.stderr)

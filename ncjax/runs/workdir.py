@@ -1,6 +1,6 @@
 """The folder of a run: config.json, metrics.jsonl, TensorBoard events, checkpoints.
 
-config.json      the configuration, written once
+config.json      the configuration, and as "about" what made it; written once
 metrics.jsonl    a line for each epoch; measured epochs have all metrics
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from ncjax import cluster
-from ncjax.config.stored import complete
+from ncjax.config.stored import ABOUT, complete
 from ncjax.io import plain, to_json, write_json, write_lines
 from ncjax.options import InputError
+from ncjax.runs.about import about
 from ncjax.runs.history import Row, parse_row, read_lines, read_rows
 
 # Fields that may differ when a run goes on: where the data lie changes no result.
@@ -111,7 +112,8 @@ class Workdir:
             self._events.close()
 
     def _claim(self, config: dict[str, Any]) -> None:
-        if claim(self.path, "config.json", holds="run of ncjax", content=config):
+        content = config | {ABOUT: about()}
+        if claim(self.path, "config.json", holds="run of ncjax", content=content):
             _check_same(self.path, config)
 
     def _look(self) -> None:
@@ -164,10 +166,17 @@ def _new_events(folder: str | os.PathLike, **options: Any) -> Any:
 
 
 def _add(events: Any, row: Row) -> None:
-    """Writes the finite numbers of a row; tables are left out."""
-    for name, value in row.items():
-        if name != "epoch" and not isinstance(value, list) and math.isfinite(value):
-            events.add_scalar(name, value, int(row["epoch"]))
+    """Writes the finite numbers of a row, under its keys; tables are left out."""
+    from tensorboardX.proto import summary_pb2
+
+    # `events.add_scalar` would make `test/ahd_1` of `test/ahd@1`.
+    made: Any = summary_pb2  # its messages are not declared
+    values = [
+        made.Summary.Value(tag=name, simple_value=value)
+        for name, value in row.items()
+        if name != "epoch" and not isinstance(value, list) and math.isfinite(value)
+    ]
+    events.file_writer.add_summary(made.Summary(value=values), int(row["epoch"]))
 
 
 def _check_same(path: Path, config: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 
 import jax
 import numpy as np
@@ -75,13 +76,18 @@ def train(
     whole = resolved(config)
     alone = {seed: whole | {"seed": seed, "num_seeds": 1} for seed in seeds}
     keep = config.checkpoint.keep
+    say = partial(print, file=sys.stderr, flush=True) if progress else _silent
     with _out_of_memory(config):
         dataset = cluster.agree(lambda: load_data(config))
         experiment = Experiment(config, dataset, devices)
         with closing(Record(workdir, whole, alone, keep)) as record:
             start, state = record.restore(experiment.init())
-            if start < config.num_epochs:
-                _compile(experiment, state, progress)
+            if start == config.num_epochs:
+                say(f"This run is finished, with {start} epochs: nothing is trained.")
+            else:
+                if start:
+                    say(f"Going on after epoch {start}.")
+                _compile(experiment, state, say)
             epochs = _epochs(config, experiment, state, start, record.save)
             with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
                 for epoch, steps, metrics in epochs:
@@ -94,15 +100,21 @@ def train(
         return record.history
 
 
-def _compile(experiment: Experiment, state: TrainState, progress: bool) -> None:
+def _compile(
+    experiment: Experiment, state: TrainState, say: Callable[[str], None]
+) -> None:
     """Compiles an epoch and a measurement, and says how long that took."""
     began = time.perf_counter()
+    say("Compiling: seconds for an MLP, minutes for a large network the first time.")
     experiment.compile(state)
-    if progress:
-        seconds = time.perf_counter() - began
-        count, own = jax.process_count(), jax.local_device_count()
-        where = f" for {count} processes with {own} devices each" if count > 1 else ""
-        print(f"Compiled in {seconds:.1f} s{where}.", file=sys.stderr, flush=True)
+    seconds = time.perf_counter() - began
+    count, own = jax.process_count(), jax.local_device_count()
+    where = f" for {count} processes with {own} devices each" if count > 1 else ""
+    say(f"Compiled in {seconds:.1f} s{where}.")
+
+
+def _silent(message: str) -> None:
+    """Says nothing."""
 
 
 def _epochs(

@@ -17,6 +17,7 @@ from ncjax import cluster
 from ncjax.config.binding import numeric_fields
 from ncjax.config.fields import choice
 from ncjax.data import Dataset
+from ncjax.extras import install
 from ncjax.options import ConfigError
 
 
@@ -160,7 +161,7 @@ def _is_streamed(data: ConfigDict, dataset: Dataset, num_networks: int) -> bool:
     except ImportError as error:
         raise ConfigError(
             f"To stream images takes a package that is not installed: {error}. Either "
-            "`pip install 'ncjax[stream]'`, or keep the images on the devices with "
+            f"`{install('stream')}`, or keep the images on the devices with "
             "config.data.placement = 'device'."
         ) from error
     return True

@@ -43,6 +43,7 @@ def probe(
 
     Raises:
         WorkdirError: if there is no such run or no such checkpoint.
+        CheckpointError: if the checkpoint is damaged.
         ConfigError, DataError: if the probes or the data cannot be had.
     """
     changes = {"probes": tuple(names), **options}
@@ -73,6 +74,7 @@ def open_run(
 
     Raises:
         WorkdirError: if there is no such run or no such checkpoint.
+        CheckpointError: if the checkpoint is damaged.
         ConfigError, DataError: if the run is of a version that this one cannot read, or
             its data cannot be had.
     """
@@ -95,6 +97,7 @@ def load_states(
 
     Raises:
         WorkdirError: if there is no such run or no such checkpoint.
+        CheckpointError: if the checkpoint is damaged.
     """
     like = experiment.init()
 
@@ -150,10 +153,4 @@ def _checkpoint(folder: Path, like: Any, epoch: int | None) -> tuple[int, Any]:
                 f"those of {', '.join(map(str, kept))} "
                 "(config.checkpoint.keep says how many)."
             )
-        try:
-            return epoch, checkpoints.load(epoch, like)
-        except Exception as error:  # whatever Orbax makes of foreign bytes
-            text = " ".join(str(error).split())[:300] or type(error).__name__
-            raise WorkdirError(
-                f"The checkpoint of the run {folder} cannot be read: {text}"
-            ) from error
+        return epoch, checkpoints.load(epoch, like)

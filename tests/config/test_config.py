@@ -9,6 +9,7 @@ import pytest
 
 from ncjax import config as configs
 from ncjax.cli.configs import shipped_configs
+from ncjax.cli.train import parse
 from ncjax.config import ConfigError, default, validate
 from ncjax.config.fields import describe
 from ncjax.losses import LOSSES
@@ -31,6 +32,10 @@ def test_shipped_configs(path, preset):
     assert command in path.read_text()
     with pytest.raises(ConfigError, match=r"preset 'fast'\. Available: smoke"):
         load(path, "fast")
+
+
+def test_the_default_is_what_main_trains_without_a_config():
+    assert parse([])[0].to_dict() == default().to_dict()
 
 
 def test_paper_configs_keep_papyans_recipe():
@@ -71,7 +76,7 @@ BAD = [
     ("model.widths", (), "at least one width"),
     ("model.widths", (-5,), "each at least 1"),
     ("model.width", 2.0, r"config.model.width = 2.0 has no effect: 'mlp' takes "),
-    ("eval.epochs", (0,), "between 1 and num_epochs = 350, got 0"),
+    ("eval.epochs", (0,), "between 1 and num_epochs = 400, got 0"),
     ("eval.epochs", (3.5,), "must hold integers"),
     ("eval.num_points", 1, "num_points must be between 2"),
     ("eval.probes", ("mse_decompositon",), r"mse_decompositon'. Available: mse_dec"),
@@ -97,7 +102,11 @@ def test_bad_values(field, value, message):
 def test_unknown_missing_and_mistyped_fields():
     config = default().unlock()
     config.loss.gamma = 1.0
-    with pytest.raises(ConfigError, match=r"Unknown field config\.loss\.gamma"):
+    with pytest.raises(ConfigError, match=r"Unknown field config\.loss\.gamma\. Avail"):
+        validate(config)
+    config = default().unlock()
+    config.optimizer.momentun = 0.5
+    with pytest.raises(ConfigError, match=r"Did you mean 'momentum'\?"):
         validate(config)
     config = default().unlock()
     del config.loss["label_smoothing"]
@@ -190,7 +199,7 @@ def test_what_validate_has_passed_is_frozen_and_not_checked_again(monkeypatch):
     with pytest.raises(AttributeError):
         valid.num_epochs = 3
     config.num_epochs = 3  # the copy does not see it
-    assert valid.num_epochs == 350
+    assert valid.num_epochs == 400
     monkeypatch.setattr("ncjax.config.check.default", None)
     assert validate(valid) is valid
 

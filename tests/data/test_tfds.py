@@ -5,6 +5,7 @@ import http.server
 import io
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tarfile
@@ -15,6 +16,7 @@ import pytest
 
 from ncjax.cli import prepare as command
 from ncjax.data import DataError, load, prepare as preparation, tfds as readers
+from ncjax.extras import install
 
 tfds = pytest.importorskip("tensorflow_datasets")
 checksums = pytest.importorskip("tensorflow_datasets.core.download.checksums")
@@ -115,8 +117,14 @@ def test_order_is_that_of_tfds(data_dir):
         assert record["label"] == cifar10.train.labels[i]
 
 
-def test_second_call_opens_the_cache(data_dir, monkeypatch):
+def test_second_call_opens_the_cache(data_dir, monkeypatch, capsys):
     first = load("cifar10", dir=str(data_dir))
+    said = capsys.readouterr().err  # whole lines, as a log wants them
+    assert said.splitlines() == [
+        "Decoding cifar10/train: 600 images, once.",
+        "Decoding cifar10/test: 120 images, once.",
+    ]
+    assert "\r" not in said
     files = ["test_images", "test_labels", "train_images", "train_labels"]
     assert sorted(p.name for p in cache_of(data_dir).iterdir()) == [
         f"{file}.npy" for file in files
@@ -181,8 +189,7 @@ def test_not_prepared(name, tmp_path):
         load(name, dir=str(tmp_path))
     for part in (
         f"{name} is not prepared in {tmp_path}",
-        "pip install 'ncjax[tfds]'",
-        f"ncjax prepare {name}",
+        f"`python -m ncjax prepare {name}`",
         "TFDS_DATA_DIR",
         "config.data.dir",
     ):
@@ -208,9 +215,16 @@ def test_other_formats_are_refused(data_dir):
 
 def test_without_tfds(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
-    with pytest.raises(DataError, match=r"needs packages .*pip install 'ncjax"):
+    needed = re.escape(install("tfds"))
+    with pytest.raises(
+        DataError,
+        match=rf"needs packages .*`{needed} && python -m ncjax prepare mnist`",
+    ):
         load("mnist", dir=str(tmp_path))
-    with pytest.raises(DataError, match="pip install 'ncjax"):
+    (tmp_path / "mnist").mkdir()  # prepared: only the packages are missing
+    with pytest.raises(DataError, match=rf"`{needed}`\.$"):
+        load("mnist", dir=str(tmp_path))
+    with pytest.raises(DataError, match=needed):
         preparation.prepare(["mnist"], dir=str(tmp_path))
 
 
@@ -243,7 +257,10 @@ def server(originals):
 def test_download_needs_no_tensorflow(originals, server, tmp_path, monkeypatch, capsys):
     register(monkeypatch, originals[0] / ARCHIVE, url=f"{server}/{ARCHIVE}")
     assert command.main(["cifar10", "--data-dir", str(tmp_path)]) == 0
-    assert "600 + 120 examples" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "600 + 120 examples" in said.out
+    assert f"Preparing cifar10 in {tmp_path}." in said.err
+    assert "\r" not in said.err
     assert_same(load("cifar10", dir=str(tmp_path)).train, *originals[1]["train"])
     # The extracted copy is gone, the download stays.
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cifar10", "downloads"]

@@ -13,6 +13,8 @@ from ncjax.hierarchy import HierarchyError, balanced
 NESTED = {"root": {"animal": ["cat", "dog"], "car": None}}
 
 CSV = "cat,animal\ndog,animal\nanimal,root\ncar,root\n"
+# As pandas writes whole numbers of a column with gaps.
+IDS = "1,4.0,cat\n2,4.0,dog\n3,5.0,car\n4,5.0,animal\n5,,root\n"
 
 
 @pytest.mark.parametrize(
@@ -36,6 +38,8 @@ CSV = "cat,animal\ndog,animal\nanimal,root\ncar,root\n"
             "parent,note,name\n\n,top,root\nanimal,,cat\nanimal,,dog\nroot,,animal\n"
             "root,x,car\n",
         ),
+        ("ids.csv", "id,parent_id,name\n" + IDS),
+        ("itself.csv", CSV + "root,root\n"),
         ("tabs.tsv", "node\tparent\n" + CSV.replace(",", "\t")),
         ("tree.nwk", "((cat:1,dog:2e-1)animal:0.5,car)root;"),
         ("tree.newick", "[a comment]\n( ('cat' ,dog [x,(]) animal\n,car : 3)root"),
@@ -48,6 +52,46 @@ def test_files_as_users_write_them(tmp_path, name, text):
     np.testing.assert_array_equal(tree.lca_heights(), [[0, 1, 2], [1, 0, 2], [2, 2, 0]])
     moved = hierarchy.read(str(tmp_path / name), ["car", "cat", "dog"])
     assert moved.class_names == ("car", "cat", "dog")
+
+
+NOTHING = [
+    *("", "nan", "NaN", "NAN", "-nan", "None", "none", "NONE", "null", "NULL", "Null"),
+    *("NA", "na", "N/A", "n/a", "#N/A", "<NA>", "nil", "NaT", "\\N", "-", "-1", "-1.0"),
+]
+
+
+def parents(nothing):
+    above = {"cat": "animal", "dog": "animal", "animal": "root", "car": "root"}
+    return above | {"root": nothing}
+
+
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_every_spelling_of_no_parent(tmp_path, nothing):
+    want = hierarchy.from_table([line.split(",") for line in CSV.split()])
+    for name, row in (
+        ("plain.csv", f"root,{nothing}\n"),
+        ("quoted.csv", f'root,"{nothing}"\n'),
+    ):
+        (tmp_path / name).write_text(CSV + row)
+        assert hierarchy.read(tmp_path / name) == want
+    (tmp_path / "t.tsv").write_text(f"{CSV}root,{nothing}\n".replace(",", "\t"))
+    assert hierarchy.read(tmp_path / "t.tsv") == want
+    rows = [{"name": name, "parent": want.names[0]} for name in ("a", "b")]
+    flat = [*rows, {"name": "root", "parent": nothing}]
+    for tree, height in ((flat, 1), (parents(nothing), 2)):
+        (tmp_path / "t.json").write_text(json.dumps(tree))
+        assert hierarchy.read(tmp_path / "t.json").height == height
+    # A node of that name has a row of its own.
+    if nothing:
+        text = CSV.replace("root", nothing) + f"{nothing},\n"
+        (tmp_path / "named.csv").write_text(text)
+        assert hierarchy.read(tmp_path / "named.csv").names[0] == nothing
+    if nothing:
+        (tmp_path / "two.csv").write_text(f"a,{nothing}\nb,{nothing}\n")
+        with pytest.raises(
+            HierarchyError, match=r"one root.*both have.*stands for none"
+        ):
+            hierarchy.read(tmp_path / "two.csv")
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,10 @@ def test_table():
     ]
     assert hierarchy.from_table(rows, want.class_names) == want
     assert hierarchy.from_table(dict(reversed(rows[1:])), want.class_names) == want
+    nothing = (None, "", float("nan"), np.nan, np.float32("nan"), np.datetime64("NaT"))
+    for missing in (*nothing, -1, -1.0, "9", 9, 9.0):  # or the root itself
+        table = [(1, 9.0), (2, 9.0), (9, missing)]
+        assert hierarchy.from_table(table) == hierarchy.from_table(table[:2]), missing
     assert hierarchy.from_table([(1, 9), (2, 9)]).class_names == ("1", "2")
     assert hierarchy.from_table([("b", "r"), ("a", "r")]).class_names == ("b", "a")
 
@@ -88,7 +92,10 @@ def test_table():
     [
         ([("a", "r"), ("b", "r", "x")], "Row 2 is .*must be a pair"),
         (["ar", "br"], "Row 1 is 'ar'"),
-        ([("a", "r"), ("r", float("nan"))], "Row 2 is .*nan.*pair of names"),
+        ([("a", "r"), ("r", 2.5)], r"Row 2 is .*2\.5.*pair of names"),
+        ([("a", "r"), (True, "r")], "Row 2 is .*True.*pair of names"),
+        ([("a", "r"), 7], "Row 2 is 7, but must be a pair"),
+        ([("a", "r"), (float("nan"), "r")], "Row 2 names no child"),
         ([("a", "r"), ("", "r")], "Row 2 names no child"),
         (
             [("a", "r"), ("b", "r"), ("a", "r")],

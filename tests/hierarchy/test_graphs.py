@@ -32,5 +32,7 @@ def test_networkx():
 
 def test_networkx_is_optional(monkeypatch):
     monkeypatch.setitem(sys.modules, "networkx", None)
-    with pytest.raises(HierarchyError, match=r"needs networkx.*ncjax\[trees\]"):
+    with pytest.raises(
+        HierarchyError, match=r"needs networkx.*pip install '.*\[trees\]'"
+    ):
         hierarchy.to_networkx(balanced(2, 1))

@@ -200,13 +200,19 @@ def test_ten_thousand_classes():
         ("abcd", [-1, 0, 0, 0], ["b", "c"], "leaf 'd' is not one of the 2 classes"),
         ("abcd", [-1, 0, 0, 0], ["b", "c", "c"], "class 'c' is given twice"),
         ("abc", [-1, 0, 0], ["b", "x"], "class 'x' is not a leaf.*Its leaves: b, c"),
-        (["a", "cat", "c"], [-1, 0, 0], ["cats", "c"], r"did you mean 'cat'\?"),
+        (["a", "cat", "c"], [-1, 0, 0], ["cats", "c"], r"Did you mean 'cat'\?"),
         ("ab", [-1, 0], None, "at least 2 classes, got 1"),
     ],
 )
 def test_bad_trees(names, parents, classes, message):
     with pytest.raises(HierarchyError, match=message):
         Hierarchy(list(names), np.array(parents), classes)
+
+
+def test_a_root_may_be_its_own_parent():
+    assert Hierarchy([*"rab"], [0, 0, 0]) == Hierarchy([*"rab"], [-1, 0, 0])
+    with pytest.raises(HierarchyError, match="one root, but 'r' and 'a'"):
+        Hierarchy([*"rab"], [0, 1, 0])
 
 
 def test_bad_depth():

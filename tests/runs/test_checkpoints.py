@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from ncjax.runs.checkpoints import Checkpoints
+from ncjax.runs.checkpoints import CheckpointError, Checkpoints, check_folder
 from ncjax.training.step import TrainState
 
 
@@ -43,3 +44,36 @@ def test_a_reader_finds_what_is_there(tmp_path):
     assert reader.latest == 3
     for one in (writer, reader):
         one.close()
+
+
+def damage(folder):
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+
+
+def test_a_damaged_checkpoint_is_named_and_can_be_dropped(tmp_path):
+    saved = jax.tree.map(jnp.asarray, state(2.0))
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", keep=2)
+    for number in (1, 2):
+        checkpoints.save(number, saved)
+    checkpoints.close()
+    damage(tmp_path / "run" / "checkpoints" / "2")
+    again = Checkpoints(tmp_path / "run" / "checkpoints", keep=2)
+    assert again.kept == [1, 2]
+    with pytest.raises(CheckpointError, match=r"run .*run, of epoch 2, cannot be read"):
+        again.load(2, saved)
+    again.drop(2)
+    assert again.kept == [1]
+    jax.tree.map(np.testing.assert_array_equal, again.load(1, saved), saved)
+    again.save(2, saved)
+    jax.tree.map(np.testing.assert_array_equal, again.load(2, saved), saved)
+    again.close()
+
+
+@pytest.mark.parametrize("name", ["sweep[lr=0.05]", "a*b", "really?", "[x]/run"])
+def test_a_folder_whose_checkpoints_would_be_lost_is_refused(tmp_path, name):
+    with pytest.raises(CheckpointError, match=r"takes for a pattern.*--workdir"):
+        check_folder(tmp_path / name)
+    for usual in ("lr=0.05", "a b", "x,y;z", "{x}", "ä", "100%", "]"):
+        check_folder(tmp_path / usual)

@@ -11,6 +11,7 @@ from ncjax.runs.record import Record
 from ncjax.runs.workdir import WorkdirError
 from ncjax.training.step import TrainState
 from tests.runs.events import scalars
+from tests.runs.test_checkpoints import damage
 
 NC = {f"{part}/{key}": 0.5 for key in ("nc1", "nc4") for part in ("nc", "test")}
 
@@ -148,6 +149,50 @@ def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, count):
     for seed in seeds:
         own = lines(tmp_path / "run" / "seeds" / str(seed))
         assert own == first.history.seeds[seed].rows
+
+
+def test_a_damaged_checkpoint_is_left_for_an_older_one(tmp_path, capsys):
+    first = Record(tmp_path / "run", {}, keep=3)
+    first.restore(state_of(0))
+    for epoch in (1, 2, 3):
+        first.add([row(epoch)])
+        first.save(epoch, state_of(epoch))
+    first.close()
+    for number in (2, 3):
+        damage(tmp_path / "run" / "checkpoints" / str(number))
+    again = Record(tmp_path / "run", {}, keep=3)
+    start, state = again.restore(state_of(0))
+    assert start == again.latest == 1
+    np.testing.assert_array_equal(state.params["w"], [1, 1])
+    assert again.history.rows == [row(1)]
+    said = capsys.readouterr().err
+    assert "of epoch 3, cannot be read" in said
+    assert said.count("the run goes on from epoch 1") == 2
+    again.save(3, state_of(3))
+    again.close()
+    assert Record(tmp_path / "run", {}, keep=3).restore(state_of(0))[0] == 3
+
+    for number in (1, 3):
+        damage(tmp_path / "run" / "checkpoints" / str(number))
+    with pytest.raises(WorkdirError, match=r"of epoch 3, .*No older one.*--workdir"):
+        Record(tmp_path / "run", {}, keep=3).restore(state_of(0))
+
+
+def test_a_workdir_that_would_lose_its_checkpoints_is_refused(tmp_path):
+    with pytest.raises(WorkdirError, match=r"'\['.*takes for a pattern"):
+        Record(tmp_path / "sweep[lr=0.05]", {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_has_the_keys_of_the_metrics(tmp_path):
+    keys = ["test/ahd@1", "test/top5_error", "layers/01_stem/nc/nc1", "a b", "ä%"]
+    record = Record(tmp_path / "run", {})
+    record.resume(0)
+    record.add([row(1, **dict.fromkeys(keys, 0.5))])
+    record.close()
+    found = scalars(tmp_path / "run")
+    assert set(found) == {key for key in row(1) if key != "epoch"} | set(keys)
+    assert found["test/ahd@1"] == [(1, 0.5)]
 
 
 def test_another_run_is_refused(tmp_path):

@@ -122,7 +122,7 @@ def test_which_fields_may_differ():
     choices = choice(config, "optimizer"), choice(config, "loss")
     assert numeric_fields(*choices) == {
         "optimizer.learning_rate": 0.05,
-        "optimizer.weight_decay": 5e-4,
+        "optimizer.weight_decay": 1e-2,
         "optimizer.momentum": 0.9,
         "loss.label_smoothing": 0.0,
     }

@@ -86,7 +86,9 @@ def test_what_a_run_leaves(whole):
     kept = sorted(int(p.name) for p in (folder / "checkpoints").iterdir())
     assert kept == [2, 4]
     assert history["nc/nc1"].shape == (len(measured_epochs(small())),)
-    with pytest.raises(KeyError, match=r"Unknown metric 'nc1'\. Available: epoch"):
+    with pytest.raises(
+        KeyError, match=r"Unknown metric 'nc1'\. Did you mean 'nc/nc1'\?"
+    ):
         history["nc1"]
 
 
@@ -162,7 +164,7 @@ def test_layers_are_plotted(tmp_path):
     assert (tmp_path / "run" / "layers.png").exists()
 
 
-def test_continues_exactly_where_it_stopped(whole, tmp_path, monkeypatch):
+def test_continues_exactly_where_it_stopped(whole, tmp_path, monkeypatch, capsys):
     config = small()
     # Stop in epoch 3 of 4, after the checkpoint of epoch 2.
     write = Workdir.write
@@ -179,9 +181,23 @@ def test_continues_exactly_where_it_stopped(whole, tmp_path, monkeypatch):
     # What a kill can leave behind: rows after the checkpoint, half a line.
     with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"epoch": 3, "running/loss": 1.0}) + '\n{"epoch": 4, "ru')
+    with monkeypatch.context() as patch:
+        patch.setattr(Workdir, "write", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ncjax.train(config, tmp_path / "cut", devices=ONE)
+    assert capsys.readouterr().err.startswith("Going on after epoch 2.\nCompiling")
     resumed = run(config, tmp_path / "cut")
     assert resumed.rows == whole.rows
     assert rows_of(tmp_path / "cut") == rows_of(whole.workdir)
+
+
+def test_a_run_says_what_it_does(tmp_path, capsys):
+    ncjax.train(small(2), tmp_path / "run", devices=ONE)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("Compiling")
+    assert lines[1].startswith("Compiled in ")
+    ncjax.train(small(2), tmp_path / "run", devices=ONE)
+    assert "This run is finished, with 2 epochs" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_only_read_again(whole):
@@ -209,6 +225,8 @@ def test_kill_and_continue(tmp_path):
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)
     assert process.returncode == -signal.SIGKILL
+    made = json.loads((cut / "config.json").read_text())["about"]
+    assert " -m ncjax.main --config.num_epochs=60 " in made["command"]
     epochs = len((cut / "metrics.jsonl").read_text().splitlines())
     assert epochs < 60
     subprocess.run(command, env=env, check=True)
@@ -223,6 +241,12 @@ def test_another_config_on_a_used_workdir(whole):
     with pytest.raises(WorkdirError, match=r"differ in seed \(0 there, 3 now\)"):
         run(config, whole.workdir)
     assert {p: p.stat().st_mtime_ns for p in whole.workdir.iterdir()} == before
+
+
+def test_brackets_in_the_workdir_are_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(WorkdirError, match=r"takes for a pattern"):
+        run(small(2), tmp_path / "sweep[lr=0.05]")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_foreign_and_unwritable_workdirs(tmp_path):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ncjax.io import write_json, write_lines
+from ncjax.runs.about import about
 from ncjax.ufm import Trajectory
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Report:
 
         Args:
             folder: the folder; it is made if it does not exist.
-            config: the configuration, for config.json.
+            config: the configuration, for config.json, with what made it as "about".
         """
         from ncjax.style import save  # matplotlib is loaded when used
 
@@ -126,7 +127,7 @@ class Report:
                 dataclasses.asdict(s) | {"holds": s.holds} for s in self.statements
             ],
         }
-        write_json(folder / "config.json", config)
+        write_json(folder / "config.json", config | {"about": about()})
         write_json(folder / "verdict.json", verdict)
         write_lines(folder / "metrics.jsonl", self.rows)
         save(self.figure, folder / "ufm.png")

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+import ncjax
 from ncjax.cli import ufm
 from ncjax.cli.configs import shipped_configs
 from ncjax.ufm.run import EXPERIMENTS, validate
@@ -51,7 +52,9 @@ def test_smoke(path, tmp_path, capsys):
     rows = (folder / "metrics.jsonl").read_text().splitlines()
     assert len([json.loads(row) for row in rows]) >= 3
     assert (folder / "ufm.png").stat().st_size > 10_000
-    assert json.loads((folder / "config.json").read_text())["experiment"]
+    config = json.loads((folder / "config.json").read_text())
+    assert config["experiment"]
+    assert config["about"]["ncjax"] == ncjax.__version__
 
 
 @pytest.mark.slow
