@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from ncjax import struct
 from ncjax.averages import Averages
@@ -18,6 +18,7 @@ from ncjax.collapse.decisions import nearest_row
 from ncjax.collapse.means import Span
 from ncjax.collapse.superclasses import Level, superclass_levels
 from ncjax.hierarchy import Hierarchy
+from ncjax.labels import class_indices
 from ncjax.moments import ClassMoments, dot
 
 
@@ -69,16 +70,16 @@ class SecondPass:
     def update(
         self,
         features: Float[Array, "n d"],
-        labels: Int[Array, "n"],
-        decisions: Int[Array, "n"] | None = None,
+        labels: Integer[Array, "n"],
+        decisions: Integer[Array, "n"] | None = None,
         weights: Float[Array, "n"] | None = None,
     ) -> SecondPass:
         """Takes in a batch.
 
         Args:
             features: features [n, d].
-            labels: class of each feature [n], in 0..K-1.  Rows with another label are
-                left out.
+            labels: class of each feature [n], in 0..K-1.  Inside `jit` rows with
+                another label are left out, outside they are an error.
             decisions: class that the network decides for [n]; None only if the state
                 was made with `decisions=False`.
             weights: weight of each row [n], not negative; by default 1.  0 leaves a row
@@ -87,14 +88,15 @@ class SecondPass:
         Returns:
             The state with these rows added.
         """
+        labels = class_indices(labels, len(self.span.present), weights=weights)
         deviations = self.span.deviations(features, labels)
         return self.update_deviations(deviations, labels, decisions, weights)
 
     def update_deviations(
         self,
         deviations: Float[Array, "n r"],
-        labels: Int[Array, "n"],
-        decisions: Int[Array, "n"] | None = None,
+        labels: Integer[Array, "n"],
+        decisions: Integer[Array, "n"] | None = None,
         weights: Float[Array, "n"] | None = None,
     ) -> SecondPass:
         """Takes in features whose `Span.deviations` [n, r] are known; see `update`."""
@@ -106,6 +108,7 @@ class SecondPass:
                 " if SecondPass.empty(..., decisions=True)."
             )
         span = self.span
+        labels = class_indices(labels, len(span.present), weights=weights)
         points = span.coordinates(deviations, labels)
         nearest = nearest_row(points, span.means, span.present)
         values = {"within_variance": deviations**2, "ncc_accuracy": nearest == labels}

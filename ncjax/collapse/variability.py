@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from ncjax.blocks import scan_blocks
 from ncjax.collapse.means import (
@@ -24,6 +24,7 @@ from ncjax.collapse.means import (
 )
 from ncjax.collapse.registry import Metric, headline, to_zero
 from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.labels import class_indices
 from ncjax.moments import ClassMoments, class_moments, dot
 
 Basis = tuple[Float[Array, "r"], Float[Array, "r d"]]
@@ -31,7 +32,7 @@ Basis = tuple[Float[Array, "r"], Float[Array, "r d"]]
 
 def within_variance(
     features: Float[Array, "n d"],
-    labels: Int[Array, "n"],
+    labels: Integer[Array, "n"],
     moments: ClassMoments,
     directions: Float[Array, "r d"],
     weights: Float[Array, "n"] | None = None,
@@ -43,8 +44,8 @@ def within_variance(
 
     Args:
         features: features h_i [n, d].
-        labels: class y_i of each feature [n], in 0..K-1; rows with another label are
-            left out.
+        labels: class y_i of each feature [n], in 0..K-1; inside `jit` rows with
+            another label are left out, outside they are an error.
         moments: moments of the same features; `scatter="none"` is enough.
         directions: directions v_j [r, d], as `between_basis` gives them.
         weights: weight w_i of each row [n], not negative; 0 leaves a row out.
@@ -53,6 +54,7 @@ def within_variance(
         Variances [r], in squared units of the features.
     """
     num_classes, dtype = moments.num_classes, moments.count.dtype
+    labels = class_indices(labels, num_classes, weights=weights)
     inside = (labels >= 0) & (labels < num_classes)
     weights = jnp.where(inside, 1 if weights is None else weights, 0).astype(dtype)
     labels = jnp.where(inside, labels, 0)
@@ -69,7 +71,7 @@ def within_variance(
 
 
 def nc1_of_features(
-    features: Float[Array, "n d"], labels: Int[Array, "n"], num_classes: int
+    features: Float[Array, "n d"], labels: Integer[Array, "n"], num_classes: int
 ) -> Scalar:
     """`nc1` of features in memory, in the cheaper of two ways.
 
@@ -78,8 +80,8 @@ def nc1_of_features(
 
     Args:
         features: features [n, d].
-        labels: class of each feature [n], in 0..K-1; rows with another label are left
-            out.
+        labels: class of each feature [n], in 0..K-1; inside `jit` rows with another
+            label are left out, outside they are an error.
         num_classes: number of classes K.
     """
     if 2 * (num_classes - 1) > features.shape[1]:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int32
 
+from ncjax.labels import out_of_range
 from ncjax.options import InputError
 
 POOLS = ("mean", "mean_channels_first", "flatten")
@@ -230,17 +231,8 @@ def check_labels(
         notes = (f"{name} are floating-point numbers; all are integers, and so taken.",)
     elif labels.dtype.kind not in "bui":
         raise MeasureTypeError(f"{name} are {labels.dtype}; integers are needed.")
-    wrong = np.flatnonzero((labels < 0) | (labels >= (num_classes or 2**31)))
-    if wrong.size:
-        hint = "Leave out the rows that have no class."
-        if labels.min() == 1 and labels.max() == num_classes:
-            hint = "They run from 1 to K: subtract 1."
-        most = "K-1" if num_classes is None else num_classes - 1
-        raise MeasureError(
-            f"{name} are out of range in {wrong.size:,} rows: row "
-            f"{start + wrong[0]:,} has {labels[wrong[0]]:.0f}, and 0..{most} are "
-            f"allowed. {hint}"
-        )
+    if fault := out_of_range(labels, num_classes, name, start):
+        raise MeasureError(fault)
     return labels.astype(np.int32), notes
 
 
