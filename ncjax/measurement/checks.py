@@ -172,8 +172,8 @@ def transposed(
 ) -> bool:
     """Whether a square classifier seems to be the transpose of the one meant.
 
-    It is right on less than half of the class means, and its transpose, whose rows are
-    also nearer to the centred means in angle, on at least half.
+    The transpose is right on more of the class means, and its rows are much nearer to
+    the centred means in angle.
 
     Args:
         means: class means mu_k [K, d].
@@ -191,10 +191,10 @@ def transposed(
         decided = (points @ w.T + (0 if bias is None else bias)).argmax(axis=1)
         directions = unit_rows(w[here] - w[here].mean(axis=0))
         cosines = directions * unit_rows(points - points.mean(axis=0))
-        return np.mean(decided == here), cosines.sum(axis=1).mean()
+        return float(np.mean(decided == here)), float(cosines.sum(axis=1).mean())
 
     given, turned = (fit(w.astype(np.float64)) for w in (classifier, classifier.T))
-    return given[0] < 0.5 <= turned[0] and turned[1] > max(0.5, given[1] + 0.3)
+    return given[0] < turned[0] and turned[1] > max(0.5, given[1] + 0.3)
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ holed[4:600:6, 2] = np.nan
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
         ({"classifier": None, "bias": None, "num_classes": 0}, "classes is 0 by num_"),
         ({"logits": holed}, "100 of 600 rows hold NaN .* the first is row 4"),
-        ({"logits": FEATURES[:, :5] / 0}, "600 of 600 rows hold NaN or infinity"),
+        ({"logits": FEATURES[:, :5] * np.inf}, "600 of 600 rows hold NaN or infinity"),
         ({"logits": FEATURES[:, :1]}, r"\(600, 1\).* binary network .*\[-z/2, z/2\]"),
         ({"logits": LABELS + 1}, r"decisions are out of range in \d+ rows"),
         ({"logits": FEATURES + 1j}, "logits are complex64; real numbers"),
