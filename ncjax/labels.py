@@ -49,13 +49,18 @@ def class_indices(
             "each row."
         )
     if is_traced(labels):
-        return labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
+        return widened(labels)
     known = np.asarray(labels)
     if weights is not None and not is_traced(weights):
         known = np.where(np.asarray(weights) != 0, known, 0)
     if fault := out_of_range(known, num_classes, name):
         raise ValueError(fault)
     return jnp.asarray(labels if labels.dtype == np.int32 else known.astype(np.int32))
+
+
+def widened(labels: Any) -> jax.Array:
+    """Labels with at least 32 bits, in which K and K^2 do not overflow."""
+    return labels.astype(jnp.int32) if labels.dtype.itemsize < 4 else labels
 
 
 def out_of_range(

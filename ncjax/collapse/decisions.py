@@ -14,7 +14,7 @@ from jaxtyping import Array, Bool, Float, Int, Integer
 
 from ncjax.collapse.means import Matrix, Scalar, centre
 from ncjax.collapse.registry import headline, to_one
-from ncjax.labels import class_indices
+from ncjax.labels import widened
 from ncjax.moments import ClassMoments
 
 # Logits, or distances between features and class means, that are held at a time.
@@ -114,12 +114,12 @@ def ncc_accuracy(
 
     Args:
         features: features [n, d] of the training set or the test set.
-        labels: class of each feature [n], in 0..K-1; inside `jit` rows with another
-            label are left out, outside they are an error.
+        labels: class of each feature [n], in 0..K-1; rows with another label are left
+            out.
         moments: moments of the TRAINING features, with any scatter.
         weights: weight of each row [n], not negative; 0 leaves a row out.
     """
-    labels = class_indices(labels, moments.num_classes, weights=weights)
+    labels = widened(labels)
     inside = (labels >= 0) & (labels < moments.num_classes)
     weights = jnp.where(inside, 1 if weights is None else weights, 0)
     hits = nearest_mean(features, moments) == labels

@@ -18,7 +18,7 @@ from ncjax.collapse.decisions import nearest_row
 from ncjax.collapse.means import Span
 from ncjax.collapse.superclasses import Level, superclass_levels
 from ncjax.hierarchy import Hierarchy
-from ncjax.labels import class_indices
+from ncjax.labels import widened
 from ncjax.moments import ClassMoments, dot
 
 
@@ -78,8 +78,8 @@ class SecondPass:
 
         Args:
             features: features [n, d].
-            labels: class of each feature [n], in 0..K-1.  Inside `jit` rows with
-                another label are left out, outside they are an error.
+            labels: class of each feature [n], in 0..K-1.  Rows with another label are
+                left out.
             decisions: class that the network decides for [n]; None only if the state
                 was made with `decisions=False`.
             weights: weight of each row [n], not negative; by default 1.  0 leaves a row
@@ -88,7 +88,7 @@ class SecondPass:
         Returns:
             The state with these rows added.
         """
-        labels = class_indices(labels, len(self.span.present), weights=weights)
+        labels = widened(labels)
         deviations = self.span.deviations(features, labels)
         return self.update_deviations(deviations, labels, decisions, weights)
 
@@ -107,8 +107,7 @@ class SecondPass:
                 + " decisions of a network: give `update` the decisions [n] if and only"
                 " if SecondPass.empty(..., decisions=True)."
             )
-        span = self.span
-        labels = class_indices(labels, len(span.present), weights=weights)
+        span, labels = self.span, widened(labels)
         points = span.coordinates(deviations, labels)
         nearest = nearest_row(points, span.means, span.present)
         values = {"within_variance": deviations**2, "ncc_accuracy": nearest == labels}

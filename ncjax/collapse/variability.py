@@ -24,7 +24,7 @@ from ncjax.collapse.means import (
 )
 from ncjax.collapse.registry import Metric, headline, to_zero
 from ncjax.collapse.tiles import norm, safe_divide
-from ncjax.labels import class_indices
+from ncjax.labels import widened
 from ncjax.moments import ClassMoments, class_moments, dot
 
 Basis = tuple[Float[Array, "r"], Float[Array, "r d"]]
@@ -44,8 +44,8 @@ def within_variance(
 
     Args:
         features: features h_i [n, d].
-        labels: class y_i of each feature [n], in 0..K-1; inside `jit` rows with
-            another label are left out, outside they are an error.
+        labels: class y_i of each feature [n], in 0..K-1; rows with another label are
+            left out.
         moments: moments of the same features; `scatter="none"` is enough.
         directions: directions v_j [r, d], as `between_basis` gives them.
         weights: weight w_i of each row [n], not negative; 0 leaves a row out.
@@ -54,7 +54,7 @@ def within_variance(
         Variances [r], in squared units of the features.
     """
     num_classes, dtype = moments.num_classes, moments.count.dtype
-    labels = class_indices(labels, num_classes, weights=weights)
+    labels = widened(labels)
     inside = (labels >= 0) & (labels < num_classes)
     weights = jnp.where(inside, 1 if weights is None else weights, 0).astype(dtype)
     labels = jnp.where(inside, labels, 0)

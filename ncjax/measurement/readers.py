@@ -308,7 +308,8 @@ def _flat(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-READERS: dict[str, Callable[[Path], Arrays]] = {
+# Those of tables also take the name `label` of the column of the labels.
+READERS: dict[str, Callable[..., Arrays]] = {
     ".npy": _npy,
     ".npz": _npz,
     ".safetensors": _safetensors,
