@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+from ncjax.options import InputError
 
 
 @contextmanager
@@ -40,6 +43,33 @@ def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
     """Writes bytes, or text as UTF-8, whole or not at all; see `open_whole`."""
     with open_whole(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
+
+
+def text_encoding(path: str | os.PathLike) -> str:
+    """UTF-16 if a file begins with its mark, as some programs write text, else UTF-8.
+
+    A mark at the beginning of UTF-8 is no part of the text.
+    """
+    with open(path, "rb") as file:
+        begins = file.read(2)
+    marks = codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE
+    return "utf-16" if begins in marks else "utf-8-sig"
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """A text file, in UTF-8 or in UTF-16 with its mark.
+
+    Raises:
+        InputError: for a file that is no such text.
+        OSError: if it cannot be read.
+    """
+    try:
+        text = Path(path).read_text(encoding=text_encoding(path))
+    except UnicodeError as error:
+        raise InputError(f"{path} is no text in UTF-8: save it as UTF-8.") from error
+    if "\0" in text:
+        raise InputError(f"{path} is no text in UTF-8, it holds zeros: save it anew.")
+    return text
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:

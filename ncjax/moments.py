@@ -25,11 +25,12 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from ncjax import struct
 from ncjax.blocks import scan_blocks
 from ncjax.io import write_whole
+from ncjax.labels import class_indices
 from ncjax.struct import Leaf
 
 Scatter = Literal["none", "pooled", "classes"]
@@ -135,14 +136,15 @@ class ClassMoments:
     def update(
         self,
         features: Float[Array, "n d"],
-        labels: Int[Array, "n"],
+        labels: Integer[Array, "n"],
         weights: Float[Array, "n"] | None = None,
     ) -> ClassMoments:
         """The moments with one more batch of features.
 
         Args:
             features: features [n, d], bfloat16, float16, float32 or float64.
-            labels: classes 0..K-1 [n].  Rows with another label are left out.
+            labels: classes 0..K-1 [n], integers of any width.  Inside `jit` rows with
+                another label are left out, so that `total` is less than their number.
             weights: weights of the rows [n], at least 0; 0 masks a row, whose features
                 must be finite all the same.
 
@@ -150,12 +152,20 @@ class ClassMoments:
             The moments of all rows so far.
 
         Raises:
-            ValueError: if `features` is not [n, d] with the d of the state.
+            TypeError: for labels that are no integers.
+            ValueError: if `features` is not [n, d] with the d of the state, or for
+                labels that are not [n] or, where they are known, out of range.
         """
         if features.ndim != 2 or features.shape[1] != self.feature_dim:
             raise ValueError(
                 f"features have shape {features.shape}; these moments take "
                 f"[n, {self.feature_dim}]."
+            )
+        labels = class_indices(labels, self.num_classes, weights=weights)
+        if len(labels) != len(features):
+            raise ValueError(
+                f"There are {len(labels):,} labels for {len(features):,} features; one "
+                "for each is needed."
             )
         batch = features, labels, weights
         return scan_blocks(lambda state, rows: state._take(*rows), self, batch)
@@ -323,8 +333,8 @@ class ClassMoments:
 
 
 def class_moments(
-    features: Float[Array, "n d"],
-    labels: Int[Array, "n"],
+    features: Float[Array | np.ndarray, "n d"],
+    labels: Integer[Array | np.ndarray, "n"],
     num_classes: int,
     weights: Float[Array, "n"] | None = None,
     *,
@@ -334,16 +344,23 @@ def class_moments(
 
     Args:
         features: features [n, d].
-        labels: classes 0..K-1 [n].
+        labels: classes 0..K-1 [n], integers of any width; inside `jit` rows with
+            another label are left out.
         num_classes: number of classes K.
         weights: weights of the rows [n]; see `ClassMoments.update`.
         scatter: what is kept of the scatter; see `ClassMoments.empty`.
+
+    Raises:
+        TypeError: for labels that are no integers.
+        ValueError: for labels that are not [n] or, where they are known, out of range.
 
     Example:
         >>> import jax.numpy as jnp, ncjax
         >>> ncjax.class_moments(jnp.eye(2), jnp.array([0, 1]), 2).means.tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
+    features = jnp.asarray(features)
+    labels = class_indices(labels, num_classes, weights=weights)
     dtype = jnp.promote_types(features.dtype, jnp.float32)
     state = ClassMoments.empty(
         num_classes, features.shape[1], scatter=scatter, dtype=dtype
@@ -353,7 +370,7 @@ def class_moments(
 
 def class_sum(
     values: Float[Array, "n ..."],
-    labels: Int[Array, "n"],
+    labels: Integer[Array, "n"],
     num_classes: int,
     weights: Float[Array, "n"] | None = None,
 ) -> Float[Array, "K ..."]:

@@ -24,15 +24,8 @@ LAYERS = (
     ("models", "classifiers", "losses", "optimizers", "data", "targets"),
     ("collapse", "hierarchy", "moments", "cluster"),
     (
-        "gram",
-        "blocks",
-        "statistics",
-        "averages",
-        "io",
-        "style",
-        "options",
-        "struct",
-        "extras",
+        *("gram", "blocks", "statistics", "averages", "labels"),
+        *("io", "style", "options", "struct", "extras"),
     ),
 )
 LAYER = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}

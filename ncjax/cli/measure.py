@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ncjax.cli.usage import Parser, UsageError, command
 from ncjax.collapse.conventions import PRESETS
-from ncjax.io import to_json, write_whole
-from ncjax.measurement import Measurement, measure
-from ncjax.measurement.readers import READERS, Arrays, find, open_arrays
-from ncjax.measurement.sources import POOLS, Source
+from ncjax.io import read_text, to_json, write_whole
+from ncjax.measurement import MeasureError, Measurement, measure
+from ncjax.measurement.pooling import POOLS
+from ncjax.measurement.readers import (
+    NAMES,
+    READERS,
+    Arrays,
+    find,
+    open_arrays,
+)
+from ncjax.measurement.sources import Source
 from ncjax.style import FORMATS, render
 
 _ABOUT = """\
@@ -32,7 +41,8 @@ examples:
 Files end in {", ".join(READERS)}.
 In files of several arrays the names are: features, embeddings, h or x; labels, y or
 targets; classifier, weight, W or fc.weight; bias, b or the bias beside the weight.
-In tables a column `label` holds the labels and the other numbers are the features.
+In tables a column `label`, or that of --labels-key, holds the labels; `id` and `index`
+are left out; all other numbers are the features, and the report names them.
 A classifier is [K, d], as in PyTorch; transpose kernels of Flax and Keras.
 """
 
@@ -46,6 +56,8 @@ def main(argv: Sequence[str]) -> int:
         _check_outputs(options)
         result = measure(**_inputs(options))
         written = _write(result, options)
+    except MeasureError as error:
+        raise UsageError(_ARGUMENT.sub(_flag, str(error))) from error
     except OSError as error:
         where = error.filename or "a file"
         raise UsageError(f"Cannot read or write {where}: {error}") from error
@@ -53,6 +65,21 @@ def main(argv: Sequence[str]) -> int:
     for path in written:
         print(f"\nWritten to {path}")
     return 0
+
+
+# An argument of `measure` in one of its messages, which is no part of a path.
+_ARGUMENT = re.compile(
+    r"(?<![\w/.-])(?:pool='(\w+)'|(num_classes|class_names|batch_size)(?![\w/.]\w))"
+)
+
+
+def _flag(argument: re.Match) -> str:
+    """The flag that gives an argument of `measure`."""
+    pool, name = argument.groups()
+    if pool:
+        return f"--pool={pool}"
+    file = "=FILE (one name a line)" if name == "class_names" else ""
+    return f"--{name.replace('_', '-')}{file}"
 
 
 def _parser() -> Parser:
@@ -98,19 +125,21 @@ def _inputs(options: argparse.Namespace) -> dict[str, Any]:
     inputs = {name: getattr(options, name) for name in same}
     inputs |= {"source": options.features, "progress": True}
     if options.class_names:
-        names = Path(options.class_names).read_text(encoding="utf-8").split("\n")
+        names = read_text(options.class_names).split("\n")
         inputs["class_names"] = [name.strip() for name in names if name.strip()]
-    arrays = open_arrays(options.features)
+    arrays = open_arrays(options.features, options.labels_key)
     inputs |= _samples(arrays, options.features, options.labels, options)
-    inputs |= _classifier(arrays, options)
+    inputs |= _classifier(arrays, inputs["features"], options)
     if path := options.test_features:
-        test = _samples(open_arrays(path), path, options.test_labels, options)
+        test = open_arrays(path, options.labels_key)
+        test = _samples(test, path, options.test_labels, options)
         inputs |= {f"test_{what}": array for what, array in test.items()}
     elif options.test_labels:
         raise UsageError("There are --test-labels, but no --test-features.")
     if path := options.ood_features:
         key = options.features_key
-        inputs["ood_features"] = _array(open_arrays(path), "features", path, key)
+        arrays = open_arrays(path, options.labels_key)
+        inputs["ood_features"] = _array(arrays, "features", path, key)
     return inputs
 
 
@@ -131,7 +160,7 @@ def _samples(
     """Features of a file, and labels from that file or the one that is given."""
     features = _array(arrays, "features", path, options.features_key)
     if given:
-        arrays, path = open_arrays(given), given
+        arrays, path = open_arrays(given, options.labels_key), given
     labels = find(arrays, "labels", path, options.labels_key, only=bool(given))
     if labels is None or labels is features:
         raise UsageError(
@@ -141,8 +170,11 @@ def _samples(
     return {"features": features, "labels": labels}
 
 
-def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict[str, Any]:
-    """W and b from their own files, or from that of the features."""
+def _classifier(
+    arrays: Arrays, features: Source, options: argparse.Namespace
+) -> dict[str, Any]:
+    """W and b from their own files, or from that of the features, with a note there."""
+    inputs: dict[str, Any] = {}
     path, key = options.classifier or options.features, options.classifier_key
     if options.classifier:
         arrays = open_arrays(path)
@@ -151,6 +183,16 @@ def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict[str, Any]:
         if Path(path).suffix.lower() not in (".npz", ".safetensors", ".pt", ".pth"):
             arrays = {}  # a column named w or b is a feature
         weight = find(arrays, "classifier", path, key, only=False)
+        if key is None and weight and weight.shape == (features.rows, 1):
+            weight = None
+        named = [n for n in arrays if n.lower() in NAMES["classifier"]]
+        unused = [n for n in named if key is None and arrays[n] is not weight]
+        if unused and weight is None:
+            note = (
+                f"{path}[{unused[0]}] is no classifier [K, d] by its shape; not used."
+            )
+            notes = (*features.notes, note)
+            inputs["features"] = dataclasses.replace(features, notes=notes)
     bias, key = None, options.bias_key
     name = next((name for name, array in arrays.items() if array is weight), "")
     if options.bias:
@@ -160,7 +202,7 @@ def _classifier(arrays: Arrays, options: argparse.Namespace) -> dict[str, Any]:
     elif weight is not None:
         bias = find(arrays, "bias", path, key, only=False)
     found = {"classifier": weight, "bias": bias}
-    return {what: None if x is None else x.load() for what, x in found.items()}
+    return inputs | {what: x and x.load() for what, x in found.items()}
 
 
 def _check_outputs(options: argparse.Namespace) -> None:

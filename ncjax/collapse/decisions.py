@@ -10,10 +10,11 @@ import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Integer
 
 from ncjax.collapse.means import Matrix, Scalar, centre
 from ncjax.collapse.registry import headline, to_one
+from ncjax.labels import widened
 from ncjax.moments import ClassMoments
 
 # Logits, or distances between features and class means, that are held at a time.
@@ -105,7 +106,7 @@ def nc4(
 
 def ncc_accuracy(
     features: Float[Array, "n d"],
-    labels: Int[Array, "n"],
+    labels: Integer[Array, "n"],
     moments: ClassMoments,
     weights: Float[Array, "n"] | None = None,
 ) -> Scalar:
@@ -118,6 +119,7 @@ def ncc_accuracy(
         moments: moments of the TRAINING features, with any scatter.
         weights: weight of each row [n], not negative; 0 leaves a row out.
     """
+    labels = widened(labels)
     inside = (labels >= 0) & (labels < moments.num_classes)
     weights = jnp.where(inside, 1 if weights is None else weights, 0)
     hits = nearest_mean(features, moments) == labels

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from ncjax import struct
 from ncjax.averages import Averages
@@ -18,6 +18,7 @@ from ncjax.collapse.decisions import nearest_row
 from ncjax.collapse.means import Span
 from ncjax.collapse.superclasses import Level, superclass_levels
 from ncjax.hierarchy import Hierarchy
+from ncjax.labels import widened
 from ncjax.moments import ClassMoments, dot
 
 
@@ -69,8 +70,8 @@ class SecondPass:
     def update(
         self,
         features: Float[Array, "n d"],
-        labels: Int[Array, "n"],
-        decisions: Int[Array, "n"] | None = None,
+        labels: Integer[Array, "n"],
+        decisions: Integer[Array, "n"] | None = None,
         weights: Float[Array, "n"] | None = None,
     ) -> SecondPass:
         """Takes in a batch.
@@ -87,14 +88,15 @@ class SecondPass:
         Returns:
             The state with these rows added.
         """
+        labels = widened(labels)
         deviations = self.span.deviations(features, labels)
         return self.update_deviations(deviations, labels, decisions, weights)
 
     def update_deviations(
         self,
         deviations: Float[Array, "n r"],
-        labels: Int[Array, "n"],
-        decisions: Int[Array, "n"] | None = None,
+        labels: Integer[Array, "n"],
+        decisions: Integer[Array, "n"] | None = None,
         weights: Float[Array, "n"] | None = None,
     ) -> SecondPass:
         """Takes in features whose `Span.deviations` [n, r] are known; see `update`."""
@@ -105,7 +107,7 @@ class SecondPass:
                 + " decisions of a network: give `update` the decisions [n] if and only"
                 " if SecondPass.empty(..., decisions=True)."
             )
-        span = self.span
+        span, labels = self.span, widened(labels)
         points = span.coordinates(deviations, labels)
         nearest = nearest_row(points, span.means, span.present)
         values = {"within_variance": deviations**2, "ncc_accuracy": nearest == labels}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from ncjax.blocks import scan_blocks
 from ncjax.collapse.means import (
@@ -24,6 +24,7 @@ from ncjax.collapse.means import (
 )
 from ncjax.collapse.registry import Metric, headline, to_zero
 from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.labels import widened
 from ncjax.moments import ClassMoments, class_moments, dot
 
 Basis = tuple[Float[Array, "r"], Float[Array, "r d"]]
@@ -31,7 +32,7 @@ Basis = tuple[Float[Array, "r"], Float[Array, "r d"]]
 
 def within_variance(
     features: Float[Array, "n d"],
-    labels: Int[Array, "n"],
+    labels: Integer[Array, "n"],
     moments: ClassMoments,
     directions: Float[Array, "r d"],
     weights: Float[Array, "n"] | None = None,
@@ -53,6 +54,7 @@ def within_variance(
         Variances [r], in squared units of the features.
     """
     num_classes, dtype = moments.num_classes, moments.count.dtype
+    labels = widened(labels)
     inside = (labels >= 0) & (labels < num_classes)
     weights = jnp.where(inside, 1 if weights is None else weights, 0).astype(dtype)
     labels = jnp.where(inside, labels, 0)
@@ -70,7 +72,7 @@ def within_variance(
 
 
 def nc1_of_features(
-    features: Float[Array, "n d"], labels: Int[Array, "n"], num_classes: int
+    features: Float[Array, "n d"], labels: Integer[Array, "n"], num_classes: int
 ) -> Scalar:
     """`nc1` of features in memory, in the cheaper of two ways.
 
@@ -79,8 +81,8 @@ def nc1_of_features(
 
     Args:
         features: features [n, d].
-        labels: class of each feature [n], in 0..K-1; rows with another label are left
-            out.
+        labels: class of each feature [n], in 0..K-1; inside `jit` rows with another
+            label are left out, outside they are an error.
         num_classes: number of classes K.
     """
     if 2 * (num_classes - 1) > features.shape[1]:

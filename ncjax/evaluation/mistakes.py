@@ -14,10 +14,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from ncjax.collapse.registry import MISTAKES, Metric, collect
 from ncjax.hierarchy import Hierarchy
+from ncjax.labels import class_indices
 
 BINS = 15  # number of intervals of confidence, for the calibration error
 
@@ -65,7 +66,7 @@ class Mistakes:
     confusion: bool = False
 
     def values(
-        self, scores: Float[Array, "n K"], labels: Int[Array, "n"]
+        self, scores: Float[Array, "n K"], labels: Integer[Array, "n"]
     ) -> dict[str, jax.Array]:
         """What is to be averaged over all examples.
 
@@ -75,7 +76,11 @@ class Mistakes:
 
         Returns:
             Name -> the value of each example, [n] or [n, bins].
+
+        Raises:
+            ValueError: for labels out of range, where they are known: outside `jit`.
         """
+        labels = class_indices(labels, scores.shape[1])
         found = self._ranked(scores, labels)
         probability = jax.nn.softmax(scores, axis=1)
         if self.calibration:
@@ -137,8 +142,8 @@ class Mistakes:
 
 
 def confusion(
-    decisions: Int[Array, "n"],
-    labels: Int[Array, "n"],
+    decisions: Integer[Array, "n"],
+    labels: Integer[Array, "n"],
     num_classes: int,
     weights: Float[Array, "n"] | None = None,
 ) -> jax.Array:
@@ -151,9 +156,19 @@ def confusion(
         weights: weight of each example [n]; by default 1.
 
     Returns:
-        Counts, or sums of weights, [K, K].
+        Counts, or sums of weights, [K, K].  Inside `jit` an example with a label or a
+        decision out of range is in no cell.
+
+    Raises:
+        ValueError: for labels or decisions out of range, where they are known: outside
+            `jit`.
     """
-    cells = labels * num_classes + decisions
+    labels = class_indices(labels, num_classes, weights=weights)
+    decisions = class_indices(decisions, num_classes, weights=weights, name="decisions")
+    inside = (labels >= 0) & (labels < num_classes)
+    inside &= (decisions >= 0) & (decisions < num_classes)
+    # What lies beyond the last cell is not counted.
+    cells = jnp.where(inside, labels * num_classes + decisions, num_classes**2)
     counts = jnp.bincount(cells, weights, length=num_classes**2)
     return counts.reshape(num_classes, num_classes)
 

@@ -2,7 +2,8 @@
 
 A loss maps the network's outputs, most often logits [n, K], and integer labels [n] to
 one value for each example [n]; it never reduces, so masking and averaging live in one
-place (`ncjax.training.step`).  Options are keyword arguments; `config.loss` offers
+place (`ncjax.training.step`).  A label outside 0..K-1 is an error or, inside `jit`, a
+value of NaN.  Options are keyword arguments; `config.loss` offers
 every option of every loss here by itself.  A loss with a keyword `hierarchy` gets the
 class tree, one with a keyword `vectors` the fixed class vectors of the classifier.
 

@@ -10,15 +10,16 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
+from ncjax.labels import class_indices, undefined_outside
 from ncjax.losses.flat import cross_entropy
 from ncjax.losses.outputs import FixedVectors, Scalar, check_floating
 from ncjax.options import check_value
 
 
 def label_embedding(
-    outputs: Float[Array, "n M"], labels: Int[Array, "n"], *, vectors: FixedVectors
+    outputs: Float[Array, "n M"], labels: Integer[Array, "n"], *, vectors: FixedVectors
 ) -> Float[Array, "n"]:
     """Cosine loss to the fixed unit vector phi of the label.
 
@@ -34,6 +35,7 @@ def label_embedding(
 
     Raises:
         TypeError: for integer outputs.
+        ValueError: for labels out of range.
 
     References:
         Barz & Denzler, Hierarchy-Based Image Embeddings for Semantic Image Retrieval,
@@ -41,12 +43,14 @@ def label_embedding(
     """
     check_floating(outputs)
     table = jnp.asarray(vectors.rows, outputs.dtype)
-    return 1 - jnp.sum(outputs * inverse_norm(outputs) * table[labels], axis=1)
+    labels = class_indices(labels, len(table))
+    value = 1 - jnp.sum(outputs * inverse_norm(outputs) * table[labels], axis=1)
+    return value + undefined_outside(labels, len(table))
 
 
 def haframe(
     outputs: Float[Array, "n M"],
-    labels: Int[Array, "n"],
+    labels: Integer[Array, "n"],
     *,
     vectors: FixedVectors,
     cosine_weight: Scalar = 1.0,
@@ -68,7 +72,7 @@ def haframe(
 
     Raises:
         TypeError: for integer outputs.
-        ValueError: for a `cosine_weight` out of range.
+        ValueError: for a `cosine_weight` or labels out of range.
 
     References:
         Liang & Davis, Inducing Neural Collapse to a Fixed Hierarchy-Aware Frame for
@@ -76,6 +80,7 @@ def haframe(
     """
     name, must_be = "loss.cosine_weight", "at least 0 and finite"
     check_value(name, cosine_weight, lambda w: 0 <= w < math.inf, must_be)
+    labels = class_indices(labels, len(vectors.rows))
     logits = vectors.apply(outputs)
     cosines = logits * inverse_norm(outputs)
     gap = cosines - jnp.asarray(vectors.gram, outputs.dtype)[labels]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
+from ncjax.labels import class_indices, undefined_outside
 from ncjax.losses.outputs import Scalar, check_floating
 from ncjax.options import check_value, is_traced
 
 
 def cross_entropy(
     logits: Float[Array, "n K"],
-    labels: Int[Array, "n"],
+    labels: Integer[Array, "n"],
     *,
     label_smoothing: Scalar = 0.0,
 ) -> Float[Array, "n"]:
@@ -32,20 +33,22 @@ def cross_entropy(
 
     Raises:
         TypeError: for integer logits.
-        ValueError: if `label_smoothing` is outside [0, 1).
+        ValueError: if `label_smoothing` is outside [0, 1), or for labels out of range.
 
     References:
         Szegedy et al., Rethinking the Inception Architecture, CVPR 2016.
     """
     check_floating(logits)
     check_value("label_smoothing", label_smoothing, lambda s: 0 <= s < 1, "in [0, 1)")
+    labels = class_indices(labels, logits.shape[1])
     target = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
     if is_traced(label_smoothing) or label_smoothing:
         target = (1 - label_smoothing) * target + label_smoothing * logits.mean(1)
-    return jax.nn.logsumexp(logits, axis=1) - target
+    value = jax.nn.logsumexp(logits, axis=1) - target
+    return value + undefined_outside(labels, logits.shape[1])
 
 
-def mse(logits: Float[Array, "n K"], labels: Int[Array, "n"]) -> Float[Array, "n"]:
+def mse(logits: Float[Array, "n K"], labels: Integer[Array, "n"]) -> Float[Array, "n"]:
     """Half the squared distance of the logits to the one-hot label.
 
     L = (1/2) |z - e_label|^2, a sum (not a mean) over classes.  Averaged over examples
@@ -64,6 +67,7 @@ def mse(logits: Float[Array, "n K"], labels: Int[Array, "n"]) -> Float[Array, "n
 
     Raises:
         TypeError: for integer logits.
+        ValueError: for labels out of range.
 
     References:
         Han, Papyan & Donoho, Neural Collapse Under MSE Loss, ICLR 2022.
@@ -71,5 +75,7 @@ def mse(logits: Float[Array, "n K"], labels: Int[Array, "n"]) -> Float[Array, "n
         ICML 2022.
     """
     check_floating(logits)
+    labels = class_indices(labels, logits.shape[1])
     targets = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
-    return 0.5 * jnp.sum((logits - targets) ** 2, axis=1)
+    value = 0.5 * jnp.sum((logits - targets) ** 2, axis=1)
+    return value + undefined_outside(labels, logits.shape[1])

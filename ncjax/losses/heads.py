@@ -7,9 +7,10 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from ncjax.hierarchy import Hierarchy
+from ncjax.labels import class_indices, undefined_outside
 from ncjax.losses.flat import cross_entropy
 from ncjax.losses.outputs import Outputs, Scalar, check_floating
 from ncjax.options import is_traced
@@ -17,7 +18,7 @@ from ncjax.options import is_traced
 
 def multi_level(
     outputs: Float[Array, "n M"],
-    labels: Int[Array, "n"],
+    labels: Integer[Array, "n"],
     *,
     hierarchy: Hierarchy,
     level_weights: tuple[Scalar, ...] | Float[Array, "L"] = (),
@@ -39,7 +40,7 @@ def multi_level(
 
     Raises:
         TypeError: for integer outputs.
-        ValueError: for weights that do not fit the levels.
+        ValueError: for weights that do not fit the levels, or labels out of range.
 
     References:
         Wu et al., Learning to Make Better Mistakes, ACM MM 2016.
@@ -52,13 +53,14 @@ def multi_level(
             f"loss.level_weights must be empty or {len(hierarchy.levels)} finite "
             f"numbers of at least 0, one for each level of the tree, got {weights}."
         )
+    labels = class_indices(labels, hierarchy.num_classes)
     value, start = jnp.zeros(len(labels), outputs.dtype), 0
     for depth, weight in zip(hierarchy.levels, weights, strict=True):
         groups, names = hierarchy.superclasses(depth)
         logits = outputs[:, start : start + len(names)]
         value += weight * cross_entropy(logits, jnp.asarray(groups)[labels])
         start += len(names)
-    return value
+    return value + undefined_outside(labels, hierarchy.num_classes)
 
 
 def level_outputs(hierarchy: Hierarchy, *, split_features: bool = False) -> Outputs:
@@ -83,7 +85,7 @@ def level_outputs(hierarchy: Hierarchy, *, split_features: bool = False) -> Outp
 
 
 def cascade(
-    outputs: Float[Array, "n M"], labels: Int[Array, "n"], *, hierarchy: Hierarchy
+    outputs: Float[Array, "n M"], labels: Integer[Array, "n"], *, hierarchy: Hierarchy
 ) -> Float[Array, "n"]:
     """A softmax over the children of every inner node, multiplied along the path.
 
@@ -100,16 +102,19 @@ def cascade(
 
     Raises:
         TypeError: for integer outputs.
+        ValueError: for labels out of range.
 
     References:
         Redmon & Farhadi, YOLO9000: Better, Faster, Stronger, CVPR 2017.
     """
     check_floating(outputs)
+    labels = class_indices(labels, hierarchy.num_classes)
     log_p = _log_conditional(outputs, hierarchy)
     path = jnp.asarray(hierarchy.lineage[1:] - 1)[:, labels].T  # [n, D]
     # A class that lies less deep repeats its own node, which must count once only.
     real = jnp.asarray(hierarchy.lineage[1:] != hierarchy.lineage[:-1])[:, labels].T
-    return -jnp.sum(jnp.take_along_axis(log_p, path, axis=1) * real, axis=1)
+    value = -jnp.sum(jnp.take_along_axis(log_p, path, axis=1) * real, axis=1)
+    return value + undefined_outside(labels, hierarchy.num_classes)
 
 
 def cascade_outputs(hierarchy: Hierarchy) -> Outputs:

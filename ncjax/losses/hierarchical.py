@@ -7,17 +7,18 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Integer
 
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.soft_labels import soft_label_matrix
+from ncjax.labels import class_indices, undefined_outside
 from ncjax.losses.outputs import Scalar, check_floating, check_tree
 from ncjax.options import check_value, choose, is_traced
 
 
 def soft_labels(
     logits: Float[Array, "n K"],
-    labels: Int[Array, "n"],
+    labels: Integer[Array, "n"],
     *,
     hierarchy: Hierarchy,
     beta: Scalar = 4.0,
@@ -44,8 +45,8 @@ def soft_labels(
 
     Raises:
         TypeError: for integer logits.
-        ValueError: for a negative or non-finite `beta`, another rule, or a tree with
-            another number of classes than the logits have.
+        ValueError: for a negative or non-finite `beta`, another rule, a tree with
+            another number of classes than the logits have, or labels out of range.
 
     References:
         Bertinetto et al., Making Better Mistakes, CVPR 2020.  Their code takes the mean
@@ -53,6 +54,7 @@ def soft_labels(
     """
     check_floating(logits)
     check_tree(hierarchy, logits.shape[1], "the logits")
+    labels = class_indices(labels, hierarchy.num_classes)
     found = soft_targets(hierarchy, beta, distance)
     table, entropies = (jnp.asarray(x, logits.dtype) for x in found)
     targets = table[labels]
@@ -60,7 +62,7 @@ def soft_labels(
     value = jax.nn.logsumexp(shifted, axis=1) - jnp.sum(targets * shifted, axis=1)
     if subtract_entropy:
         value -= entropies[labels]
-    return value
+    return value + undefined_outside(labels, hierarchy.num_classes)
 
 
 def soft_targets(
@@ -93,7 +95,7 @@ def soft_targets(
 
 def hxe(
     logits: Float[Array, "n K"],
-    labels: Int[Array, "n"],
+    labels: Integer[Array, "n"],
     *,
     hierarchy: Hierarchy,
     alpha: Scalar = 0.5,
@@ -129,8 +131,8 @@ def hxe(
 
     Raises:
         TypeError: for integer logits.
-        ValueError: for a non-finite `alpha`, another weighting, or a tree with another
-            number of classes than the logits have.
+        ValueError: for a non-finite `alpha`, another weighting, a tree with another
+            number of classes than the logits have, or labels out of range.
 
     References:
         Bertinetto et al., Making Better Mistakes, CVPR 2020.
@@ -144,6 +146,7 @@ def hxe(
     """
     check_floating(logits)
     check_tree(hierarchy, logits.shape[1], "the logits")
+    labels = class_indices(labels, hierarchy.num_classes)
     coefficients = hxe_coefficients(hierarchy, alpha, weighting, normalise)
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)
     relative = logits - own
@@ -156,7 +159,7 @@ def hxe(
         below = None if everything else row[labels, None] == row[None]
         inner = jax.nn.logsumexp(relative, axis=1, where=below)
         value += jnp.asarray(weights, logits.dtype)[labels] * inner
-    return value
+    return value + undefined_outside(labels, hierarchy.num_classes)
 
 
 def hxe_coefficients(

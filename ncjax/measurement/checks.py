@@ -21,6 +21,9 @@ def check_classifier(
 ) -> tuple[np.ndarray | None, np.ndarray | None]:
     """W [K, d] and b [K] as floats on the host; None where there is none.
 
+    The kernel of a 1x1 convolution is the matrix in it, and the row w of a binary
+    network with one output, which decides by its sign, stands for [-w/2, w/2].
+
     Args:
         classifier: W of any framework, or None.
         bias: b of any framework, or None.
@@ -37,14 +40,18 @@ def check_classifier(
             )
         return None, None
     classifier = _real(classifier, "classifier")
+    if classifier.ndim == 4 and classifier.shape[2:] == (1, 1):
+        classifier = classifier[:, :, 0, 0]
+    if classifier.ndim == 4 and classifier.shape[:2] == (1, 1):
+        classifier = classifier[0, 0].T  # [1, 1, d, K], as Flax and Keras have it
     if classifier.ndim != 2:
         raise MeasureError(
             f"The classifier has shape {classifier.shape}; W [K, d] is needed, one row "
             "for each class."
         )
     if bias is None:
-        return classifier, None
-    bias = _real(bias, "bias")
+        return _both_classes(classifier), None
+    bias = np.atleast_1d(_real(bias, "bias"))
     if bias.shape != classifier.shape[:1]:
         hint = ""
         if bias.shape == classifier.shape[1:]:
@@ -53,7 +60,28 @@ def check_classifier(
             f"The bias has shape {bias.shape}, the classifier {classifier.shape}; "
             f"[K] and [K, d] are needed.{hint}"
         )
-    return classifier, bias
+    return _both_classes(classifier), _both_classes(bias)
+
+
+def _both_classes(rows: np.ndarray) -> np.ndarray:
+    return np.concatenate([-rows / 2, rows / 2]) if len(rows) == 1 else rows
+
+
+def about_classifier(
+    given: Any, classifier: np.ndarray | None, bias: np.ndarray | None
+) -> str | None:
+    """What the report says of the classifier, or None if there is none.
+
+    Args:
+        given: W as the user gave it.
+        classifier: W as `check_classifier` returned it.
+        bias: b, or None.
+    """
+    if classifier is None:
+        return None
+    one = " [-w/2, w/2] of one output" if to_numpy(given).size < classifier.size else ""
+    shape = list(classifier.shape)
+    return f"classifier {shape}{one} with{'out' * (bias is None)} bias"
 
 
 def _real(array: Any, name: str) -> np.ndarray:
@@ -136,6 +164,39 @@ def permutation(
     return {}
 
 
+def transposed(
+    means: Float[np.ndarray, "K d"],
+    present: np.ndarray,
+    classifier: Float[np.ndarray, "K d"],
+    bias: Float[np.ndarray, "K"] | None,
+) -> bool:
+    """Whether a square classifier seems to be the transpose of the one meant.
+
+    The transpose is right on more of the class means, and its rows are much nearer to
+    the centred means in angle.
+
+    Args:
+        means: class means mu_k [K, d].
+        present: the classes that have samples [K].
+        classifier: W [K, d].
+        bias: b [K], or None.
+    """
+    here = np.flatnonzero(present)
+    rows, columns = classifier.shape
+    if len(here) < 2 or rows != columns or means.shape != classifier.shape:
+        return False
+    points = means[here].astype(np.float64)
+
+    def fit(w: np.ndarray) -> tuple[float, float]:
+        decided = (points @ w.T + (0 if bias is None else bias)).argmax(axis=1)
+        directions = unit_rows(w[here] - w[here].mean(axis=0))
+        cosines = directions * unit_rows(points - points.mean(axis=0))
+        return float(np.mean(decided == here)), float(cosines.sum(axis=1).mean())
+
+    given, turned = (fit(w.astype(np.float64)) for w in (classifier, classifier.T))
+    return given[0] < turned[0] and turned[1] > max(0.5, given[1] + 0.3)
+
+
 def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Rows of norm 1; rows of 0 stay 0."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
@@ -203,7 +264,19 @@ def warnings_of(
         )
     if classifier is None:
         return
-    if moved := permutation(np.asarray(moments.means), present, classifier, bias):
+    yield from _of_rows(np.asarray(moments.means), present, classifier, bias)
+
+
+def _of_rows(means, present, classifier, bias) -> Iterator[str]:
+    """Whether the rows of the classifier seem to be others than those meant."""
+    if transposed(means, present, classifier, bias):
+        yield (
+            "The classifier seems to be transposed: it is square, and its transpose "
+            "decides for the classes of these features as it does not itself. Kernels "
+            "of Flax and Keras are [d, K]: transpose them. NC3 and NC4 are of the "
+            "matrix given."
+        )
+    elif moved := permutation(means, present, classifier, bias):
         pairs = [f"class {k} is row {r}" for k, r in moved.items()]
         yield (
             f"The rows of the classifier seem to be in another order than the "

@@ -12,6 +12,7 @@ import numpy as np
 from ncjax import collapse
 from ncjax.measurement import checks
 from ncjax.measurement.data import Data
+from ncjax.measurement.pooling import floats
 from ncjax.measurement.readings import first_reading, values_of
 from ncjax.measurement.result import Measurement, in_order
 from ncjax.measurement.sources import MeasureError, check_labels, sliced, to_numpy
@@ -52,7 +53,8 @@ def measure(
             classifier; None if the chunks come with them.  Text, if `class_names` are
             given.
         classifier: W [K, d] of the last layer (transpose a Flax kernel), for NC3 and
-            the decisions of the network.
+            the decisions of the network; also [K, d, 1, 1] of a convolution, or the
+            one row w [1, d] of a binary network, which stands for [-w/2, w/2].
         bias: b [K] of the last layer.
         logits: outputs [n, K] of the network, or its decisions [n], where the last
             layer is not linear.
@@ -63,7 +65,9 @@ def measure(
         class_names: names of class 0, 1, ...
         preset: a convention of `ncjax.collapse.PRESETS`, by name, or one's own.
         pool: how feature maps become vectors: `"mean"` over all axes but the first and
-            the last, `"mean_channels_first"` over all but the first two, `"flatten"`.
+            the last, `"mean_channels_first"` over all but the first two, `"flatten"`;
+            of tokens [n, tokens, d] also the `"first"` or the `"last"`.  Where some are
+            padding, see `ncjax.measurement.pool_tokens`.
         batch_size: rows read at a time; by default about 8 MB of them.
         one_vs_rest: also compute the metrics that are computed only on request: the
             one-vs-rest distances, the margin for K > d + 1; seconds for 1,000 classes,
@@ -98,7 +102,7 @@ def measure(
         Data, pool=pool, names=names, batch_size=batch_size, progress=progress
     )
     train = open_(features, labels, "features", num_classes=k)
-    decisions = _decisions(logits, train)
+    decisions = None if logits is None else _decisions(logits, train)
     checks.check_width(weights, train.width)
     test = ood = None
     open_ = functools.partial(open_, beside=train)
@@ -114,9 +118,7 @@ def measure(
         **_about_features(known.moments, train),
         "preset": preset if isinstance(preset, str) else "custom",
         "convention": dataclasses.asdict(convention),
-        "classifier": None
-        if weights is None
-        else f"classifier {list(weights.shape)} with{'out' * (bias is None)} bias",
+        "classifier": checks.about_classifier(classifier, weights, offsets),
         "pool": pool,
         "test_n": test and test.seen,
         "ood_n": ood and ood.seen,
@@ -126,7 +128,9 @@ def measure(
     return Measurement(
         values=in_order(values),
         measured=about,
-        warnings=tuple([*train.notes, *warned]),
+        warnings=tuple(
+            dict.fromkeys([*train.notes, *(test.notes if test else ()), *warned])
+        ),
         moments=known.moments,
         class_names=names,
     )
@@ -160,27 +164,51 @@ def _agreed(num_classes, weights, names) -> int | None:
             f"The number of classes is {text}; they must agree. (The classifier is "
             "[K, d]; Flax and Keras kernels are [d, K]: transpose them.)"
         )
-    return next(iter(told.values()), None)
+    who, k = next(iter(told.items()), ("", None))
+    if k is not None and k < 2:
+        raise MeasureError(
+            f"The number of classes is {k} by {who}; it must be 2 or more."
+        )
+    return k
 
 
-def _decisions(logits: Any, train: Data) -> np.ndarray | None:
+def _decisions(logits: Any, train: Data) -> np.ndarray:
     """Decisions of the network [n] from its logits [n, K] or classes [n]."""
-    if logits is None:
-        return None
     logits = logits if hasattr(logits, "shape") else np.asarray(logits)
-    rows = len(logits)
+    shape = tuple(logits.shape)
     expected = train.source.rows or (
         None if train.labels is None else len(train.labels)
     )
-    if len(logits.shape) not in (1, 2) or expected not in (None, rows):
+    if (
+        len(shape) not in (1, 2)
+        or expected not in (None, shape[0])
+        or (len(shape) == 2 and shape[1] < 2)
+    ):
         raise MeasureError(
-            f"logits have shape {tuple(logits.shape)}; [n, K] or classes [n] are "
-            f"needed, with n = {expected or 'the number of features'}."
+            f"logits have shape {shape}; [n, K] or classes [n] are needed, with n = "
+            f"{expected or 'the number of features'}. The one output z of a binary "
+            "network stands for the logits [-z/2, z/2]."
         )
-    if len(logits.shape) == 1:
-        return check_labels(to_numpy(logits), "decisions")[0]
-    parts = [to_numpy(part).argmax(1) for part in sliced(logits, 2**16)]
-    return np.concatenate(parts).astype(np.int32)
+    if len(shape) == 1:
+        k = train.num_classes
+        return check_labels(to_numpy(logits), "decisions", num_classes=k)[0]
+    decided, wrong, start = [], [], 0
+    for part in sliced(logits, 2**16):
+        part = floats(to_numpy(part), "logits")
+        best = part.argmax(axis=1)
+        # NaN counts as the largest; -infinity is a class that is ruled out.
+        largest = np.take_along_axis(part, best[:, None], axis=1)[:, 0]
+        finite = np.isfinite(largest.astype(np.float64))
+        wrong.append(start + np.flatnonzero(~finite))
+        decided.append(best)
+        start += len(part)
+    if (rows := np.concatenate(wrong)).size:
+        raise MeasureError(
+            f"logits are not finite: {rows.size:,} of {start:,} rows hold NaN or "
+            f"infinity; the first is row {rows[0]:,}. Leave out these rows and their "
+            "features, or mend the network."
+        )
+    return np.concatenate(decided).astype(np.int32)
 
 
 def _below_floor(values: dict[str, float]) -> bool | None:

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from ncjax.measurement.pooling import POOLS, shaped
 from ncjax.measurement.sources import (
-    POOLS,
     MeasureError,
     Source,
     as_source,
     check_labels,
-    shaped,
     to_numpy,
 )
 
@@ -83,8 +82,7 @@ class Data:
         self.seen, self.notes = 0, list(self.source.notes)
         self.labels = None
         if labels is not None:
-            labels = labels.load() if isinstance(labels, Source) else to_numpy(labels)
-            self.labels = self._checked(labels, self.title)
+            self.labels = self._checked(self._loaded(labels), self.title)
             if self.source.rows not in (None, len(self.labels)):
                 raise _mismatch(self.name, self.source.rows, self.labels)
         first = self._peek()
@@ -121,7 +119,27 @@ class Data:
         if not self.source.repeatable:
             held = itertools.chain([first], stream)
             self.source = dataclasses.replace(self.source, chunks=lambda _: held)
-        return shaped(first[0], self.pool, self.name)
+        return self._shaped(first[0])
+
+    def _shaped(self, chunk: np.ndarray) -> np.ndarray:
+        return shaped(chunk, self.pool, self.name, self.source.shape)
+
+    def _loaded(self, labels: Any) -> np.ndarray:
+        """All labels; without the first, where that is the name of their column."""
+        if not isinstance(labels, Source):
+            return to_numpy(labels)
+        self.notes += labels.notes
+        loaded = labels.load()
+        if labels.headed:
+            count = self.source.count
+            rows = self.source.rows or (count() if count is not None else None)
+            if rows == len(loaded) - 1:
+                self.notes.append(
+                    f"The first line of {labels.name}, 0, is taken for the name of the "
+                    "column: there is one label more than there are features."
+                )
+                return loaded[1:]
+        return loaded
 
     def expect(self, num_classes: int) -> None:
         """Refuses labels of K and more, those that are known and those to come."""
@@ -171,7 +189,7 @@ class Data:
             rows = len(features)
             if rows == 0:
                 continue
-            features = shaped(features, self.pool, self.name)
+            features = self._shaped(features)
             if features.shape[1] != self.width:
                 raise MeasureError(
                     f"Chunks of {self.name} have different widths, {self.width} and "

@@ -25,14 +25,20 @@ from ncjax.measurement.sources import (
     in_memory,
     sliced,
 )
-from ncjax.measurement.tables import read_csv, read_parquet
+from ncjax.measurement.tables import (
+    LABEL_COLUMNS,
+    is_index,
+    read_csv,
+    read_parquet,
+)
+from ncjax.options import takes
 
 Arrays = dict[str, Source]
 
 # What each array may be called, best first; also as the end of a dotted name.
 NAMES = {
     "features": ("features", "embeddings", "feature", "embedding", "h", "x"),
-    "labels": ("labels", "y", "targets", "label", "target"),
+    "labels": LABEL_COLUMNS,
     "classifier": (
         *("classifier", "weight", "w"),
         *("fc.weight", "classifier.weight", "head.weight", "linear.weight"),
@@ -50,12 +56,20 @@ _SAFETENSORS = {
     "I16": np.int16,
     "I8": np.int8,
     "U8": np.uint8,
+    "U16": np.uint16,
+    "U32": np.uint32,
+    "U64": np.uint64,
     "BOOL": np.bool_,
 }
 
 
-def open_arrays(path: str | os.PathLike) -> Arrays:
+def open_arrays(path: str | os.PathLike, label: str | None = None) -> Arrays:
     """The arrays of a file by name; a file of one nameless array has the name "".
+
+    Args:
+        path: the file.
+        label: name of the column of a table that holds the labels, which is then none
+            of the features.
 
     Raises:
         MeasureError: if it does not exist, is empty, cut off, or of no known format.
@@ -69,11 +83,13 @@ def open_arrays(path: str | os.PathLike) -> Arrays:
     try:
         if path.stat().st_size == 0:
             raise MeasureError(f"{path} is empty (0 bytes).")
-        arrays = reader(path)
+        arrays = reader(path, label=label) if takes(reader, "label") else reader(path)
     except MeasureError:
         raise
     except FileNotFoundError as error:
         raise MeasureError(f"There is no file {path}.") from error
+    except UnicodeDecodeError as error:
+        raise MeasureError(f"{path} is no text in UTF-8: save it as UTF-8.") from error
     except Exception as error:  # whatever a parser makes of foreign bytes
         text = " ".join(str(error).split()) or type(error).__name__
         raise MeasureError(
@@ -115,13 +131,23 @@ def find(
         return arrays[key]
     lower = {name.lower(): name for name in arrays}
     for wanted in NAMES[what]:
-        if wanted in lower:
-            return arrays[lower[wanted]]
         inner = [name for end, name in lower.items() if end.endswith(f".{wanted}")]
-        if len(inner) == 1 and (what != "classifier" or _is_matrix(arrays[inner[0]])):
-            return arrays[inner[0]]
+        named = [lower[wanted]] if wanted in lower else inner
+        # `w` may as well be weights of the samples [n].
+        if len(named) == 1 and (what != "classifier" or _is_matrix(arrays[named[0]])):
+            return arrays[named[0]]
+    if what == "labels" and only:
+        rest = [n for n in arrays if not is_index(n) and n != "features"]
+        if len(rest) == 1:
+            return arrays[rest[0]]
     if what == "classifier":
-        inner = [n for n in arrays if n.endswith(".weight") and _is_matrix(arrays[n])]
+        inner = [
+            n
+            for n, array in arrays.items()
+            if n.endswith(".weight")
+            and array.shape is not None
+            and len(array.shape) == 2
+        ]
         if len(inner) == 1:
             return arrays[inner[0]]
         if inner and only:
@@ -133,7 +159,9 @@ def find(
 
 
 def _is_matrix(array: Source) -> bool:
-    return array.shape is not None and len(array.shape) == 2
+    """Whether an array is [K, d], or the kernel of a 1x1 convolution."""
+    shape = array.shape or ()
+    return len(shape) == 2 or (len(shape) == 4 and (1, 1) in (shape[2:], shape[:2]))
 
 
 def _npy(path: Path) -> Arrays:
@@ -225,12 +253,22 @@ def _safetensors(path: Path) -> Arrays:
     header.pop("__metadata__", None)
     arrays = {}
     for key, entry in header.items():
-        if entry["dtype"] in _SAFETENSORS:  # others are no features
-            dtype, begin = _SAFETENSORS[entry["dtype"]], entry["data_offsets"][0]
-            arrays[key] = _mapped(
-                path, f"{path}[{key}]", dtype, entry["shape"], 8 + length + begin
-            )
+        name, kind, shape = f"{path}[{key}]", entry["dtype"], entry["shape"]
+        if kind in _SAFETENSORS:
+            begin = 8 + length + entry["data_offsets"][0]
+            arrays[key] = _mapped(path, name, _SAFETENSORS[kind], shape, begin)
+        else:  # refused where it is asked for
+            unread = functools.partial(_unread, name, kind)
+            arrays[key] = Source(name, unread, tuple(shape))
     return arrays
+
+
+def _unread(name: str, kind: str, size: int) -> Iterator[np.ndarray]:
+    raise MeasureTypeError(
+        f"{name} is {kind}, which is not read. Available: {', '.join(_SAFETENSORS)}. "
+        "Convert it before it is saved, features to BF16 or F32."
+    )
+    yield
 
 
 def _torch(path: Path) -> Arrays:
@@ -270,7 +308,8 @@ def _flat(tree: Mapping, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-READERS: dict[str, Callable[[Path], Arrays]] = {
+# Those of tables also take the name `label` of the column of the labels.
+READERS: dict[str, Callable[..., Arrays]] = {
     ".npy": _npy,
     ".npz": _npz,
     ".safetensors": _safetensors,

@@ -6,7 +6,6 @@ Nothing here knows of metrics.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -14,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int32
 
+from ncjax.labels import out_of_range
 from ncjax.options import InputError
 
-POOLS = ("mean", "mean_channels_first", "flatten")
 Pair = tuple[np.ndarray, np.ndarray | None]
 
 
@@ -38,6 +37,9 @@ class Source:
             labels [m] or None.
         shape: shape of the whole, or None where only reading it can tell.
         notes: what was done to the rows, for the report.
+        count: counts the rows, where `shape` does not tell and it is quick.
+        headed: whether the first row may be the name of a column, 0, as pandas writes
+            it above numbers; only the number of rows can tell.
         repeatable: whether each call of `chunks` starts at the first row.
     """
 
@@ -45,6 +47,8 @@ class Source:
     chunks: Callable[[int], Iterator[Any]]
     shape: tuple[int, ...] | None = None
     notes: tuple[str, ...] = ()
+    count: Callable[[], int] | None = None
+    headed: bool = False
     repeatable: bool = True
 
     @property
@@ -82,10 +86,10 @@ def as_source(features: Any, name: str) -> Source:
         features = in_memory(name, features)
     if isinstance(features, Source):
         if features.shape is not None and len(features.shape) < 2:
-            raise _no_rows(features.name, features.shape)
+            raise no_rows(features.name, features.shape)
         return features
     if callable(features):
-        return Source(name, lambda size: _pairs(features(), name))
+        return _of_function(features, name)
     if isinstance(features, list | tuple) and features and np.isscalar(features[0]):
         raise MeasureError(f"{name} are a list of numbers; [n, d] is needed.")
     if isinstance(features, Iterable) and not isinstance(features, str | bytes | dict):
@@ -98,11 +102,60 @@ def as_source(features: Any, name: str) -> Source:
     )
 
 
+def _of_function(function: Callable, name: str) -> Source:
+    """The chunks that a function without arguments returns, each time anew."""
+    how = (
+        "Give the features themselves, or a function without arguments that returns "
+        "chunks: def features(): return ((net(x), y) for x, y in loader), where net "
+        "ends before its last layer."
+    )
+    if hasattr(function, "apply") or hasattr(function, "call"):
+        kind = type(function).__name__
+        raise MeasureTypeError(f"{name} are a network ({kind}), no arrays. {how}")
+
+    def chunks(size: int) -> Iterator[Pair]:
+        try:
+            found = function()
+        except TypeError as error:  # a generator has not run yet
+            text = f"{name} are a function that cannot be called so: {error}. {how}"
+            raise MeasureTypeError(text) from error
+        if not isinstance(found, Iterable):
+            kind = type(found).__name__
+            raise MeasureTypeError(f"The function of {name} returned {kind}. {how}")
+        yield from _pairs(found, name)
+
+    return Source(name, chunks)
+
+
+def _pair(chunk: Any, name: str) -> tuple[Any, Any]:
+    """Features and labels, or None, of a chunk of any kind that is understood."""
+    if isinstance(chunk, list | tuple):
+        first = getattr(chunk[0], "ndim", 0) if chunk else 0
+        if len(chunk) == 1 and first >= 2:  # of a hook, or of a data set without labels
+            return chunk[0], None
+        if len(chunk) == 2:
+            return chunk[0], chunk[1]
+        shapes = [tuple(getattr(part, "shape", ())) for part in chunk]
+        if len(set(shapes)) > 1:
+            raise MeasureError(
+                f"A chunk of {name} has {len(chunk)} parts, of the shapes "
+                f"{', '.join(map(str, shapes[:4]))}; an array [m, d] or a pair "
+                "(features, labels) is needed, such as ((x, y) for x, y, *_ in loader)."
+            )
+    return chunk, None
+
+
 def _pairs(chunks: Iterable, name: str) -> Iterator[Pair]:
     """Chunks as pairs, once they are NumPy arrays."""
     for chunk in chunks:
-        pair = isinstance(chunk, list | tuple) and len(chunk) == 2
-        features, labels = chunk if pair else (chunk, None)
+        features, labels = _pair(chunk, name)
+        if hasattr(features, "keys") and not hasattr(features, "__array__"):
+            raise MeasureError(
+                f"A chunk of {name} is a {type(features).__name__} of "
+                f"{', '.join(map(repr, features.keys()))}; an array [m, d] or a pair "
+                "(features, labels) is needed, such as ((batch['x'], batch['y']) for "
+                "batch in loader)."
+            )
         features = to_numpy(features)
         if features.ndim < 2:
             raise MeasureError(
@@ -133,58 +186,19 @@ def to_numpy(array: Any) -> np.ndarray:
         array = array.detach().cpu()
         if str(array.dtype) == "torch.bfloat16":  # NumPy alone has no such type
             return np.asarray(jnp.from_dlpack(array.contiguous()))
-    return np.asarray(array)
+    try:
+        return np.asarray(array)
+    except (TypeError, ValueError) as error:  # rows of many lengths, or a foreign type
+        kind = getattr(array, "dtype", type(array).__name__)
+        raise MeasureTypeError(
+            f"NumPy cannot read an array of {kind}: {error}. Give arrays of numbers, "
+            "of float32 for instance."
+        ) from error
 
 
-def shaped(features: np.ndarray, pool: str | None, name: str) -> np.ndarray:
-    """A chunk [m, ...] as floats [m, d].
-
-    Raises:
-        MeasureError: for a shape that is none, or a dtype that is no number.
-    """
-    return _floats(_rows(features, pool, name), name)
-
-
-def _no_rows(name: str, shape: tuple[int, ...]) -> MeasureError:
+def no_rows(name: str, shape: tuple[int, ...]) -> MeasureError:
     return MeasureError(
         f"{name} have shape {tuple(shape)}; [n, d] is needed, one row for each sample."
-    )
-
-
-def _rows(features: np.ndarray, pool: str | None, name: str) -> np.ndarray:
-    """[m, ...] -> [m, d]."""
-    if features.ndim == 2:
-        return features
-    if features.ndim < 2:
-        raise _no_rows(name, features.shape)
-    trivial = max(features.shape[1:]) == math.prod(features.shape[1:])
-    if pool == "flatten" or (pool is None and trivial):  # such as [n, d, 1, 1]
-        return features.reshape(len(features), -1)
-    if pool is None:
-        raise MeasureError(
-            f"{name} have shape {features.shape}, but [n, d] is needed. Say how "
-            "feature maps become vectors: pool='mean' averages all axes but the first "
-            "and the last (channels last, as in JAX), pool='mean_channels_first' all "
-            "but the first two (as in PyTorch), pool='flatten' averages none."
-        )
-    first = 1 if pool == "mean" else 2
-    last = features.ndim - (1 if pool == "mean" else 0)
-    if features.dtype.itemsize < 4:
-        features = features.astype(np.float32)
-    return features.mean(axis=tuple(range(first, last)))
-
-
-def _floats(features: np.ndarray, name: str) -> np.ndarray:
-    """Features in a floating-point type that JAX has, in native byte order."""
-    if jnp.issubdtype(features.dtype, jnp.floating):
-        if features.dtype == np.longdouble and features.dtype.itemsize > 8:
-            return features.astype(np.float64)
-        return features.astype(features.dtype.newbyteorder("="), copy=False)
-    if features.dtype.kind in "bui":
-        return features.astype(np.float64 if features.itemsize > 2 else np.float32)
-    raise MeasureTypeError(
-        f"{name} are {features.dtype}; real numbers are needed (bfloat16, float16, "
-        "float32, float64 or integers)."
     )
 
 
@@ -217,6 +231,8 @@ def check_labels(
             f"{name} have shape {labels.shape}; [n] integers 0..K-1 are needed (of one-"
             "hot rows, take the argmax)."
         )
+    if labels.dtype.kind == "O" and all(map(np.isscalar, labels)):
+        labels = np.asarray(labels.tolist())  # integers that a table kept as objects
     if labels.dtype.kind in "OSUT":
         return _named(labels, name, class_names), notes
     if jnp.issubdtype(labels.dtype, jnp.floating):
@@ -230,30 +246,31 @@ def check_labels(
         notes = (f"{name} are floating-point numbers; all are integers, and so taken.",)
     elif labels.dtype.kind not in "bui":
         raise MeasureTypeError(f"{name} are {labels.dtype}; integers are needed.")
-    wrong = np.flatnonzero((labels < 0) | (labels >= (num_classes or 2**31)))
-    if wrong.size:
-        hint = "Leave out the rows that have no class."
-        if labels.min() == 1 and labels.max() == num_classes:
-            hint = "They run from 1 to K: subtract 1."
-        most = "K-1" if num_classes is None else num_classes - 1
-        raise MeasureError(
-            f"{name} are out of range in {wrong.size:,} rows: row "
-            f"{start + wrong[0]:,} has {labels[wrong[0]]:.0f}, and 0..{most} are "
-            f"allowed. {hint}"
-        )
+    if fault := out_of_range(labels, num_classes, name, start):
+        raise MeasureError(fault)
     return labels.astype(np.int32), notes
 
 
 def _named(labels, name, class_names):
     """Text labels by their place among the class names."""
-    text = np.asarray([x.decode() if isinstance(x, bytes) else str(x) for x in labels])
+    decoded = (
+        x.decode(errors="replace") if isinstance(x, bytes) else str(x) for x in labels
+    )
+    text = np.asarray([x.strip() for x in decoded])
     if class_names is None:
         raise MeasureTypeError(
             f"{name} are text such as {str(text[0])!r}. Give the class names, in the "
-            "order of the rows of the classifier, as class_names (--class-names=FILE, "
-            "one a line)."
+            "order of the rows of the classifier, as class_names."
         )
     place = {class_name: index for index, class_name in enumerate(class_names)}
+    if len(place) < len(class_names):
+        twice = next(n for i, n in enumerate(class_names) if place[n] != i)
+        first = class_names.index(twice)
+        raise MeasureError(
+            f"The class name {twice!r} stands for class {first} and for class "
+            f"{place[twice]}, so that labels that are text do not tell them apart. "
+            "Give each class a name of its own."
+        )
     unknown = sorted(set(text.tolist()) - place.keys())
     if unknown:
         raise MeasureError(

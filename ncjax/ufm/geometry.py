@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax import collapse
+from ncjax.labels import class_indices
 from ncjax.moments import class_moments
 from ncjax.ufm.model import Params
 from ncjax.ufm.precision import double
@@ -37,7 +38,9 @@ def geometry(params: Params, labels: Any = None) -> Geometry:
         labels: class of each row of H [n]; by default n = K and row k is of class k.
 
     Raises:
-        ValueError: if W and H differ in width, or n from K where there are no labels.
+        TypeError: for labels that are no integers.
+        ValueError: if W and H differ in width, n from K where there are no labels, or
+            for labels out of range.
     """
     classifier, features = jnp.asarray(params["W"]), jnp.asarray(params["H"])
     num_classes = len(classifier)
@@ -51,7 +54,7 @@ def geometry(params: Params, labels: Any = None) -> Geometry:
                 f"H has {len(features)} rows for {num_classes} classes: give labels."
             )
         labels = np.arange(num_classes)
-    return _geometry(classifier, features, jnp.asarray(labels))
+    return _geometry(classifier, features, class_indices(labels, num_classes))
 
 
 @jax.jit

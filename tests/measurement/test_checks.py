@@ -4,8 +4,9 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings, strategies as st
 
-from ncjax.measurement import MeasureError, measure
+from ncjax.measurement import MeasureError, checks, measure
 from tests.measurement.features import (
     FEATURES,
     LABELS,
@@ -22,6 +23,11 @@ overflown = FEATURES.astype(np.float16)
 
 
 overflown[5] = np.inf
+
+holed = FEATURES[:, :5].copy()
+
+
+holed[4:600:6, 2] = np.nan
 
 
 @pytest.mark.parametrize(
@@ -55,6 +61,12 @@ overflown[5] = np.inf
         ({"test_features": FEATURES}, "test features come without labels"),
         ({"pool": "max"}, "Unknown pool 'max'. Available: mean,"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"classifier": None, "bias": None, "num_classes": 0}, "classes is 0 by num_"),
+        ({"logits": holed}, "100 of 600 rows hold NaN .* the first is row 4"),
+        ({"logits": FEATURES[:, :5] * np.inf}, "600 of 600 rows hold NaN or infinity"),
+        ({"logits": FEATURES[:, :1]}, r"\(600, 1\).* binary network .*\[-z/2, z/2\]"),
+        ({"logits": LABELS + 1}, r"decisions are out of range in \d+ rows"),
+        ({"logits": FEATURES + 1j}, "logits are complex64; real numbers"),
     ],
 )
 def test_bad_input(changes, message):
@@ -119,6 +131,66 @@ def test_warnings(plain, few):
     )
 
 
+def test_logits_may_rule_classes_out(plain, few):
+    logits = FEATURES @ W.T + B
+    logits[logits < logits.max(1, keepdims=True)] = -np.inf
+    assert measure(FEATURES, LABELS, logits=logits)["nc4"] == plain["nc4"]
+
+
+@settings(
+    max_examples=8,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(seed=st.integers(0, 99), std=st.sampled_from([0.1, 0.5]), biased=st.booleans())
+def test_transposed_square_classifier(seed, std, biased, few):
+    rng = np.random.default_rng(seed)
+    means, labels = rng.normal(size=(8, 8)), np.repeat(np.arange(8), 20)
+    x = (means[labels] + std * rng.normal(size=(160, 8))).astype(np.float32)
+    w = means - means.mean(0)
+    head = {"bias": 0.1 * rng.normal(size=8)} if biased else {}
+    assert "transposed" not in warned(x, labels, classifier=w, **head)
+    text = warned(x, labels, classifier=w.T, **head)
+    assert "seems to be transposed: it is square" in text
+    assert "another order" not in text
+    simplex = np.eye(8) - 1 / 8  # its own transpose
+    assert "transposed" not in warned(simplex[labels], labels, classifier=simplex)
+
+
+def test_an_untrained_square_classifier_is_not_taken_for_a_transposed_one():
+    rng = np.random.default_rng(0)
+    means = rng.normal(size=(8, 8))
+    for _ in range(20):
+        w = rng.normal(size=(8, 8))
+        assert not checks.transposed(means, np.ones(8, bool), w, None)
+
+
+def test_one_output_of_a_binary_network(few):
+    rows = LABELS < 2
+    x, y, w = FEATURES[rows], LABELS[rows], W[1:2] - W[0:1]
+    b = (B[1:2] - B[0:1]) - 0.5
+    both = {"classifier": np.concatenate([-w, w]), "bias": np.concatenate([-b, b])}
+    want = measure(x, y, **both)
+    for bias in (b, b[0], float(b[0])):
+        result = measure(x, y, classifier=w, bias=bias)
+        assert result["accuracy"] == want["accuracy"]
+        assert result["nc3"] == pytest.approx(want["nc3"], rel=1e-5)
+        assert "[-w/2, w/2] of one output with bias" in str(result)
+    decided = (x @ w[0] + b[0] > 0) == y
+    assert want["accuracy"] == decided.mean()
+    with pytest.raises(MeasureError, match=r"0\.\.1 are allowed"):
+        measure(FEATURES, LABELS, classifier=w)
+
+
+@pytest.mark.parametrize("w", [W[:, :, None, None], W.T[None, None]])
+def test_heads_that_are_convolutions(w, plain, few):
+    result = measure(FEATURES, LABELS, classifier=w, bias=B)
+    assert result["accuracy"] == plain["accuracy"]
+    assert result["nc3"] == pytest.approx(plain["nc3"], rel=1e-6)
+    with pytest.raises(MeasureError, match=r"\(5, 3, 2, 2\); W \[K, d\]"):
+        measure(FEATURES, LABELS, classifier=W.reshape(5, 3, 2, 2))
+
+
 def test_permuted_classifier(plain, few):
     order = [0, 3, 2, 1, 4]
     text = warned(FEATURES, LABELS, classifier=W[order], bias=B[order])
@@ -137,3 +209,16 @@ def test_class_names_map_text(few):
     assert_close(streamed, result.values)
     with pytest.raises(MeasureError, match="'e', which is none of the 4 class names"):
         measure(FEATURES, text, class_names=names[1:])
+    assert measure(FEATURES, LABELS.astype(object))["nc1"] == result["nc1"]
+
+
+def test_class_names_that_are_the_same(few):
+    names = ["e", "d", "c", "d", "a"]
+    text = np.array(names)[LABELS]
+    with pytest.raises(
+        MeasureError, match="name 'd' stands for class 1 and for class 3"
+    ):
+        measure(FEATURES, text, class_names=names)
+    # Numbers tell them apart: ImageNet has two classes `crane`.
+    result = measure(FEATURES, LABELS, class_names=names)
+    assert result.measured["classes_present"] == K

@@ -110,6 +110,30 @@ def test_bad_files(case, tmp_path, capsys):
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message", "words"),
+    [
+        ([], "(600, 2, 2, 3), but", "Say how feature maps become vectors: --pool=mean"),
+        (["--pool", "first"], "(600, 2, 2, 3)", "--pool=first takes tokens"),
+        (["--batch-size", "0"], "--batch-size must be at least 1, got 0", ""),
+        (["--num-classes", "1"], "The number of classes is 1 by --num-classes", ""),
+        (["--labels-key", "text"], "as --class-names=FILE (one name a line)", ""),
+    ],
+)
+def test_messages_speak_of_flags_and_of_whole_files(
+    arguments, message, words, tmp_path, capsys
+):
+    maps = FEATURES.reshape(600, 2, 2, 3)
+    text = np.array(list("abcde"))[LABELS]
+    np.savez(tmp_path / "class_names.npz", features=maps, labels=LABELS, text=text)
+    status, out, error = run([tmp_path / "class_names.npz", *arguments], capsys)
+    assert (status, out) == (2, "")
+    assert message in error
+    assert words in error
+    for argument in ("pool='", "batch_size", "num_classes", " class_names"):
+        assert argument not in error
+
+
 def test_nothing_is_left_of_a_failed_write(tmp_path, capsys, monkeypatch):
     path = save_npz(tmp_path / "all.npz")
 

@@ -1,5 +1,6 @@
 """Files of every format."""
 
+import json
 import sys
 
 import ml_dtypes
@@ -8,7 +9,7 @@ import pytest
 
 from ncjax.measurement import measure
 from tests.measurement.command import measured, run
-from tests.measurement.features import FEATURES, LABELS
+from tests.measurement.features import FEATURES, LABELS, W
 from tests.measurement.files import write
 
 
@@ -74,6 +75,62 @@ def test_tables_leave_out_what_is_no_feature(tmp_path, capsys, few):
     notes = " ".join(data["measured"]["warnings"])
     assert "no features: '', 'path'" in notes
     assert "read as float32" in notes
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64", "int8"])
+@pytest.mark.parametrize("kind", ["npz", "npy", "safetensors"])
+def test_labels_of_every_type(dtype, kind, tmp_path, capsys, few):
+    arrays = {"features": FEATURES, "labels": LABELS.astype(dtype)}
+    path = tmp_path / f"x.{kind}"
+    if kind == "safetensors":
+        pytest.importorskip("safetensors.numpy").save_file(arrays, path)
+    elif kind == "npz":
+        np.savez(path, **arrays)
+    else:
+        np.save(tmp_path / "y.npy", arrays["labels"])
+        np.save(path, FEATURES)
+    more = ["--labels", tmp_path / "y.npy"] if kind == "npy" else []
+    data = measured([path, *more], tmp_path, capsys)
+    assert data["nc1"] == pytest.approx(measure(FEATURES, LABELS)["nc1"], rel=1e-5)
+
+
+def test_types_that_are_not_read_are_named(tmp_path, capsys):
+    """Eight-bit floats, as large models are saved: the header and the bytes."""
+    path = tmp_path / "x.safetensors"
+    header = {
+        "features": {"dtype": "F8_E4M3", "shape": [4, 2], "data_offsets": [0, 8]},
+        "labels": {"dtype": "I8", "shape": [4], "data_offsets": [8, 12]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(12))
+    status, out, error = run([path], capsys)
+    assert (status, out) == (2, "")
+    assert "x.safetensors[features] is F8_E4M3, which is not read" in error
+    assert "BF16" in error
+
+
+@pytest.mark.parametrize("shape", [(-1,), (-1, 1)])
+def test_weights_of_the_samples_are_no_classifier(shape, tmp_path, capsys, few):
+    w = np.ones(len(LABELS), np.float32).reshape(shape)
+    np.savez(tmp_path / "x.npz", x=FEATURES, y=LABELS, w=w)
+    data = measured([tmp_path / "x.npz"], tmp_path, capsys)
+    assert "nc3" not in data
+    assert "[w] is no classifier" in " ".join(data["measured"]["warnings"])
+    np.savez(tmp_path / "both.npz", x=FEATURES, y=LABELS, w=w, **{"fc.weight": W})
+    if len(shape) == 1:
+        data = measured([tmp_path / "both.npz"], tmp_path, capsys)
+        assert data["nc3"] == pytest.approx(
+            measure(FEATURES, LABELS, classifier=W)["nc3"], rel=1e-5
+        )
+
+
+def test_head_of_a_convolution_in_a_file(tmp_path, capsys, few):
+    names = {"classifier": W[:, :, None, None]}
+    np.savez(tmp_path / "x.npz", x=FEATURES, y=LABELS, **names)
+    data = measured([tmp_path / "x.npz"], tmp_path, capsys)
+    assert data["nc3"] == pytest.approx(
+        measure(FEATURES, LABELS, classifier=W)["nc3"], rel=1e-5
+    )
 
 
 def test_torch_files_need_torch(tmp_path, capsys, monkeypatch):
