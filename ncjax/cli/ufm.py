@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     # JAX and what is built on it take seconds to import.
     from ncjax.runs.workdir import claim
     from ncjax.ufm.run.experiments import EXPERIMENTS
-    from ncjax.ufm.run.fields import validate
+    from ncjax.ufm.run.fields import forget_published, validate
     from ncjax.ufm.run.sweep import parse_sweep, sweep
 
     began = time.monotonic()
@@ -63,6 +63,11 @@ def main(argv: Sequence[str]) -> int:
     config, name, options = parse_flags(argv, parser, fallback="ufm_ce.py")
     try:
         validate(config)
+        if changed := forget_published(config, options.fields):
+            progress(
+                f"the file's published numbers are left out, for {', '.join(changed)} "
+                "makes another model; --config.expect.NAME gives those of yours"
+            )
         axes = parse_sweep(options.sweep, config) if options.sweep else None
         folder = Path(options.workdir or f"runs/{name}{'-sweep' if axes else ''}")
         claim(folder, "verdict.json")
