@@ -76,7 +76,6 @@ def run(config: ConfigDict, progress: Progress) -> Report:
         bound = max(1e-6, 10 * config.flow.stop_gap)
         above = path.objective[-1] - limits.lower
         statements.append(at_most("flow, objective above the optimum", above, bound))
-    names = None if setting.tree is None else setting.tree.class_names
     return Report(
         title=_title(setting, config.model.tree),
         facts=[
@@ -88,7 +87,7 @@ def run(config: ConfigDict, progress: Progress) -> Report:
         ],
         statements=statements,
         rows=trajectory_rows(path),
-        figure=figures.optimum(path, lower, gram, predicted, names, source),
+        figure=figures.optimum(path, lower, gram, predicted, setting.tree, source),
     )
 
 
