@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ncjax.cli.configs import config_parser, parse_flags, show_help
-from ncjax.cli.usage import UsageError, command, wants_help
+from ncjax.cli.usage import UsageError, check_output, command, wants_help
 from ncjax.options import InputError
+from ncjax.style import FORMATS, save
 
 _ABOUT = """\
 Solve, certify and flow unconstrained-features models; compare them with theory.
@@ -41,6 +42,8 @@ def main(argv: Sequence[str]) -> int:
     parser = config_parser("ncjax ufm", _ABOUT)
     swept = "one or two fields, NAME:LOW..HIGH:COUNT, with a comma between"
     parser.add_argument("--sweep", metavar="FIELDS", default="", help=swept)
+    also = f"draw the figure also as FILE: {', '.join(FORMATS)}"
+    parser.add_argument("--figure", metavar="FILE", type=Path, help=also)
     if wants_help(argv):
         from ncjax.ufm.run.fields import describe
 
@@ -70,6 +73,8 @@ def main(argv: Sequence[str]) -> int:
             )
         axes = parse_sweep(options.sweep, config) if options.sweep else None
         folder = Path(options.workdir or f"runs/{name}{'-sweep' if axes else ''}")
+        if options.figure is not None:
+            check_output("--figure", options.figure, FORMATS)
         claim(folder, "verdict.json")
         if axes:
             report = sweep(config, axes, progress)
@@ -77,6 +82,8 @@ def main(argv: Sequence[str]) -> int:
             report = EXPERIMENTS[config.experiment].run(config, progress)
         progress("done")
         report.write(folder, config.to_dict() | {"sweep": options.sweep})
+        if options.figure is not None:
+            save(report.figure, options.figure)
     except InputError:
         raise
     except (ValueError, FloatingPointError) as error:
