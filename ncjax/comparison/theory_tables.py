@@ -115,8 +115,8 @@ def _notes(groups: Sequence[GroupTheory], level: float) -> Iterable[str]:
     free = [g.name for g in groups if all(r.fitted.state == "free" for r in g.runs)]
     if free:
         yield (
-            f"any: {', '.join(free)} has the same geometry for every c; the prediction "
-            "is that of c (loss)."
+            f"any: {', '.join(free)} has the same geometry for every c; theory is that "
+            "of c (loss)."
         )
     for g in groups:
         for name, states in (
