@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ncjax.cli.usage import Parser, UsageError, command
+from ncjax.cli.usage import Parser, UsageError, check_output, command
 from ncjax.collapse.conventions import PRESETS
 from ncjax.io import to_json, write_whole
 from ncjax.measurement import Measurement, measure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -221,7 +221,9 @@ def _draw_spread(
 
     The axis starts at 0 where the values are of one size, else it is logarithmic.
     """
-    style = {"ls": "", "marker": "o", "ms": 6} if stems else {"lw": 1.8}
+    style: dict[str, Any] = {"lw": 1.8}
+    if stems:
+        style = {"ls": "", "marker": "o", "ms": 6}
     # Far below, the rounding floor would squeeze everything else into a line.
     near = ratio[ratio > 0].min() / 1e3 < floor
     if stems:

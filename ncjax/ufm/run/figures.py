@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.colors import TwoSlopeNorm
+from matplotlib.colors import Normalize, TwoSlopeNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -159,17 +160,19 @@ def heat_map(
         whole: whether these are whole numbers, each with a colour of its own.
     """
     x, y = sides
-    shown, look = values, {"cmap": colors}
-    levels = np.unique(values[np.isfinite(values)])
+    levels, shown, norm = np.unique(values[np.isfinite(values)]), values, None
     if whole:
         shown = np.searchsorted(levels, values)
-        look = {"cmap": colormaps[colors].resampled(len(levels))}
-        look |= {"vmin": -0.5, "vmax": len(levels) - 0.5}
-    image = axis.pcolormesh(x.values, y.values, shown.T, shading="nearest", **look)
+        norm = Normalize(-0.5, len(levels) - 0.5)
+    palette = colormaps[colors].resampled(len(levels) if whole else 256)
+    image = axis.pcolormesh(
+        x.values, y.values, shown.T, shading="nearest", cmap=palette, norm=norm
+    )
     bar = figure.colorbar(image, ax=axis, label=axis.get_title(loc="left"))
     bar.outline.set_visible(False)
     if whole:
-        kept = np.unique(np.linspace(0, len(levels) - 1, 12).round().astype(int))
+        steps = np.linspace(0, len(levels) - 1, min(len(levels), 12))
+        kept = [round(place) for place in steps.tolist()]
         bar.set_ticks(kept, labels=[f"{levels[i]:g}" for i in kept])
         bar.ax.minorticks_off()
     axis.set_facecolor(MISSING)
@@ -181,7 +184,7 @@ def heat_map(
 
 def explain(axis: Axes, *, lines: bool, missing: bool) -> None:
     """A legend for the lines on a heat map, and for its grey where it has any."""
-    shown = []
+    shown: list[Artist] = []
     if lines:
         color = axis.lines[0].get_color()
         shown.append(Line2D([], [], color=color, lw=1.4, label="theory: rank changes"))

@@ -232,7 +232,9 @@ def _draw(
             for line in lines:
                 color = "white" if axis is left else "#444444"
                 axis.plot(*line.T, color=color, lw=1.4)
-            figures.explain(axis, lines=bool(lines), missing=np.isnan(values).any())
+            figures.explain(
+                axis, lines=bool(lines), missing=bool(np.isnan(values).any())
+            )
             continue
         axis.plot(axes[0].values, values, "o-", ms=3, color=BLUE, label="solved")
         if theory is not None and axis is left:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 
@@ -78,16 +79,15 @@ def find_root(function: Callable[[float], float], low: float, high: float) -> fl
     from scipy import optimize  # late: half a second
 
     tiny = 5e-324  # rounding is relative: the absolute tolerance must never decide
-    try:
-        found, end = optimize.brentq(
-            *(function, low, high, (), tiny, 1e-15, 5000), full_output=True, disp=False
-        )
-    except (ValueError, OverflowError) as error:  # equal signs, or beyond float64
-        found, end = math.nan, error
-    if math.isnan(found) or not end.converged:
+    how = (function, low, high, (), tiny, 1e-15, 5000)
+    root = math.nan
+    with contextlib.suppress(ValueError, OverflowError):  # equal signs, not in float64
+        found, end = optimize.brentq(*how, full_output=True, disp=False)
+        root = float(found) if end.converged else math.nan
+    if math.isnan(root):
         raise FloatingPointError(
             f"The equation behind this closed form has no root in float64 between "
             f"{low:.4g} and {high:.4g}: its numbers are too large or too small. Take "
             "less extreme ones."
         )
-    return float(found)
+    return root
