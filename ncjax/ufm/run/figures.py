@@ -22,6 +22,7 @@ from ncjax.style import BLUE, GREEN, GREY, ORANGE
 from ncjax.ufm import Trajectory
 
 MISSING = "#d9d9d9"  # where there is no value
+_LEAST = 4.0  # ratio of the ends of the axis of NC metrics
 _NAMED = 20  # largest number of classes that get their names
 
 
@@ -98,8 +99,8 @@ def flow_panels(axes: np.ndarray, path: Trajectory, lower: float | None) -> None
         if np.nanmax(values, initial=0) > 1e-12:
             ls = "--" if label == "NC3" else "-"  # NC3 often lies on NC2
             _line(axes[2], times, values, color, label, ls=ls)
-    low, _ = axes[2].get_ylim()
-    axes[2].set_ylim(bottom=max(low, 1e-12))
+    seen = np.concatenate([np.asarray(values)[1:] for _, values, _ in named])
+    style.log_axis(axes[2], seen[seen > 1e-12], _LEAST)
     panel(axes[2], "Neural collapse metrics", "time")
 
 

@@ -153,7 +153,7 @@ def _saddle(setting: Setting, problem: ufm.Problem) -> list[Statement]:
     )
     expected = min(value for value, _ in values)
     statements = [equal("least curvature at the origin", least, expected, 1e-10)]
-    if closed is not None and closed.objective < math.log(model.num_classes):
+    if closed is not None and closed.rank > 0:
         statements.append(at_least("origin, escape rate", -least, 1e-12))
     return statements
 

@@ -243,7 +243,9 @@ class TestDeep:
         cost = deep_collapse.dnc_cost(3, 2, [decay] * layers, decay)
         price = 3 * 2**share * decay
         np.testing.assert_allclose(cost, (layers + 1) / 2 * price, rtol=price + 1e-12)
-        linear = deep_collapse.deep_linear_optimum([2, 2, 2], [decay] * layers, decay)
+        linear = deep_collapse.deep_linear_optimum(
+            np.full(3, 2), [decay] * layers, decay
+        )
         np.testing.assert_allclose(linear.objective, cost, rtol=1e-12)
 
     def test_a_network_of_hundreds_of_layers(self):
