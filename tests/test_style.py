@@ -42,7 +42,7 @@ def test_a_narrow_log_axis_has_plain_numbers(axis):
 
 
 def test_a_log_axis_of_nearly_equal_values(axis):
-    style.log_axis(axis, np.array([0.76, 0.78]), least=4)
+    style.log_axis(axis, np.array([0.76, 0.78]), least=4.0)
     low, high = axis.get_ylim()
     np.testing.assert_allclose(high / low, 4)
     np.testing.assert_allclose(low * high, 0.76 * 0.78)

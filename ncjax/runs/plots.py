@@ -180,7 +180,8 @@ def confusion(
     table = history["test/confusion"][-1]
     shown = [("classes", table, class_names, np.zeros((1, len(table)), int))]
     if hierarchy is not None:
-        shown = [_level(table, hierarchy, depth) for depth in hierarchy.levels]
+        depths = (*hierarchy.levels[:-1], hierarchy.height)
+        shown = [_level(table, hierarchy, depth) for depth in depths]
     # Mistakes are few: half of the shades lie below 6 %.
     norm = PowerNorm(0.25, vmin=0, vmax=100)
     figure = Figure(figsize=(4.2 * len(shown) + 0.6, 4.7), layout="constrained")
@@ -215,7 +216,7 @@ def _level(
     _, member = np.unique(groups, return_index=True)  # a class of each group
     lineage = tree.lineage[1 : depth + 1, member]
     order = np.lexsort(lineage[::-1])
-    title = "classes" if depth == tree.levels[-1] else f"level {depth}"
+    title = "classes" if depth == tree.height else f"level {depth}"
     named = [names[place] for place in order]
     return title, counts[np.ix_(order, order)], named, lineage[:-1, order]
 

@@ -25,7 +25,7 @@ def test_the_limit_of_theory_stands_beside_what_was_found():
     rows = [row(1, 0.5, 10.0, **more), row(9, 0.0, 0.1, **more)]
     lines = History(rows, limit=limit).table().splitlines()
     assert lines[1].split()[-1] == "limit"
-    last = {line.rsplit(None, 7)[0]: line.split()[-1] for line in lines[2:-1]}
+    last = {line.rsplit(None, 7)[0].strip(): line.split()[-1] for line in lines[2:-1]}
     assert last["NC2"] == "0.7"
     assert last["NC1"] == "-"
     assert last["Gram distance to the tree"] == "0"

@@ -112,7 +112,7 @@ def test_published_numbers_are_those_of_the_file_s_own_model(
     ]
     ufm.main(arguments)
     out, err = capfd.readouterr()
-    assert "published" not in out
+    assert "  published" not in out
     name = change.partition("=")[0]
     assert f"numbers are left out, for config.model.{name}" in err
     assert "Warning" not in err
