@@ -232,7 +232,7 @@ for column, title, name in zip(grid.T, optima, names):
     shown = {
         f"{title}\nfound": gram_cosines(run.gram),
         f"theory, c = {c:.1e}": gram_cosines(theory.gram),
-        "theory, c → 0": limit,
+        "limit, c → 0": limit,
     }
     for axes, (text, cosines) in zip(column, shown.items()):
         image = axes.imshow(cosines, cmap="RdBu_r", vmin=-0.6, vmax=0.6)

@@ -74,7 +74,7 @@ figures.optimum(
     float(solution.objective),
     np.asarray(shape.gram),
     theory.gram,
-    list(tree.class_names),
+    tree,
     "theory",
 )
 

@@ -62,7 +62,7 @@ def decorate(
         axis.legend(frameon=False, fontsize=8)
 
 
-def log_axis(axis: Axes, values: np.ndarray) -> None:
+def log_axis(axis: Axes, values: np.ndarray, least: float = 1.0) -> None:
     """A log y axis that encloses the positive values, with numbers people can read.
 
     Powers of ten where the values span two decades or more; else plain numbers.  Empty
@@ -71,6 +71,8 @@ def log_axis(axis: Axes, values: np.ndarray) -> None:
     Args:
         axis: the matplotlib axes.
         values: all that is drawn, any shape; 0 and NaN do not count.
+        least: the upper end of the axis is at least this many times the lower one, so
+            that a small change looks small.
     """
     from matplotlib import ticker
 
@@ -81,11 +83,11 @@ def log_axis(axis: Axes, values: np.ndarray) -> None:
     if not values.size:
         return
     ratio = values.max() / values.min()
-    factor = max(ratio**0.06, 1.01)
+    factor = max(ratio**0.06, 1.01, (least / ratio) ** 0.5)
     axis.set_ylim(values.min() / factor, values.max() * factor)
     if ratio < 100:
         few, many = ticker.MaxNLocator(5), ticker.LogLocator(subs=(1, 2, 5))
-        axis.yaxis.set_major_locator(few if ratio < 4 else many)
+        axis.yaxis.set_major_locator(few if ratio * factor**2 < 5 else many)
         axis.yaxis.set_major_formatter(lambda x, _: f"{x:g}")
 
 
@@ -127,6 +129,23 @@ def band(
         low = np.maximum(low, np.finfo(float).tiny)
         high = np.where(high > 0, high, np.nan)
     axis.fill_between(x, low, high, color=color, alpha=0.18, lw=0)
+
+
+def part(axis: Axes, lineage: np.ndarray) -> None:
+    """Lines between the superclasses of a matrix with a row for each of K classes.
+
+    Args:
+        axis: the matplotlib axes, in which class k is at k.
+        lineage: node above each class at each depth, from the first on [D, K]; classes
+            of one node stand together.  The deeper the level, the thinner the line.
+    """
+    drawn: set[int] = set()
+    for depth, row in enumerate(lineage):
+        for place in set(np.flatnonzero(np.diff(row)).tolist()) - drawn:
+            look = {"color": "black", "lw": max(1.2 / (depth + 1), 0.4)}
+            axis.axhline(place + 0.5, **look)
+            axis.axvline(place + 0.5, **look)
+            drawn.add(place)
 
 
 def render(figure: Figure, suffix: str) -> bytes:

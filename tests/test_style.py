@@ -41,6 +41,19 @@ def test_a_narrow_log_axis_has_plain_numbers(axis):
     assert labels == ["2", "2.5", "0.1"]
 
 
+def test_a_log_axis_of_nearly_equal_values(axis):
+    style.log_axis(axis, np.array([0.76, 0.78]), least=4.0)
+    low, high = axis.get_ylim()
+    np.testing.assert_allclose(high / low, 4)
+    np.testing.assert_allclose(low * high, 0.76 * 0.78)
+
+
+def test_lines_between_superclasses(axis):
+    style.part(axis, np.array([[1, 1, 2, 2], [3, 3, 4, 5]]))
+    across = [(line.get_ydata()[0], line.get_linewidth()) for line in axis.lines[::2]]
+    assert across == [(1.5, 1.2), (2.5, 0.6)]
+
+
 def test_a_log_axis_of_zeros_alone(axis):
     style.log_axis(axis, np.zeros(3))
     assert axis.get_yscale() == "log"

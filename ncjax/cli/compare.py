@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ncjax import style
-from ncjax.cli.usage import Parser, UsageError, command
+from ncjax.cli.usage import Parser, UsageError, check_output, command
 from ncjax.io import write_json, write_whole
 from ncjax.statistics import TESTS
 
@@ -29,7 +29,7 @@ examples:
   ncjax compare runs
   ncjax compare 'runs/fashion_*' --baseline=cross_entropy --out=fashion
   ncjax compare runs/a runs/b --metrics=nc/nc1,test/error --test=wilcoxon
-  ncjax compare 'runs/fashion_*' --theory
+  ncjax compare 'runs/fashion_*' --theory --figure=fashion.pdf
 """
 
 
@@ -37,6 +37,8 @@ examples:
 def main(argv: Sequence[str]) -> int:
     """Compares runs, prints the tables and writes them with a figure."""
     options = _parser().read(argv)
+    if options.figure is not None:
+        check_output("--figure", options.figure, style.FORMATS)
 
     # JAX and what is built on it take seconds to import.
     from ncjax.comparison import compare
@@ -52,6 +54,8 @@ def main(argv: Sequence[str]) -> int:
     )
     try:
         write(comparison, Path(options.out))
+        if options.figure is not None:
+            style.save(comparison.figure(), options.figure)
     except OSError as error:
         raise UsageError(
             f"--out={options.out} cannot be written: {error.strerror}."
@@ -83,6 +87,8 @@ def _parser() -> Parser:
     add("runs", metavar="RUN", nargs="+", help="workdir, folder of them, or pattern")
     out = "folder of comparison.md, .json and .png; by default comparison"
     add("--out", metavar="DIR", default="comparison", help=out)
+    also = f"draw the curves also as FILE: {', '.join(style.FORMATS)}"
+    add("--figure", metavar="FILE", type=Path, help=also)
     add("--metrics", metavar="A,B", help="names as in metrics.jsonl")
     add("--baseline", metavar="NAME", help="group to test the others against")
     level = "level of confidence of the intervals; by default 0.95"

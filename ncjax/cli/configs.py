@@ -91,7 +91,7 @@ def parse_flags(
 
     Returns:
         The configuration; the name of its file without folder and ending; the values of
-        the other flags.
+        the other flags, and the dotted names of the fields that were given as `fields`.
 
     Raises:
         UsageError: for an unknown flag, field or file, or a value of the wrong type.
@@ -103,6 +103,7 @@ def parse_flags(
     joined = _joined(argv)
     fields = [a for a in joined if re.match(r"--?(no)?config\.", a)]
     options = parser.read([a for a in joined if a not in fields])
+    options.fields = [re.sub(r"--?(no)?config\.|=.*", "", a) for a in fields]
     name, *preset = (options.config or fallback).split(":", 1)
     path, given, values = find_config(name), ["ncjax", *fields], flags.FlagValues()
     config = _load(path, preset)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ncjax.cli.usage import Parser, UsageError, command
+from ncjax.cli.usage import Parser, UsageError, check_output, command
 from ncjax.collapse.conventions import PRESETS
 from ncjax.io import read_text, to_json, write_whole
 from ncjax.measurement import MeasureError, Measurement, measure
@@ -207,17 +206,7 @@ def _classifier(
 
 def _check_outputs(options: argparse.Namespace) -> None:
     """Refuses outputs that cannot be written, before anything is measured."""
-    for flag, path in (("--json", options.json), ("--figure", options.figure)):
-        if path is None:
-            continue
-        folder = path.absolute().parent
-        if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise UsageError(
-                f"{flag}={path} cannot be written: there must be a folder {folder} "
-                "that you may write to, and no folder of that name in it."
-            )
-    if options.figure and options.figure.suffix.lower() not in FORMATS:
-        raise UsageError(
-            f"--figure={options.figure} has the ending {options.figure.suffix!r}. "
-            f"Available: {', '.join(FORMATS)}."
-        )
+    if options.json is not None:
+        check_output("--json", options.json)
+    if options.figure is not None:
+        check_output("--figure", options.figure, FORMATS)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ncjax.cli.configs import config_parser, parse_flags, show_help
-from ncjax.cli.usage import UsageError, command, wants_help
+from ncjax.cli.usage import UsageError, check_output, command, wants_help
 from ncjax.options import InputError
+from ncjax.style import FORMATS, save
 
 _ABOUT = """\
 Solve, certify and flow unconstrained-features models; compare them with theory.
@@ -41,6 +42,8 @@ def main(argv: Sequence[str]) -> int:
     parser = config_parser("ncjax ufm", _ABOUT)
     swept = "one or two fields, NAME:LOW..HIGH:COUNT, with a comma between"
     parser.add_argument("--sweep", metavar="FIELDS", default="", help=swept)
+    also = f"draw the figure also as FILE: {', '.join(FORMATS)}"
+    parser.add_argument("--figure", metavar="FILE", type=Path, help=also)
     if wants_help(argv):
         from ncjax.ufm.run.fields import describe
 
@@ -49,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     # JAX and what is built on it take seconds to import.
     from ncjax.runs.workdir import claim
     from ncjax.ufm.run.experiments import EXPERIMENTS
-    from ncjax.ufm.run.fields import validate
+    from ncjax.ufm.run.fields import forget_published, validate
     from ncjax.ufm.run.sweep import parse_sweep, sweep
 
     began = time.monotonic()
@@ -63,8 +66,15 @@ def main(argv: Sequence[str]) -> int:
     config, name, options = parse_flags(argv, parser, fallback="ufm_ce.py")
     try:
         validate(config)
+        if changed := forget_published(config, options.fields):
+            progress(
+                f"the file's published numbers are left out, for {', '.join(changed)} "
+                "makes another model; --config.expect.NAME gives those of yours"
+            )
         axes = parse_sweep(options.sweep, config) if options.sweep else None
         folder = Path(options.workdir or f"runs/{name}{'-sweep' if axes else ''}")
+        if options.figure is not None:
+            check_output("--figure", options.figure, FORMATS)
         claim(folder, "verdict.json")
         if axes:
             report = sweep(config, axes, progress)
@@ -72,6 +82,8 @@ def main(argv: Sequence[str]) -> int:
             report = EXPERIMENTS[config.experiment].run(config, progress)
         progress("done")
         report.write(folder, config.to_dict() | {"sweep": options.sweep})
+        if options.figure is not None:
+            save(report.figure, options.figure)
     except InputError:
         raise
     except (ValueError, FloatingPointError) as error:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from ncjax.options import InputError, suggest
@@ -44,6 +46,30 @@ def command(stopped: str) -> Callable[[Main], Main]:
         return main
 
     return decorate
+
+
+def check_output(flag: str, path: Path, endings: Sequence[str] = ()) -> None:
+    """Refuses a file that cannot be written, before there is work for it.
+
+    Args:
+        flag: the flag that names the file, for errors.
+        path: the file.
+        endings: what its name may end in; by default anything.
+
+    Raises:
+        UsageError: if there is no such folder, or the name has another ending.
+    """
+    folder = path.absolute().parent
+    if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UsageError(
+            f"{flag}={path} cannot be written: there must be a folder {folder} "
+            "that you may write to, and no folder of that name in it."
+        )
+    if endings and path.suffix.lower() not in endings:
+        raise UsageError(
+            f"{flag}={path} has the ending {path.suffix!r}. "
+            f"Available: {', '.join(endings)}."
+        )
 
 
 def wants_help(argv: Sequence[str]) -> bool:

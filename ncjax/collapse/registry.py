@@ -67,7 +67,8 @@ class Metric:
             such as ("nc", "test"); the first of them gets the curve.
         curve: axis of its curve in comparisons; None: drawn only if asked for.
         panel: title of its panel in collapse.png and layers.png; it then has a row in
-            the table of a run too.  "" for none.
+            the table of a run too.  "" for none.  Those of a tree are shown for losses
+            that know one.
     """
 
     key: str

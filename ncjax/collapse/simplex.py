@@ -217,9 +217,9 @@ METRICS = (
         limit=zero_with_room,
     ),
     to_zero(
-        "gram_to_theory",
-        "Gram distance to theory",
-        "distance of the Gram matrix of the means to the predicted one",
+        "gram_to_limit",
+        "Gram distance to the limit",
+        "distance of the Gram matrix of the means to that of vanishing regularisation",
         part=TREE,
         compared=("nc",),
         curve="log",

@@ -255,6 +255,7 @@ METRICS = (
         part=TREE,
         compared=("nc",),
         curve="log",
+        panel="Distance of the means to the tree",
     ),
     Metric(
         "sibling_cosine",
@@ -264,6 +265,7 @@ METRICS = (
         part=TREE,
         compared=("tree",),
         curve="linear",
+        panel="Cosine of sibling classes",
     ),
     Metric(
         "cophenetic",

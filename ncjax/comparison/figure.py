@@ -9,11 +9,23 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from ncjax.collapse import Metric
 from ncjax.comparison.groups import Group
 from ncjax.statistics import t_interval
-from ncjax.style import COLORS, DASHES, NOTE, band, decorate, log_axis, log_curve
+from ncjax.style import (
+    COLORS,
+    DASHES,
+    GREY,
+    NOTE,
+    band,
+    decorate,
+    log_axis,
+    log_curve,
+)
+
+_BANDS = 4  # groups whose bands can be told apart
 
 
 def figure(groups: Sequence[Group], metrics: Sequence[Metric], level: float) -> Figure:
@@ -21,17 +33,20 @@ def figure(groups: Sequence[Group], metrics: Sequence[Metric], level: float) -> 
 
     Only the epochs that all runs of a group measured are drawn.  Means of 0 cannot
     stand on a log axis: they are hollow points on its lower edge.  The axes enclose
-    what the seeds did; wide intervals of few seeds may leave them.
+    what the seeds did; wide intervals of few seeds may leave them.  The bands of more
+    than four groups would cover each other: then the intervals of the last epoch stand
+    side by side, right of the curves.
 
     Args:
         groups: the groups, each with a colour and dashes of its own.
         metrics: the metrics to draw.
         level: confidence of the intervals.
     """
-    columns = min(len(metrics), 4 if len(metrics) > 6 or len(metrics) == 4 else 3)
+    columns = min(len(metrics), 2 if len(metrics) == 4 else 3)
     rows = math.ceil(len(metrics) / columns)
+    width, height = (3.7, 2.9) if len(groups) <= _BANDS else (4.9, 3.9)
     drawn = Figure(
-        figsize=(max(3.7 * columns, 5.5), 2.9 * rows + 0.9), layout="constrained"
+        figsize=(max(width * columns, 5.5), height * rows + 0.9), layout="constrained"
     )
     axes = drawn.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     for axis, metric in zip(axes, metrics, strict=False):
@@ -43,7 +58,8 @@ def figure(groups: Sequence[Group], metrics: Sequence[Metric], level: float) -> 
         axes[place].tick_params(labelbottom=True)
     _legend(drawn, axes[0], [group.name for group in groups])
     if any(len(group.runs) > 1 for group in groups):
-        title = f"mean over seeds, band: {100 * level:.4g} % t-interval"
+        where = "band" if len(groups) <= _BANDS else "at the right, last epoch"
+        title = f"mean over seeds; {where}: {100 * level:.4g} % t-interval"
         drawn.suptitle(title, fontsize=9, color=NOTE, x=0.99, ha="right")
     return drawn
 
@@ -53,26 +69,57 @@ def _panel(axis: Axes, groups: Sequence[Group], metric: Metric, level: float) ->
     log = _is_log(metric)
     axis.set_yscale("log" if log else "linear")
     axis.set_xscale("log")
-    epochs, values = np.empty(0), np.empty(0)
+    epochs, values, ends = np.empty(0), np.empty(0), []
     for place, group in enumerate(groups):
         own, each = group.curves(metric.key)
         if own.size:
             style = _style(place)
             _, centre, low, high = t_interval(each, level, metric.log)
-            band(axis, own, low, high, color=style["color"])
+            if len(groups) <= _BANDS:
+                band(axis, own, low, high, color=style["color"])
+            elif np.isfinite(low[-1]):
+                ends.append((place, low[-1], centre[-1], high[-1]))
             draw = functools.partial(log_curve, axis) if log else axis.plot
             draw(own, centre, marker="o" if len(own) == 1 else None, ms=4, **style)
             epochs = np.append(epochs, own)
             # A mean with zeros in it may be below every positive value.
             values = np.concatenate([values, each.ravel(), centre])
     if epochs.size:
-        axis.set_xlim(epochs.min(), max(epochs.max(), epochs.min() + 1))
+        last = max(epochs.max(), epochs.min() + 1)
+        axis.set_xlim(epochs.min(), last)
+        if ends and epochs.min() > 0:
+            _draw_ends(axis, ends, epochs.min(), last, len(groups))
     if log:
         log_axis(axis, values)
     elif (values := values[np.isfinite(values)]).size:
         margin = 0.06 * np.ptp(values) or 0.06 * abs(values[0]) or 1
         axis.set_ylim(values.min() - margin, values.max() + margin)
     decorate(axis, metric.title)
+
+
+def _draw_ends(
+    axis: Axes, ends: Sequence[tuple], first: float, last: float, number: int
+) -> None:
+    """Intervals of the last epoch, side by side in a strip right of the curves."""
+    step = (last / first) ** (0.25 / number)  # a quarter of the axis of epochs
+    axis.axvline(last, color=GREY, lw=0.8)
+    for place, low, centre, high in ends:
+        x = last * step ** (place + 1)
+        look = {"color": _style(place)["color"], "lw": 1.7}
+        axis.plot([x, x], [low, high], **look)
+        axis.plot([x], [centre], "o", ms=3.5, color=look["color"])
+    axis.set_xlim(first, last * step ** (number + 1))
+    axis.xaxis.set_major_locator(FixedLocator(_decades(first, last)))
+    axis.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    axis.xaxis.set_minor_locator(NullLocator())
+
+
+def _decades(first: float, last: float) -> list[float]:
+    """The powers of ten from the first to the last epoch, and these if far from any."""
+    exponents = range(math.ceil(math.log10(first)), math.floor(math.log10(last)) + 1)
+    tens = [10.0**e for e in exponents]
+    ends = [x for x in (first, last) if all(abs(math.log(x / t)) > 0.7 for t in tens)]
+    return sorted([*tens, *ends])
 
 
 def _legend(drawn: Figure, axis: Axes, names: Sequence[str]) -> None:

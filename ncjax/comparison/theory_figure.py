@@ -1,4 +1,4 @@
-"""Gram matrices of trained networks above those of theory."""
+"""Gram matrices of trained networks above those of theory, the fitted optimum."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from ncjax.comparison.theory import GroupTheory
 from ncjax.comparison.theory_tables import spectrum
 from ncjax.gram import gram_cosines
 from ncjax.hierarchy import Hierarchy
-from ncjax.style import COLORS, decorate
+from ncjax.hierarchy.draw import leaf_order
+from ncjax.style import COLORS, decorate, part
 
 _FOUND, _PREDICTED = COLORS[:2]
 _COLUMNS = 5
@@ -22,10 +23,12 @@ _NAMED = 20  # classes at most whose names are written
 
 
 def figure(groups: Sequence[GroupTheory]) -> Figure:
-    """A column for each group: cosines found, cosines predicted, spectra.
+    """A column for each group: cosines found, those of theory, spectra.
 
-    Means over seeds, classes in the order of the tree.  Colours are cosines of centred
-    class means, on one scale that ends at the largest between different classes.
+    Theory is the optimum of the unconstrained-features model whose constant c is fitted
+    to the network.  Means over seeds, classes in the order of the tree, with lines
+    between its superclasses.  Colours are cosines of centred class means, on one scale
+    that ends at the largest between different classes.
     """
     columns = min(len(groups), _COLUMNS)
     bands = math.ceil(len(groups) / columns)
@@ -43,7 +46,7 @@ def figure(groups: Sequence[GroupTheory]) -> Figure:
         expected = [run.prediction for run in group.runs]
         _heat(predicted, expected, group.hierarchy, limit, named)
         found.set_title(f"{textwrap.fill(group.name, 24)}\nfound", fontsize=9)
-        predicted.set_title("predicted", fontsize=9)
+        predicted.set_title("theory, fitted optimum", fontsize=9)
         _spectra(spectra, group)
         if first:
             spectra.set_ylabel("eigenvalue of the Gram", fontsize=9)
@@ -56,17 +59,13 @@ def figure(groups: Sequence[GroupTheory]) -> Figure:
     return drawn
 
 
-def leaf_order(tree: Hierarchy) -> np.ndarray:
-    """Classes so that those of one node stand together [K]."""
-    return np.lexsort(tree.lineage[::-1])
-
-
 def _heat(axis: Axes, grams: list, tree: Hierarchy, limit: float, named: bool) -> None:
     """Cosines of the mean Gram matrix, on request with the names of the classes."""
     order = leaf_order(tree)
     cosines = gram_cosines(np.mean(grams, axis=0))[np.ix_(order, order)]
     axis.imshow(cosines, cmap="RdBu_r", vmin=-limit, vmax=limit)
     axis.set_xticks([])
+    part(axis, tree.lineage[1:-1, order])
     names = [tree.class_names[k] for k in order] if named else []
     axis.set_yticks(range(len(names)), names, fontsize=7)
     axis.tick_params(length=0)
@@ -85,6 +84,6 @@ def _spectra(axis: Axes, group: GroupTheory) -> None:
         axis.plot(rank, spectrum(run.gram)[:number], "o", color=_FOUND, ms=3, alpha=0.5)
     expected = np.mean([spectrum(run.prediction) for run in group.runs], axis=0)
     axis.plot([], [], "o", color=_FOUND, ms=3, label="found")
-    axis.plot(rank, expected[:number], "-", color=_PREDICTED, lw=1.2, label="predicted")
+    axis.plot(rank, expected[:number], "-", color=_PREDICTED, lw=1.2, label="theory")
     axis.set_ylim(0, 1)
     decorate(axis, "", x="rank")

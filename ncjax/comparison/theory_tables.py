@@ -19,13 +19,13 @@ COLUMNS = (
     Metric("c", "c (Gram)", log=True),
     Metric("c_from_loss", "c (loss)", log=True),
     Metric("nc2", "NC2 found"),
-    Metric("nc2_predicted", "NC2 predicted"),
-    Metric("to_prediction", "prediction"),
-    Metric("to_prediction_from_loss", "prediction of c (loss)"),
+    Metric("nc2_predicted", "NC2 theory"),
+    Metric("to_prediction", "theory"),
+    Metric("to_prediction_from_loss", "theory of c (loss)"),
     Metric("to_simplex", "simplex"),
     Metric("to_tree", "tree"),
-    Metric("classifier_to_prediction", "W to prediction"),
-    Metric("classifier_to_prediction_from_loss", "W to prediction of c (loss)"),
+    Metric("classifier_to_prediction", "W to theory"),
+    Metric("classifier_to_prediction_from_loss", "W to theory of c (loss)"),
 )
 _COSINE = Metric("cosine", "cosine")
 
@@ -33,7 +33,7 @@ _COSINE = Metric("cosine", "cosine")
 def tables(groups: Sequence[GroupTheory], level: float) -> str:
     """Both tables and what to know of them, as Markdown."""
     heights = sorted({h for g in groups for run in g.runs for h in run.cosines})
-    both = ("found", "predicted")
+    both = ("found", "theory")
     titles = [f"height {h} {what}" for h in heights for what in both]
     rows = [["Theory", *(metric.title for metric in COLUMNS)]]
     cosines = [["Cosines of class means", *titles]]
@@ -98,11 +98,11 @@ def _cell(metric: Metric, values: Sequence[float], level: float) -> str:
 def _notes(groups: Sequence[GroupTheory], level: float) -> Iterable[str]:
     yield (
         "Distances are || G/|G| - G'/|G'| || of the Gram matrices of centred class "
-        "means, found and predicted; of a simplex; of -P D P (tree), D the tree's "
+        "means, found and of theory; of a simplex; of -P D P (tree), D the tree's "
         "distances; W: of the centred classifiers."
     )
     yield (
-        "Predicted: the optimum of the unconstrained-features model with a free bias, "
+        "Theory: the optimum of the unconstrained-features model with a free bias, "
         "for the run's loss, tree and class sizes. Its constant, c = sqrt(n lW lH), is "
         "fitted to the Gram matrix; or to the loss of the class means, and the "
         "geometry then has no free constant."
@@ -115,8 +115,8 @@ def _notes(groups: Sequence[GroupTheory], level: float) -> Iterable[str]:
     free = [g.name for g in groups if all(r.fitted.state == "free" for r in g.runs)]
     if free:
         yield (
-            f"any: {', '.join(free)} has the same geometry for every c; the prediction "
-            "is that of c (loss)."
+            f"any: {', '.join(free)} has the same geometry for every c; theory is that "
+            "of c (loss)."
         )
     for g in groups:
         for name, states in (

@@ -119,7 +119,8 @@ class Passes:
         scores: outputs [n, M] -> scores [n, K], of which the largest is the decision.
         mistakes: what to measure of the scores; its class tree, if it has one, is also
             that of the collapse of superclasses.
-        geometry: Gram matrix of the centred class means that theory predicts [K, K].
+        geometry: Gram matrix of the centred class means [K, K] in theory, as
+            regularisation vanishes.
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
         target: what the labels are.
@@ -237,7 +238,7 @@ class Passes:
                 found |= _of_tree(tree, m, train.layers[LAST], weights)
             if last and self.geometry is not None:
                 target = jnp.asarray(self.geometry, jnp.float32)
-                metrics["gram_to_theory"] = collapse.gram_distance(m, target)
+                metrics["gram_to_limit"] = collapse.gram_distance(m, target)
             found |= {f"{prefix}nc/{name}": value for name, value in metrics.items()}
             beyond = unseen["within_variance"]
             found[f"{prefix}test/nc1"] = collapse.nc1(m, within_variance=beyond)

@@ -58,6 +58,11 @@ def draw(tree: Hierarchy, axes: Axes | None = None) -> Figure:
     return figure
 
 
+def leaf_order(tree: Hierarchy) -> np.ndarray:
+    """Classes so that those of one node stand together [K]."""
+    return np.lexsort(tree.lineage[::-1])
+
+
 @dataclasses.dataclass(frozen=True)
 class _Layout:
     """What is drawn of a tree, and where.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ncjax.gram import simplex_gram
+from ncjax.gram import gram_cosines, gram_distance, gram_nc2, simplex_gram
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.soft_labels import soft_label_limit
 
@@ -33,3 +33,19 @@ GEOMETRY: dict[str, Callable[..., np.ndarray]] = {
     "hxe": simplex,
     "soft_labels": tree_distances,
 }
+
+
+def limit_values(geometry: np.ndarray, hierarchy: Hierarchy) -> dict[str, float]:
+    """What metrics of the class means are in such a limit, under the keys of a run.
+
+    Args:
+        geometry: Gram matrix of the centred class means [K, K].
+        hierarchy: class tree over the K classes.
+    """
+    heights = hierarchy.lca_heights()
+    siblings = heights == heights[heights > 0].min()
+    return {
+        "nc/nc2": gram_nc2(geometry),
+        "nc/gram_to_tree": gram_distance(geometry, tree_distances(hierarchy)),
+        "tree/sibling_cosine": float(gram_cosines(geometry)[siblings].mean()),
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -191,8 +191,9 @@ def _spread(
     if not named:
         ratio, place = np.sort(ratio)[::-1], place + 1
         label = "classes, widest first"
+    title = "Spread within each class"
     if (ratio > 0).any():
-        _draw_spread(axis, place, ratio, rounding / distance, stems=named)
+        title += _draw_spread(axis, place, ratio, rounding / distance, stems=named)
     else:
         text = "0 in every class: the features have collapsed exactly"
         if math.isnan(distance):
@@ -202,7 +203,6 @@ def _spread(
     if named:
         _name_ticks(axis, names, "x")
     axis.set_xlim(place[0] - 0.6 * named, place[-1] + 0.6 * named)
-    title = "Spread within each class"
     decorate(axis, title, x=label, y="std / distance of class means", grid="y")
 
 
@@ -216,18 +216,28 @@ def _name_ticks(axis: Axes, names: list[str], which: Literal["x", "y"]) -> None:
 
 def _draw_spread(
     axis: Axes, place: np.ndarray, ratio: np.ndarray, floor: float, *, stems: bool
-) -> None:
-    """Points on stems or one line, on a log axis, and the floor of rounding."""
-    label = f"rounding of the features: {floor:.0e}"
+) -> str:
+    """Points on stems or one line, and the floor of rounding; what to say of that.
+
+    The axis starts at 0 where the values are of one size, else it is logarithmic.
+    """
+    style: dict[str, Any] = {"lw": 1.8}
+    if stems:
+        style = {"ls": "", "marker": "o", "ms": 6}
     # Far below, the rounding floor would squeeze everything else into a line.
     near = ratio[ratio > 0].min() / 1e3 < floor
-    log_axis(axis, np.append(ratio, floor) if near else ratio)
     if stems:
         axis.vlines(place[ratio > 0], 0, ratio[ratio > 0], color=_STEM, lw=3)
-    style = {"ls": "", "marker": "o", "ms": 6} if stems else {"lw": 1.8}
-    log_curve(axis, place, ratio, color=BLUE, **style)
-    axis.axhline(floor if near else math.nan, color=ORANGE, ls=":", lw=1.4, label=label)
-    axis.legend(frameon=False, fontsize=8)
+    if near or ratio.max() > 10 * ratio.min():
+        log_axis(axis, np.append(ratio, floor) if near else ratio)
+        log_curve(axis, place, ratio, color=BLUE, **style)
+    else:
+        axis.plot(place, ratio, color=BLUE, **style)
+        axis.set_ylim(0, 1.15 * ratio.max())
+    if near:
+        axis.axhline(floor, color=ORANGE, ls=":", lw=1.4)
+        return f"  (dotted: rounding, {floor:.0e})"
+    return f"  (rounding: {floor:.0e})"
 
 
 def _short(name: str) -> str:

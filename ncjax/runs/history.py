@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from ncjax.collapse.registry import TREE, Metric
 from ncjax.options import suggest
 from ncjax.runs.metrics import home_of, panels
 
 # "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
 Row = dict[str, Any]
+
+_RENAMED = {"nc/gram_to_theory": "nc/gram_to_limit"}  # keys in files of older versions
 
 
 @dataclasses.dataclass
@@ -29,11 +32,16 @@ class History:
         rows: one dict for each measured epoch, in order: `epoch` and the metrics.
         workdir: folder to which the run was written, or None.
         seeds: with many seeds the history of each seed, in their order.
+        about: what was trained, in words, for figures.
+        limit: what metrics are in theory as regularisation vanishes, by key; of a loss
+            that knows a class tree.
     """
 
     rows: list[Row]
     workdir: Path | None = None
     seeds: list[History] = dataclasses.field(default_factory=list)
+    about: str = ""
+    limit: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def __getitem__(self, name: str) -> np.ndarray:
         """The values of one metric over the measured epochs [m].
@@ -58,6 +66,17 @@ class History:
         start = self._terminal()
         return None if start is None else int(start["epoch"])
 
+    def shown(self) -> list[Metric]:
+        """The measured metrics for its figure and table.
+
+        Those that know of a tree are among them if there is a `limit` to compare with.
+        """
+        return [
+            metric
+            for metric in panels()
+            if home_of(metric) in self and (metric.part != TREE or self.limit)
+        ]
+
     def _terminal(self) -> Row | None:
         return next((row for row in self.rows if row["train/error"] == 0), None)
 
@@ -70,6 +89,8 @@ class History:
             points.append((f"error 0, epoch {start['epoch']:.0f}", start))
         points.append((f"end, epoch {last['epoch']:.0f}", last))
         lines = _table_of_seeds(self, points) if self.seeds else _table(self, points)
+        if self.limit:
+            lines.append("limit: of theory, as regularisation vanishes.")
         if start is None:
             of = " in every seed" if self.seeds else ""
             lines.append(
@@ -88,19 +109,21 @@ def _measured(history: History) -> list[tuple[str, str, str | None]]:
     Class means are always those of the training set, so NC2 and NC3 have no test value.
     """
     found = []
-    for metric in panels():
-        train, test = home_of(metric), f"test/{metric.key}"
-        if train in history:
-            found.append((metric.title, train, test if test in history else None))
+    for metric in history.shown():
+        test = f"test/{metric.key}"
+        on_test = test if test in history else None
+        found.append((metric.title, home_of(metric), on_test))
     return found
 
 
 def _table(history: History, points: Sequence[tuple[str, Row]]) -> list[str]:
     """A line for each metric, columns for training and test set."""
-    rows = [["", *("train", "test") * len(points)]]
+    limit = history.limit
+    rows = [["", *("train", "test") * len(points), *(["limit"] if limit else [])]]
     for title, train, test in _measured(history):
         both = (train, test)
-        rows.append([title, *(_cell(row, key) for _, row in points for key in both)])
+        cells = [_cell(row, key) for _, row in points for key in both]
+        rows.append([title, *cells, *([_cell(limit, train)] if limit else [])])
     widths = [max(9, *map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
         " ".join(c.rjust(w) for c, w in zip(cells, widths, strict=True))
@@ -113,6 +136,7 @@ def _table(history: History, points: Sequence[tuple[str, Row]]) -> list[str]:
 
 def _table_of_seeds(history: History, points: Sequence[tuple[str, Row]]) -> list[str]:
     """A line for each metric and set: mean [interval]."""
+    points = [*points, ("limit", history.limit)] if history.limit else points
     rows = [["", *(heading for heading, _ in points)]]
     for title, train, test in _measured(history):
         for part, key in (("train", train), ("test", test)):
@@ -155,7 +179,7 @@ def parse_row(line: str) -> Row | None:
         row = json.loads(line)
     except json.JSONDecodeError:
         return None
-    return {k: math.nan if v is None else v for k, v in row.items()}
+    return {_RENAMED.get(k, k): math.nan if v is None else v for k, v in row.items()}
 
 
 def is_measured(row: Row) -> bool:

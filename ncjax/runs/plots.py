@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib import colormaps
@@ -20,6 +21,7 @@ from ncjax.runs.metrics import describe, home_of, panels
 from ncjax.style import save as save
 
 _FLOOR = "nc/nc1_floor"
+_LEAST = 4.0  # ratio of the ends of a log axis
 
 
 def collapse(history: History) -> Figure:
@@ -28,7 +30,9 @@ def collapse(history: History) -> Figure:
     Every metric of the registry that has a panel is drawn, with values of 0 as hollow
     points on the lower edge.  When NC1 comes near the value that rounding of the
     features alone would give, that floor is drawn too, and values under it are crossed
-    out.  With many seeds the lines are means, the bands 95 % intervals.
+    out.  With many seeds the lines are means, the bands 95 % intervals.  For a loss
+    that knows a class tree there are panels of the tree, and dashed lines at what
+    theory has in the limit of vanishing regularisation.
 
     Example:
         >>> import ncjax
@@ -39,9 +43,9 @@ def collapse(history: History) -> Figure:
         >>> figure = ncjax.plots.collapse(ncjax.History(rows))
         >>> figure.savefig("collapse.png")
     """
-    metrics = [metric for metric in panels() if home_of(metric) in history]
+    metrics = history.shown()
     columns = -(-len(metrics) // 2)
-    figure = Figure(figsize=(3.67 * columns, 6.2), layout="constrained")
+    figure = Figure(figsize=(3.67 * columns, 6.5), layout="constrained")
     grid = figure.subplots(2, columns, sharex=True, squeeze=False)
     axes = grid.T.ravel()  # two panels above each other belong together
     epochs, start = history["epoch"], history.terminal_epoch
@@ -57,23 +61,43 @@ def collapse(history: History) -> Figure:
         axis.set_xlabel("epoch", fontsize=9)
         axis.tick_params(labelbottom=True)
     axes[0].legend(frameon=False, fontsize=9)
-    notes = []
+    figure.suptitle(_heading(history), fontsize=9, color=style.NOTE, x=0.01, ha="left")
+    return figure
+
+
+def _heading(history: History) -> str:
+    """Which run it is, and what its lines and points mean: one line or two."""
+    run = "" if history.workdir is None else history.workdir.name
+    title = ": ".join(text for text in (run, history.about) if text)
+    notes, start = [], history.terminal_epoch
     if history.seeds:
         notes.append(f"mean of {len(history.seeds)} seeds, band: 95 % interval")
     if start is not None:
-        notes.append(f"shaded: terminal phase, training error 0 since epoch {start}")
-    if notes:
-        figure.suptitle(
-            "; ".join(notes), fontsize=9, color=style.NOTE, x=0.99, ha="right"
-        )
-    return figure
+        first = f"the first training error 0, epoch {start}"
+        notes.append(f"shaded: terminal phase, from {first}, on")
+    keys = [
+        key
+        for metric in history.shown()
+        for key in (home_of(metric), f"test/{metric.key}")
+        if _is_log(metric) and key in history
+    ]
+    if any((history[key] == 0).any() for key in keys):
+        notes.append("hollow points at the edge: 0")
+    if history.limit:
+        notes.append("dashed: theory in the limit of vanishing regularisation")
+    return "\n".join(text for text in (title, "; ".join(notes)) if text)
+
+
+def _is_log(metric: Metric) -> bool:
+    return metric.curve != "linear"
 
 
 def _panel(axis: Axes, history: History, metric: Metric) -> None:
     """One metric on the training set and, where it was measured, on the test set."""
     train, epochs = home_of(metric), history["epoch"]
-    axis.set_yscale("log")
-    drawn = []
+    log, drawn = _is_log(metric), []
+    axis.set_yscale("log" if log else "linear")
+    draw = partial(style.log_curve, axis) if log else axis.plot
     for key, color in ((train, style.BLUE), (f"test/{metric.key}", style.ORANGE)):
         if key in history:
             drawn.append(key)
@@ -82,12 +106,18 @@ def _panel(axis: Axes, history: History, metric: Metric) -> None:
                 style.band(axis, epochs, low, high, color=color)
             label = "train" if key == train else "test"
             look = {"marker": "o", "ms": 2.5, "lw": 1.4, "label": label}
-            style.log_curve(axis, epochs, history[key], color=color, **look)
+            draw(epochs, history[key], color=color, **look)
     if metric.key == "nc1" and (history[train] < 100 * history[_FLOOR]).any():
         drawn.append(_FLOOR)
         _mark_floor(axis, history, train)
     each = history.seeds or [history]
-    style.log_axis(axis, np.concatenate([one[key] for one in each for key in drawn]))
+    values = np.concatenate([one[key] for one in each for key in drawn])
+    limit = history.limit.get(train, np.nan)
+    if limit > 1e-6 or (not log and np.isfinite(limit)):  # a log axis cannot show 0
+        axis.axhline(limit, color=style.GREY, lw=1.2, ls="--")
+        values = np.append(values, limit)
+    if log:
+        style.log_axis(axis, values, _LEAST)
     style.decorate(axis, metric.panel)
 
 
@@ -140,28 +170,28 @@ def confusion(
 ) -> Figure:
     """Which class was taken for which at the last measured epoch, in percent of a row.
 
-    One panel for each level of the tree, from its first superclasses to the classes.
-    Needs a run with `config.eval.confusion = True`.
+    One panel for each level of the tree, from its first superclasses to the classes,
+    in the order of the tree, with lines between superclasses.  Needs a run with
+    `config.eval.confusion = True`.
 
     Raises:
         KeyError: if the confusion was not measured.
     """
     table = history["test/confusion"][-1]
-    shown: list[tuple[str, np.ndarray, Sequence[str]]] = []
+    shown = [("classes", table, class_names, np.zeros((1, len(table)), int))]
     if hierarchy is not None:
-        for depth in hierarchy.levels[:-1]:
-            level = confusion_by_level(table, hierarchy, depth)
-            shown.append((f"level {depth}", *level))
-    shown.append(("classes", table, class_names))
+        depths = (*hierarchy.levels[:-1], hierarchy.height)
+        shown = [_level(table, hierarchy, depth) for depth in depths]
     # Mistakes are few: half of the shades lie below 6 %.
     norm = PowerNorm(0.25, vmin=0, vmax=100)
-    figure = Figure(figsize=(4.2 * len(shown) + 0.6, 4.4), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(shown) + 0.6, 4.7), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(shown)))
-    for axis, (title, counts, names) in zip(axes, shown, strict=True):
+    for axis, (title, counts, names, lineage) in zip(axes, shown, strict=True):
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-30)
         axis.imshow(shares, cmap="Blues", norm=norm)
         style.decorate(axis, title, x="decision", grid=None)
         axis.spines[:].set_visible(True)
+        style.part(axis, lineage)
         _name_classes(axis, shares, names)
     axes[0].set_ylabel("true class")
     shades = ScalarMappable(norm, "Blues")
@@ -170,8 +200,25 @@ def confusion(
     bar.set_ticks([0, 1, 10, 50, 100])
     epoch = f"epoch {history['epoch'][-1]:.0f}"
     seeds = f", mean of {len(history.seeds)} seeds" if history.seeds else ""
-    figure.suptitle(epoch + seeds, fontsize=9, x=0.99, ha="right", color=style.NOTE)
+    about = f"{history.about}, " if history.about else ""
+    figure.suptitle(
+        about + epoch + seeds, fontsize=9, x=0.01, ha="left", color=style.NOTE
+    )
     return figure
+
+
+def _level(
+    table: np.ndarray, tree: Hierarchy, depth: int
+) -> tuple[str, np.ndarray, list[str], np.ndarray]:
+    """Title, confusion, names and lineage at a depth, in the order of the tree."""
+    counts, names = confusion_by_level(table, tree, depth)
+    groups, _ = tree.superclasses(depth)
+    _, member = np.unique(groups, return_index=True)  # a class of each group
+    lineage = tree.lineage[1 : depth + 1, member]
+    order = np.lexsort(lineage[::-1])
+    title = "classes" if depth == tree.height else f"level {depth}"
+    named = [names[place] for place in order]
+    return title, counts[np.ix_(order, order)], named, lineage[:-1, order]
 
 
 def _name_classes(axis: Axes, shares: np.ndarray, names: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ if the run shall be able to go on after a crash, the state of the networks.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ class Record:
         config: dict[str, Any],
         seeds: Mapping[int, dict[str, Any]] | None = None,
         keep: int = 2,
+        limit: Mapping[str, float] | None = None,
     ):
         """Claims the folders of the run.
 
@@ -40,12 +42,18 @@ class Record:
             config: configuration of the run, a nested dict of plain values.
             seeds: with many seeds, seed -> configuration of its run alone.
             keep: number of checkpoints that are kept.
+            limit: what metrics are in theory as regularisation vanishes, by key.
 
         Raises:
             WorkdirError: if one of the folders cannot be had, or not hold checkpoints.
         """
         seeds = seeds or {}
-        self.history = History([], seeds=[History([]) for _ in seeds])
+        self.history = History(
+            rows=[],
+            seeds=[History([]) for _ in seeds],
+            about=", ".join(_names(config)),
+            limit=dict(limit or {}),
+        )
         self._whole: Workdir | None = None
         self._each: list[Workdir] = []
         self._checkpoints: Checkpoints | None = None
@@ -104,10 +112,13 @@ class Record:
         rows = self._whole.resume(epoch)
         of_seeds = cluster.from_first(lambda: [one.trim(epoch) for one in self._each])
         each = zip(self._each, of_seeds, strict=True)
-        self.history = History(
-            list(filter(is_measured, rows)),
-            self._whole.path,
-            [History(list(filter(is_measured, own)), one.path) for one, own in each],
+        self.history = dataclasses.replace(
+            self.history,
+            rows=list(filter(is_measured, rows)),
+            workdir=self._whole.path,
+            seeds=[
+                History(list(filter(is_measured, own)), one.path) for one, own in each
+            ],
         )
 
     def add(self, rows: Sequence[Row]) -> Row:
@@ -175,3 +186,9 @@ class Record:
 def _say(message: str) -> None:
     if cluster.is_first():
         print(message, file=sys.stderr)
+
+
+def _names(config: Mapping[str, Any]) -> list[str]:
+    """The names of data, model and loss, those that a configuration has."""
+    parts = [config.get(name, {}) for name in ("data", "model", "loss")]
+    return [str(part["name"]) for part in parts if "name" in part]

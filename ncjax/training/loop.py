@@ -80,7 +80,8 @@ def train(
     with _out_of_memory(config):
         dataset = cluster.agree(lambda: load_data(config))
         experiment = Experiment(config, dataset, devices)
-        with closing(Record(workdir, whole, alone, keep)) as record:
+        limit = experiment.network.limit
+        with closing(Record(workdir, whole, alone, keep, limit)) as record:
             start, state = record.restore(experiment.init())
             if start == config.num_epochs:
                 say(f"This run is finished, with {start} epochs: nothing is trained.")

@@ -18,11 +18,13 @@ from ncjax.config.binding import (
     bind_weight_decay,
     check_target,
     load_hierarchy,
+    needs_hierarchy,
 )
 from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice
 from ncjax.data import Dataset, channel_statistics
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Features, Passes, Variables
+from ncjax.losses.predicted import limit_values
 from ncjax.models import layer_outputs
 from ncjax.probes import Subject
 from ncjax.targets import get_target
@@ -37,7 +39,9 @@ class Network:
 
     Attributes:
         model: the layers, of `ncjax.models`.
-        objective: the loss, the classifier, and the geometry that theory predicts.
+        objective: the loss, the classifier, and the geometry in the limit of vanishing
+            regularisation.
+        limit: what metrics are in that limit, by key; of losses that know a tree.
         optimizer: hyper-parameters -> optimizer; {} gives that of the configuration.
         hierarchy: the class tree, or None.
         dataset: what the network is for: images, classes, what examples are labelled
@@ -61,6 +65,11 @@ class Network:
         self.objective = bind_objective(
             parts["loss"], parts["classifier"], self.hierarchy, dataset.num_classes
         )
+        self.limit: dict[str, float] = {}
+        geometry, tree = self.objective.geometry, self.hierarchy
+        bent = needs_hierarchy(parts["loss"], parts["classifier"])
+        if bent and geometry is not None and tree is not None:
+            self.limit = limit_values(geometry, tree)
         dtype = COMPUTE_DTYPES[config.compute_dtype]
         self.model = parts["model"].bind()(self.objective.classifier, dtype=dtype)
         steps = len(dataset.train) // config.batch_size

@@ -30,7 +30,8 @@ class Bounds(NamedTuple):
     """The numbers that a point proves; all are scalars []."""
 
     objective: jax.Array  # f
-    lower: jax.Array  # bound of min f from below; -inf where no bound is known
+    lower: jax.Array  # bound of min f from below; -inf where no bound is known, as
+    # where the loss is not known to be convex
     gap: jax.Array  # f - lower
     sigma: jax.Array  # |D^(-1/2) Theta|_2; at most mu at a global optimum
     gradient_norm: jax.Array  # in the units of `Model.scales`
@@ -82,10 +83,7 @@ def certify(
     """
     problem.check(params)
     found = bounds(problem, params)
-    reason = problem.not_convex
-    if reason is None and not found.convex:
-        reason = "the loss is not known to be convex"
-    if reason is not None:
+    if (reason := why_not(problem)) is not None:
         return Certificate(f"not certifiable: {reason}", found)
     if found.gap <= tol and found.bias_residual <= 0.01 * tol:
         verdict = f"global optimum (gap {max(float(found.gap), 0.0):.0e})"
@@ -102,6 +100,13 @@ def certify(
         return Certificate(verdict, found, curvature, direction)
     verdict = f"critical, no descent found (gap {found.gap:.2g})"
     return Certificate(verdict, found, curvature)
+
+
+def why_not(problem: Model) -> str | None:
+    """Why no point of this problem can be certified; None if one can."""
+    if problem.not_convex is None and not problem.fit.is_convex():
+        return "the loss is not known to be convex"
+    return problem.not_convex
 
 
 def _curvature(problem, params, direction):
@@ -141,7 +146,9 @@ def bounds(problem: Model, params: Params) -> Bounds:
         price = jnp.where(free, 0, square / jnp.where(free, 1, problem.lambda_b))
         identity -= problem.lambda_b / 2 * jnp.sum(params["b"] ** 2)
         residual = jnp.where(free, residual, 0)
+    convex = problem.fit.is_convex()
     lower = problem.fit.dual(best, problem.weights, limit, (cost, price))[1]
+    lower = jnp.where(convex, lower, -jnp.inf)  # duality needs a convex loss
     return Bounds(
         objective=objective,
         lower=lower,
@@ -151,7 +158,7 @@ def bounds(problem: Model, params: Params) -> Bounds:
         identity_error=jnp.abs(objective - identity),
         balance_error=problem.balance_error(params),
         bias_residual=residual,
-        convex=problem.fit.is_convex(),
+        convex=convex,
     )
 
 

@@ -19,6 +19,7 @@ from ncjax.hierarchy.hxe import hxe_optimum
 from ncjax.hierarchy.soft_labels import soft_label_optimum
 from ncjax.hierarchy.tree_optimum import TreeOptimum
 from ncjax.ufm.theory.cross_entropy import cross_entropy_optimum
+from ncjax.ufm.theory.ranges import geometric_mean
 from ncjax.ufm.theory.squared_error import squared_error_optimum
 
 
@@ -35,7 +36,7 @@ class Balanced(NamedTuple):
     @property
     def c(self) -> float:
         """sqrt(n lW lH), all that the geometry depends on."""
-        return math.sqrt(self.sizes * self.lambda_w * self.lambda_h)
+        return math.sqrt(self.sizes) * geometric_mean(self.lambda_w, self.lambda_h)
 
 
 class Prediction(NamedTuple):

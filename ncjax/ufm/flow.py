@@ -108,8 +108,9 @@ def flow_many(
     """
     import diffrax  # noqa: F401  # here, when used, and not while a function is traced
 
-    first = problems if isinstance(problems, Model) else problems[0]
-    given = plan(first, **recording)
+    each = [problems] if isinstance(problems, Model) else problems
+    plans = [plan(problem, **recording) for problem in each]
+    first, given = each[0], plans[0]
     if not isinstance(starts, dict):
         starts = stack([small_start(first, int(seed)) for seed in starts])
     number = len(starts["H"])

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ncjax.ufm.certify import bounds
+from ncjax.ufm.certify import bounds, why_not
 from ncjax.ufm.geometry import geometry
 from ncjax.ufm.model import Model, Params, random_like
 from ncjax.ufm.precision import double
@@ -76,8 +76,11 @@ def plan(
     rising = times.ndim == 1 and len(times) > 1 and np.all(np.diff(times) > 0)
     if not rising or times[0] != 0:
         raise ValueError(f"times must increase from 0, got {times}.")
-    if stop_gap is not None and problem.not_convex is not None:
-        raise ValueError(f"There is no gap to stop at: {problem.not_convex}.")
+    if stop_gap is not None and (reason := why_not(problem)) is not None:
+        raise ValueError(
+            f"stop_gap = {stop_gap}, but there is no gap to stop at: {reason}. Give "
+            "stop_gradient, or t_max alone."
+        )
     if labels is None and problem.num_rows == problem.num_classes:
         labels = np.arange(problem.num_classes)
     stops = None

@@ -84,7 +84,7 @@ def test_cross_entropy_on_a_fixed_frame():
     last = run(config).rows[-1]
     assert last["train/error"] < 0.3
     assert np.isfinite(last["nc/nc1"])
-    assert "nc/gram_to_theory" in last
+    assert "nc/gram_to_limit" in last
 
 
 @pytest.mark.slow

@@ -68,3 +68,24 @@ def test_figure_of_ten_groups(tmp_path):
     legend = figure.legends[0].get_window_extent()
     assert window.contains(legend.x0, legend.y0)
     assert window.contains(legend.x1, legend.y1)
+
+
+@pytest.mark.filterwarnings("error")
+def test_intervals_of_many_groups_stand_side_by_side(tmp_path):
+    for i in range(6):
+        for seed in (0, 1):
+            rows = [row(e, nc__nc1=10.0 ** -(i + seed)) for e in (1, 30)]
+            write(tmp_path / f"r{i}{seed}", rows, seed, loss=SOFT | {"beta": float(i)})
+    figure = compare(tmp_path).figure()
+    plots.save(figure, tmp_path / "drawn.png")
+    assert "at the right, last epoch" in figure.get_suptitle()
+    (nc1,) = (a for a in figure.axes if a.get_title(loc="left") == "NC1")
+    assert not nc1.collections  # no bands
+    bars = [line for line in nc1.lines if set(line.get_xdata()) - {0, 1, 30}]
+    places = [line.get_xdata()[0] for line in bars]
+    assert len(set(places)) == 6
+    assert min(places) > 30
+    assert nc1.get_xlim()[1] > max(places)
+    low = bars[0].get_ydata()[0]
+    wanted = t_interval(np.array([1, 0.1]), 0.95, log=True).low
+    np.testing.assert_allclose(low, wanted)

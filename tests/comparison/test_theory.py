@@ -139,7 +139,7 @@ def test_what_is_written(runs, tmp_path, capsys):
     assert run["c_state"] == "free"
     assert np.shape(run["gram"]["found"]) == (8, 8)
     assert (out / "theory.png").stat().st_size > 10_000
-    assert "prediction of c (loss)" in (out / "comparison.md").read_text()
+    assert "theory of c (loss)" in (out / "comparison.md").read_text()
 
 
 def test_one_run_is_enough(runs):

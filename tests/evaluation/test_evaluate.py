@@ -171,7 +171,7 @@ def test_superclasses_are_those_of_pooled_labels(devices, buffer):
     simplex = (np.eye(3) - 1 / 3) / np.sqrt(2)
     want = np.linalg.norm(gram / np.linalg.norm(gram) - simplex)
     np.testing.assert_allclose(found["tree/level1/nc2"], want, rtol=1e-4)
-    np.testing.assert_allclose(found["nc/gram_to_theory"], found["nc/nc2"], rtol=1e-4)
+    np.testing.assert_allclose(found["nc/gram_to_limit"], found["nc/nc2"], rtol=1e-4)
     # Mistakes on the test set, and the two that are kept for the training set.
     logits = np.asarray(forward(variables, jnp.asarray(test[0]))[0])
     wrong = logits.argmax(1) != test[1]

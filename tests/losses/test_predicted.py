@@ -4,7 +4,9 @@ import numpy as np
 
 from ncjax.classifiers import CLASSIFIERS
 from ncjax.gram import centred_gram
+from ncjax.hierarchy import balanced
 from ncjax.losses import GEOMETRY
+from ncjax.losses.predicted import limit_values
 from tests.losses.trees import CIFAR
 
 
@@ -20,3 +22,15 @@ def test_predicted_gram_matrices():
     values = np.linalg.eigvalsh(GEOMETRY["soft_labels"](CIFAR))
     want = [0, *4 * [1 / 3], *2 * [2 / 3], 0.820678, 0.951252, 2.694737]
     np.testing.assert_allclose(values, want, atol=1e-6)
+
+
+def test_what_metrics_are_in_the_limit():
+    tree = balanced(2, 2)
+    simplex = limit_values(GEOMETRY["cross_entropy"](tree), tree)
+    np.testing.assert_allclose(simplex["nc/nc2"], 0, atol=1e-12)
+    np.testing.assert_allclose(simplex["tree/sibling_cosine"], -1 / 3)
+    bent = limit_values(GEOMETRY["soft_labels"](tree), tree)
+    np.testing.assert_allclose(bent["nc/gram_to_tree"], 0, atol=1e-12)
+    np.testing.assert_allclose(bent["nc/nc2"], simplex["nc/gram_to_tree"])
+    # D is 0, 1/2, 1 and its mean 5/8, so that -P D P is 5/8 - D.
+    np.testing.assert_allclose(bent["tree/sibling_cosine"], 1 / 5)

@@ -36,6 +36,11 @@ def test_figures(k, plain):
         np.testing.assert_allclose(shown[0, 1:], (unit @ unit.T)[0, 1:], atol=1e-5)
     else:
         assert not cosines.images
+    if k < 250:  # else some have one sample, and no spread
+        assert spread.get_yscale() == "linear"
+        assert spread.get_ylim()[0] == 0
+    assert "rounding" in spread.get_title(loc="left")
+    assert spread.get_legend() is None
     named = [t.get_text() for t in spread.get_xticklabels()] == [
         f"class {i}" for i in range(k)
     ]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ncjax.runs.history import History
+from ncjax.runs.history import History, parse_row
 from tests.runs.rows import row
 
 
@@ -17,6 +17,28 @@ def test_table(history):
     assert cells["error"] == ["0.5", "0.1", "0", "0.1", "0", "0.1"]
     assert len({len(line) for line in lines}) == 1
     assert str(history) == history.table()
+
+
+def test_the_limit_of_theory_stands_beside_what_was_found():
+    more = {"nc/gram_to_tree": 0.2, "tree/sibling_cosine": -0.3}
+    limit = {"nc/nc2": 0.7, "nc/gram_to_tree": 0.0, "tree/sibling_cosine": 0.5}
+    rows = [row(1, 0.5, 10.0, **more), row(9, 0.0, 0.1, **more)]
+    lines = History(rows, limit=limit).table().splitlines()
+    assert lines[1].split()[-1] == "limit"
+    last = {line.rsplit(None, 7)[0].strip(): line.split()[-1] for line in lines[2:-1]}
+    assert last["NC2"] == "0.7"
+    assert last["NC1"] == "-"
+    assert last["Gram distance to the tree"] == "0"
+    assert last["sibling cosine"] == "0.5"
+    assert lines[-1] == "limit: of theory, as regularisation vanishes."
+    plain = History(rows).table()
+    assert "limit" not in plain
+    assert "sibling" not in plain
+
+
+def test_keys_of_older_versions_are_read_as_those_of_now():
+    row = parse_row('{"epoch": 1, "nc/gram_to_theory": 0.5}')
+    assert row == {"epoch": 1, "nc/gram_to_limit": 0.5}
 
 
 def test_table_without_a_terminal_phase():

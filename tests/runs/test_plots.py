@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
-from ncjax.hierarchy import from_nested
+from ncjax.hierarchy import Hierarchy, from_nested
 from ncjax.runs import plots
 from ncjax.runs.history import History
+from tests.hierarchy.random_trees import trees
 from tests.runs.rows import row
 
 
@@ -48,8 +50,68 @@ def test_confusion_figure():
     np.testing.assert_allclose(level.images[0].get_array(), [[100, 0], [5, 95]])
     np.testing.assert_allclose(classes.images[0].get_array()[3], [0, 0, 50, 50])
     assert [t.get_text() for t in classes.get_xticklabels()] == names
+    assert classes.lines  # the line between animals and vehicles
     with pytest.raises(KeyError, match="Unknown metric 'test/confusion'"):
         plots.confusion(History([row(1, 0.1, 1.0)]), names)
+
+
+@settings(max_examples=15, deadline=None)
+@given(trees())
+def test_a_confusion_stands_in_the_order_of_its_tree(drawn):
+    """Classes of a node stand side by side, with lines around them."""
+    tree = Hierarchy(*drawn)
+    names = list(tree.class_names)
+    table = np.random.default_rng(0).uniform(1, 9, (len(names),) * 2)
+    history = History([row(4, 0.1, 1.0, **{"test/confusion": table.tolist()})])
+    axis = plots.confusion(history, names, tree).axes[len(tree.levels) - 1]
+    shown = [t.get_text() for t in axis.get_yticklabels()]
+    order = [names.index(name) for name in shown]
+    wanted = 100 * table / table.sum(1, keepdims=True)
+    np.testing.assert_allclose(axis.images[0].get_array(), wanted[np.ix_(order, order)])
+    lines = {line.get_ydata()[0] for line in axis.lines}
+    for depth in tree.levels[:-1]:
+        groups = tree.superclasses(depth)[0][order]
+        changes = np.flatnonzero(np.diff(groups))
+        assert len(changes) == len(set(groups)) - 1
+        assert {place + 0.5 for place in changes} <= lines
+
+
+LIMIT = {"nc/nc2": 0.7, "nc/gram_to_tree": 0.0, "tree/sibling_cosine": 0.5}
+
+
+def test_a_loss_with_a_tree_is_drawn_beside_the_limit_of_theory():
+    more = {"nc/gram_to_tree": 0.2, "tree/sibling_cosine": -0.3}
+    rows = [row(1, 0.5, 10.0, **more), row(9, 0.0, 0.1, **more)]
+    figure = plots.collapse(
+        History(rows, about="digits, mlp, soft_labels", limit=LIMIT)
+    )
+    axes = {axis.get_title(loc="left").split()[0]: axis for axis in figure.axes}
+    assert len(axes) == 8
+    dashed = {
+        name: [x.get_ydata()[0] for x in axis.lines if x.get_linestyle() == "--"]
+        for name, axis in axes.items()
+    }
+    assert (dashed["NC2"], dashed["Cosine"], dashed["Distance"]) == ([0.7], [0.5], [])
+    assert axes["Cosine"].get_yscale() == "linear"
+    title = figure.get_suptitle()
+    assert title.startswith("digits, mlp, soft_labels")
+    assert "dashed: theory in the limit" in title
+    assert "hollow points at the edge: 0" in title
+    assert "from the first training error 0, epoch 9, on" in title
+    plain = plots.collapse(History(rows))  # of another loss, on the same data
+    assert len(plain.axes) == 6
+    assert "dashed" not in plain.get_suptitle()
+
+
+def test_a_small_change_looks_small():
+    rows = [row(epoch, 0.5, 10.0, **{"nc/nc3": 0.78 - epoch / 500}) for epoch in (1, 9)]
+    nc3 = plots.collapse(History(rows)).axes[2]
+    low, high = nc3.get_ylim()
+    assert high / low > 3.9
+    nc3.figure.draw_without_rendering()
+    labels = [t.get_text() for t in nc3.get_yticklabels() if t.get_text()]
+    assert labels
+    assert not any("times" in text for text in labels)
 
 
 def test_layers_figure():

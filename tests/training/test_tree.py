@@ -50,7 +50,7 @@ def assert_measured(last, loss):
     )
     for name in ("nc/nc1", "nc/nc2", "nc/nc3", "nc/nc4", "tree/level1/nc1"):
         assert np.isfinite(last[name]), name
-    assert ("nc/gram_to_theory" in last) == (loss not in ("multi_level", "cascade"))
+    assert ("nc/gram_to_limit" in last) == (loss not in ("multi_level", "cascade"))
 
 
 # Those that have runs of their own below are not run twice.
@@ -74,8 +74,8 @@ def test_an_embedding_is_measured_itself():
     assert classifier.measured == "outputs"
     last = run(small("label_embedding", epochs=60)).rows[-1]
     assert_measured(last, "label_embedding")
-    assert last["nc/gram_to_theory"] < 0.35
-    assert last["nc/gram_to_theory"] < last["nc/nc2"]
+    assert last["nc/gram_to_limit"] < 0.35
+    assert last["nc/gram_to_limit"] < last["nc/nc2"]
     assert last["nc/rank"] == 9
 
 

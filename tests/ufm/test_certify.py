@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from ncjax.hierarchy import balanced
 from ncjax.ufm import (
     Problem,
     bounds,
@@ -18,6 +19,7 @@ from ncjax.ufm import (
     solve_convex,
     solve_many,
 )
+from ncjax.ufm.certify import why_not
 from tests.thin import thin
 from tests.ufm.problems import CIFAR10, balanced_problem, solved
 
@@ -214,3 +216,25 @@ def test_hessian_product_is_the_hessian():
     np.testing.assert_allclose(table @ flat, image, atol=1e-14)
     with pytest.raises(ValueError, match=r"count must be in 1\.\.15, got 0"):
         least_curvature(problem, params, count=0)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 1.0])
+@pytest.mark.parametrize("weighting", ["height", "depth"])
+def test_only_a_convex_loss_has_a_bound_from_below(weighting, alpha):
+    problem = Problem.create(
+        "hxe",
+        hierarchy=balanced(2, 2),
+        weighting=weighting,
+        alpha=alpha,
+        lambda_w=1e-2,
+        lambda_h=1e-2,
+    )
+    point = problem.init(jax.random.key(0))
+    found = bounds(problem, point)
+    convex = weighting == "height"
+    assert found.convex == convex
+    assert np.isfinite(found.lower) == np.isfinite(found.gap) == convex
+    assert (found.lower == -np.inf) == (found.gap == np.inf) == (not convex)
+    wanted = None if convex else "the loss is not known to be convex"
+    assert why_not(problem) == wanted
+    assert ("not certifiable" in certify(problem, point).verdict) == (not convex)

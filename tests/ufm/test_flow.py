@@ -229,6 +229,23 @@ def test_models_without_a_gap():
         ufm.flow(deep, 0, stop_gap=1e-6)
 
 
+def test_there_is_no_gap_to_stop_at_without_a_convex_loss(ridge):
+    depth = ufm.Problem.create(
+        "hxe",
+        hierarchy=hierarchy.balanced(2, 2),
+        weighting="depth",
+        lambda_w=1e-2,
+        lambda_h=1e-2,
+    )
+    match = "no gap to stop at: the loss is not known to be convex"
+    with pytest.raises(ValueError, match=match):
+        ufm.flow(depth, 0, stop_gap=1e-6)
+    with pytest.raises(ValueError, match=match):
+        ufm.flow_many([depth, depth], [0, 1], stop_gap=1e-6)
+    with pytest.raises(ValueError, match=match):
+        ufm.descend(depth, 0, learning_rate=0.1, stop_gap=1e-6)
+
+
 def test_bad_input(ridge):
     with pytest.raises(ValueError, match="times must increase from 0"):
         ufm.flow(ridge, times=[1, 2])

@@ -8,6 +8,7 @@ own fields, so that a new loss or experiment needs no line here.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -31,7 +32,7 @@ COMMON: dict[str, Field] = {
     "model.lambda_b": Field(-1.0, "weight decay of the bias; 0: free; -1: no bias"),
     "flow.t_max": Field(1e5, "time at which the flow ends, if it has not stopped", 1),
     "flow.points": Field(61, "number of recorded times, log-spaced", 2),
-    "flow.stop_gap": Field(1e-8, "duality gap at which the flow stops", 0),
+    "flow.stop_gap": Field(1e-8, "duality gap, if any, at which the flow stops", 0),
     "flow.scale": Field(0.1, "size of the random start", 0),
     "grid": Field((), "values that a phase experiment goes through"),
 }
@@ -68,6 +69,27 @@ def describe() -> str:
     lines.append(f"Experiments: {', '.join(EXPERIMENTS)}.")
     lines.append(f"Losses that can be certified: {', '.join(FITS)}.")
     return "\n".join(lines)
+
+
+def forget_published(config: ConfigDict, given: Collection[str]) -> list[str]:
+    """Drops the published numbers of a config file for another model than its own.
+
+    Args:
+        config: the configuration; `expect.*` that were not given become nan.
+        given: dotted names of the fields given beside the file.
+
+    Returns:
+        The fields of the model among those given, if numbers were dropped.
+    """
+    changed = [f"config.{name}" for name in given if name.startswith("model.")]
+    stale = [
+        name
+        for name, value in config.expect.items()
+        if f"expect.{name}" not in given and not math.isnan(value)
+    ]
+    for name in stale if changed else ():
+        config.expect[name] = math.nan
+    return changed if stale else []
 
 
 def validate(config: ConfigDict) -> None:

@@ -76,7 +76,6 @@ def run(config: ConfigDict, progress: Progress) -> Report:
         bound = max(1e-6, 10 * config.flow.stop_gap)
         above = path.objective[-1] - limits.lower
         statements.append(at_most("flow, objective above the optimum", above, bound))
-    names = None if setting.tree is None else setting.tree.class_names
     return Report(
         title=_title(setting, config.model.tree),
         facts=[
@@ -88,7 +87,7 @@ def run(config: ConfigDict, progress: Progress) -> Report:
         ],
         statements=statements,
         rows=trajectory_rows(path),
-        figure=figures.optimum(path, lower, gram, predicted, names, source),
+        figure=figures.optimum(path, lower, gram, predicted, setting.tree, source),
     )
 
 
@@ -154,7 +153,7 @@ def _saddle(setting: Setting, problem: ufm.Problem) -> list[Statement]:
     )
     expected = min(value for value, _ in values)
     statements = [equal("least curvature at the origin", least, expected, 1e-10)]
-    if closed is not None and closed.objective < math.log(model.num_classes):
+    if closed is not None and closed.rank > 0:
         statements.append(at_least("origin, escape rate", -least, 1e-12))
     return statements
 

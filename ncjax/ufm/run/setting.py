@@ -14,6 +14,7 @@ from ncjax import ufm
 from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
 from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.options import ConfigError, options_of, takes
+from ncjax.ufm.certify import why_not
 from ncjax.ufm.closed_forms import CLOSED_FORMS, Balanced, Prediction
 from ncjax.ufm.tables import known_losses
 
@@ -127,14 +128,17 @@ def solve_certified(problems: list[ufm.Problem]) -> tuple[ufm.Solution, np.ndarr
 def flow_of(
     config: ConfigDict, problem: ufm.Problem, labels: np.ndarray | None = None
 ) -> ufm.Trajectory:
-    """The flow of `config.flow`; `labels` [n] where rows of H are samples."""
+    """The flow of `config.flow`; `labels` [n] where rows of H are samples.
+
+    Where there is no duality gap it goes on to the last time.
+    """
     flow = config.flow
     return ufm.flow(
         problem,
         ufm.small_start(problem, config.seed, flow.scale),
         t_max=flow.t_max,
         points=flow.points,
-        stop_gap=flow.stop_gap,
+        stop_gap=flow.stop_gap if why_not(problem) is None else None,
         labels=labels,
     )
 

@@ -219,19 +219,25 @@ def _draw(
     shape = [len(axis.values) for axis in axes]
     figure, (left, right) = figures.panels((12, 4.8), 1, 2)
     panels = (
-        (left, rank.astype(float), "Rank of the optimum", "viridis"),
-        (right, nc2, "NC2, distance to a simplex ETF", "magma_r"),
+        (left, rank.astype(float), "Rank of the optimum", "viridis", True),
+        (right, nc2, "NC2, distance to a simplex ETF", "magma_r", False),
     )
-    for axis, values, title, colors in panels:
+    lines = [] if theory is None else theory.lines
+    for axis, values, title, colors, whole in panels:
         figures.panel(axis, title, axes[0].name)
         axis.set_xscale("log" if axes[0].log else "linear")
         if len(axes) == 2:
-            figures.heat_map(figure, axis, axes, values.reshape(shape), colors)
-            for line in [] if theory is None else theory.lines:
+            table = values.reshape(shape)
+            figures.heat_map(figure, axis, axes, table, colors, whole=whole)
+            for line in lines:
                 color = "white" if axis is left else "#444444"
                 axis.plot(*line.T, color=color, lw=1.4)
+            figures.explain(
+                axis, lines=bool(lines), missing=bool(np.isnan(values).any())
+            )
             continue
-        axis.plot(axes[0].values, values, "o-", ms=3, color=BLUE)
+        axis.plot(axes[0].values, values, "o-", ms=3, color=BLUE, label="solved")
         if theory is not None and axis is left:
-            axis.plot(axes[0].values, theory.rank, color=ORANGE, lw=1)
+            axis.plot(axes[0].values, theory.rank, color=ORANGE, lw=1, label="theory")
+        axis.legend(frameon=False, fontsize=8)
     return figure

@@ -9,6 +9,8 @@ References:
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ncjax.ufm.theory.class_optimum import ClassOptimum
@@ -18,6 +20,7 @@ from ncjax.ufm.theory.ranges import (
     check_positive,
     check_width,
     find_root,
+    geometric_mean,
 )
 
 
@@ -61,7 +64,7 @@ def cross_entropy_optimum(
     if not 0 <= eps < 1:
         raise ValueError(f"label_smoothing must be in [0, 1), got {eps}.")
     check_width(feature_dim, k - 1, f"a simplex of {k} classes")
-    c = np.sqrt(per_class * lambda_w * lambda_h)
+    c = math.sqrt(per_class) * geometric_mean(lambda_w, lambda_h)
     if k * c < 1 - eps:
         regime = "simplex ETF"
         wrong = eps / k + c
@@ -70,9 +73,10 @@ def cross_entropy_optimum(
         regime = f"trivial: K c = {k * c:.4g} >= {1 - eps:.4g}, all logits are 0"
         wrong, s = 1 / k, 0.0
     # At a critical point the objective is the mean entropy of the softmax.
-    entropy = special.entr(1 - (k - 1) * wrong) + (k - 1) * special.entr(wrong)
+    missed = (k - 1) * wrong
+    entropy = -(1 - missed) * np.log1p(-missed) + (k - 1) * special.entr(wrong)
     logits = s * (np.eye(k) - 1 / k)
-    ratio = np.sqrt(per_class * lambda_h / lambda_w)
+    ratio = math.sqrt(per_class * (lambda_h / lambda_w))
     return ClassOptimum(
         regime=regime,
         objective=float(entropy),
@@ -129,13 +133,22 @@ def fixed_simplex_optimum(
     check_at_least(1, num_samples=num_samples)
     check_positive(lambda_h=lambda_h)
     price, gain = lambda_h * num_samples, k / (k - 1)
+    check_positive(**{"lambda_h * num_samples": price})
 
-    def excess(t):
-        return np.log(price * t) + np.logaddexp(gain * t, np.log(k - 1)) - np.log(k)
+    def log_rest(t):
+        return np.logaddexp(gain * t, np.log(k - 1)) - np.log(k)
 
-    t = find_root(excess, 1e-300, 1 / price)
+    # With p the price, p t = K/(e^{tK/(K-1)} + K - 1) is at most 1, and above t = 1 t
+    # is at most log(K/p): the equation at this end gives the other one.
+    most = min(-np.log(price), np.log1p(max(np.log(k) - np.log(price), 0)))
+    least = -np.log(price) - log_rest(np.exp(most))
+    t = find_root(
+        lambda t: np.log(price) + np.log(t) + log_rest(t),
+        np.exp(least - 1),
+        np.exp(most + 1),
+    )
     loss = np.log1p((k - 1) * np.exp(-gain * t))
-    return float(t), float(loss + price * t**2 / 2)
+    return t, float(loss + price * t * t / 2)
 
 
 def origin_curvatures(

@@ -113,10 +113,10 @@ def deep_linear_optimum(
     counts = check_counts(class_counts)
     _check_decays(lambdas, lambda_h)
     layers, total = len(lambdas), counts.sum()
-    decay = lambda_h * np.prod(lambdas)
-    prices = total / counts * (counts * decay) ** (1 / (layers + 1))
+    shares = _shares(lambdas, lambda_h) * counts ** (1 / (layers + 1))
+    prices = total / counts * shares
     z, values = np.array([mode_minimum(float(a), layers) for a in prices]).T
-    paid = (counts * decay * z**2) ** (1 / (layers + 1))
+    paid = shares * z ** (2 / (layers + 1))
     return DeepOptimum(
         objective=float(counts @ values / total),
         logits=z,
@@ -147,8 +147,14 @@ def _mean_price(per_class: int, lambdas: Sequence[float], lambda_h: float) -> fl
     """(n lH prod_l l_l)^{1/(L+1)}."""
     check_at_least(1, per_class=per_class)
     _check_decays(lambdas, lambda_h)
-    product = per_class * lambda_h * np.prod(lambdas)
-    return float(product ** (1 / (len(lambdas) + 1)))
+    return _shares(lambdas, lambda_h) * per_class ** (1 / (len(lambdas) + 1))
+
+
+def _shares(lambdas: Sequence[float], lambda_h: float) -> float:
+    """(lH prod_l l_l)^{1/(L+1)}, also where the product underflows."""
+    decays = np.array([*lambdas, lambda_h], np.float64)
+    scale = decays.max()
+    return float(scale * np.prod((decays / scale) ** (1 / len(decays))))
 
 
 def incidence_matrix(vertices: int) -> np.ndarray:
@@ -200,8 +206,9 @@ def srg_ratio(vertices: int, layers: int) -> float:
     check_at_least(3, vertices=vertices, layers=layers)
     r, k = vertices, vertices * (vertices - 1) / 2
     nuclear = np.sqrt(2 * (r - 1)) + (r - 1) * np.sqrt(r - 2)
-    power = nuclear**2 * r ** (layers - 2) / (4 * k ** (layers - 1))
-    return float(power ** (1 / (layers + 1)))
+    share = 1 / (layers + 1)  # of each factor, for their powers overflow
+    parts = (nuclear / 2) ** (2 * share) * r ** ((layers - 2) * share)
+    return float(parts / k ** ((layers - 1) * share))
 
 
 def schatten_regulariser(
@@ -219,7 +226,7 @@ def schatten_regulariser(
     """
     _check_decays(lambdas, lambda_h)
     power = 1 / (len(lambdas) + 1)
-    scale = (lambda_h * np.prod(lambdas)) ** power
+    scale = _shares(lambdas, lambda_h)
     total = np.sum(np.asarray(singular_values, np.float64) ** (2 * power))
     return float(scale * total / (2 * power))
 

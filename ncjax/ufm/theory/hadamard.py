@@ -20,6 +20,8 @@ import numpy as np
 
 from ncjax.ufm.theory.ranges import check_at_least, check_positive, find_root
 
+_LARGEST = 700.0  # strength whose exponential float64 can hold
+
 
 def sylvester_matrix(num_classes: int) -> np.ndarray:
     """Hadamard matrix of +-1 [K, K], first row and column 1; symmetric, squares to K I.
@@ -81,7 +83,8 @@ def ray_velocity(strength: float, num_classes: int) -> float:
         num_classes: number K of classes.
     """
     check_at_least(2, num_classes=num_classes)
-    return float(2 * strength / (np.exp(strength) + num_classes - 1))
+    log_sum = np.logaddexp(strength, np.log(num_classes - 1))
+    return float(2 * strength * np.exp(-log_sum))
 
 
 def ray_strength(start: float, time: float, num_classes: int) -> float:
@@ -95,7 +98,7 @@ def ray_strength(start: float, time: float, num_classes: int) -> float:
         num_classes: number K of classes.
 
     Raises:
-        ValueError: for K < 2, start <= 0 or t < 0.
+        ValueError: for K < 2, start <= 0 or > 700, or t < 0.
     """
     from scipy import special  # late: half a second
 
@@ -103,6 +106,8 @@ def ray_strength(start: float, time: float, num_classes: int) -> float:
     check_positive(start=start)
     if not 0 <= time < np.inf:
         raise ValueError(f"time must be finite and >= 0, got {time}.")
+    if start > _LARGEST:
+        raise ValueError(f"start must be at most {_LARGEST:g}, got {start:g}.")
     if time == 0:
         return start
 

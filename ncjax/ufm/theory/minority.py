@@ -9,9 +9,18 @@ References:
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from ncjax.ufm.theory.ranges import check_at_least, check_positive, find_root
+from ncjax.ufm.theory.ranges import (
+    check_at_least,
+    check_positive,
+    find_root,
+    geometric_mean,
+)
+
+_LARGEST = 709.0  # log of the largest ratio that is looked for
 
 
 def ridge_threshold(num_samples: int, lambda_w: float, lambda_h: float) -> float:
@@ -28,7 +37,8 @@ def ridge_threshold(num_samples: int, lambda_w: float, lambda_h: float) -> float
     """
     check_at_least(1, num_samples=num_samples)
     check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
-    return num_samples**2 * lambda_w * lambda_h
+    edge = num_samples * geometric_mean(lambda_w, lambda_h)
+    return edge * edge
 
 
 def peeled_threshold(majority: int, minority: int, energy: float) -> float:
@@ -52,22 +62,28 @@ def peeled_threshold(majority: int, minority: int, energy: float) -> float:
         R0 > 1.
 
     Raises:
-        ValueError: for input outside these ranges.
+        ValueError: for input outside these ranges, or an energy for which R0 is more
+            than float64 can hold: it grows like the exponential of sqrt(energy).
     """
     check_at_least(1, majority=majority)
     check_at_least(2, minority=minority)
     check_positive(energy=energy)
-    bound = (majority + minority) * np.sqrt(energy)
+    bound = (majority + minority) * math.sqrt(energy)
 
     def excess(log_ratio):
         if log_ratio == 0:
             return -bound  # Z = 0
-        return merged_norm(majority, minority, np.exp(log_ratio)) - bound
+        return _merged_norm(majority, minority, log_ratio) - bound
 
+    if excess(_LARGEST) < 0:
+        raise ValueError(
+            f"energy = {energy:g} is too large: R0 is more than float64 can hold "
+            f"(1.8e308) for {majority} and {minority} classes. Give a smaller energy."
+        )
     high = 1.0
     while excess(high) < 0:
-        high *= 2
-    return float(np.exp(find_root(excess, 0.0, high)))
+        high = min(2 * high, _LARGEST)
+    return math.exp(find_root(excess, 0.0, high))
 
 
 def merged_norm(majority: int, minority: int, ratio: float) -> float:
@@ -90,16 +106,21 @@ def merged_norm(majority: int, minority: int, ratio: float) -> float:
     check_at_least(1, majority=majority, minority=minority)
     if not 1 < ratio < np.inf:
         raise ValueError(f"ratio must be finite and > 1, got {ratio}.")
-    k, ka, kb = majority + minority, majority, minority
+    return _merged_norm(majority, minority, math.log(ratio))
+
+
+def _merged_norm(ka: int, kb: int, log_ratio: float) -> float:
+    """`merged_norm` as a function of log R, which may be near 0 or huge."""
+    k = ka + kb
+    log_gain = log_ratio + math.log(-math.expm1(-log_ratio))  # log(R - 1)
 
     def gaps(angle):
-        q_a = np.cos(angle) * np.sqrt(kb / k) / ratio
+        q_a = np.cos(angle) * np.sqrt(kb / k)  # times R, as is the next
+        other = (1 - q_a) / ka
+        contrast = np.logaddexp(0, log_gain - np.log(other))  # log(p_own / p_other)
+        delta_a = contrast / ka + np.log(other * kb / q_a)
         q_b = np.sin(angle) * np.sqrt(ka / k)
-        other = (1 / ratio - q_a) / ka
-        own = other + 1 - 1 / ratio
-        contrast = np.log(own / other)
-        delta_a = np.log(own * kb / q_a) - contrast * (1 - 1 / ka)
-        delta_b = np.log(ka * (1 - q_b) / (kb * q_b))
+        delta_b = np.log(ka * (1 - q_b) / kb) - np.log(q_b)
         return contrast, delta_a * np.sqrt(ka), delta_b * np.sqrt(kb)
 
     def imbalance(angle):

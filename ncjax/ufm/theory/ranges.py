@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -62,11 +64,30 @@ def check_counts(class_counts: np.ndarray) -> np.ndarray:
     return counts
 
 
+def geometric_mean(first: float, second: float) -> float:
+    """sqrt(first * second) of numbers > 0, also where their product underflows."""
+    low, high = sorted((first, second))
+    return low * math.sqrt(high / low)
+
+
 def find_root(function: Callable[[float], float], low: float, high: float) -> float:
-    """The root between `low` and `high`, where the function has different signs."""
+    """The root between `low` and `high`, where the function has different signs.
+
+    Raises:
+        FloatingPointError: if rounding leaves no such root, or none is reached.
+    """
     from scipy import optimize  # late: half a second
 
-    found = optimize.root_scalar(
-        function, bracket=(low, high), method="brentq", xtol=1e-300, rtol=1e-15
-    )
-    return float(found.root)
+    tiny = 5e-324  # rounding is relative: the absolute tolerance must never decide
+    how = (function, low, high, (), tiny, 1e-15, 5000)
+    root = math.nan
+    with contextlib.suppress(ValueError, OverflowError):  # equal signs, not in float64
+        found, end = optimize.brentq(*how, full_output=True, disp=False)
+        root = float(found) if end.converged else math.nan
+    if math.isnan(root):
+        raise FloatingPointError(
+            f"The equation behind this closed form has no root in float64 between "
+            f"{low:.4g} and {high:.4g}: its numbers are too large or too small. Take "
+            "less extreme ones."
+        )
+    return root

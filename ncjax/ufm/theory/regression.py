@@ -16,7 +16,7 @@ import dataclasses
 
 import numpy as np
 
-from ncjax.ufm.theory.ranges import check_positive
+from ncjax.ufm.theory.ranges import check_positive, geometric_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ def regression_optimum(
     """
     check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
     roots, vectors = covariance_roots(covariance)
-    root_cc = np.sqrt(lambda_w * lambda_h)
+    root_cc = geometric_mean(lambda_w, lambda_h)
     kept = np.maximum(roots - root_cc, 0)
     costs = np.where(kept > 0, root_cc * roots - root_cc**2 / 2, roots**2 / 2)
     return RegressionOptimum(

@@ -11,24 +11,31 @@ References:
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ncjax.ufm.theory.ranges import check_at_least
 
-# Widest least angle between K points on the sphere in R^3, in degrees (Tammes problem).
+# Widest least angle between K points on the sphere in R^3, in degrees (Tammes problem),
+# to its digits, where `_EXACT_3D` does not have it.
 TAMMES_3D: dict[int, float] = {
-    7: 77.8695,
-    8: 74.8585,
-    9: 70.5288,
     10: 66.1468,
-    11: 63.4349,
-    12: 63.4349,
     14: 55.6706,
     15: 53.6579,
     17: 51.0903,
     18: 49.5567,
     20: 47.4310,
-    24: 43.6908,
+}
+_TRIBONACCI = (1 + math.cbrt(19 + 3 * 33**0.5) + math.cbrt(19 - 3 * 33**0.5)) / 3
+# K: rho = 1 - cosine of that angle, exactly.
+_EXACT_3D: dict[int, float] = {
+    7: 4 / math.sqrt(3) * math.sin(math.pi / 9),
+    8: (8 - 2 * math.sqrt(2)) / 7,  # square antiprism
+    9: 2 / 3,
+    11: 1 - 1 / math.sqrt(5),  # icosahedron without a vertex
+    12: 1 - 1 / math.sqrt(5),  # icosahedron
+    24: 1 - _TRIBONACCI**2 / (1 + _TRIBONACCI**-2 + _TRIBONACCI**2),  # snub cube
 }
 _OTHERS = {(24, 4): 0.5, (16, 5): 0.8}  # (K, d): rho
 
@@ -37,8 +44,9 @@ def known_margin(num_classes: int, feature_dim: int) -> float:
     """The largest rho, where it is known.
 
     K/(K-1) for K <= d + 1 (simplex); 1 for d + 2 <= K <= 2d (cross-polytope at K = 2d,
-    not unique below); 1 - cos(2 pi/K) in d = 2 (regular polygon); from `TAMMES_3D`, to
-    its digits and on numerical evidence only, in d = 3; 0.5 for 24 points in d = 4 and
+    not unique below); 1 - cos(2 pi/K) in d = 2 (regular polygon); in d = 3 on numerical
+    evidence only, exact for K = 7, 8, 9, 11, 12 and 24, such as 1 - 1/sqrt(5) for the
+    icosahedron, else from `TAMMES_3D`, to its digits; 0.5 for 24 points in d = 4 and
     0.8 for 16 in d = 5.
 
     Args:
@@ -58,13 +66,16 @@ def known_margin(num_classes: int, feature_dim: int) -> float:
         return 1.0
     if d == 2:
         return float(1 - np.cos(2 * np.pi / k))
+    if d == 3 and k in _EXACT_3D:
+        return _EXACT_3D[k]
     if d == 3 and k in TAMMES_3D:
         return margin_of_angle(np.radians(TAMMES_3D[k]))
     if (k, d) in _OTHERS:
         return _OTHERS[k, d]
+    listed = sorted(TAMMES_3D | _EXACT_3D)
     raise ValueError(
         f"No known optimum for {k} classes in {d} dimensions. Known: d >= 2 with "
-        f"K <= 2d, d = 2, d = 3 with K in {sorted(TAMMES_3D)}, (24, 4), (16, 5)."
+        f"K <= 2d, d = 2, d = 3 with K in {listed}, (24, 4), (16, 5)."
     )
 
 

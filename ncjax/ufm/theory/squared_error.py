@@ -24,6 +24,7 @@ from ncjax.ufm.theory.ranges import (
     check_model,
     check_positive,
     check_width,
+    geometric_mean,
 )
 
 
@@ -69,7 +70,7 @@ def squared_error_optimum(
         raise ValueError(
             f"lambda_b must be finite and >= 0, or None for no bias; got {lambda_b}."
         )
-    kc = k * math.sqrt(per_class * lambda_w * lambda_h)
+    kc = k * math.sqrt(per_class) * geometric_mean(lambda_w, lambda_h)
     u, v, b, regime = _modes(k, kc, lambda_b)
     check_width(feature_dim, (k - 1) * (u > 0) + (v > 0), f"this optimum ({regime})")
     objective = ((k - 1) * (1 - u) ** 2 + (1 - v - k * b) ** 2) / (2 * k)
@@ -130,7 +131,8 @@ def imbalanced_squared_error_optimum(
     """
     counts = check_counts(class_counts)
     check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
-    total, mu, roots = counts.sum(), np.sqrt(lambda_w * lambda_h), np.sqrt(counts)
+    mu = geometric_mean(lambda_w, lambda_h)
+    total, roots = counts.sum(), np.sqrt(counts)
     z = np.maximum(1 - total * mu / roots, 0)
     dropped = np.flatnonzero(z == 0).tolist()
     regime = f"dropped classes: {dropped}" if dropped else "orthogonal, none dropped"

@@ -98,3 +98,34 @@ def test_trivial_regime_is_stated(tmp_path, capsys):
     assert run(*arguments) == 0
     out = capsys.readouterr().out
     assert "trivial: K c = 2 >= 1, all logits are 0" in out
+
+
+@pytest.mark.parametrize("change", ["c=2e-2", "num_classes=2", "c=10.0"])
+def test_published_numbers_are_those_of_the_file_s_own_model(
+    change, tmp_path, capfd, recwarn
+):
+    """The example of --help, two classes, and a c at which everything is 0."""
+    arguments = [
+        "--config=ufm_ce:smoke",
+        f"--config.model.{change}",
+        "--config.model.per_class=1",
+        "--config.flow.t_max=1e2",
+        f"--workdir={tmp_path}",
+        f"--figure={tmp_path / 'drawn.svg'}",
+    ]
+    ufm.main(arguments)
+    out, err = capfd.readouterr()
+    assert "  published" not in out
+    name = change.partition("=")[0]
+    assert f"numbers are left out, for config.model.{name}" in err
+    assert "Warning" not in err
+    assert [str(warning.message) for warning in recwarn] == []
+    failed = [line for line in out.splitlines() if line.startswith("FAIL  ")]
+    assert all("flow" in line for line in failed), out  # it has no time here
+    assert b"<svg" in (tmp_path / "drawn.svg").read_bytes()
+
+
+def test_a_figure_of_another_format_is_refused(tmp_path, capsys):
+    drawn = tmp_path / "drawn.gif"
+    assert run("--config=ufm_ce:smoke", f"--figure={drawn}") == 2
+    assert "has the ending '.gif'. Available: .png" in capsys.readouterr().err

@@ -1,8 +1,12 @@
 """`ncjax ufm`: bad input, and help."""
 
+import math
+
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from ncjax.cli import train, ufm
+from ncjax.ufm.run.fields import default, forget_published
 
 
 def run(*args):
@@ -72,6 +76,24 @@ def test_bad_input(tmp_path, monkeypatch, capsys, arguments, message):
     assert message in error
     assert error.count("\n") == 1  # one paragraph
     assert "Traceback" not in captured.err
+
+
+FIELDS = ("model.c", "model.tree", "flow.t_max", "seed", "expect.rank", "expect.nc2")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sets(st.sampled_from(FIELDS)))
+def test_a_published_number_belongs_to_its_model(given_fields):
+    config = default()
+    config.expect.rank, config.expect.nc2 = 9.0, 0.7
+    changed = forget_published(config, given_fields)
+    model = {f"config.{f}" for f in given_fields if f.startswith("model.")}
+    for name, value in (("rank", 9.0), ("nc2", 0.7)):
+        kept = not model or f"expect.{name}" in given_fields
+        assert config.expect[name] == value if kept else math.isnan(config.expect[name])
+    assert math.isnan(config.expect.objective)  # never given
+    own = {"expect.rank", "expect.nc2"} <= given_fields
+    assert set(changed) == (set() if own else model)
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path, capsys):

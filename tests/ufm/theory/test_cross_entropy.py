@@ -1,9 +1,12 @@
 """Cross-entropy in closed form: reference values, and independent numerical optima."""
 
+import decimal
 import math
+from decimal import Decimal
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings, strategies as st
 from scipy import optimize
 
 from ncjax.ufm.theory import cross_entropy
@@ -52,6 +55,22 @@ class TestCrossEntropy:
         assert edge(10, 1, 0.0801, 0.0801, label_smoothing=0.2).rank == 0
         assert edge(10, 1, 0.0799, 0.0799, label_smoothing=0.2).rank == 9
 
+    @settings(max_examples=40, deadline=None)
+    @given(st.integers(2, 30), st.floats(-200, -1), st.floats(-200, -1))
+    def test_the_objective_keeps_its_digits(self, k, log_w, log_h):
+        """Against arithmetic of 60 digits; c = 1e-16 was off by 3.5e-4."""
+        optimum = cross_entropy.cross_entropy_optimum(k, 1, 10**log_w, 10**log_h)
+        with decimal.localcontext(prec=250):
+            c = (Decimal(10**log_w) * Decimal(10**log_h)).sqrt()
+            if k * c >= 1:
+                return
+            s = (1 / c - k + 1).ln()
+            value = -(1 - (k - 1) * c).ln() + (k - 1) * c * s
+            np.testing.assert_allclose(optimum.objective, float(value), rtol=1e-12)
+            np.testing.assert_allclose(
+                optimum.logits[0, 0], float(s) * (1 - 1 / k), rtol=1e-9, atol=1e-13
+            )
+
     def test_normalised(self):
         k, tau = 4, 0.5
         got = cross_entropy.normalised_cross_entropy_minimum(k, tau, feature_dim=3)
@@ -81,7 +100,19 @@ class TestCrossEntropy:
         np.testing.assert_allclose(objective, found.fun, rtol=1e-9)
         np.testing.assert_allclose(found.x.reshape(10, 10), got * frame, atol=1e-5)
 
+    @settings(max_examples=60, deadline=None)
+    @given(st.integers(2, 50), st.floats(-307, 307))
+    @example(10, -300.0)  # was a raw OverflowError
+    def test_fixed_simplex_of_any_price(self, k, log_price):
+        price = 10**log_price
+        t, objective = cross_entropy.fixed_simplex_optimum(k, 1, price)
+        left = math.log(k) - np.logaddexp(t * k / (k - 1), math.log(k - 1))
+        np.testing.assert_allclose(left, math.log(price) + math.log(t), atol=1e-9)
+        assert 0 < objective <= math.log(k) * (1 + 1e-12)
+
     def test_bad_input(self):
+        with pytest.raises(ValueError, match=r"lambda_h \* num_samples must be finite"):
+            cross_entropy.fixed_simplex_optimum(10, 100, 1e307)
         call = cross_entropy.cross_entropy_optimum
         with pytest.raises(ValueError, match="num_classes must be at least 2, got 1"):
             call(1, 1, 0.1, 0.1)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 from scipy import optimize
 
 from ncjax.ufm.theory import deep_collapse, squared_error
@@ -233,6 +234,22 @@ class TestDeep:
         np.testing.assert_allclose(got, found.fun, rtol=1e-9)
         nuclear = deep_collapse.schatten_regulariser(values, [0.2], 0.05)
         np.testing.assert_allclose(nuclear, 0.1 * values.sum())
+
+    @settings(max_examples=30, deadline=None)
+    @given(st.integers(1, 12), st.floats(-250, -3))
+    def test_the_cost_of_tiny_decays(self, layers, log_decay):
+        """To leading order ((L+1)/2) K n^{1/(L+1)} l; its product is 0 in float64."""
+        decay, share = 10**log_decay, 1 / (layers + 1)
+        cost = deep_collapse.dnc_cost(3, 2, [decay] * layers, decay)
+        price = 3 * 2**share * decay
+        np.testing.assert_allclose(cost, (layers + 1) / 2 * price, rtol=price + 1e-12)
+        linear = deep_collapse.deep_linear_optimum(
+            np.full(3, 2), [decay] * layers, decay
+        )
+        np.testing.assert_allclose(linear.objective, cost, rtol=1e-12)
+
+    def test_a_network_of_hundreds_of_layers(self):
+        assert 0 < deep_collapse.srg_ratio(5, 400) < 1
 
     def test_bad_input(self):
         with pytest.raises(ValueError, match=r"lambdas\[1\] must be .* got 0"):

@@ -134,6 +134,11 @@ class TestHadamard:
             pi = hadamard.softmax_coefficients(s)
             assert pi[s.argmax()] >= pi[s.argmin()] - 1e-15
 
+    @pytest.mark.filterwarnings("error")
+    def test_a_huge_strength_stands_still(self):
+        assert hadamard.ray_velocity(2000.0, 4) == 0
+        np.testing.assert_allclose(hadamard.ray_velocity(0.5, 4), 1 / (3 + np.exp(0.5)))
+
     def test_zero_strength_stays(self):
         velocity = hadamard.strength_velocity(np.array([0.0, 1.0, 2.0]))
         assert velocity[0] == 0
@@ -146,5 +151,7 @@ class TestHadamard:
             hadamard.spread(np.array([0.0, 1.0, 1.0]))
         with pytest.raises(ValueError, match=r"start must be .* got 0"):
             hadamard.ray_strength(0.0, 1.0, 4)
+        with pytest.raises(ValueError, match="start must be at most 700, got 800"):
+            hadamard.ray_strength(800.0, 1.0, 4)
         with pytest.raises(ValueError, match=r"time must be .* got -1"):
             hadamard.ray_strength(0.1, -1.0, 4)

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings, strategies as st
 from scipy import optimize, special
 
 from ncjax.ufm.theory import minority
@@ -106,7 +107,27 @@ class TestMinority:
         cosine = w[2] @ w[3] / np.linalg.norm(w[2]) / np.linalg.norm(w[3])
         assert (cosine > 1 - 1e-6) == merged
 
+    @settings(max_examples=40, deadline=None)
+    @given(st.integers(1, 8), st.integers(2, 8), st.floats(-6, 6))
+    @example(5, 5, 6.0)  # blamed a ratio that nobody gave
+    def test_any_energy_has_a_ratio_or_is_refused(self, majority, minor, log_energy):
+        energy, refused = 10**log_energy, ""
+        try:
+            ratio = minority.peeled_threshold(majority, minor, energy)
+        except ValueError as error:
+            refused = str(error)
+        if refused:
+            assert energy > 100
+            assert refused.startswith("energy = ")
+            return
+        assert ratio > 1
+        bound = (majority + minor) * math.sqrt(energy)
+        found = minority.merged_norm(majority, minor, ratio)
+        np.testing.assert_allclose(found, bound, rtol=1e-6)
+
     def test_bad_input(self):
+        with pytest.raises(ValueError, match=r"^energy = 1e\+06 is too large: R0"):
+            minority.peeled_threshold(5, 5, 1e6)
         with pytest.raises(ValueError, match="minority must be at least 2, got 1"):
             minority.peeled_threshold(3, 1, 1.0)
         with pytest.raises(ValueError, match=r"energy must be .* got 0"):

@@ -13,6 +13,19 @@ def test_root_of_the_cosine():
     np.testing.assert_allclose(root, math.pi / 2, rtol=1e-14)
 
 
+def test_a_root_that_rounding_hides_is_an_error():
+    for function in (lambda x: 1.0, lambda x: math.nan):
+        with pytest.raises(FloatingPointError, match="no root in float64 between 1"):
+            ranges.find_root(function, 1.0, 2.0)
+    assert ranges.find_root(lambda x: math.log(x / 3e-310), 1e-320, 1e300) > 0
+
+
+def test_the_geometric_mean_of_numbers_whose_product_underflows():
+    assert ranges.geometric_mean(1e-200, 1e-200) == 1e-200
+    assert ranges.geometric_mean(0.1, 0.1) == 0.1
+    np.testing.assert_allclose(ranges.geometric_mean(4e-250, 9e-200), 6e-225)
+
+
 def test_class_sizes_in_float64():
     assert ranges.check_counts(np.array([3, 1])).dtype == np.float64
     for sizes in ([5], [1, 0], [[1, 2]]):

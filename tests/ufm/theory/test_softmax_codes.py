@@ -59,6 +59,17 @@ class TestSoftmaxCodes:
             atol=1e-6,
         )
 
+    def test_exact_where_the_code_is_known(self):
+        assert softmax_codes.known_margin(12, 3) == 1 - 1 / math.sqrt(5)
+        assert softmax_codes.known_margin(11, 3) == 1 - 1 / math.sqrt(5)
+        assert softmax_codes.known_margin(9, 3) == 2 / 3
+        angles = {7: 77.8695, 8: 74.8585, 9: 70.5288, 12: 63.4349, 24: 43.6908}
+        for k, angle in angles.items():
+            cosine = 1 - softmax_codes.known_margin(k, 3)
+            assert abs(math.degrees(math.acos(cosine)) - angle) < 6e-5, k
+        seven = 1 - softmax_codes.known_margin(7, 3)
+        assert abs(3 * seven**3 - 9 * seven**2 - 3 * seven + 1) < 1e-14
+
     def test_margin_is_at_least_that_of_the_angle(self):
         for seed in range(20):
             code = np.random.default_rng(seed).normal(size=(7, 3))
