@@ -46,11 +46,7 @@ from ncjax.evaluation.shares import (
 # The metrics of class moments run for a moment, but are many small operations, which a
 # CPU compiles for longer than they ever run.  Products and decompositions of matrices
 # are calls of libraries, and as fast as ever.
-_QUICK_ON_CPU = {
-    "xla_backend_optimization_level": 0,
-    "xla_cpu_use_fusion_emitters": False,
-    "xla_cpu_parallel_codegen_split_count": 1,
-}
+_QUICK_ON_CPU = {"xla_backend_optimization_level": 0}
 
 
 class Evaluate:
