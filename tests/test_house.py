@@ -23,7 +23,17 @@ LAYERS = (
     ("ufm",),
     ("models", "classifiers", "losses", "optimizers", "data", "targets"),
     ("collapse", "hierarchy", "moments", "cluster"),
-    ("gram", "blocks", "statistics", "averages", "io", "style", "options", "struct"),
+    (
+        "gram",
+        "blocks",
+        "units",
+        "statistics",
+        "averages",
+        "io",
+        "style",
+        "options",
+        "struct",
+    ),
 )
 LAYER = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}
 

@@ -364,3 +364,24 @@ def test_bad_input():
         state.merge(ClassMoments.empty(3, 3))
     with pytest.raises(ValueError, match="scatter='pooled'"):
         _ = ClassMoments.empty(2, 3, scatter="none").within_cov
+
+
+def test_float64_of_numpy_is_taken_without_a_word(recwarn):
+    """Outside x64 JAX has no float64; a word for each array would hide all others."""
+    features, labels = clusters()
+    features, labels = features.astype(np.float64), labels.astype(np.int64)
+    moments = library.class_moments(features, labels, 5)
+    moments = moments.update(features, labels)
+    classifier = np.random.default_rng(0).normal(size=(5, features.shape[1]))
+    collapse.measure(moments, classifier, classifier[:, 0])
+    collapse.nc1_of_features(features, labels, 5)
+    collapse.nc4(features, features @ classifier.T, moments)
+    collapse.ncc_accuracy(features, labels, moments)
+    collapse.linear_decisions(features, classifier, classifier[:, 0])
+    collapse.nc3(moments, classifier)
+    collapse.gram_distance(moments, classifier @ classifier.T)
+    state = collapse.SecondPass.empty(moments, decisions=False)
+    state.update(features, labels)
+    assert [str(warning.message) for warning in recwarn] == []
+    assert moments.count.dtype == jnp.float32
+    assert moments.resolution == np.finfo(np.float32).eps
