@@ -271,7 +271,7 @@ class ClassMoments:
         )
         weight = self.count * (other.count / safe)
         unit, inverse, rescale = common_unit(self.unit, other.unit)
-        other_rescale = (other.unit * inverse) ** 2
+        _, _, other_rescale = common_unit(other.unit, self.unit)
         delta = delta * inverse
         spread = self.spread * rescale + other.spread * other_rescale
         scatter = self.scatter

@@ -38,5 +38,6 @@ def inverse_unit(unit: Scalar) -> Scalar:
 def common_unit(own: Scalar, other: Scalar) -> tuple[Scalar, Scalar, Scalar]:
     """The larger unit, its inverse, and the factor to it of squares in the own unit."""
     unit = jnp.maximum(own, other)
-    inverse = inverse_unit(unit)
-    return unit, inverse, (own * inverse) ** 2
+    # Not one product: XLA squares both factors first, and 0 * infinity is NaN.
+    share = jnp.where(own == unit, 1, own / jnp.where(unit > 0, unit, 1))
+    return unit, inverse_unit(unit), share**2

@@ -57,7 +57,7 @@ def test_equal_directions_are_infinitely_uneven(dtype, x64):
     rows = np.random.default_rng(0).normal(size=(4, 1)).astype(dtype)
     mean, _ = collapse.log_kernel(jnp.asarray(rows))
     assert mean == np.inf
-    assert collapse.riesz_kernel(jnp.asarray(rows), exponent=2) == np.inf
+    assert collapse.riesz_kernel(jnp.asarray(rows), exponent=2.0) == np.inf
     rows = np.random.default_rng(1).normal(size=(5, 3)).astype(dtype)
     rows[3] = dtype(1.7) * rows[0]
     assert collapse.log_kernel(jnp.asarray(rows))[0] == np.inf
