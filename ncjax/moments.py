@@ -43,6 +43,8 @@ Scatter = Literal["none", "pooled", "classes"]
 
 # Features up to 2^32, or down to 2^-33, have the unit 1, and batches mostly the same.
 _STEP = 64
+# About so many rows of a block tell how large its features are.
+_SAMPLED = 32
 
 
 @struct.dataclass
@@ -213,7 +215,8 @@ class ClassMoments:
         gain = (added / jnp.where(both, count, 1))[:, None]
         share = jnp.where(both, self.count / jnp.where(both, count, 1), 1)
         centre = mean - jnp.sqrt(share)[:, None] * delta
-        size = jnp.max(jnp.maximum(jnp.abs(pivot), jnp.abs(mean)))
+        # Some rows tell the size of all; to look at each would take as long as the rest.
+        size = jnp.max(jnp.abs(features[:: max(1, n // _SAMPLED)]), initial=0)
         unit, inverse, rescale = common_unit(self.unit, unit_near(size, _STEP))
         residual = (residual - centre[labels]) * inverse
         spread = class_sum(mass * jnp.sum(residual**2, 1), labels, num_classes)

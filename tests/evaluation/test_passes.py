@@ -73,7 +73,8 @@ def test_a_network_that_shrinks_its_features_is_measured_alike(scale):
         start = ClassMoments.empty(K, D, scatter="none")
         moments = update_moments({LAST: start}, batch)
         seen = SetPass.empty(moments, batch.averages).update(batch)
-        return PASSES.compute(network(), moments, seen, seen)
+        variables = jax.tree.map(jnp.asarray, network())
+        return PASSES.compute(variables, moments, seen, seen)
 
     want, got = measured(layers[LAST]), measured(layers[LAST] * scale)
     for name in want.keys() - {"nc/bias_collapse", "nc/nc1_floor"}:
