@@ -60,7 +60,7 @@ class ClassMoments:
     spread: Leaf  # [K] sum of squared distances to the class mean, over unit^2
     scatter: Leaf | None  # [d, d] pooled, [K, d, d] by class, or not kept; over unit^2
     resolution: Leaf  # [] relative spacing of the coarsest feature dtype seen
-    # [] power of 2 near the largest mean; 0 before any feature
+    # [] power of 2 near the size of the features; 0 before any
     unit: Leaf = struct.field(default=1.0)
 
     @classmethod
@@ -215,7 +215,7 @@ class ClassMoments:
         gain = (added / jnp.where(both, count, 1))[:, None]
         share = jnp.where(both, self.count / jnp.where(both, count, 1), 1)
         centre = mean - jnp.sqrt(share)[:, None] * delta
-        # Some rows tell the size of all; to look at each would take as long as the rest.
+        # Some rows tell the size of all; to look at each takes as long as the rest.
         size = jnp.max(jnp.abs(features[:: max(1, n // _SAMPLED)]), initial=0)
         unit, inverse, rescale = common_unit(self.unit, unit_near(size, _STEP))
         residual = (residual - centre[labels]) * inverse

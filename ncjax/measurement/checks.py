@@ -251,7 +251,8 @@ def _of_means(
             "compares directions is undefined."
         )
     if width < classes - 1:
-        text = f"{classes} classes have no simplex in {width} dimensions: NC2 cannot be"
+        room = f"{width} dimension{'s' * (width > 1)}"
+        text = f"{classes} classes have no simplex in {room}: NC2 cannot be"
         finite = math.isfinite(values.get("uniformity", 0.0))
         yield text + (" 0; uniformity is the measure to use." if finite else " 0.")
 
