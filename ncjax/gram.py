@@ -51,10 +51,11 @@ def unit_gram(gram: np.ndarray) -> np.ndarray:
         ValueError: unless it is [K, K], finite, and not 0 once centred.
     """
     centred = centred_gram(gram)
-    size = np.linalg.norm(centred)
-    if not 0 < size < np.inf:
+    largest = np.abs(centred).max()
+    if not 0 < largest < np.inf:
         raise ValueError("The Gram matrix must be finite and not 0 once it is centred.")
-    return centred / size
+    centred = centred / largest  # its squares might over- or underflow
+    return centred / np.linalg.norm(centred)
 
 
 def gram_distance(gram: np.ndarray, other: np.ndarray) -> float:

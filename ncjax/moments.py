@@ -10,6 +10,11 @@ means, and E[hh'] - E[h]E[h]' loses everything in float32.  Here each class has 
 *pivot*, the first feature seen of it; all sums are of h - pivot, which is exact where
 it matters, and batches are combined by the pairwise update of Chan et al.
 
+Range.  Squares of features of 1e20 are infinite in float32, those of 1e-20 are 0.  So
+squares are kept in units of `unit`^2, a power of 2 that follows the features and is 1
+for those of ordinary size.  What no scale of the features changes is computed from
+`ClassMoments.in_units`.
+
 References:
     T. F. Chan, G. H. Golub, R. J. LeVeque, Algorithms for computing the sample
     variance: analysis and recommendations, The American Statistician 37, 1983.
@@ -17,6 +22,7 @@ References:
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 import os
@@ -28,16 +34,18 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from ncjax import struct
-from ncjax.blocks import scan_blocks
+from ncjax.blocks import class_sum, dot, outer, scan_blocks
 from ncjax.io import write_whole
 from ncjax.labels import class_indices
 from ncjax.struct import Leaf
+from ncjax.units import common_unit, inverse_unit, unit_near
 
 Scatter = Literal["none", "pooled", "classes"]
 
-# Up to this many classes a sum over classes is a one-hot matrix product; beyond, a
-# scatter-add is faster.
-_ONE_HOT_CLASSES = 16
+# Features up to 2^32, or down to 2^-33, have the unit 1, and batches mostly the same.
+_STEP = 64
+# About so many rows of a block tell how large its features are.
+_SAMPLED = 32
 
 
 @struct.dataclass
@@ -50,9 +58,11 @@ class ClassMoments:
     count: Leaf  # [K] number of features (or their total weight)
     pivot: Leaf  # [K, d] first feature of each class; 0 where there is none
     offset: Leaf  # [K, d] class mean minus pivot
-    spread: Leaf  # [K] sum of squared distances to the class mean
-    scatter: Leaf | None  # [d, d] pooled, [K, d, d] by class, or not kept
+    spread: Leaf  # [K] sum of squared distances to the class mean, over unit^2
+    scatter: Leaf | None  # [d, d] pooled, [K, d, d] by class, or not kept; over unit^2
     resolution: Leaf  # [] relative spacing of the coarsest feature dtype seen
+    # [] power of 2 near the size of the features; 0 before any
+    unit: Leaf = struct.field(default=1.0)
 
     @classmethod
     def empty(
@@ -95,6 +105,7 @@ class ClassMoments:
             spread=zeros(num_classes),
             scatter=None if lead is None else zeros((*lead, feature_dim, feature_dim)),
             resolution=zeros(()),
+            unit=zeros(()),
         )
 
     @property
@@ -126,12 +137,23 @@ class ClassMoments:
                 "within-class covariance. Use scatter='pooled'."
             )
         pooled = self.scatter.sum(0) if self.scatter.ndim == 3 else self.scatter
-        return pooled / self.total
+        return pooled / self.total * self.unit * self.unit
 
     @property
     def variances(self) -> jax.Array:
         """Var_k [K] = mean of |h - mu_k|^2 over class k; 0 for classes never seen."""
-        return self.spread / jnp.where(self.count > 0, self.count, 1)
+        mean = self.spread / jnp.where(self.count > 0, self.count, 1)
+        return mean * self.unit * self.unit
+
+    def in_units(self) -> ClassMoments:
+        """The moments of the features divided by `unit`: their squares are in range."""
+        inverse = inverse_unit(self.unit)
+        return dataclasses.replace(
+            self,
+            pivot=self.pivot * inverse,
+            offset=self.offset * inverse,
+            unit=jnp.ones_like(inverse),
+        )
 
     def update(
         self,
@@ -163,11 +185,9 @@ class ClassMoments:
             )
         labels = class_indices(labels, self.num_classes, weights=weights)
         if len(labels) != len(features):
-            raise ValueError(
-                f"There are {len(labels):,} labels for {len(features):,} features; one "
-                "for each is needed."
-            )
-        batch = features, labels, weights
+            raise ValueError(f"{len(labels):,} labels for {len(features):,} features.")
+        # A float64 array of NumPy is float32 to JAX, unless x64 is on.
+        batch = jax.tree.map(jnp.asarray, (features, labels, weights))
         return scan_blocks(lambda state, rows: state._take(*rows), self, batch)
 
     def _take(self, features, labels, weights) -> ClassMoments:
@@ -202,7 +222,10 @@ class ClassMoments:
         gain = (added / jnp.where(both, count, 1))[:, None]
         share = jnp.where(both, self.count / jnp.where(both, count, 1), 1)
         centre = mean - jnp.sqrt(share)[:, None] * delta
-        residual = residual - centre[labels]
+        # Some rows tell the size of all; to look at each takes as long as the rest.
+        size = jnp.max(jnp.abs(features[:: max(1, n // _SAMPLED)]), initial=0)
+        unit, inverse, rescale = common_unit(self.unit, unit_near(size, _STEP))
+        residual = (residual - centre[labels]) * inverse
         spread = class_sum(mass * jnp.sum(residual**2, 1), labels, num_classes)
         scatter = self.scatter
         if scatter is not None:
@@ -211,19 +234,20 @@ class ClassMoments:
             if weights is None:
                 left = residual = jnp.where(inside[:, None], residual, 0)
             if scatter.ndim == 2:
-                scatter = scatter + dot(left.T, residual)
+                scatter = scatter * rescale + dot(left.T, residual)
             else:
                 one_hot = jax.nn.one_hot(labels, num_classes, dtype=dtype)
-                scatter = scatter + jnp.einsum(
+                scatter = scatter * rescale + jnp.einsum(
                     "nk,ni,nj->kij", one_hot, left, residual, precision="highest"
                 )
         return ClassMoments(
             count=count,
             pivot=pivot,
             offset=jnp.where(seen[:, None], self.offset + gain * delta, mean),
-            spread=self.spread + spread,
+            spread=self.spread * rescale + spread,
             scatter=scatter,
             resolution=jnp.maximum(self.resolution, resolution),
+            unit=unit,
         )
 
     def merge(self, other: ClassMoments) -> ClassMoments:
@@ -256,16 +280,22 @@ class ClassMoments:
             seen[:, None], self.offset + (other.count / safe)[:, None] * delta, shifted
         )
         weight = self.count * (other.count / safe)
+        unit, inverse, rescale = common_unit(self.unit, other.unit)
+        _, _, other_rescale = common_unit(other.unit, self.unit)
+        delta = delta * inverse
+        spread = self.spread * rescale + other.spread * other_rescale
         scatter = self.scatter
         if scatter is not None and other.scatter is not None:
-            scatter = scatter + other.scatter + _outer(weight, delta, scatter.ndim)
+            scatter = scatter * rescale + other.scatter * other_rescale
+            scatter = scatter + outer(weight, delta, scatter.ndim)
         return ClassMoments(
             count=count,
             pivot=pivot,
             offset=offset,
-            spread=self.spread + other.spread + weight * jnp.sum(delta**2, -1),
+            spread=spread + weight * jnp.sum(delta**2, -1),
             scatter=scatter,
             resolution=jnp.maximum(self.resolution, other.resolution),
+            unit=unit,
         )
 
     def all_reduce(self, axis_name: str) -> ClassMoments:
@@ -289,12 +319,14 @@ class ClassMoments:
         safe = jnp.where(count > 0, count, 1)[:, None]
         offset = jax.lax.psum(self.count[:, None] * shifted, axis_name) / safe
         delta = jnp.where(self.count[:, None] > 0, shifted - offset, 0)
-        spread = self.spread + self.count * jnp.sum(delta**2, -1)
+        largest = jax.lax.pmax(self.unit, axis_name)
+        unit, inverse, rescale = common_unit(self.unit, largest)
+        delta = delta * inverse
+        spread = self.spread * rescale + self.count * jnp.sum(delta**2, -1)
         scatter = self.scatter
         if scatter is not None:
-            scatter = jax.lax.psum(
-                scatter + _outer(self.count, delta, scatter.ndim), axis_name
-            )
+            means = outer(self.count, delta, scatter.ndim)
+            scatter = jax.lax.psum(scatter * rescale + means, axis_name)
         return ClassMoments(
             count=count,
             pivot=pivot,
@@ -302,6 +334,7 @@ class ClassMoments:
             spread=jax.lax.psum(spread, axis_name),
             scatter=scatter,
             resolution=jax.lax.pmax(self.resolution, axis_name),
+            unit=unit,
         )
 
     def describe(self) -> str:
@@ -361,36 +394,6 @@ def class_moments(
     """
     features = jnp.asarray(features)
     labels = class_indices(labels, num_classes, weights=weights)
-    dtype = jnp.promote_types(features.dtype, jnp.float32)
-    state = ClassMoments.empty(
-        num_classes, features.shape[1], scatter=scatter, dtype=dtype
-    )
+    width, dtype = features.shape[1], jnp.promote_types(features.dtype, jnp.float32)
+    state = ClassMoments.empty(num_classes, width, scatter=scatter, dtype=dtype)
     return state.update(features, labels, weights)
-
-
-def class_sum(
-    values: Float[Array, "n ..."],
-    labels: Integer[Array, "n"],
-    num_classes: int,
-    weights: Float[Array, "n"] | None = None,
-) -> Float[Array, "K ..."]:
-    """Weighted sum of the rows of each class; labels must be in 0..K-1."""
-    if values.ndim == 2 and num_classes <= _ONE_HOT_CLASSES:
-        one_hot = labels[None] == jnp.arange(num_classes)[:, None]
-        one_hot = jnp.where(one_hot, 1 if weights is None else weights, 0)  # [K, n]
-        return dot(one_hot.astype(values.dtype), values)
-    if weights is not None:
-        values = values * weights.reshape(-1, *[1] * (values.ndim - 1))
-    return jax.ops.segment_sum(values, labels, num_classes)
-
-
-def dot(a: jax.Array, b: jax.Array) -> jax.Array:
-    """Matrix product without TF32 or bfloat16 passes."""
-    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
-
-
-def _outer(weight, delta, ndim):
-    """sum_k weight_k delta_k delta_k' [d, d], or not summed [K, d, d]."""
-    if ndim == 2:
-        return dot((weight[:, None] * delta).T, delta)
-    return weight[:, None, None] * delta[:, :, None] * delta[:, None, :]

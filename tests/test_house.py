@@ -24,7 +24,7 @@ LAYERS = (
     ("models", "classifiers", "losses", "optimizers", "data", "targets"),
     ("collapse", "hierarchy", "moments", "cluster"),
     (
-        *("gram", "blocks", "statistics", "averages", "labels"),
+        *("gram", "blocks", "statistics", "averages", "labels", "units"),
         *("io", "style", "options", "struct", "extras"),
     ),
 )

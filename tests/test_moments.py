@@ -2,6 +2,8 @@
 
 import functools
 import itertools
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -364,3 +366,35 @@ def test_bad_input():
         state.merge(ClassMoments.empty(3, 3))
     with pytest.raises(ValueError, match="scatter='pooled'"):
         _ = ClassMoments.empty(2, 3, scatter="none").within_cov
+
+
+_NUMPY = """
+import warnings
+import numpy as np
+from ncjax import collapse
+from ncjax.moments import class_moments
+
+warnings.simplefilter("error")
+rng = np.random.default_rng(0)
+labels = np.arange(60) % 5
+features, classifier = rng.normal(size=(60, 8)), rng.normal(size=(5, 8))
+moments = class_moments(features, labels, 5).update(features, labels)
+collapse.measure(moments, classifier, classifier[:, 0])
+collapse.nc1_of_features(features, labels, 5)
+collapse.nc4(features, features @ classifier.T, moments)
+collapse.ncc_accuracy(features, labels, moments)
+collapse.linear_decisions(features, classifier, classifier[:, 0])
+collapse.nc3(moments, classifier)
+collapse.gram_distance(moments, classifier @ classifier.T)
+state = collapse.SecondPass.empty(moments, decisions=False)
+state.update(features, labels)
+assert moments.count.dtype == np.float32
+assert moments.resolution == np.finfo(np.float32).eps
+"""
+
+
+def test_float64_of_numpy_is_taken_without_a_word():
+    """Outside x64 JAX has no float64; a word for each array would hide all others."""
+    command = [sys.executable, "-c", _NUMPY]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -16,6 +16,7 @@ from ncjax.collapse.means import Matrix, Scalar, centre
 from ncjax.collapse.registry import headline, to_one
 from ncjax.labels import widened
 from ncjax.moments import ClassMoments
+from ncjax.units import inverse_unit, unit_near
 
 # Logits, or distances between features and class means, that are held at a time.
 _LOGITS = 2**24
@@ -51,7 +52,9 @@ def nearest_row(
         rows: rows [K, d] among which the nearest is sought.
         present: which rows count [K].
     """
-    offset = jnp.where(present, 0.5 * jnp.sum(rows**2, axis=1), jnp.inf)
+    unit = unit_near(jnp.max(jnp.abs(rows)))
+    rows = rows * inverse_unit(unit)
+    offset = jnp.where(present, 0.5 * unit * jnp.sum(rows**2, axis=1), jnp.inf)
     return linear_decisions(points, rows, -offset)
 
 
@@ -67,12 +70,16 @@ def linear_decisions(
         classifier: W [K, d].
         bias: b [K]; None means 0.
     """
+    # A power of 2 changes no decision, but keeps products in range.
+    inverse = inverse_unit(unit_near(jnp.max(jnp.abs(classifier))))
+    classifier = classifier * inverse
+    bias = None if bias is None else bias * inverse
 
     def decide(feature):
         logits = jnp.matmul(classifier, feature, precision=jax.lax.Precision.HIGHEST)
         return jnp.argmax(logits if bias is None else logits + bias)
 
-    features = features.astype(classifier.dtype)
+    features = jnp.asarray(features).astype(classifier.dtype)
     block = max(1, _LOGITS // classifier.shape[0])
     return jax.lax.map(decide, features, batch_size=block)
 
@@ -101,7 +108,13 @@ def nc4(
     if decisions.ndim == 2:
         decisions = jnp.argmax(decisions, axis=1)
     wrong = nearest_mean(features, moments) != decisions
-    return jnp.average(wrong.astype(moments.count.dtype), weights=weights)
+    return jnp.average(where_apart(centre(moments).means, wrong), weights=weights)
+
+
+def where_apart(means: Float[Array, "K d"], values: Bool[Array, "n"]):
+    """Booleans as numbers; NaN where all centred class means are 0: none is nearest."""
+    apart = jnp.any(means != 0)
+    return jnp.where(apart, values.astype(means.dtype), jnp.nan)
 
 
 def ncc_accuracy(
@@ -123,7 +136,7 @@ def ncc_accuracy(
     inside = (labels >= 0) & (labels < moments.num_classes)
     weights = jnp.where(inside, 1 if weights is None else weights, 0)
     hits = nearest_mean(features, moments) == labels
-    return jnp.average(hits.astype(moments.count.dtype), weights=weights)
+    return jnp.average(where_apart(centre(moments).means, hits), weights=weights)
 
 
 _accuracy = functools.partial(

@@ -2,8 +2,9 @@
 
 W [K, d] is the classifier, Mc [K, d] the centred class means, both over the classes
 present.  The functions take Mc as class moments or as an array [K, d], such as means
-centred at the mean of all samples.  All are 0 at W = a Mc, a > 0, with Mc an ETF; none
-depends on the scale of either, unless said.
+centred at the mean of all samples.  All are 0 at W = a Mc, a > 0, with Mc an ETF, and
+NaN where a direction that they compare is that of 0; none depends on the scale of
+either, unless said.
 
 `nc3_papyan` / 2 = 1 - <W, Mc>/(|W| |Mc|) = `shape_residual` + `misalignment`: what no
 rotation of feature space removes, and what the best one does.
@@ -21,14 +22,16 @@ from ncjax.collapse.means import (
     Scalar,
     Weighting,
     global_mean,
+    least_share,
     present_classes,
     right_singular,
     select_rows,
 )
 from ncjax.collapse.registry import headline, of_classifier
 from ncjax.collapse.simplex import least_nc2, simplex_distance
-from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.collapse.tiles import norm, ratio
 from ncjax.moments import ClassMoments, dot
+from ncjax.units import inverse_unit, unit_near
 
 
 def means_and_classifier(
@@ -100,8 +103,7 @@ def nc3_papyan(
         Papyan, Han & Donoho, Prevalence of Neural Collapse, PNAS 2020.
     """
     means, classifier, _ = means_and_classifier(means, classifier, present)
-    difference = safe_divide(classifier, norm(classifier))
-    difference = difference - safe_divide(means, norm(means))
+    difference = ratio(classifier, norm(classifier)) - ratio(means, norm(means))
     return jnp.sum(difference**2) if squared else norm(difference)
 
 
@@ -155,7 +157,7 @@ def uniform_duality(
 
 def _row_cosines(a, b):
     """Cosine of row k of a and row k of b [K]."""
-    return safe_divide(jnp.sum(a * b, axis=1), norm(a, axis=1) * norm(b, axis=1))
+    return ratio(jnp.sum(a * b, axis=1), norm(a, axis=1) * norm(b, axis=1))
 
 
 def bias_collapse(
@@ -183,7 +185,9 @@ def bias_collapse(
     logits = dot(classifier, global_mean(moments, weighting))
     if bias is not None:
         logits = logits + bias
-    return norm(jnp.where(present_classes(moments), logits, 0))
+    logits = jnp.where(present_classes(moments), logits, 0)
+    unit = unit_near(jnp.max(jnp.abs(logits)))
+    return norm(logits * inverse_unit(unit)) * unit
 
 
 def principal_angles(
@@ -228,7 +232,8 @@ def principal_angles(
 def _row_space(rows, limit):
     """Orthonormal rows that span those given, 0 beyond the rank, and that rank."""
     values, directions = right_singular(rows)
-    kept = (values > 1e-6 * values[0]) & (jnp.arange(values.shape[0]) < limit)
+    large = values > least_share(rows.dtype) * values[0]
+    kept = large & (jnp.arange(values.shape[0]) < limit)
     return jnp.where(kept[:, None], directions, 0), jnp.sum(kept)
 
 
@@ -272,7 +277,7 @@ def _residuals(means, classifier, present):
         core = dot(classifier.T, means)
     nuclear = jnp.sum(jnp.linalg.svd(core, compute_uv=False))
     straight = jnp.sum(classifier * means)
-    return 1 - safe_divide(nuclear, size), safe_divide(nuclear - straight, size)
+    return 1 - ratio(nuclear, size), ratio(nuclear - straight, size)
 
 
 METRICS = (

@@ -7,14 +7,14 @@ the class, at static shapes.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from ncjax.collapse.registry import Metric
-from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.collapse.tiles import norm, ratio, safe_divide
 from ncjax.moments import ClassMoments, dot
 
 Weighting = Literal["classes", "samples"]
@@ -23,8 +23,14 @@ Present = Bool[Array, "K"] | None
 Matrix = Float[Array, "K d"]
 Scalar = Float[Array, ""]
 
-# Singular values under this fraction of the largest are rounding, not structure.
-DROP = 1e-6
+
+def least_share(dtype: Any) -> float:
+    """Fraction of the largest singular value below which others are rounding: 8.4 eps.
+
+    Args:
+        dtype: type of the numbers; 1e-6 for float32, 2e-15 for float64.
+    """
+    return 1e-6 * float(jnp.finfo(dtype).eps) * 2.0**23
 
 
 def present_classes(moments: ClassMoments) -> Bool[Array, "K"]:
@@ -137,6 +143,10 @@ def centre(moments: ClassMoments, weighting: Weighting = "classes") -> Centred:
     rest = dot(weights, jnp.where(present[:, None], shifted - shift[None], 0))
     shift = shift + rest  # the second pass removes what the first one rounded
     centred = jnp.where(present[:, None], shifted - shift[None], 0)
+    # What a mean at the global mean leaves is rounding, which has no direction.
+    rounding = 2 * jnp.finfo(shifted.dtype).eps * jnp.max(jnp.abs(shifted))
+    gone = jnp.all(jnp.abs(centred) < rounding, axis=1, keepdims=True)
+    centred = jnp.where(gone, 0, centred)
     return Centred(origin, shift, centred, present)
 
 
@@ -150,8 +160,9 @@ def between_basis(
 
     Sigma_B = (1/K) sum_j s_j^2 v_j v_j', so that pinv(Sigma_B) needs no d x d pinv,
     which no float32 code survives.  Of r = min(K - 1, d) directions, those beyond the
-    structural rank (number of present classes - 1) or with s_j < 1e-6 s_1 have
-    singular value 0: a function that divides by s_j leaves them out.
+    structural rank (number of present classes - 1) or with s_j of rounding size beside
+    s_1 (`least_share`) have singular value 0: a function that divides by s_j leaves
+    them out.
 
     Args:
         moments: class moments of the features.
@@ -162,6 +173,7 @@ def between_basis(
         s [r], in the unit of the features, largest first, and V [r, d], orthonormal
         rows.
     """
+    unit, moments = moments.unit, moments.in_units()
     rows = centred_means(moments, global_mean=global_mean)
     number = jnp.sum(present_classes(moments))
     if between != "classes":
@@ -170,8 +182,9 @@ def between_basis(
     values, directions = right_singular(rows)
     rank = min(moments.num_classes - 1, moments.feature_dim)
     values, directions = values[:rank], directions[:rank]
-    kept = (jnp.arange(rank) < number - 1) & (values > DROP * values[0])
-    return jnp.where(kept, values, 0), directions
+    large = values > least_share(rows.dtype) * values[0]
+    kept = (jnp.arange(rank) < number - 1) & large
+    return jnp.where(kept, values, 0) * unit, directions
 
 
 def right_singular(rows: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -204,6 +217,7 @@ class Span(NamedTuple):
     directions: jax.Array  # [r, d] of `between_basis`
     means: jax.Array  # [K, r] centred class means, along the directions
     present: jax.Array  # [K] True for classes that have samples
+    unit: jax.Array  # [] of `ClassMoments`, for squares
 
     @classmethod
     def of(
@@ -223,7 +237,7 @@ class Span(NamedTuple):
         # A class without samples stands at the global mean: its centred mean is 0.
         pivot = jnp.where(present[:, None], moments.pivot, global_mean(moments)[None])
         offset = dot(moments.offset, directions.T)
-        return cls(pivot, offset, directions, means, present)
+        return cls(pivot, offset, directions, means, present, moments.unit)
 
     def with_pivot(self, pivot: Float[Array, "K d"]) -> Span:
         """The same span for features minus another pivot, also near the class means."""
@@ -235,8 +249,8 @@ class Span(NamedTuple):
     ) -> Float[Array, "n r"]:
         """v_j . (h_i - mu_{y_i}): each feature minus its class mean, along v_1 .. v_r.
 
-        For the features of the training set the mean of the squares is the
-        `within_variance`.
+        For the features of the training set the mean of the squares, over `unit`^2, is
+        the `within_variance`.
 
         Args:
             features: h_i [n, d], of the training set or another set.
@@ -269,6 +283,8 @@ def select_rows(
 ) -> tuple[Float[Array, "K d"], Bool[Array, "K"]]:
     """Rows that a geometry metric works on, as they are or centred or normalised.
 
+    Once normalised a row of 0, which has no direction, is NaN.
+
     Args:
         rows: moments, whose centred class means are taken, or an array [K, d] such as
             the classifier.
@@ -297,8 +313,15 @@ def select_rows(
         mean = jnp.sum(rows, axis=0) / jnp.maximum(jnp.sum(present), 1)
         rows = jnp.where(present[:, None], rows - mean.astype(rows.dtype), 0)
     if row_normalise:
-        rows = safe_divide(rows, norm(rows, axis=1)[:, None])
+        units = ratio(rows, norm(rows, axis=1)[:, None])
+        rows = jnp.where(present[:, None], units, 0)
     return rows, present
+
+
+def effective_rank(values: Float[Array, "r"]) -> Scalar:
+    """(sum_j s_j)^2 / sum_j s_j^2 of singular values, largest first; NaN if all 0."""
+    values = ratio(values, values[0])
+    return jnp.sum(values) ** 2 / jnp.sum(values**2)
 
 
 def _full_rank(num_classes: int, feature_dim: int) -> float:
@@ -319,7 +342,7 @@ METRICS = (
         "numerical_rank",
         "numerical rank",
         "the same, counting weak directions less",
-        lambda x: jnp.sum(x.basis[0]) ** 2 / jnp.sum(x.basis[0] ** 2),
+        lambda x: effective_rank(x.basis[0]),
         limit=_full_rank,
     ),
 )

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from ncjax.collapse.means import Scalar, class_weights, present_classes, total_cov
 from ncjax.collapse.registry import to_one, to_zero
-from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.collapse.tiles import in_range, norm, ratio, safe_divide
 from ncjax.moments import ClassMoments, dot
 
 
@@ -27,12 +27,14 @@ def nc5(moments: ClassMoments, outliers: ClassMoments | Float[Array, "m d"]) -> 
         Ammar et al., NECO: Neural Collapse Based Out-of-Distribution Detection,
         ICLR 2024.
     """
+    means = moments.in_units().means
     if isinstance(outliers, ClassMoments):
         outlier = dot(class_weights(outliers, "samples"), outliers.means)
     else:
         outlier = jnp.mean(outliers.astype(moments.count.dtype), axis=0)
-    sizes = norm(moments.means, axis=1) * norm(outlier)
-    cosines = jnp.abs(safe_divide(dot(moments.means, outlier), sizes))
+    outlier = in_range(outlier)
+    sizes = norm(means, axis=1) * norm(outlier)
+    cosines = jnp.abs(ratio(dot(means, outlier), sizes))
     return jnp.mean(cosines, where=present_classes(moments))
 
 
@@ -57,7 +59,7 @@ def principal_directions(
         raise ValueError(
             f"rank must be in 1..{moments.feature_dim}, the feature width, got {rank}."
         )
-    _, vectors = jnp.linalg.eigh(total_cov(moments))
+    _, vectors = jnp.linalg.eigh(total_cov(moments.in_units()))
     return vectors.T[::-1][:rank]
 
 

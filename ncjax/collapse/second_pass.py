@@ -14,12 +14,13 @@ from jaxtyping import Array, Float, Integer
 
 from ncjax import struct
 from ncjax.averages import Averages
-from ncjax.collapse.decisions import nearest_row
+from ncjax.collapse.decisions import nearest_row, where_apart
 from ncjax.collapse.means import Span
 from ncjax.collapse.superclasses import Level, superclass_levels
 from ncjax.hierarchy import Hierarchy
 from ncjax.labels import widened
 from ncjax.moments import ClassMoments, dot
+from ncjax.units import inverse_unit
 
 
 @struct.dataclass
@@ -110,16 +111,21 @@ class SecondPass:
         span, labels = self.span, widened(labels)
         points = span.coordinates(deviations, labels)
         nearest = nearest_row(points, span.means, span.present)
-        values = {"within_variance": deviations**2, "ncc_accuracy": nearest == labels}
+        deviations = deviations * inverse_unit(span.unit)
+        values = {
+            "within_variance": deviations**2,
+            "ncc_accuracy": where_apart(span.means, nearest == labels),
+        }
         if decisions is not None:
-            values |= {"nc4": nearest != decisions, "accuracy": decisions == labels}
+            values["nc4"] = where_apart(span.means, nearest != decisions)
+            values["accuracy"] = decisions == labels
         for level in self.levels:
             along = dot(deviations, level.directions.T)
             values[f"{level.name}/within_variance"] = along**2
             if decisions is not None:
                 nearest = nearest_row(points, level.means, level.present)
                 wrong = nearest != level.groups[decisions]
-                values[f"{level.name}/nc4"] = wrong
+                values[f"{level.name}/nc4"] = where_apart(level.means, wrong)
         inside = (labels >= 0) & (labels < len(span.present))
         known = inside & span.present[labels]
         weights = jnp.where(known, 1 if weights is None else weights, 0)
@@ -141,9 +147,10 @@ class SecondPass:
             `ncc_accuracy`: accuracy of the nearest class mean [];
             with decisions `nc4`, the fraction of features for which network and nearest
             class mean disagree [], and `accuracy`, that of the network [];
-            `within_variance`: (1/N) sum_i (v_j . (h_i - mu_{y_i}))^2 [r], in squared
-            units of the features; and `NAME/nc4` and `NAME/within_variance` for each
-            level NAME of the tree.  NaN if no feature was seen.
+            `within_variance`: (1/N) sum_i (v_j . (h_i - mu_{y_i}))^2 [r] over
+            `ClassMoments.unit`^2, which is 1 for features of ordinary size; and
+            `NAME/nc4` and `NAME/within_variance` for each level NAME of the tree.  NaN
+            if no feature was seen, or none is nearest: all class means are equal.
         """
         return self.averages.compute()
 

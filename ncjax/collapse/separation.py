@@ -60,6 +60,7 @@ def snr(moments: ClassMoments) -> Scalar:
 
 def _rows(moments):
     """What the functions of a pair take: centred means [K, d], variances [K]."""
+    moments = moments.in_units()
     return centred_means(moments), moments.variances
 
 

@@ -16,7 +16,15 @@ from jaxtyping import Array, Bool, Float
 
 from ncjax.collapse.means import Present, Rows, Scalar, select_rows
 from ncjax.collapse.registry import TREE, headline, of_both, to_zero
-from ncjax.collapse.tiles import mean_pairs, norm, safe_divide, safe_sqrt, sum_pairs
+from ncjax.collapse.tiles import (
+    in_range,
+    mean_pairs,
+    norm,
+    ratio,
+    safe_divide,
+    safe_sqrt,
+    sum_pairs,
+)
 from ncjax.moments import dot
 
 
@@ -144,6 +152,8 @@ def gram_distance(
     T = I - 11'/K it is NC2; with the Gram matrix that a hierarchical loss asks for, it
     measures collapse to that.
 
+    NaN where either is 0.
+
     Args:
         rows: moments or [K, d].
         target: T [K, K], symmetric, any scale.  Centred means have a centred Gram
@@ -162,7 +172,8 @@ def gram_distance(
     mask = (present[:, None] & present[None]).astype(rows.dtype)
     target = target * mask
     gram = dot(rows, rows.T)
-    return norm(safe_divide(gram, norm(gram)) - safe_divide(target, norm(target)))
+    target = in_range(target)
+    return norm(ratio(gram, norm(gram)) - ratio(target, norm(target)))
 
 
 def least_nc2(num_classes: int, feature_dim: int) -> float:

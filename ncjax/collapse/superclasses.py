@@ -24,6 +24,7 @@ from ncjax.collapse.variability import nc1
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments, dot
 from ncjax.struct import Leaf
+from ncjax.units import inverse_unit
 
 
 def group_moments(
@@ -46,7 +47,7 @@ def group_moments(
     shifted = jnp.where(present[:, None], shifted, 0)
     offset = group_rows(shifted, groups, num_groups, moments.count)
     delta = jnp.where(present[:, None], shifted - offset[groups], 0)
-    root = jnp.sqrt(moments.count)[:, None] * delta
+    root = jnp.sqrt(moments.count)[:, None] * (delta * inverse_unit(moments.unit))
     scatter = moments.scatter
     if scatter is not None:
         scatter = scatter.sum(0) if scatter.ndim == 3 else scatter
@@ -59,6 +60,7 @@ def group_moments(
         spread=dot(member, moments.spread + jnp.sum(root**2, axis=1)),
         scatter=scatter,
         resolution=moments.resolution,
+        unit=moments.unit,
     )
 
 
@@ -70,8 +72,8 @@ def group_variance(
 ) -> Float[Array, "r"]:
     """Variance of class means about their superclass mean along each direction.
 
-    sum_k (n_k/N) (v_j . (mu_k - mu_{g(k)}))^2.  Added to the `within_variance` of
-    the classes it is that of the superclasses.
+    sum_k (n_k/N) (v_j . (mu_k - mu_{g(k)}))^2, over `moments.unit`^2.  Added to the
+    `within_variance` of the classes it is that of the superclasses.
 
     Args:
         moments: class moments of K classes.
@@ -82,7 +84,8 @@ def group_variance(
     delta = moments.pivot - grouped.pivot[groups]
     delta = delta + (moments.offset - grouped.offset[groups])
     delta = jnp.where(moments.count[:, None] > 0, delta, 0)
-    return dot(moments.count / moments.total, dot(delta, directions.T) ** 2)
+    along = dot(delta, directions.T) * inverse_unit(moments.unit)
+    return dot(moments.count / moments.total, along**2)
 
 
 def group_rows(

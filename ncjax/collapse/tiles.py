@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.moments import dot
+from ncjax.units import inverse_unit, unit_near
 
 # Rows of a tile: 2048 x 2048 float32 are 16 MiB, and up to 2048 classes are one tile.
 BLOCK = 2048
@@ -34,6 +35,16 @@ def safe_divide(a: jax.Array, b: jax.Array) -> jax.Array:
     return jnp.where(b == 0, 0, a / jnp.where(b == 0, 1, b))
 
 
+def ratio(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Quotient a / b, and NaN where b is 0: what is undefined is no number."""
+    return jnp.where(b == 0, jnp.nan, safe_divide(a, b))
+
+
+def in_range(rows: jax.Array) -> jax.Array:
+    """Rows divided by a power of 2 near their largest entry, so that squares exist."""
+    return rows * inverse_unit(unit_near(jnp.max(jnp.abs(rows))))
+
+
 def norm(x: jax.Array, axis: int | None = None) -> jax.Array:
     """Euclidean (Frobenius) norm, with gradient 0 at 0."""
     return safe_sqrt(jnp.sum(x * x, axis=axis))
@@ -43,12 +54,14 @@ def square_distances(a: jax.Array, b: jax.Array) -> jax.Array:
     """|a_i - b_j|^2 [m, n], at least 0.
 
     Of differences while m n d <= 2^24; else |a|^2 + |b|^2 - 2 a.b, whose absolute error
-    is a few eps (|a|^2 + |b|^2): center the rows first.
+    is a few eps (|a|^2 + |b|^2), and which is 0 where it is no more: center the rows
+    first.
     """
     if a.shape[0] * b.shape[0] * a.shape[1] <= DIFFERENCES:
         return jnp.sum((a[:, None] - b[None]) ** 2, axis=-1)
     squares = jnp.sum(a * a, axis=1)[:, None] + jnp.sum(b * b, axis=1)[None]
-    return jnp.maximum(squares - 2 * dot(a, b.T), 0)
+    distances = squares - 2 * dot(a, b.T)
+    return jnp.where(distances <= 4 * jnp.finfo(a.dtype).eps * squares, 0, distances)
 
 
 def sum_pairs(

@@ -2,6 +2,7 @@
 
 Directions are u_k = m_k/|m_k|: of the centred class means if `rows` are moments, or of
 an array [K, d].  Unlike NC2 this has a meaning for K > d + 1, where no ETF exists.
+Two equal directions are infinitely far from it; without a direction it is NaN.
 """
 
 from __future__ import annotations
@@ -80,9 +81,10 @@ def riesz_kernel(
 
 
 def _log_inverse(left, right, mask):
-    """-log |u_j - u_k|, 0 off the mask; equal directions count as sqrt(eps) apart."""
+    """-log |u_j - u_k|, 0 off the mask; infinite where only rounding differs."""
     square = jnp.where(mask, square_distances(left, right), 1)
-    return -0.5 * jnp.log(jnp.maximum(square, jnp.finfo(square.dtype).eps))
+    equal = square <= (8 * jnp.finfo(square.dtype).eps) ** 2
+    return jnp.where(equal, jnp.inf, -0.5 * jnp.log(jnp.where(equal, 1, square)))
 
 
 def _of_simplex(num_classes: int, feature_dim: int) -> float | None:

@@ -13,19 +13,21 @@ from jaxtyping import Array, Float, Integer
 
 from ncjax.blocks import scan_blocks
 from ncjax.collapse.means import (
-    DROP,
     Scalar,
     Weighting,
     between_basis,
     centred_means,
     class_weights,
+    effective_rank,
+    least_share,
     present_classes,
     right_singular,
 )
 from ncjax.collapse.registry import Metric, headline, to_zero
-from ncjax.collapse.tiles import norm, safe_divide
+from ncjax.collapse.tiles import in_range, norm, safe_divide
 from ncjax.labels import widened
 from ncjax.moments import ClassMoments, class_moments, dot
+from ncjax.units import inverse_unit
 
 Basis = tuple[Float[Array, "r"], Float[Array, "r d"]]
 
@@ -51,20 +53,21 @@ def within_variance(
         weights: weight w_i of each row [n], not negative; 0 leaves a row out.
 
     Returns:
-        Variances [r], in squared units of the features.
+        Variances [r] over `moments.unit`^2, which is 1 for features of ordinary size.
     """
     num_classes, dtype = moments.num_classes, moments.count.dtype
     labels = widened(labels)
     inside = (labels >= 0) & (labels < num_classes)
     weights = jnp.where(inside, 1 if weights is None else weights, 0).astype(dtype)
     labels = jnp.where(inside, labels, 0)
+    inverse = inverse_unit(moments.unit)
 
     def visit(sums, rows):
         # Differences first: the projections themselves would cancel; and the pivot
         # first, as its sum with the offset would be rounded.
         features, labels, weights = rows
         residuals = features.astype(dtype) - moments.pivot[labels]
-        along = dot(residuals - moments.offset[labels], directions.T)
+        along = dot(residuals - moments.offset[labels], directions.T) * inverse
         return sums + dot(weights.astype(dtype), along**2)
 
     sums = jnp.zeros(len(directions), dtype)
@@ -110,8 +113,8 @@ def nc1(
         moments: moments of the features, with `scatter="pooled"` unless
             `within_variance` is given.
         within_variance: within-class variance [r] along the directions of the basis,
-            from the function of that name or from `SecondPass`; then no scatter is
-            needed.
+            over `moments.unit`^2, from the function of that name or from `SecondPass`;
+            then no scatter is needed.
         basis: what `between_basis` gives, if it is at hand or is that of another
             weighting.
         divide_by_classes: False leaves out the 1/K, as the code of Papyan et al. does.
@@ -126,8 +129,8 @@ def nc1(
     """
     wide = moments.num_classes > moments.feature_dim
     if wide and basis is None and within_variance is None:
-        return _full_rank_nc1(moments, divide_by_classes)
-    values, directions = between_basis(moments) if basis is None else basis
+        return _full_rank_nc1(moments.in_units(), divide_by_classes)
+    moments, (values, directions) = _in_units(moments, basis)
     if within_variance is not None and within_variance.shape != values.shape:
         raise ValueError(
             f"within_variance has shape {within_variance.shape}, but the basis has "
@@ -137,6 +140,15 @@ def nc1(
         projected = dot(directions, moments.within_cov)
         within_variance = jnp.sum(projected * directions, axis=1)
     return _over_between(moments, within_variance, values, divide_by_classes)
+
+
+def _in_units(moments, basis):
+    """The moments in their unit, and the basis, by default theirs, in it too."""
+    inside = moments.in_units()
+    if basis is None:
+        return inside, between_basis(inside)
+    values, directions = basis
+    return inside, (values * inverse_unit(moments.unit), directions)
 
 
 def _full_rank_nc1(moments, divide_by_classes):
@@ -160,7 +172,7 @@ def _full_rank_nc1(moments, divide_by_classes):
         return nc1(moments, basis=basis, divide_by_classes=divide_by_classes)
 
     # The product of the norms is at least s_1 / s_d; NaN is not under the bound.
-    regular = norm(factor) * norm(inverse) < 1 / DROP
+    regular = norm(factor) * norm(inverse) < 1 / least_share(rows.dtype)
     return jax.lax.cond(regular & (number > rows.shape[1]), triangular, singular)
 
 
@@ -187,7 +199,7 @@ def nc1_floor(
     Returns:
         A scalar, comparable with `nc1` of the same options.
     """
-    values, directions = between_basis(moments) if basis is None else basis
+    moments, (values, directions) = _in_units(moments, basis)
     rounding = dot(class_weights(moments, "samples"), rounding_variance(moments))
     variance = dot(directions**2, rounding)
     return _over_between(moments, variance, values, divide_by_classes)
@@ -227,6 +239,7 @@ def trace_ratio(
     References:
         Tirer & Bruna, Extended Unconstrained Features Model, ICML 2022.
     """
+    moments = moments.in_units()
     centred = centred_means(moments, global_mean=global_mean)
     weights = class_weights(moments, between)
     total = dot(weights, jnp.sum(centred**2, axis=1))
@@ -255,7 +268,7 @@ def vci(moments: ClassMoments, *, basis: Basis | None = None) -> Scalar:
     References:
         Xu & Liu, Quantifying the Variability Collapse of Neural Networks, ICML 2023.
     """
-    values, directions = between_basis(moments) if basis is None else basis
+    moments, (values, directions) = _in_units(moments, basis)
     within = moments.within_cov
     kept = values > 0
     inside = jnp.where(kept[:, None], directions, 0)
@@ -293,8 +306,7 @@ def numerical_rank(rows: Float[Array, "n d"]) -> Scalar:
     References:
         Markou, Ajanthan & Gould, Guiding Neural Collapse, NeurIPS 2024.
     """
-    values, _ = right_singular(safe_divide(rows, jnp.max(jnp.abs(rows))))
-    return jnp.sum(values) ** 2 / jnp.sum(values**2)
+    return effective_rank(right_singular(in_range(rows))[0])
 
 
 METRICS = (

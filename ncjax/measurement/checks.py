@@ -144,6 +144,8 @@ def permutation(
     here = np.flatnonzero(present)
     if not 2 <= len(here) <= _MATCHED or means.shape != classifier.shape:
         return {}
+    if not np.isfinite(means).all():
+        return {}
     means, rows = means[here].astype(np.float64), classifier[here].astype(np.float64)
     centred = means - means.mean(axis=0)
     cosines = unit_rows(centred) @ unit_rows(rows - rows.mean(axis=0)).T
@@ -199,6 +201,8 @@ def transposed(
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:
     """Rows of norm 1; rows of 0 stay 0."""
+    largest = np.abs(rows).max(axis=1, keepdims=True)  # its square may not exist
+    rows = rows / np.where(largest > 0, largest, 1)
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return rows / np.where(norms > 0, norms, 1)
 
@@ -212,6 +216,8 @@ def warnings_of(
 ) -> Iterator[str]:
     """What a reader of the numbers must know of these features and this classifier.
 
+    What makes the numbers void comes first.
+
     Args:
         moments: class moments of the training features.
         values: the numbers, by their keys.
@@ -221,36 +227,22 @@ def warnings_of(
     """
     count = np.asarray(moments.count)
     present = count > 0
-    classes, width = about["classes_present"], about["d"]
+    means = np.asarray(moments.pivot) + np.asarray(moments.offset)
+    classes = about["classes_present"]
     if empty := np.flatnonzero(~present).tolist():
         text = (
             f"{len(empty):,} of {len(count):,} classes have no features and are left "
             f"out: {some(empty)}."
         )
         yield text + " If your labels begin at 1, subtract 1." * (empty == [0])
+    spread = np.asarray(moments.spread)
+    yield from _of_means(means, spread, values, classes)
     if lonely := int((count == 1).sum()):
         yield (
             f"{lonely:,} classes have a single feature, so no spread: NC1 is too small."
         )
     if about["n"] <= classes:
         yield "There are no more features than classes: NC1 has no meaning."
-    most, rank = min(classes - 1, width), values["rank"]
-    if rank == 0 or math.isnan(values["trace_ratio"]):
-        yield (
-            "All class means are equal: metrics that compare them are undefined. Are "
-            "these features constant, or the units dead?"
-        )
-    elif rank < most:
-        yield (
-            f"The centred class means span {rank:.0f} dimensions of {most}: some "
-            "classes are not told apart, and NC1 does not see the directions that are "
-            "missing."
-        )
-    if width < classes - 1:
-        yield (
-            f"{classes} classes have no simplex in {width} dimensions: NC2 cannot be "
-            "0; uniformity is the measure to use."
-        )
     accuracy = values.get("ncc_accuracy", 1.0)
     if accuracy < 0.9 and values.get("nc1", 1.0) < 0.1:
         yield (
@@ -264,7 +256,17 @@ def warnings_of(
         )
     if classifier is None:
         return
-    yield from _of_rows(np.asarray(moments.means), present, classifier, bias)
+    if zero := int((~classifier.any(axis=1)).sum()):
+        yield (
+            f"{zero:,} rows of the classifier are 0 and have no direction: what "
+            "compares them with the class means is undefined."
+        )
+    if math.isinf(values.get("bias_collapse", 0.0)):
+        yield (
+            "bias_collapse overflows: the logits at the mean of all classes are beyond "
+            f"{about['state_dtype']}."
+        )
+    yield from _of_rows(means, present, classifier, bias)
 
 
 def _of_rows(means, present, classifier, bias) -> Iterator[str]:
@@ -282,6 +284,50 @@ def _of_rows(means, present, classifier, bias) -> Iterator[str]:
             f"The rows of the classifier seem to be in another order than the "
             f"classes: {some(pairs)}. NC3 and NC4 are of the order given."
         )
+
+
+def _of_means(
+    means: Float[np.ndarray, "K d"],
+    spread: Float[np.ndarray, "K"],
+    values: dict[str, float],
+    classes: int,
+) -> Iterator[str]:
+    """Warnings of class means out of range, all equal, or without room or rank."""
+    width, limits, largest = means.shape[1], np.finfo(means.dtype), np.abs(means).max()
+    most = min(classes - 1, width)
+    if not (np.isfinite(means).all() and np.isfinite(spread).all()):
+        yield (
+            f"The features are so large that sums of them overflow in {limits.dtype}: "
+            "no number here can be trusted. Divide them by a constant."
+        )
+    elif 0 < largest < limits.tiny / limits.eps:
+        yield (
+            f"The class means are no larger than {largest:.1g}: their differences "
+            f"underflow in {limits.dtype}, and no number here can be trusted. Multiply "
+            "the features by a constant."
+        )
+    elif values["rank"] == 0:
+        yield (
+            "All class means are equal: metrics that compare them are undefined. Are "
+            "these features constant, or the units dead?"
+        )
+    elif values["rank"] < most:
+        rank = round(values["rank"])
+        yield (
+            f"The centred class means span {rank} dimension{'s' * (rank > 1)} of "
+            f"{most}: some are equal, or lie on one line or plane. NC1 does not see "
+            "the directions that are missing."
+        )
+    elif math.isnan(values.get("equiangularity", 0.0)):
+        yield (
+            "A class mean is the mean of all classes: it has no direction, and what "
+            "compares directions is undefined."
+        )
+    if width < classes - 1:
+        room = f"{width} dimension{'s' * (width > 1)}"
+        text = f"{classes} classes have no simplex in {room}: NC2 cannot be"
+        finite = math.isfinite(values.get("uniformity", 0.0))
+        yield text + (" 0; uniformity is the measure to use." if finite else " 0.")
 
 
 def some(items: list) -> str:

@@ -6,6 +6,7 @@ import math
 import textwrap
 from typing import Any, Literal
 
+import jax
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
@@ -44,6 +45,7 @@ def figure(result: Measurement) -> Figure:
     # Differences to one pivot first: the means may have a large common part.
     pivot = np.asarray(moments.pivot, np.float64)[here]
     means = pivot - pivot[:1] + np.asarray(moments.offset, np.float64)[here]
+    means = means / float(moments.unit)
     centred = means - means.mean(axis=0)
     deviation = np.sqrt(np.asarray(moments.spread, np.float64)[here] / count[here])
     names = [str(k) for k in here]
@@ -54,7 +56,9 @@ def figure(result: Measurement) -> Figure:
     axes = drawn.subplots(1, 3, width_ratios=(1, 1.12, 1))
     _spectrum(axes[0], centred)
     _cosines(drawn, axes[1], centred, names)
-    rounding = np.asarray(rounding_variance(moments), np.float64)[here].sum(axis=1)
+    with jax.enable_x64(moments.pivot.dtype == np.float64):
+        rounding = rounding_variance(moments.in_units())
+    rounding = np.asarray(rounding, np.float64)[here].sum(axis=1)
     _spread(axes[2], centred, deviation, names, math.sqrt(rounding.mean()))
     drawn.suptitle(_title(result), fontsize=11, x=0.01, ha="left")
     return drawn

@@ -71,7 +71,7 @@ class Measurement:
         return figure(self)
 
     def __str__(self) -> str:
-        """The table."""
+        """The warnings, for they may make the numbers void, and the table."""
         cells = [self._cells(name, value) for name, value in self.values.items()]
         head = ("metric", "value", "ideal", "meaning")
         widths = [max(len(row[i]) for row in [head, *cells]) for i in range(3)]
@@ -84,7 +84,7 @@ class Measurement:
             for text in self.warnings
         ]
         table = "\n".join(line.rstrip() for line in lines)
-        return "\n\n".join([self._header(), table, *notes])
+        return "\n\n".join([self._header(), *notes, table])
 
     def _cells(self, name: str, value: float) -> tuple[str, str, str, str]:
         """A row of the table: key, value, value at collapse, and what it means."""

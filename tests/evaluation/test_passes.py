@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Passes, SetPass, update_moments
@@ -58,3 +59,23 @@ def test_any_batches_give_what_the_evaluation_gives():
         np.testing.assert_allclose(
             metrics[name], found[name], rtol=1e-4, atol=1e-7, err_msg=name
         )
+
+
+@pytest.mark.parametrize("scale", [1e20, 1e-20, 1e-30])
+def test_a_network_that_shrinks_its_features_is_measured_alike(scale):
+    """Strong decay shrinks features; their squares leave float32, the metrics stay."""
+    images, labels = dataset(203, 0.3, 1)
+    scores, layers = forward(network(), jnp.asarray(images))
+
+    @jax.jit
+    def measured(features):
+        batch = batch_of(features, scores, jnp.asarray(labels))
+        start = ClassMoments.empty(K, D, scatter="none")
+        moments = update_moments({LAST: start}, batch)
+        seen = SetPass.empty(moments, batch.averages).update(batch)
+        variables = jax.tree.map(jnp.asarray, network())
+        return PASSES.compute(variables, moments, seen, seen)
+
+    want, got = measured(layers[LAST]), measured(layers[LAST] * scale)
+    for name in want.keys() - {"nc/bias_collapse", "nc/nc1_floor"}:
+        np.testing.assert_allclose(got[name], want[name], 1e-4, 1e-6, err_msg=name)

@@ -101,6 +101,61 @@ def test_chunks_that_do_not_fit():
         measure([FEATURES], np.tile(LABELS, 2))
 
 
+BASE = dict(zip(("features", "labels", "classifier", "bias"), (FEATURES, LABELS, W, B)))
+SCALES = [1e18, 1e20, 1e30, 1e-18, 1e-20, 1e-30]
+
+
+@pytest.mark.parametrize(
+    ("scale", "dtype"),
+    [*((s, np.float32) for s in SCALES), (1e160, np.float64), (1e-160, np.float64)],
+)
+def test_only_the_bias_sees_the_scale(scale, dtype):
+    """Squares over- and underflow; what has no scale must not notice."""
+    features, classifier = FEATURES.astype(dtype), W.astype(dtype)
+    want = measure(features, LABELS, classifier=classifier)
+    scaled = (features * scale).astype(dtype)
+    got = measure(scaled, LABELS, classifier=classifier)
+    assert got.warnings == want.warnings == ()
+    for name in set(want.values) - {"bias_collapse", "nc1_floor"}:
+        assert got[name] == pytest.approx(want[name], rel=1e-4, abs=1e-6), name
+    ratio = got["bias_collapse"] / want["bias_collapse"]
+    assert ratio == pytest.approx(scale, rel=1e-5)
+
+
+def test_what_is_out_of_range_is_said_to_be():
+    text = warned(FEATURES / np.abs(FEATURES).max() * np.float32(3e38), LABELS)
+    assert "sums of them overflow in float32" in text
+    assert "equal" not in text
+    text = warned(FEATURES * np.float32(1e-37), LABELS)
+    assert "underflow in float32" in text
+    assert "equal" not in text
+
+
+def test_means_on_a_line_are_not_equal():
+    line = np.outer(np.arange(K) - 1.5, np.arange(1, D + 1)).astype(np.float32)
+    features = line[LABELS] + np.float32(1e-3) * FEATURES[::-1]
+    text = warned(line[LABELS], LABELS)
+    assert "span 1 dimension of 4: some are equal, or lie on one line" in text
+    assert "All class means" not in text
+    assert "told apart" not in warned(features, LABELS)
+
+
+def test_one_dimension_has_no_measure_of_directions():
+    text = warned(FEATURES[:, :1], LABELS)
+    assert "NC2 cannot be 0." in text
+    assert "uniformity" not in text
+
+
+def test_a_classifier_of_zeros_is_named():
+    text = warned(FEATURES, LABELS, classifier=0 * W)
+    assert "5 rows of the classifier are 0" in text
+
+
+def test_warnings_stand_before_the_numbers():
+    text = str(measure(FEATURES, LABELS + 1))
+    assert text.index("If your labels begin at 1") < text.index("nc1")
+
+
 def warned(*args, **options):
     return " ".join(measure(*args, **options).warnings)
 
