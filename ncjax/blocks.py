@@ -20,7 +20,9 @@ _ROWS = 4096
 _ONE_HOT_CLASSES = 16
 
 
-def scan_blocks(visit: Callable[[State, Rows], State], state: State, rows: Rows):
+def scan_blocks(
+    visit: Callable[[State, Rows], State], state: State, rows: Rows
+) -> State:
     """The state that has taken all rows, block by block, without a copy of them.
 
     Args:
