@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 from pathlib import Path
@@ -146,6 +147,13 @@ def part(axis: Axes, lineage: np.ndarray) -> None:
             axis.axhline(place + 0.5, **look)
             axis.axvline(place + 0.5, **look)
             drawn.add(place)
+
+
+def inline(figure: Figure) -> Figure:
+    """The same figure, which a notebook now shows, once, whatever its backend is."""
+    # Jupyter draws figures itself only once pyplot was imported.
+    vars(figure)["_repr_png_"] = functools.partial(render, figure, ".png")
+    return figure
 
 
 def render(figure: Figure, suffix: str) -> bytes:

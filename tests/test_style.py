@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.figure import Figure
 
 from ncjax import style
@@ -93,3 +94,16 @@ def test_another_ending_is_refused(tmp_path):
 
 def test_ten_groups_can_be_told_apart():
     assert len(set(style.COLORS)) == 10
+
+
+@pytest.mark.parametrize("drawn_by_jupyter", [False, True])
+def test_a_notebook_shows_a_figure_once(drawn_by_jupyter):
+    formatter = DisplayFormatter()
+    if drawn_by_jupyter:  # as `%matplotlib inline` asks for
+        png = formatter.formatters["image/png"]
+        png.for_type(Figure, lambda figure: b"drawn by Jupyter")
+    shown, _ = formatter.format(style.inline(Figure()))
+    images = [data for kind, data in shown.items() if kind.startswith("image/")]
+    assert len(images) == 1
+    assert (images[0] == b"drawn by Jupyter") == drawn_by_jupyter
+    assert "text/html" not in shown

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from ncjax import style
 from ncjax.collapse import Metric
-from ncjax.comparison import tables, theory_tables
+from ncjax.comparison import tables
 from ncjax.comparison.groups import Group, PairTest
 from ncjax.io import plain
+from ncjax.table import Part, Result, markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Comparison(Result):
     """Groups of runs side by side; prints as its tables.
 
     Attributes:
@@ -43,9 +45,18 @@ class Comparison:
     chosen: bool
     theory: tuple[GroupTheory, ...] = ()
 
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Mean and interval over seeds of each metric in each group."""
+        return [
+            {"group": group.name, "metric": metric.key}
+            | group.summary(metric, self.level)._asdict()
+            for group in self.groups
+            for metric in self.metrics
+        ]
+
     def table(self) -> str:
         """The final values, as Markdown."""
-        return tables.final_values(self)
+        return markdown(self._table())
 
     def tests(self, most: int | None = None) -> str:
         """The paired tests, as Markdown.
@@ -54,30 +65,52 @@ class Comparison:
             most: if there are more tests than this, only those with a corrected
                 p-value below 1 - level are shown; None shows all.
         """
-        if len(self.groups) == 1:
-            return "No tests: there is one group only."
-        return tables.paired_tests(self, most)
+        return markdown(self._tests(most))
 
     def theory_table(self) -> str:
         """Theory beside the networks, as Markdown; "" without theory."""
-        return theory_tables.tables(self.theory, self.level) if self.theory else ""
+        return markdown(self._theory())
 
     def report(self, most: int | None = None) -> str:
         """All tables under their headings, as Markdown; see `tests` for `most`."""
-        text = f"## Final values\n\n{self.table()}"
-        text += f"\n\n## Paired tests\n\n{self.tests(most)}"
-        if self.theory:
-            text += f"\n\n## Theory beside the networks\n\n{self.theory_table()}"
-        return text
+        return markdown(self._report(most))
 
-    def figure(self) -> Figure:
+    def parts(self) -> list[Part]:
+        """The warnings and the whole report."""
+        warnings = [f"**Warning:** {warning}" for warning in self.warnings]
+        return ["# Comparison", *warnings, *self._report()]
+
+    def _report(self, most: int | None = None) -> list[Part]:
+        found = ["## Final values", *self._table()]
+        found += ["## Paired tests", *self._tests(most)]
+        if self.theory:
+            found += ["## Theory beside the networks", *self._theory()]
+        return found
+
+    def _table(self) -> list[Part]:
+        return tables.final_values(self.groups, self.metrics, self.level)
+
+    def _tests(self, most: int | None) -> list[Part]:
+        asked = self.level, self.test, self.baseline
+        return tables.paired_tests(self.results, *asked, most)
+
+    def _theory(self) -> list[Part]:
+        if not self.theory:
+            return []
+        from ncjax.comparison import theory_tables  # late: it loads what trains
+
+        return theory_tables.tables(self.theory, self.level)
+
+    def plot(self) -> Figure:
         """Curves over epochs: mean and interval over seeds, a panel for each metric."""
         from ncjax.comparison.figure import figure  # late: matplotlib takes a second
 
         metrics = self.metrics
         if not self.chosen:
             metrics = tuple(m for m in metrics if m.curve) or metrics
-        return figure(self.groups, metrics, self.level)
+        return style.inline(figure(self.groups, metrics, self.level))
+
+    figure = plot
 
     def theory_figure(self) -> Figure:
         """Gram matrices found and predicted.
@@ -89,7 +122,7 @@ class Comparison:
             raise ValueError("There is no theory here: `compare(..., theory=True)`.")
         from ncjax.comparison import theory_figure
 
-        return theory_figure.figure(self.theory)
+        return style.inline(theory_figure.figure(self.theory))
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; numbers that are not finite are None."""
@@ -110,6 +143,8 @@ class Comparison:
             "tests": [_test(test) for test in self.results],
         }
         if self.theory:
+            from ncjax.comparison import theory_tables
+
             found["theory"] = theory_tables.to_dict(self.theory)
         return plain(found)
 
@@ -130,11 +165,14 @@ class Comparison:
         }
 
     def __str__(self) -> str:
-        """The whole report, as Markdown."""
-        warnings = [f"**Warning:** {warning}" for warning in self.warnings]
-        return "\n\n".join(["# Comparison", *warnings, self.report()])
+        """The warnings and the whole report, as Markdown."""
+        return markdown(self.parts())
 
-    _repr_markdown_ = __str__
+    def __repr__(self) -> str:
+        """How many groups, runs and metrics there are."""
+        runs = sum(len(group.runs) for group in self.groups)
+        named = ", ".join(repr(group.name) for group in self.groups)
+        return f"<Comparison of {runs} runs, {len(self.metrics)} metrics: {named}>"
 
 
 def _test(test: PairTest) -> dict[str, Any]:

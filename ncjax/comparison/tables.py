@@ -1,63 +1,82 @@
-"""A comparison as Markdown: the final values over seeds, and the paired tests."""
+"""The tables of a comparison: the final values over seeds, and the paired tests."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from ncjax.collapse import Metric
 from ncjax.comparison.groups import Group, PairTest
 from ncjax.statistics import ROUNDING, Interval, Paired, smallest_p
-
-if TYPE_CHECKING:
-    from ncjax.comparison.result import Comparison
+from ncjax.table import Part, Table
 
 
-def final_values(comparison: Comparison) -> str:
+def final_values(
+    groups: Sequence[Group], metrics: Sequence[Metric], level: float
+) -> list[Part]:
     """Mean and interval over seeds at the last measured epoch: a table for each part.
 
     Rows are groups; the first table says how many seeds each has.
+
+    Args:
+        groups: the groups.
+        metrics: the metrics, of one part or several.
+        level: confidence of the intervals.
     """
-    groups, metrics = comparison.groups, comparison.metrics
     counts = [["seeds", "epoch"], *([str(len(g.runs)), _ends(g)] for g in groups)]
-    blocks: list[str] = []
-    for part in dict.fromkeys(metric.part for metric in metrics):
+    found: list[Part] = []
+    parts = list(dict.fromkeys(metric.part for metric in metrics))
+    for part in parts:
         columns = [metric for metric in metrics if metric.part == part]
         rows = [[part, *(metric.heading for metric in columns)]]
         for g in groups:
-            found = ((m, g.summary(m, comparison.level)) for m in columns)
-            rows.append([g.name, *(cell(*each, len(g.runs)) for each in found)])
-        if not blocks:
+            each = ((m, g.summary(m, level)) for m in columns)
+            rows.append([g.name, *(cell(*one, len(g.runs)) for one in each)])
+        if not found:
             rows = [[r[0], *more, *r[1:]] for r, more in zip(rows, counts, strict=True)]
-        blocks.append(markdown_table(rows))
-    return "\n\n".join([*blocks, "  \n".join(_footnotes(comparison))])
+        last = part == parts[-1]
+        notes = tuple(_footnotes(groups, metrics, level)) if last else ()
+        found.append(Table(rows, notes=notes))
+    return found
 
 
-def paired_tests(comparison: Comparison, most: int | None = None) -> str:
+def paired_tests(
+    results: Sequence[PairTest],
+    level: float,
+    test: str,
+    baseline: str | None,
+    most: int | None = None,
+) -> list[Part]:
     """The paired tests by seed.
 
     Args:
-        comparison: the comparison; 1 - its level is the bound for p-values.
+        results: the tests.
+        level: confidence of the intervals; 1 - level is the bound for p-values.
+        test: "t" or "wilcoxon".
+        baseline: name of the group that all others are tested against; None for all
+            pairs.
         most: if there are more tests than this, only those with a corrected p-value
             below 1 - level are shown; None shows all.
     """
-    results, alpha = comparison.results, 1 - comparison.level
+    alpha = 1 - level
+    if not results:
+        return ["No tests: there is one group only."]
     if all(len(r.seeds) < 2 for r in results):
-        return "No tests: no two groups have 2 seeds in common."
+        return ["No tests: no two groups have 2 seeds in common."]
     kept = results
     if most is not None and len(results) > most:
         kept = [r for r in results if r.corrected < alpha]
     rows = [["metric", "A", "B", "seeds", "A - B, or A / B", "p", "p corrected", ""]]
     rows += [_test_row(result, alpha) for result in kept]
-    body = markdown_table(rows) if kept else f"No corrected p is below {alpha:.3g}."
-    notes = list(_test_notes(comparison))
+    notes = list(_test_notes(results, level, test, baseline))
     if len(kept) < len(results):
         notes.append(
             f"{len(results) - len(kept)} of {len(results)} comparisons are not shown: "
             f"their corrected p is not below {alpha:.3g}, or they had no test."
         )
-    return "\n\n".join([body, "  \n".join(notes)])
+    if kept:
+        return [Table(rows, notes=notes)]
+    return [f"No corrected p is below {alpha:.3g}.", *notes]
 
 
 def cell(metric: Metric, found: Interval, total: int) -> str:
@@ -112,9 +131,10 @@ def _difference(metric: Metric, result: Paired) -> str:
     return f"{value} [{unit * result.low:.3g}, {unit * result.high:.3g}]"
 
 
-def _footnotes(comparison: Comparison) -> Iterable[str]:
+def _footnotes(
+    groups: Sequence[Group], metrics: Sequence[Metric], level: float
+) -> Iterable[str]:
     """What to know of the tables of final values."""
-    groups, metrics, level = comparison.groups, comparison.metrics, comparison.level
     cells = [(m, g.summary(m, level), len(g.runs)) for g in groups for m in metrics]
     logs = [m.title for m in metrics if m.log]
     single = [g.name for g in groups if len(g.runs) == 1]
@@ -141,12 +161,12 @@ def _footnotes(comparison: Comparison) -> Iterable[str]:
         yield "↓ smaller is better, or more collapsed; ↑ larger is."
 
 
-def _test_notes(comparison: Comparison) -> Iterable[str]:
+def _test_notes(
+    results: Sequence[PairTest], level: float, test: str, baseline: str | None
+) -> Iterable[str]:
     """What to know of the table of tests."""
-    results, level, test = comparison.results, comparison.level, comparison.test
-    alpha, metrics = 1 - level, comparison.metrics
+    alpha, metrics = 1 - level, list({r.metric.key: r.metric for r in results}.values())
     made = sum(not math.isnan(r.result.p) for r in results)
-    baseline = comparison.baseline
     against = f"against {baseline}" if baseline else "of all pairs"
     kind = {"t": "t-tests", "wilcoxon": "Wilcoxon signed-rank tests"}[test]
     yield (
@@ -174,16 +194,3 @@ def _ends(group: Group) -> str:
     """The last measured epoch, or the first and last of several."""
     ends = sorted({run.last for run in group.runs})
     return str(ends[0]) if len(ends) == 1 else f"{ends[0]}-{ends[-1]}"
-
-
-def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """An aligned Markdown table; the first row is its heading."""
-    rows = [[text.replace("|", "\\|") for text in row] for row in rows]
-    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = (text.ljust(w) for text, w in zip(cells, widths, strict=True))
-        return f"| {' | '.join(padded)} |"
-
-    rule = f"|{'|'.join('-' * (w + 2) for w in widths)}|"
-    return "\n".join([line(rows[0]), rule, *map(line, rows[1:])])

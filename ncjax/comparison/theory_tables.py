@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ncjax.collapse.registry import Metric
-from ncjax.comparison.tables import cell, markdown_table
+from ncjax.comparison.tables import cell
+from ncjax.comparison.theory import GroupTheory, RunTheory
 from ncjax.statistics import t_interval
-
-if TYPE_CHECKING:
-    from ncjax.comparison.theory import GroupTheory, RunTheory
+from ncjax.table import Part, Table
 
 # Number of `RunTheory.values` -> how it is averaged and printed.
 COLUMNS = (
@@ -30,8 +29,13 @@ COLUMNS = (
 _COSINE = Metric("cosine", "cosine")
 
 
-def tables(groups: Sequence[GroupTheory], level: float) -> str:
-    """Both tables and what to know of them, as Markdown."""
+def tables(groups: Sequence[GroupTheory], level: float) -> list[Part]:
+    """Numbers of each group, and cosines by height; with notes.
+
+    Args:
+        groups: the groups with their theory.
+        level: confidence of the intervals.
+    """
     heights = sorted({h for g in groups for run in g.runs for h in run.cosines})
     both = ("found", "theory")
     titles = [f"height {h} {what}" for h in heights for what in both]
@@ -45,8 +49,7 @@ def tables(groups: Sequence[GroupTheory], level: float) -> str:
         pairs = [[r.cosines[h] for r in runs if h in r.cosines] for h in heights]
         columns = [[pair[i] for pair in found] for found in pairs for i in (0, 1)]
         cosines.append([group.name, *(_cell(_COSINE, c, level) for c in columns)])
-    notes = "  \n".join(_notes(groups, level))
-    return "\n\n".join([markdown_table(rows), markdown_table(cosines), notes])
+    return [Table(rows), Table(cosines, notes=tuple(_notes(groups, level)))]
 
 
 def to_dict(groups: Sequence[GroupTheory]) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import textwrap
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import jax
@@ -15,9 +15,9 @@ from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from ncjax.collapse import METRICS, rounding_variance
+from ncjax.collapse import rounding_variance
 from ncjax.measurement.checks import unit_rows
-from ncjax.measurement.result import Measurement
+from ncjax.moments import ClassMoments
 from ncjax.style import BLUE, GREY, ORANGE, decorate, log_axis, log_curve
 
 _STEM = "#dbe4ef"
@@ -28,7 +28,9 @@ _SAMPLED = 2000  # classes of which the histogram takes all pairs
 _LONGEST = 16  # characters of a name
 
 
-def figure(result: Measurement) -> Figure:
+def figure(
+    moments: ClassMoments, title: str, class_names: Sequence[str] | None = None
+) -> Figure:
     """Spectrum of the class means, their cosines, and the spread of each class.
 
     Left: singular values of the centred class means over their root mean square; all
@@ -37,9 +39,10 @@ def figure(result: Measurement) -> Figure:
     mean square distance of class means; 0 at collapse.
 
     Args:
-        result: what `measure` returned.
+        moments: class moments of the features.
+        title: text above the panels.
+        class_names: names of class 0, 1, ..., if they are known.
     """
-    moments = result.moments
     count = np.asarray(moments.count, np.float64)
     here = np.flatnonzero(count > 0)
     # Differences to one pivot first: the means may have a large common part.
@@ -49,8 +52,8 @@ def figure(result: Measurement) -> Figure:
     centred = means - means.mean(axis=0)
     deviation = np.sqrt(np.asarray(moments.spread, np.float64)[here] / count[here])
     names = [str(k) for k in here]
-    if result.class_names is not None:
-        names = [_short(result.class_names[k]) for k in here]
+    if class_names is not None:
+        names = [_short(class_names[k]) for k in here.tolist()]
 
     drawn = Figure(figsize=(14, 4.6), layout=ConstrainedLayoutEngine(wspace=0.05))
     axes = drawn.subplots(1, 3, width_ratios=(1, 1.12, 1))
@@ -60,25 +63,8 @@ def figure(result: Measurement) -> Figure:
         rounding = rounding_variance(moments.in_units())
     rounding = np.asarray(rounding, np.float64)[here].sum(axis=1)
     _spread(axes[2], centred, deviation, names, math.sqrt(rounding.mean()))
-    drawn.suptitle(_title(result), fontsize=11, x=0.01, ha="left")
+    drawn.suptitle(title, fontsize=11, x=0.01, ha="left")
     return drawn
-
-
-def _title(result: Measurement) -> str:
-    """What was measured, and the headlines of its numbers."""
-    about = result.measured
-    numbers = [
-        f"{metric.title} {result.values[key]:.3g}"
-        for key, metric in METRICS.items()
-        if metric.headline and key in result.values
-    ]
-    source = about["source"]
-    source = source if len(source) <= 60 else "..." + source[-57:]
-    text = textwrap.fill(",  ".join(numbers), 110)
-    return (
-        f"{source}:  {about['n']:,} features of width {about['d']:,}, "
-        f"{about['classes_present']:,} classes\n{text}"
-    )
 
 
 def _spectrum(axis: Axes, centred: np.ndarray) -> None:

@@ -7,10 +7,12 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from ncjax import style
 from ncjax.collapse import METRICS
 from ncjax.io import plain
 from ncjax.moments import ClassMoments
 from ncjax.options import suggest
+from ncjax.table import Part, Result, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +30,7 @@ def in_order(values: dict[str, float]) -> dict[str, float]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measurement:
+class Measurement(Result):
     """Neural collapse of a set of features; prints as a table.
 
     Attributes:
@@ -64,30 +66,63 @@ class Measurement:
         measured = self.measured | {"warnings": list(self.warnings)}
         return plain(self.values | {"measured": measured})
 
-    def figure(self) -> Figure:
-        """Spectrum and cosines of the class means, and the spread of each class."""
-        from ncjax.measurement.figure import figure  # late: matplotlib takes a second
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Key, value, value at collapse and meaning of each number."""
+        return [
+            {"metric": name, "value": value, "ideal": ideal, "meaning": sentence}
+            for name, value in self.values.items()
+            for ideal, sentence in [self._describe(name)]
+        ]
 
-        return figure(self)
-
-    def __str__(self) -> str:
-        """The warnings, for they may make the numbers void, and the table."""
-        cells = [self._cells(name, value) for name, value in self.values.items()]
+    def parts(self) -> list[Part]:
+        """The header; the warnings, for they may make the numbers void; the table."""
         head = ("metric", "value", "ideal", "meaning")
-        widths = [max(len(row[i]) for row in [head, *cells]) for i in range(3)]
-        lines = [
-            f"  {name:{widths[0]}} {value:>{widths[1]}} {ideal:>{widths[2]}}  {text}"
-            for name, value, ideal, text in [head, *cells]
+        cells = [
+            (
+                row["metric"],
+                _digits(row["value"]),
+                _digits(row["ideal"]),
+                row["meaning"],
+            )
+            for row in self.to_rows()
         ]
         notes = [
             textwrap.fill(f"warning: {text}", 88, subsequent_indent="  ")
             for text in self.warnings
         ]
-        table = "\n".join(line.rstrip() for line in lines)
-        return "\n\n".join([self._header(), *notes, table])
+        return [self._header(), *notes, Table([head, *cells], "<>><")]
 
-    def _cells(self, name: str, value: float) -> tuple[str, str, str, str]:
-        """A row of the table: key, value, value at collapse, and what it means."""
+    def plot(self) -> Figure:
+        """Spectrum and cosines of the class means, and the spread of each class."""
+        from ncjax.measurement.figure import figure  # late: matplotlib takes a second
+
+        return style.inline(figure(self.moments, self._title(), self.class_names))
+
+    figure = plot
+
+    def __repr__(self) -> str:
+        """The headlines of the numbers."""
+        return f"<Measurement of {self.measured['source']}: {self._headlines()}>"
+
+    def _headlines(self) -> str:
+        return ", ".join(
+            f"{metric.title} {self.values[key]:.3g}"
+            for key, metric in METRICS.items()
+            if metric.headline and key in self.values
+        )
+
+    def _title(self) -> str:
+        """What was measured, and the headlines of its numbers."""
+        about, source = self.measured, self.measured["source"]
+        source = source if len(source) <= 60 else "..." + source[-57:]
+        return (
+            f"{source}:  {about['n']:,} features of width {about['d']:,}, "
+            f"{about['classes_present']:,} classes\n"
+            f"{textwrap.fill(self._headlines(), 110)}"
+        )
+
+    def _describe(self, name: str) -> tuple[float | None, str]:
+        """The value at collapse, and a sentence on what a number means."""
         about = self.measured
         # NC2 and NC3 are copies of the metrics that the convention calls so.
         key = about["convention"][name] if name in ("nc2", "nc3") else name
@@ -95,8 +130,7 @@ class Measurement:
         sentence = metric.sentence if key in METRICS else metric.on_test
         if name == "nc1" and about["nc1_below_floor"]:
             sentence = "below the precision of the features; " + sentence
-        ideal = metric.limit(about["classes_present"], about["d"])
-        return name, _digits(value), _digits(ideal), sentence
+        return metric.limit(about["classes_present"], about["d"]), sentence
 
     def _header(self) -> str:
         about = self.measured

@@ -1,4 +1,4 @@
-"""What a run measured, as a table of rows by epoch."""
+"""What a run measured: as a table, as a figure, and as read from its files."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
+from ncjax import style
+from ncjax.runs.columns import Columns, Row
+from ncjax.runs.metrics import home_of
+from ncjax.table import Part, Result, Table
 
-from ncjax.collapse.registry import TREE, Metric
-from ncjax.options import suggest
-from ncjax.runs.metrics import home_of, panels
-
-# "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _RENAMED = {"nc/gram_to_theory": "nc/gram_to_limit"}  # keys in files of older versions
 
 
-@dataclasses.dataclass
-class History:
+@dataclasses.dataclass(repr=False)
+class History(Columns, Result):
     """Metrics of a run; `history["nc/nc1"]` is one column.
 
-    With many seeds the column holds their means, and `history["nc/nc1/low"]` and
+    It prints as a table: metrics at the first epoch, the terminal phase's start and the
+    end.  With many seeds the column holds their means, and `history["nc/nc1/low"]` and
     `history["nc/nc1/high"]` bound the 95 % interval.
 
     Attributes:
@@ -37,70 +37,62 @@ class History:
             that knows a class tree.
     """
 
-    rows: list[Row]
-    workdir: Path | None = None
-    seeds: list[History] = dataclasses.field(default_factory=list)
-    about: str = ""
-    limit: dict[str, float] = dataclasses.field(default_factory=dict)
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        """The values of one metric over the measured epochs [m].
-
-        Raises:
-            KeyError: if the metric was not measured.
-        """
-        if name not in self:
-            measured = list(self.rows[0]) if self.rows else []
-            listed = ", ".join(measured) or "none, nothing was measured"
-            meant = suggest(name, measured)
-            raise KeyError(f"Unknown metric {name!r}.{meant} Available: {listed}.")
-        return np.array([row[name] for row in self.rows])
-
-    def __contains__(self, name: str) -> bool:
-        """Whether the metric was measured."""
-        return bool(self.rows) and name in self.rows[0]
-
-    @property
-    def terminal_epoch(self) -> int | None:
-        """First measured epoch with training error 0: the terminal phase's start."""
-        start = self._terminal()
-        return None if start is None else int(start["epoch"])
-
-    def shown(self) -> list[Metric]:
-        """The measured metrics for its figure and table.
-
-        Those that know of a tree are among them if there is a `limit` to compare with.
-        """
-        return [
-            metric
-            for metric in panels()
-            if home_of(metric) in self and (metric.part != TREE or self.limit)
-        ]
-
-    def _terminal(self) -> Row | None:
-        return next((row for row in self.rows if row["train/error"] == 0), None)
+    def to_rows(self) -> list[Row]:
+        """The row of each measured epoch."""
+        return self.rows
 
     def table(self) -> str:
+        """The table as text."""
+        return str(self)
+
+    def plot(self) -> Figure:
+        """Error, loss and NC1-NC4 over epochs; see `ncjax.plots.collapse`.
+
+        Raises:
+            ValueError: if nothing was measured.
+        """
+        if not self.rows:
+            raise ValueError("There is nothing to plot: no epoch was measured yet.")
+        from ncjax.runs import plots  # late: matplotlib takes a second
+
+        return style.inline(plots.collapse(self))
+
+    def parts(self) -> list[Part]:
         """Metrics at the first epoch, the terminal phase's start and the end."""
-        first, last = self.rows[0], self.rows[-1]
+        if not self.rows:
+            return ["Nothing was measured."]
+        first, start, last = self.rows[0], self.terminal_row(), self.rows[-1]
         points = [(f"epoch {first['epoch']:.0f}", first)]
-        start = self._terminal()
         if start is not None:
             points.append((f"error 0, epoch {start['epoch']:.0f}", start))
         points.append((f"end, epoch {last['epoch']:.0f}", last))
-        lines = _table_of_seeds(self, points) if self.seeds else _table(self, points)
+        notes = []
         if self.limit:
-            lines.append("limit: of theory, as regularisation vanishes.")
-        if start is None:
+            notes.append("limit: of theory, as regularisation vanishes.")
+        if start is None and "train/error" in self:
             of = " in every seed" if self.seeds else ""
-            lines.append(
+            notes.append(
                 f"The training error did not reach 0{of}: no terminal phase yet."
             )
-        return "\n".join(lines)
+        if not self.seeds:
+            return [_table(self, points, notes)]
+        number = f"mean of {len(self.seeds)} seeds [95 % interval]"
+        return [number, _table_of_seeds(self, points, notes)]
 
-    def __str__(self) -> str:
-        """The table."""
-        return self.table() if self.rows else "Nothing was measured."
+    def __repr__(self) -> str:
+        """Which run it is, how many epochs were measured, and how the last one was."""
+        where = "" if self.workdir is None else str(self.workdir)
+        run = ": ".join(text for text in (where, self.about) if text)
+        seeds = f"{len(self.seeds)} seeds, " if self.seeds else ""
+        epochs = f"{seeds}{len(self.rows)} epochs measured"
+        last = self.rows[-1] if self.rows else {}
+        ends = [
+            f"{metric.title} {last[home_of(metric)]:.3g}"
+            for metric in self.shown()
+            if metric.headline
+        ]
+        at = f", at epoch {last['epoch']:.0f}: {', '.join(ends)}" if ends else ""
+        return f"<History of {run or 'a run'}; {epochs}{at}>"
 
 
 def _measured(history: History) -> list[tuple[str, str, str | None]]:
@@ -116,39 +108,30 @@ def _measured(history: History) -> list[tuple[str, str, str | None]]:
     return found
 
 
-def _table(history: History, points: Sequence[tuple[str, Row]]) -> list[str]:
-    """A line for each metric, columns for training and test set."""
+def _table(
+    history: History, points: Sequence[tuple[str, Row]], notes: Sequence[str]
+) -> Table:
+    """A row for each metric, columns for training and test set."""
     limit = history.limit
-    rows = [["", *("train", "test") * len(points), *(["limit"] if limit else [])]]
+    cells = [["", *("train", "test") * len(points), *(["limit"] if limit else [])]]
     for title, train, test in _measured(history):
-        both = (train, test)
-        cells = [_cell(row, key) for _, row in points for key in both]
-        rows.append([title, *cells, *([_cell(limit, train)] if limit else [])])
-    widths = [max(9, *map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        " ".join(c.rjust(w) for c, w in zip(cells, widths, strict=True))
-        for cells in rows
-    ]
-    pair = widths[1] + widths[2] + 2
-    headings = "".join(heading.rjust(pair) for heading, _ in points)
-    return [" " * widths[0] + headings, *lines]
+        found = [_cell(row, key) for _, row in points for key in (train, test)]
+        cells.append([title, *found, *([_cell(limit, train)] if limit else [])])
+    return Table(cells, ">", above=[(text, 2) for text, _ in points], notes=notes)
 
 
-def _table_of_seeds(history: History, points: Sequence[tuple[str, Row]]) -> list[str]:
-    """A line for each metric and set: mean [interval]."""
+def _table_of_seeds(
+    history: History, points: Sequence[tuple[str, Row]], notes: Sequence[str]
+) -> Table:
+    """A row for each metric and set: mean [interval]."""
     points = [*points, ("limit", history.limit)] if history.limit else points
-    rows = [["", *(heading for heading, _ in points)]]
+    cells = [["", *(heading for heading, _ in points)]]
     for title, train, test in _measured(history):
         for part, key in (("train", train), ("test", test)):
             if key is not None:
-                cells = (_interval(row, key) for _, row in points)
-                rows.append([f"{part} {title}", *cells])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(c.ljust(w) for c, w in zip(cells, widths, strict=True)).rstrip()
-        for cells in rows
-    ]
-    return [f"mean of {len(history.seeds)} seeds [95 % interval]", "", *lines]
+                found = (_interval(row, key) for _, row in points)
+                cells.append([f"{part} {title}", *found])
+    return Table(cells, notes=notes)
 
 
 def _cell(row: Row, key: str | None) -> str:

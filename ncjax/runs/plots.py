@@ -16,7 +16,7 @@ from ncjax import style
 from ncjax.collapse import Metric
 from ncjax.evaluation.mistakes import confusion_by_level
 from ncjax.hierarchy import Hierarchy
-from ncjax.runs.history import History
+from ncjax.runs.columns import Columns
 from ncjax.runs.metrics import describe, home_of, panels
 from ncjax.style import save as save
 
@@ -24,7 +24,7 @@ _FLOOR = "nc/nc1_floor"
 _LEAST = 4.0  # ratio of the ends of a log axis
 
 
-def collapse(history: History) -> Figure:
+def collapse(history: Columns) -> Figure:
     """Error, loss and NC1-NC4 over epochs, log axes, terminal phase shaded.
 
     Every metric of the registry that has a panel is drawn, with values of 0 as hollow
@@ -65,7 +65,7 @@ def collapse(history: History) -> Figure:
     return figure
 
 
-def _heading(history: History) -> str:
+def _heading(history: Columns) -> str:
     """Which run it is, and what its lines and points mean: one line or two."""
     run = "" if history.workdir is None else history.workdir.name
     title = ": ".join(text for text in (run, history.about) if text)
@@ -92,7 +92,7 @@ def _is_log(metric: Metric) -> bool:
     return metric.curve != "linear"
 
 
-def _panel(axis: Axes, history: History, metric: Metric) -> None:
+def _panel(axis: Axes, history: Columns, metric: Metric) -> None:
     """One metric on the training set and, where it was measured, on the test set."""
     train, epochs = home_of(metric), history["epoch"]
     log, drawn = _is_log(metric), []
@@ -121,7 +121,7 @@ def _panel(axis: Axes, history: History, metric: Metric) -> None:
     style.decorate(axis, metric.panel)
 
 
-def _mark_floor(axis: Axes, history: History, key: str) -> None:
+def _mark_floor(axis: Axes, history: Columns, key: str) -> None:
     """The NC1 that rounding alone gives, and crosses on values that are under it."""
     epochs, nc1, floor = history["epoch"], history[key], history[_FLOOR]
     axis.plot(epochs, floor, ":", color=style.GREY, lw=1.4)
@@ -131,7 +131,7 @@ def _mark_floor(axis: Axes, history: History, key: str) -> None:
     axis.plot(epochs[under], nc1[under], "x", **cross)
 
 
-def layers(history: History) -> Figure:
+def layers(history: Columns) -> Figure:
     """The metrics with a panel, and nearest-mean accuracy, over the network's depth.
 
     One line for each of some measured epochs, the last one darkest.  Needs a run with
@@ -166,7 +166,7 @@ def layers(history: History) -> Figure:
 
 
 def confusion(
-    history: History, class_names: Sequence[str], hierarchy: Hierarchy | None = None
+    history: Columns, class_names: Sequence[str], hierarchy: Hierarchy | None = None
 ) -> Figure:
     """Which class was taken for which at the last measured epoch, in percent of a row.
 

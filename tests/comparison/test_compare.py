@@ -106,3 +106,18 @@ def test_bad_options(runs):
         CompareError, match=r"Unknown test 'u'\. Available: t, wilcoxon"
     ):
         compare(runs, test="u")
+
+
+def test_a_comparison_in_a_notebook(runs):
+    comparison = compare(runs, metrics=["nc/nc1", "test/error"])
+    named = "'cross_entropy', 'soft_labels beta=4'"
+    assert repr(comparison) == f"<Comparison of 7 runs, 2 metrics: {named}>"
+    html = comparison._repr_html_()
+    assert "<h3>Comparison</h3>" in html
+    assert html.count("<table>") == comparison.report().count("\n|---")
+    error = comparison.to_rows()[1]
+    assert (error["group"], error["metric"]) == ("cross_entropy", "test/error")
+    assert error["count"] == 4
+    np.testing.assert_allclose(error["centre"], 0.14)
+    assert error["low"] < 0.14 < error["high"]
+    assert len(comparison.to_rows()) == 4

@@ -21,7 +21,8 @@ def test_figures(k, plain):
     x, y, _, _ = clusters(n=4 * k, k=k, d=24)
     moments = jax.jit(class_moments, static_argnums=2)(x, y, k)
     names = tuple(f"class {i}" for i in range(k))
-    drawn = figure(dataclasses.replace(plain, moments=moments, class_names=names))
+    changed = dataclasses.replace(plain, moments=moments, class_names=names)
+    drawn = changed.plot()
     titles = [axis.get_title(loc="left") for axis in drawn.axes[:3]]
     assert [title.split()[0] for title in titles] == ["Spectrum", "Cosines", "Spread"]
     spectrum = drawn.axes[0].lines[1].get_ydata()
@@ -48,10 +49,10 @@ def test_figures(k, plain):
     assert render(drawn, ".png").startswith(b"\x89PNG")
 
 
-def test_figures_of_degenerate_features(plain):
+def test_figures_of_degenerate_features():
     def drawn_of(x):
         moments = jax.jit(class_moments, static_argnums=2)(x, y, K)
-        return figure(dataclasses.replace(plain, moments=moments))
+        return figure(moments, "A title")
 
     x, y, _ = simplex()
     exact = drawn_of(x)

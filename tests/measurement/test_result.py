@@ -45,3 +45,21 @@ def test_to_dict_is_strict_json(plain):
     assert plain.to_dict()["nc1"] == plain["nc1"]
     with pytest.raises(KeyError, match=r"Unknown or not measured: 'nc7'"):
         plain["nc7"]
+
+
+def test_a_measurement_in_a_notebook(plain):
+    assert repr(plain).startswith("<Measurement of features: NC1 ")
+    assert "\n" not in repr(plain)
+    html = plain._repr_html_()
+    assert html.count("<tr>") == 1 + len(plain.values)
+    assert METRICS["nc1"].sentence in html
+    rows = plain.to_rows()
+    assert {row["metric"]: row["value"] for row in rows} == plain.values
+    assert rows[0] == {
+        "metric": "nc1",
+        "value": plain["nc1"],
+        "ideal": 0,
+        "meaning": METRICS["nc1"].sentence,
+    }
+    with pytest.raises(KeyError, match="Did you mean 'nc1'"):
+        plain["NC1x"]

@@ -52,3 +52,25 @@ def test_table_without_a_terminal_phase():
 def test_terminal_epoch_and_columns(history):
     assert history.terminal_epoch == 7
     np.testing.assert_array_equal(history["epoch"], [1, 7, 20])
+
+
+def test_a_history_in_a_notebook(history):
+    begins = "<History of a run; 3 epochs measured, at epoch 20: NC1 1.23e-05, "
+    assert repr(history).startswith(begins)
+    html = history._repr_html_()
+    assert html.count("<tr>") == len(history.table().splitlines())
+    assert '<th colspan="2">error 0, epoch 7</th>' in html
+    assert history.to_rows() is history.rows
+    assert history.plot()._repr_png_().startswith(b"\x89PNG")
+    nothing = History([])
+    assert repr(nothing) == "<History of a run; 0 epochs measured>"
+    assert nothing._repr_html_() == "<p>Nothing was measured.</p>"
+    with pytest.raises(ValueError, match="no epoch was measured"):
+        nothing.plot()
+
+
+def test_a_metric_that_was_meant(history):
+    with pytest.raises(KeyError, match=r"Unknown .*x'\. Did you mean 'nc/nc1'"):
+        _ = history["nc/nc1x"]
+    with pytest.raises(KeyError, match="Did you mean 'nc/nc1'"):
+        _ = history["NC1"]

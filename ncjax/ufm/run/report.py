@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ncjax import style
 from ncjax.io import write_json, write_lines
 from ncjax.runs.about import about
+from ncjax.table import Part, Result, Table
 from ncjax.ufm import Trajectory
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def no_error(text: str, off: Any, bound: Any) -> Statement:
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class Report(Result):
     """What an experiment found.
 
     Attributes:
@@ -101,13 +103,35 @@ class Report:
         """Whether every statement holds."""
         return all(s.holds for s in self.statements)
 
+    def to_rows(self) -> list[dict[str, Any]]:
+        """The lines of metrics.jsonl."""
+        return self.rows
+
+    def plot(self) -> Figure:
+        """The figure."""
+        return style.inline(self.figure)
+
+    def parts(self) -> list[Part]:
+        """The title, the facts, the statements and the verdict."""
+        facts = Table([("", "fact"), *self.facts])
+        lines = [str(statement).split("  ", 1) for statement in self.statements]
+        statements = Table([("", "statement"), *lines])
+        return [f"**{self.title}**", facts, statements, self._verdict()]
+
     def __str__(self) -> str:
-        """The verdict as it is printed."""
-        good = sum(s.holds for s in self.statements)
+        """The same, a line for each."""
         facts = [f"{name:12} {text}" for name, text in self.facts]
+        statements = map(str, self.statements)
+        return "\n".join([self.title, *facts, *statements, self._verdict()])
+
+    def __repr__(self) -> str:
+        """The model and the verdict."""
+        return f"<Report on {self.title}; {self._verdict()}>"
+
+    def _verdict(self) -> str:
+        good = sum(s.holds for s in self.statements)
         mark = "PASS" if self.holds else "FAIL"
-        end = f"{mark}: {good} of {len(self.statements)} statements hold"
-        return "\n".join([self.title, *facts, *map(str, self.statements), end])
+        return f"{mark}: {good} of {len(self.statements)} statements hold"
 
     def write(self, folder: Path, config: dict[str, Any]) -> None:
         """Writes config.json, metrics.jsonl, verdict.json and ufm.png.
@@ -116,8 +140,6 @@ class Report:
             folder: the folder; it is made if it does not exist.
             config: the configuration, for config.json, with what made it as "about".
         """
-        from ncjax.style import save  # matplotlib is loaded when used
-
         folder.mkdir(parents=True, exist_ok=True)
         verdict = {
             "title": self.title,
@@ -130,7 +152,7 @@ class Report:
         write_json(folder / "config.json", config | {"about": about()})
         write_json(folder / "verdict.json", verdict)
         write_lines(folder / "metrics.jsonl", self.rows)
-        save(self.figure, folder / "ufm.png")
+        style.save(self.figure, folder / "ufm.png")
 
 
 def trajectory_rows(path: Trajectory) -> list[dict[str, Any]]:

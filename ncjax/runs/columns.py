@@ -1,0 +1,74 @@
+"""The metrics of a run by epoch, read as columns."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ncjax.collapse.registry import TREE, Metric
+from ncjax.options import suggest
+from ncjax.runs.metrics import home_of, panels
+
+# "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass(repr=False)
+class Columns:
+    """Metrics of a run; `columns["nc/nc1"]` is one of them.
+
+    Attributes:
+        rows: one dict for each measured epoch, in order: `epoch` and the metrics.
+        workdir: folder to which the run was written, or None.
+        seeds: with many seeds those of each seed, in their order; of the same class.
+        about: what was trained, in words, for figures.
+        limit: what metrics are in theory as regularisation vanishes, by key; of a loss
+            that knows a class tree.
+    """
+
+    rows: list[Row]
+    workdir: Path | None = None
+    seeds: list[Any] = dataclasses.field(default_factory=list)
+    about: str = ""
+    limit: dict[str, float] = dataclasses.field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """The values of one metric over the measured epochs [m].
+
+        Raises:
+            KeyError: if the metric was not measured.
+        """
+        if name not in self:
+            measured = list(self.rows[0]) if self.rows else []
+            listed = ", ".join(measured) or "none, nothing was measured"
+            meant = suggest(name, measured)
+            raise KeyError(f"Unknown metric {name!r}.{meant} Available: {listed}.")
+        return np.array([row[name] for row in self.rows])
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the metric was measured."""
+        return bool(self.rows) and name in self.rows[0]
+
+    @property
+    def terminal_epoch(self) -> int | None:
+        """First measured epoch with training error 0: the terminal phase's start."""
+        start = self.terminal_row()
+        return None if start is None else int(start["epoch"])
+
+    def shown(self) -> list[Metric]:
+        """The measured metrics for its figure and table.
+
+        Those that know of a tree are among them if there is a `limit` to compare with.
+        """
+        return [
+            metric
+            for metric in panels()
+            if home_of(metric) in self and (metric.part != TREE or self.limit)
+        ]
+
+    def terminal_row(self) -> Row | None:
+        """The row of the first measured epoch with training error 0."""
+        return next((row for row in self.rows if row.get("train/error") == 0), None)

@@ -1,0 +1,153 @@
+"""Results as they are shown: printed, in a notebook, as Markdown and in pandas.
+
+A result is a subclass of `Result`.  It says of which parts it consists, paragraphs and
+tables of text, and which rows of numbers it holds; how both are shown stands here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from ncjax.extras import install
+
+_LEAST = 8  # characters of a column that has a name above it
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Cells of text.
+
+    Attributes:
+        cells: rows of cells, the first of which is the heading.
+        sides: side of the cells of each column, "<" left or ">" right; the last one
+            holds for all columns that follow.
+        above: names above groups of columns, from the second column on, each with the
+            number of its columns; none in Markdown.
+        notes: lines to be read below the table.
+    """
+
+    cells: Sequence[Sequence[str]]
+    sides: str = "<"
+    above: Sequence[tuple[str, int]] = ()
+    notes: Sequence[str] = ()
+
+    def text(self) -> str:
+        """Columns of equal width, two spaces apart, and the notes."""
+        least = _LEAST if self.above else 0
+        widths = [max(least, *map(len, x)) for x in zip(*self.cells, strict=True)]
+        lines, at = [], 1
+        if self.above:
+            lines.append(" " * widths[0])
+        for name, count in self.above:
+            width = sum(widths[at : at + count]) + 2 * count
+            lines[0], at = lines[0] + name.rjust(width), at + count
+        for row in self.cells:
+            cells = (f"{c:{s}{w}}" for c, s, w in zip(row, self._sides(), widths))
+            lines.append("  ".join(cells).rstrip())
+        return "\n".join([*lines, *self.notes])
+
+    def markdown(self) -> str:
+        """A table of Markdown, aligned, and the notes."""
+        rows = [[text.replace("|", "\\|") for text in row] for row in self.cells]
+        widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+
+        def line(cells: Sequence[str]) -> str:
+            padded = (text.ljust(w) for text, w in zip(cells, widths, strict=True))
+            return f"| {' | '.join(padded)} |"
+
+        rule = f"|{'|'.join('-' * (w + 2) for w in widths)}|"
+        found = "\n".join([line(rows[0]), rule, *map(line, rows[1:])])
+        return "\n\n".join([found, *(["  \n".join(self.notes)] if self.notes else [])])
+
+    def html(self) -> str:
+        """A table of HTML, and the notes."""
+        lines = []
+        if self.above:
+            names = (
+                f'<th colspan="{n}">{_escape(name)}</th>' for name, n in self.above
+            )
+            lines.append(f"<tr><th></th>{''.join(names)}</tr>")
+        for place, row in enumerate(self.cells):
+            kind = "td" if place else "th"
+            cells = (
+                f'<{kind} style="text-align: {_SIDES[side]}">{_escape(cell)}</{kind}>'
+                for cell, side in zip(row, self._sides())
+            )
+            lines.append(f"<tr>{''.join(cells)}</tr>")
+        notes = "".join(f"<p>{_escape(note)}</p>" for note in self.notes)
+        return "\n".join(["<table>", *lines, f"</table>{notes}"])
+
+    def _sides(self) -> str:
+        return self.sides + self.sides[-1] * len(self.cells[0])
+
+
+Part: TypeAlias = (
+    str | Table
+)  # a paragraph or a table; a paragraph of "# " is a heading
+_SIDES = {"<": "left", ">": "right"}
+
+
+def text(parts: Iterable[Part]) -> str:
+    """The parts as text, a blank line between them."""
+    return "\n\n".join(x if isinstance(x, str) else x.text() for x in parts)
+
+
+def markdown(parts: Iterable[Part]) -> str:
+    """The parts as Markdown."""
+    return "\n\n".join(x if isinstance(x, str) else x.markdown() for x in parts)
+
+
+class Result:
+    """What was found: it prints, shows itself in a notebook, and goes to pandas."""
+
+    def parts(self) -> list[Part]:
+        """Paragraphs and tables, in which the result is shown."""
+        raise NotImplementedError
+
+    def to_rows(self) -> Sequence[Mapping[str, Any]]:
+        """The numbers: a dict for each row of `to_pandas`."""
+        raise NotImplementedError
+
+    def to_pandas(self) -> Any:
+        """The rows of `to_rows` as a `pandas.DataFrame`, a column for each key.
+
+        Raises:
+            ImportError: without pandas, which nothing else needs.
+        """
+        try:
+            import pandas  # type: ignore[import-not-found]
+        except ImportError as error:
+            raise ImportError(
+                "to_pandas() needs the package pandas, without which ncjax otherwise "
+                f"does: `pip install pandas`, or `{install('notebook')}`.",
+                name="pandas",
+            ) from error
+        return pandas.DataFrame(list(self.to_rows()))
+
+    def __str__(self) -> str:
+        """The parts as text."""
+        return text(self.parts())
+
+    def _repr_html_(self) -> str:
+        """The parts, as notebooks show them."""
+        shown = (_block(x) if isinstance(x, str) else x.html() for x in self.parts())
+        return "\n".join(shown)
+
+
+def _block(paragraph: str) -> str:
+    """A paragraph or a heading of HTML."""
+    mark, _, title = paragraph.partition(" ")
+    if mark and not mark.strip("#"):
+        level = len(mark) + 2  # below the headings of the notebook itself
+        return f"<h{level}>{_escape(title)}</h{level}>"
+    return f"<p>{_escape(paragraph)}</p>"
+
+
+def _escape(text: str) -> str:
+    """Text as HTML; lines and what is bold in Markdown remain so."""
+    safe = html.escape(text).replace("\n", "<br>")
+    return re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", safe)
