@@ -24,7 +24,11 @@
 # It takes about two minutes on a CPU.
 
 # %%
-# Installs ncjax where it is missing (Colab); does nothing in a clone or once installed.
+# Does nothing in a clone, or where ncjax is installed.  Elsewhere, as in Colab, write
+# here what pip shall install: "git+" and the address of the repository from which you
+# have this notebook, or the path of a folder or an archive of it.
+SOURCE = ""
+
 import importlib.util
 import pathlib
 import subprocess
@@ -34,7 +38,8 @@ clone = next((p for p in (".", "..") if pathlib.Path(p, "ncjax").is_dir()), None
 if clone is not None:
     sys.path.insert(0, clone)
 elif importlib.util.find_spec("ncjax") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "ncjax"], check=True)
+    assert SOURCE, "ncjax is not installed: give SOURCE, above, and run this again."
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", SOURCE], check=True)
 
 # %%
 # %matplotlib inline
@@ -46,8 +51,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import ncjax
-from ncjax.comparison import compare
-from ncjax.config import default
 from ncjax.gram import gram_cosines
 from ncjax.hierarchy import BUILTIN, balanced, draw
 from ncjax.hierarchy.hxe import hxe_optimum
@@ -183,7 +186,7 @@ choices = {
     "hxe_depth": {"name": "hxe", "alpha": 1.0, "weighting": "depth"},
 }
 for name, loss in choices.items():
-    config = default()
+    config = ncjax.default()
     config.num_epochs = 200
     config.data.name = "synthetic"
     config.data.train_size_per_class = 200
@@ -198,14 +201,14 @@ for name, loss in choices.items():
     print(f"{name:11} training error 0 since epoch {history.terminal_epoch}")
 
 # %% [markdown]
-# `compare` puts runs side by side.  With `theory=True` it also reads the networks back
-# from their checkpoints, and fits the one free constant, c.
+# `ncjax.compare` puts runs side by side.  With `theory=True` it also reads the networks
+# back from their checkpoints, and fits the one free constant, c.
 
 # %%
 metrics = ["nc/nc1", "nc/nc2", "nc/gram_to_tree", "tree/sibling_cosine"]
 metrics += ["test/error", "test/mistake_severity"]
-comparison = compare(runs, metrics=metrics, theory=True)
-comparison.figure()
+comparison = ncjax.compare(runs, metrics=metrics, theory=True)
+comparison.plot()
 
 # %% [markdown]
 # All of them collapse to their class means (NC1), but to different shapes: NC2, the

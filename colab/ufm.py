@@ -20,7 +20,11 @@
 # tree, where the simplex is *not* the answer.  It takes about two minutes on a CPU.
 
 # %%
-# Installs ncjax where it is missing (Colab); does nothing in a clone or once installed.
+# Does nothing in a clone, or where ncjax is installed.  Elsewhere, as in Colab, write
+# here what pip shall install: "git+" and the address of the repository from which you
+# have this notebook, or the path of a folder or an archive of it.
+SOURCE = ""
+
 import importlib.util
 import pathlib
 import subprocess
@@ -30,10 +34,10 @@ clone = next((p for p in (".", "..") if pathlib.Path(p, "ncjax").is_dir()), None
 if clone is not None:
     sys.path.insert(0, clone)
 elif importlib.util.find_spec("ncjax") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "ncjax"], check=True)
+    assert SOURCE, "ncjax is not installed: give SOURCE, above, and run this again."
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", SOURCE], check=True)
 
 # %%
-# %matplotlib inline
 import numpy as np
 
 from ncjax import hierarchy, ufm
@@ -89,5 +93,7 @@ config = default()
 config.model.loss, config.model.tree = "soft_labels", "2x2x2"
 axes = parse_sweep("c:1e-3..1e-1:20,beta:1..30:20", config)
 report = sweep(config, axes, lambda stage, **values: None)
-print(report)
-report.figure
+report
+
+# %%
+report.plot()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 PLAIN = (bool, int, float, str, tuple)
+_SHORT = 10  # names that are read before the one that was meant
 
 
 class InputError(ValueError):
@@ -113,13 +114,25 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
     return f" Did you mean {known[near[0]]!r}?" if near else ""
 
 
+def unknown(what: str, got: Any, allowed: Iterable[str]) -> str:
+    """The sentences on a name that does not exist: which one was meant, and all others.
+
+    Args:
+        what: what the name is of, such as "loss".
+        got: the name.
+        allowed: the names that there are.
+    """
+    allowed = list(allowed)
+    meant, listed = suggest(str(got), allowed), ", ".join(allowed) or "none"
+    if len(allowed) > _SHORT:
+        return f"Unknown {what} {got!r}.{meant} Available: {listed}."
+    return f"Unknown {what} {got!r}. Available: {listed}.{meant}"
+
+
 def choose(field: str, value: str, allowed: Iterable[str]) -> None:
     """Raises `ConfigError` unless the value of a field is one of those allowed."""
     if value not in allowed:
-        raise ConfigError(
-            f"Unknown {field} {value!r}. Available: {', '.join(allowed)}."
-            f"{suggest(str(value), allowed)}"
-        )
+        raise ConfigError(unknown(field, value, allowed))
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,7 +6,7 @@ import functools
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -149,9 +149,18 @@ def part(axis: Axes, lineage: np.ndarray) -> None:
             drawn.add(place)
 
 
-def inline(figure: Figure) -> Figure:
-    """The same figure, which a notebook now shows, once, whatever its backend is."""
-    # Jupyter draws figures itself only once pyplot was imported.
+def new_figure(width: float, height: float, layout: Any = "constrained") -> Figure:
+    """An empty figure that a notebook shows by itself, whatever its backend is.
+
+    Args:
+        width: its width in inches.
+        height: its height in inches.
+        layout: name of the layout engine, or the engine.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout=layout)
+    # Jupyter draws figures by itself only after pyplot was imported.
     vars(figure)["_repr_png_"] = functools.partial(render, figure, ".png")
     return figure
 

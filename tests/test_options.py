@@ -10,6 +10,7 @@ from ncjax.options import (
     options_of,
     suggest,
     takes,
+    unknown,
 )
 
 
@@ -50,6 +51,14 @@ def test_choose_names_the_field_and_what_is_allowed():
         choose("config.loss.name", "mes", ("mse", "hxe"))
     with pytest.raises(ConfigError, match=r"Did you mean 'mse'\?"):
         choose("config.loss.name", "MSe", ("mse", "hxe"))
+
+
+def test_what_was_meant_is_not_lost_behind_a_long_list():
+    few, many = ["mse", "hxe"], [f"mse{i}" for i in range(11)]
+    text = "Unknown loss 'mes'. Available: mse, hxe. Did you mean 'mse'?"
+    assert unknown("loss", "mes", few) == text
+    assert "'msee1'. Did you mean 'mse1'? Avail" in unknown("loss", "msee1", many)
+    assert unknown("option", "x", []) == "Unknown option 'x'. Available: none."
 
 
 def test_suggest():

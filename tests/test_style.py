@@ -102,7 +102,7 @@ def test_a_notebook_shows_a_figure_once(drawn_by_jupyter):
     if drawn_by_jupyter:  # as `%matplotlib inline` asks for
         png = formatter.formatters["image/png"]
         png.for_type(Figure, lambda figure: b"drawn by Jupyter")
-    shown, _ = formatter.format(style.inline(Figure()))
+    shown, _ = formatter.format(style.new_figure(4, 3))
     images = [data for kind, data in shown.items() if kind.startswith("image/")]
     assert len(images) == 1
     assert (images[0] == b"drawn by Jupyter") == drawn_by_jupyter

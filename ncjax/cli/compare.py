@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ncjax import style
-from ncjax.cli.usage import Parser, UsageError, check_output, command
+from ncjax.cli.usage import Parser, UsageError, announce, check_output, command
 from ncjax.io import write_json, write_whole
+from ncjax.runs.about import about
 from ncjax.statistics import TESTS
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def main(argv: Sequence[str]) -> int:
     if options.figure is not None:
         check_output("--figure", options.figure, style.FORMATS)
 
+    if options.theory:
+        announce("read the networks and solve what theory says of them")
     # JAX and what is built on it take seconds to import.
     from ncjax.comparison import compare
 
@@ -55,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         write(comparison, Path(options.out))
         if options.figure is not None:
-            style.save(comparison.figure(), options.figure)
+            style.save(comparison.plot(), options.figure)
     except OSError as error:
         raise UsageError(
             f"--out={options.out} cannot be written: {error.strerror}."
@@ -72,7 +75,8 @@ def main(argv: Sequence[str]) -> int:
 
 def write(comparison: Comparison, folder: Path) -> None:
     """Writes comparison.md, .json and .png, and theory.png, each whole."""
-    content, drawn = comparison.to_dict(), comparison.figure()
+    made = {"about": about(computed=bool(comparison.theory))}
+    content, drawn = comparison.to_dict() | made, comparison.plot()
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "comparison.json", content)
     write_whole(folder / "comparison.md", f"{comparison}\n")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncjax.cli.usage import Parser, UsageError
-from ncjax.options import suggest
+from ncjax.options import suggest, unknown
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -20,22 +20,25 @@ if TYPE_CHECKING:
 _SHIPPED = Path(__file__).parents[1] / "configs"  # in a clone, a link to `configs`
 
 
-def find_config(name: str) -> Path:
+def find_config(name: str, prefix: str | None = None) -> Path:
     """The path of a config file: as given, else among those that come with ncjax.
 
     `configs/digits.py`, `digits.py` and `digits` all find the shipped digits.
 
     Raises:
-        UsageError: if there is no such file; the message lists the shipped ones.
+        UsageError: if there is no such file; the message lists the shipped ones that
+            have the prefix, see `shipped_configs`.
     """
     if (given := Path(name)).is_file():
         return given
     every = shipped_configs("")
-    for path in every:
+    for path in every if given.parent in (Path(), Path("configs")) else ():
         if given.name in (path.name, path.stem):
             return path
-    near = suggest(given.stem, [path.stem for path in every])
-    shipped = ", ".join(f"configs/{path.name}" for path in shipped_configs())
+    names = [f"configs/{path.name}" for path in every]
+    # Of a name with a wrong folder the folder is not what counts.
+    near = suggest(name, names) or suggest(given.stem, names)
+    shipped = ", ".join(f"configs/{path.name}" for path in shipped_configs(prefix))
     raise UsageError(f"No config file {name!r}.{near} Shipped: {shipped}.")
 
 
@@ -105,16 +108,18 @@ def parse_flags(
     options = parser.read([a for a in joined if a not in fields])
     options.fields = [re.sub(r"--?(no)?config\.|=.*", "", a) for a in fields]
     name, *preset = (options.config or fallback).split(":", 1)
-    path, given, values = find_config(name), ["ncjax", *fields], flags.FlagValues()
+    prefix = "ufm_" if fallback.startswith("ufm_") else None
+    path = find_config(name, prefix)
+    given, values = ["ncjax", *fields], flags.FlagValues()
     config = _load(path, preset)
     try:
         config_flags.DEFINE_config_dict(
             "config", config, flag_values=values, sys_argv=given
         )
         values(given)
-    except (AttributeError, KeyError) as error:
-        raise UsageError(_unknown_field(fields, config)) from error
-    except (flags.Error, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, flags.Error, TypeError, ValueError) as error:
+        if strange := _unknown_field(fields, config):
+            raise UsageError(strange) from error
         text = " ".join(line.strip() for line in str(error).splitlines())
         raise UsageError(
             f"The command line cannot be used: {text} (--help shows what is allowed)"
@@ -149,15 +154,15 @@ def _joined(argv: Sequence[str]) -> list[str]:
 
 
 def _unknown_field(arguments: Sequence[str], config: ConfigDict) -> str:
-    """Names the first override whose field does not exist, and those that do."""
+    """What is wrong with the first override of no field; "" if all are of fields."""
     for argument in arguments:
         node: Any = config.to_dict()
         for part in argument.partition("=")[0].split(".")[1:]:
-            allowed = sorted(node) if isinstance(node, dict) else ["no fields"]
+            allowed = sorted(node) if isinstance(node, dict) else []
             if part not in allowed:
-                return (
-                    f"Unknown field in {argument!r}. Available: {', '.join(allowed)}."
-                    f"{suggest(part, allowed)}"
-                )
+                return unknown(f"field in {argument!r}:", part, allowed)
             node = node[part]
-    return f"A field in {list(arguments)} does not exist; --help lists all."
+        if isinstance(node, dict):
+            fields = ", ".join(sorted(node))
+            return f"{argument!r} names no field, but a section. Its fields: {fields}."
+    return ""

@@ -22,6 +22,7 @@ from ncjax.measurement.readers import (
     open_arrays,
 )
 from ncjax.measurement.sources import Source
+from ncjax.runs.about import about
 from ncjax.style import FORMATS, render
 
 _ABOUT = """\
@@ -109,10 +110,11 @@ def _write(result: Measurement, options: argparse.Namespace) -> list[Path]:
     # Both are made before either is written: nothing is left half done.
     contents: dict[Path, str | bytes] = {}
     if options.json:
-        contents[options.json] = to_json(result.to_dict(), indent=2) + "\n"
+        content = result.to_dict() | {"about": about()}
+        contents[options.json] = to_json(content, indent=2) + "\n"
     if options.figure:
         suffix = options.figure.suffix.lower()
-        contents[options.figure] = render(result.figure(), suffix)
+        contents[options.figure] = render(result.plot(), suffix)
     for path, content in contents.items():
         write_whole(path, content)
     return list(contents)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ncjax.cli import COMMANDS
 from ncjax.cli.usage import HELP_FLAGS, refuse
-from ncjax.options import suggest
+from ncjax.options import unknown
 
 _ABOUT = """\
 usage: ncjax COMMAND [ARGUMENTS]
@@ -42,8 +42,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ncjax {__version__}")
         return 0
     if name not in COMMANDS:
-        return refuse(
-            f"Unknown command {name!r}.{suggest(name, COMMANDS)} Available: "
-            f"{', '.join(COMMANDS)}."
-        )
+        return refuse(unknown("command", name, COMMANDS))
     return importlib.import_module(f"ncjax.cli.{name}").main(arguments)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ncjax.cli.configs import config_parser, parse_flags, show_help
-from ncjax.cli.usage import UsageError, refuse, wants_help
+from ncjax.cli.usage import UsageError, announce, refuse, wants_help
 from ncjax.options import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
 
         return show_help(config_parser(prog, _ABOUT), _MORE, describe())
 
-    # JAX and what is built on it take seconds to import.
+    announce("train a network")  # importing takes seconds
     from ncjax import TrainingError, cluster, train as train_network
     from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate

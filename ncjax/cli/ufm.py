@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ncjax.cli.configs import config_parser, parse_flags, show_help
-from ncjax.cli.usage import UsageError, check_output, command, wants_help
+from ncjax.cli.usage import UsageError, announce, check_output, command, wants_help
 from ncjax.options import InputError
 from ncjax.style import FORMATS, save
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
 
         return show_help(parser, _MORE, describe(), prefix="ufm_")
 
-    # JAX and what is built on it take seconds to import.
+    announce("solve unconstrained-features models")  # importing takes seconds
     from ncjax.runs.workdir import claim
     from ncjax.ufm.run.experiments import EXPERIMENTS
     from ncjax.ufm.run.fields import forget_published, validate

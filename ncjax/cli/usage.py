@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from ncjax.options import InputError, suggest
+from ncjax.options import InputError, suggest, unknown
 
 HELP_FLAGS = ("--help", "-h", "-help")
 
@@ -70,6 +70,12 @@ def check_output(flag: str, path: Path, endings: Sequence[str] = ()) -> None:
             f"{flag}={path} has the ending {path.suffix!r}. "
             f"Available: {', '.join(endings)}."
         )
+
+
+def announce(what: str) -> None:
+    """Says on stderr what is under way, unless JAX, which takes seconds, is loaded."""
+    if "jax" not in sys.modules:
+        print(f"Loading JAX, to {what}.", file=sys.stderr, flush=True)
 
 
 def wants_help(argv: Sequence[str]) -> bool:
@@ -134,10 +140,7 @@ class Parser(argparse.ArgumentParser):
         if choice:
             flag, got, allowed = choice.groups()
             names = allowed.replace("'", "").split(", ")
-            raise UsageError(
-                f"Unknown {flag} {got!r}.{suggest(got, names)} Available: "
-                f"{', '.join(names)}."
-            )
+            raise UsageError(unknown(flag, got, names))
         raise UsageError(
             f"{message[0].upper()}{message[1:]} (--help shows what is allowed)."
         )

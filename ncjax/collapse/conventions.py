@@ -25,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 
 from ncjax.collapse.means import Weighting
+from ncjax.options import unknown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,5 @@ def get_convention(convention: str | Convention) -> Convention:
     if isinstance(convention, Convention):
         return convention
     if convention not in PRESETS:
-        raise ValueError(
-            f"Unknown convention {convention!r}. Available: {', '.join(PRESETS)}."
-        )
+        raise ValueError(unknown("convention", convention, PRESETS))
     return PRESETS[convention]

@@ -30,7 +30,7 @@ from ncjax.collapse import (
 from ncjax.collapse.conventions import Convention, get_convention
 from ncjax.collapse.registry import Metric, Needs, collect
 from ncjax.moments import ClassMoments
-from ncjax.options import suggest
+from ncjax.options import unknown
 
 # Key -> metric, in the order in which results are printed.
 METRICS: dict[str, Metric] = collect(
@@ -186,13 +186,10 @@ def measure(
     functions = {k: m.function for k, m in METRICS.items() if m.function is not None}
     wanted = available() if only is None else tuple(only)
     known = available(on_request=True)
-    unknown = [key for key in wanted if key not in known]
-    unknown += [key for key in copies.values() if key not in functions]
-    if unknown:
-        raise ValueError(
-            f"Unknown metric {unknown[0]!r}. Available: {', '.join(known)}."
-            f"{suggest(unknown[0], known)}"
-        )
+    strange = [key for key in wanted if key not in known]
+    strange += [key for key in copies.values() if key not in functions]
+    if strange:
+        raise ValueError(unknown("metric", strange[0], known))
     needed = {copies.get(key, key) for key in wanted}
     chosen = tuple(
         (key, function)

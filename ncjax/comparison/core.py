@@ -10,7 +10,7 @@ from ncjax.collapse import Metric
 from ncjax.comparison.groups import Group, group, paired_tests
 from ncjax.comparison.result import Comparison
 from ncjax.comparison.runs import CompareError, Run, find, read
-from ncjax.options import suggest
+from ncjax.options import suggest, unknown
 from ncjax.runs.metrics import compared, describe
 
 
@@ -56,9 +56,7 @@ def compare(
     if not 0 < level < 1:
         raise CompareError(f"The level must lie between 0 and 1, got {level}.")
     if test not in statistics.TESTS:
-        raise CompareError(
-            f"Unknown test {test!r}. Available: {', '.join(statistics.TESTS)}."
-        )
+        raise CompareError(unknown("test", test, statistics.TESTS))
     loaded = [read(path) for path in find(runs)]
     if len(loaded) < 2 and not theory:
         raise CompareError(
@@ -68,16 +66,16 @@ def compare(
     groups = group(loaded)
     kept = _metrics(loaded, metrics)
     reference = None if baseline is None else _named(groups, baseline)
-    predicted, unknown = [], []
+    predicted, without = [], []
     if theory:
         from ncjax.comparison.theory import add_theory  # late: it loads the networks
 
-        predicted, unknown = add_theory(groups)
+        predicted, without = add_theory(groups)
     return Comparison(
         groups=tuple(groups),
         metrics=tuple(kept),
         results=paired_tests(groups, kept, reference, level, test),
-        warnings=tuple(_warnings(groups) + unknown),
+        warnings=tuple(_warnings(groups) + without),
         level=level,
         test=test,
         baseline=None if reference is None else reference.name,
@@ -109,8 +107,7 @@ def _metrics(runs: Sequence[Run], chosen: Sequence[str] | None) -> list[Metric]:
         raise CompareError(f"No metrics were chosen. Available: {listed}.")
     for key in chosen:
         if key not in available:
-            meant = suggest(key, available)
-            raise CompareError(f"Unknown metric {key!r}.{meant} Available: {listed}.")
+            raise CompareError(unknown("metric", key, available))
     return [describe(key) for key in dict.fromkeys(chosen)]
 
 

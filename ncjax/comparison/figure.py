@@ -23,6 +23,7 @@ from ncjax.style import (
     decorate,
     log_axis,
     log_curve,
+    new_figure,
 )
 
 _BANDS = 4  # groups whose bands can be told apart
@@ -45,9 +46,7 @@ def figure(groups: Sequence[Group], metrics: Sequence[Metric], level: float) -> 
     columns = min(len(metrics), 2 if len(metrics) == 4 else 3)
     rows = math.ceil(len(metrics) / columns)
     width, height = (3.7, 2.9) if len(groups) <= _BANDS else (4.9, 3.9)
-    drawn = Figure(
-        figsize=(max(width * columns, 5.5), height * rows + 0.9), layout="constrained"
-    )
+    drawn = new_figure(max(width * columns, 5.5), height * rows + 0.9)
     axes = drawn.subplots(rows, columns, squeeze=False, sharex=True).ravel()
     for axis, metric in zip(axes, metrics, strict=False):
         _panel(axis, groups, metric, level)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from ncjax import style
 from ncjax.collapse import Metric
 from ncjax.comparison import tables
 from ncjax.comparison.groups import Group, PairTest
@@ -108,7 +107,7 @@ class Comparison(Result):
         metrics = self.metrics
         if not self.chosen:
             metrics = tuple(m for m in metrics if m.curve) or metrics
-        return style.inline(figure(self.groups, metrics, self.level))
+        return figure(self.groups, metrics, self.level)
 
     figure = plot
 
@@ -122,7 +121,7 @@ class Comparison(Result):
             raise ValueError("There is no theory here: `compare(..., theory=True)`.")
         from ncjax.comparison import theory_figure
 
-        return style.inline(theory_figure.figure(self.theory))
+        return theory_figure.figure(self.theory)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; numbers that are not finite are None."""

@@ -15,7 +15,7 @@ from ncjax.comparison.theory_tables import spectrum
 from ncjax.gram import gram_cosines
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.draw import leaf_order
-from ncjax.style import COLORS, decorate, part
+from ncjax.style import COLORS, decorate, new_figure, part
 
 _FOUND, _PREDICTED = COLORS[:2]
 _COLUMNS = 5
@@ -32,9 +32,7 @@ def figure(groups: Sequence[GroupTheory]) -> Figure:
     """
     columns = min(len(groups), _COLUMNS)
     bands = math.ceil(len(groups) / columns)
-    drawn = Figure(
-        figsize=(max(2.3 * columns + 1.6, 4.5), 6.5 * bands), layout="constrained"
-    )
+    drawn = new_figure(max(2.3 * columns + 1.6, 4.5), 6.5 * bands)
     grid = drawn.subplots(3 * bands, columns, squeeze=False)
     axes = grid.reshape(bands, 3, columns).swapaxes(1, 2).reshape(-1, 3)
     limit = max(_largest_cosine(run.gram) for group in groups for run in group.runs)

@@ -16,7 +16,7 @@ from ncjax.data.digits import digits
 from ncjax.data.select import select as select
 from ncjax.data.synthetic import synthetic
 from ncjax.data.tfds import cifar10, cifar100, fashion_mnist, mnist
-from ncjax.options import suggest
+from ncjax.options import unknown
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
@@ -31,8 +31,5 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
 def load(name: str, **options) -> Dataset:
     """The dataset of this name; options are those of its builder in `DATASETS`."""
     if name not in DATASETS:
-        raise DataError(
-            f"Unknown dataset {name!r}. Available: {', '.join(DATASETS)}."
-            f"{suggest(name, DATASETS)}"
-        )
+        raise DataError(unknown("dataset", name, DATASETS))
     return DATASETS[name](**options)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ncjax.hierarchy.tree import Hierarchy
-from ncjax.style import BLUE
+from ncjax.style import BLUE, new_figure
 
 if TYPE_CHECKING:  # matplotlib is loaded by the first drawing
     from matplotlib.axes import Axes
@@ -107,8 +107,6 @@ def _layout(tree: Hierarchy) -> _Layout:
 
 def _new_axes(tree: Hierarchy, layout: _Layout) -> tuple[Axes, float]:
     """The axes of a figure with room for all names; the width of the tree in inches."""
-    from matplotlib.figure import Figure
-
     widths = [
         _CHARACTER * len(tree.names[node]) / span + 0.1
         for node, span in layout.spans.items()
@@ -117,8 +115,7 @@ def _new_axes(tree: Hierarchy, layout: _Layout) -> tuple[Axes, float]:
     names = _CHARACTER * (max(map(len, layout.labels)) + len(tree.names[0]))
     row = 0.2 if len(layout.labels) <= 40 else 0.15
     size = max(3.2, width + names + 0.4), row * len(layout.labels) + 0.8
-    figure = Figure(figsize=size, layout="constrained")
-    return figure.subplots(), width
+    return new_figure(*size).subplots(), width
 
 
 def _lines(axes: Axes, tree: Hierarchy, layout: _Layout) -> None:

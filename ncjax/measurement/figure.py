@@ -18,7 +18,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from ncjax.collapse import rounding_variance
 from ncjax.measurement.checks import unit_rows
 from ncjax.moments import ClassMoments
-from ncjax.style import BLUE, GREY, ORANGE, decorate, log_axis, log_curve
+from ncjax.style import BLUE, GREY, ORANGE, decorate, log_axis, log_curve, new_figure
 
 _STEM = "#dbe4ef"
 _NAMED = 30  # classes that get their names
@@ -55,7 +55,7 @@ def figure(
     if class_names is not None:
         names = [_short(class_names[k]) for k in here.tolist()]
 
-    drawn = Figure(figsize=(14, 4.6), layout=ConstrainedLayoutEngine(wspace=0.05))
+    drawn = new_figure(14, 4.6, ConstrainedLayoutEngine(wspace=0.05))
     axes = drawn.subplots(1, 3, width_ratios=(1, 1.12, 1))
     _spectrum(axes[0], centred)
     _cosines(drawn, axes[1], centred, names)

@@ -31,7 +31,7 @@ from ncjax.measurement.tables import (
     read_csv,
     read_parquet,
 )
-from ncjax.options import takes
+from ncjax.options import suggest, takes
 
 Arrays = dict[str, Source]
 
@@ -126,7 +126,8 @@ def find(
     if key is not None:
         if key not in arrays:
             raise MeasureError(
-                f"{path} has no array {key!r}. Available: {', '.join(arrays)}."
+                f"{path} has no array {key!r}.{suggest(key, arrays)} Available: "
+                f"{', '.join(arrays)}."
             )
         return arrays[key]
     lower = {name.lower(): name for name in arrays}

@@ -7,11 +7,10 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from ncjax import style
 from ncjax.collapse import METRICS
 from ncjax.io import plain
 from ncjax.moments import ClassMoments
-from ncjax.options import suggest
+from ncjax.options import unknown
 from ncjax.table import Part, Result, Table
 
 if TYPE_CHECKING:
@@ -52,10 +51,7 @@ class Measurement(Result):
     def __getitem__(self, name: str) -> float:
         """One number, by its key."""
         if name not in self.values:
-            raise KeyError(
-                f"Unknown or not measured: {name!r}. Available: "
-                f"{', '.join(self.values)}.{suggest(name, self.values)}"
-            )
+            raise KeyError(unknown("or not measured metric", name, self.values))
         return self.values[name]
 
     def to_dict(self) -> dict[str, Any]:
@@ -96,7 +92,7 @@ class Measurement(Result):
         """Spectrum and cosines of the class means, and the spread of each class."""
         from ncjax.measurement.figure import figure  # late: matplotlib takes a second
 
-        return style.inline(figure(self.moments, self._title(), self.class_names))
+        return figure(self.moments, self._title(), self.class_names)
 
     figure = plot
 

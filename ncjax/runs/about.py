@@ -1,31 +1,45 @@
-"""Which code made a run, when, and by which command."""
+"""Which code made a file, on what, when, and by which command."""
 
 from __future__ import annotations
 
 import datetime
 import functools
+import json
+import os
 import platform
 import shlex
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
+from typing import Any
 
 _PACKAGES = ("ncjax", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
-@functools.cache
-def about() -> dict[str, str | None]:
-    """Versions, the commit of ncjax, date and command; None for what is not known.
+def about(computed: bool = True) -> dict[str, Any]:
+    """Versions, the commit of ncjax, hardware, date and command; None if not known.
 
-    They are those of this process, which may make many runs: `date` is when it was
-    first asked.
+    Args:
+        computed: whether JAX computed what the file holds; else its devices, of which
+            another program may have taken hold, are not asked for.
     """
-    found = {name: _version(name) for name in _PACKAGES}
+    now = datetime.datetime.now().astimezone()
+    return _program() | {
+        "devices": _devices() if computed else None,
+        "date": now.isoformat(timespec="seconds"),
+    }
+
+
+@functools.cache
+def _program() -> dict[str, Any]:
+    """What is the same whenever this process is asked."""
+    found: dict[str, Any] = {name: _version(name) for name in _PACKAGES}
     return found | {
         "python": platform.python_version(),
-        "commit": commit(Path(__file__).parents[2]),
-        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "commit": commit(Path(__file__).parents[2]) or _installed_commit(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
         "command": shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]]),
     }
 
@@ -43,6 +57,28 @@ def commit(clone: Path) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return said.stdout.strip() or None
+
+
+def _installed_commit() -> str | None:
+    """The commit that pip installed ncjax from, if it was a repository."""
+    try:
+        written = distribution("ncjax").read_text("direct_url.json")
+    except PackageNotFoundError:
+        return None
+    return json.loads(written or "{}").get("vcs_info", {}).get("commit_id")
+
+
+def _devices() -> dict[str, Any]:
+    """Kind and number of JAX's devices, over all processes."""
+    import jax  # late: a comparison does without
+
+    devices = jax.devices()
+    kinds = sorted({device.device_kind for device in devices})
+    return {
+        "kind": ", ".join(kinds),
+        "count": len(devices),
+        "processes": jax.process_count(),
+    }
 
 
 def _version(package: str) -> str | None:

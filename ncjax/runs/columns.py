@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ncjax.collapse.registry import TREE, Metric
-from ncjax.options import suggest
+from ncjax.options import unknown
 from ncjax.runs.metrics import home_of, panels
 
 # "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
@@ -42,10 +42,9 @@ class Columns:
             KeyError: if the metric was not measured.
         """
         if name not in self:
-            measured = list(self.rows[0]) if self.rows else []
-            listed = ", ".join(measured) or "none, nothing was measured"
-            meant = suggest(name, measured)
-            raise KeyError(f"Unknown metric {name!r}.{meant} Available: {listed}.")
+            if not self.rows:
+                raise KeyError(f"There is no {name!r}: nothing was measured.")
+            raise KeyError(unknown("metric", name, self.rows[0]))
         return np.array([row[name] for row in self.rows])
 
     def __contains__(self, name: str) -> bool:

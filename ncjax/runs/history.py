@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ncjax import style
 from ncjax.runs.columns import Columns, Row
 from ncjax.runs.metrics import home_of
 from ncjax.table import Part, Result, Table
@@ -55,7 +54,7 @@ class History(Columns, Result):
             raise ValueError("There is nothing to plot: no epoch was measured yet.")
         from ncjax.runs import plots  # late: matplotlib takes a second
 
-        return style.inline(plots.collapse(self))
+        return plots.collapse(self)
 
     def parts(self) -> list[Part]:
         """Metrics at the first epoch, the terminal phase's start and the end."""

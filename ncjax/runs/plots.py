@@ -45,7 +45,7 @@ def collapse(history: Columns) -> Figure:
     """
     metrics = history.shown()
     columns = -(-len(metrics) // 2)
-    figure = Figure(figsize=(3.67 * columns, 6.5), layout="constrained")
+    figure = style.new_figure(3.67 * columns, 6.5)
     grid = figure.subplots(2, columns, sharex=True, squeeze=False)
     axes = grid.T.ravel()  # two panels above each other belong together
     epochs, start = history["epoch"], history.terminal_epoch
@@ -146,7 +146,7 @@ def layers(history: Columns) -> Figure:
         raise ValueError("No layers were measured; set config.eval.layers = 'all'.")
     metrics = [*panels(), describe("ncc_accuracy")]
     metrics = [m for m in metrics if f"layers/{names[0]}/{home_of(m)}" in history]
-    figure = Figure(figsize=(3.1 * len(metrics), 3.6), layout="constrained")
+    figure = style.new_figure(3.1 * len(metrics), 3.6)
     chosen = np.unique(np.linspace(0, len(rows) - 1, 5).round().astype(int))
     depth = np.arange(1, len(names) + 1)
     axes = figure.subplots(1, len(metrics), squeeze=False)[0]
@@ -184,7 +184,7 @@ def confusion(
         shown = [_level(table, hierarchy, depth) for depth in depths]
     # Mistakes are few: half of the shades lie below 6 %.
     norm = PowerNorm(0.25, vmin=0, vmax=100)
-    figure = Figure(figsize=(4.2 * len(shown) + 0.6, 4.7), layout="constrained")
+    figure = style.new_figure(4.2 * len(shown) + 0.6, 4.7)
     axes = np.atleast_1d(figure.subplots(1, len(shown)))
     for axis, (title, counts, names, lineage) in zip(axes, shown, strict=True):
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-30)

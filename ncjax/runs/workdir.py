@@ -1,6 +1,6 @@
 """The folder of a run: config.json, metrics.jsonl, TensorBoard events, checkpoints.
 
-config.json      the configuration, and as "about" what made it; written once
+config.json      the configuration, and as "about" what made it and went on with it
 metrics.jsonl    a line for each epoch; measured epochs have all metrics
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
@@ -52,6 +52,7 @@ class Workdir:
         self.checkpoints = self.path / "checkpoints"
         self._metrics = self.path / "metrics.jsonl"
         self._events: Any = None
+        self._goes_on = False  # whether config.json is still to name this process
         cluster.from_first(lambda: self._claim(config))
         cluster.agree(self._look)
 
@@ -86,6 +87,8 @@ class Workdir:
     def append(self, rows: Sequence[Row]) -> None:
         """Appends rows to metrics.jsonl alone; numbers not finite become null."""
         if cluster.is_first():
+            if self._goes_on and rows:
+                self._sign(int(rows[0]["epoch"]))
             with self._metrics.open("a") as file:
                 file.writelines(to_json(row) + "\n" for row in rows)
 
@@ -115,6 +118,16 @@ class Workdir:
         content = config | {ABOUT: about()}
         if claim(self.path, "config.json", holds="run of ncjax", content=content):
             _check_same(self.path, config)
+            self._goes_on = True
+
+    def _sign(self, epoch: int) -> None:
+        """Adds to config.json what goes on with the run, and with which epoch."""
+        self._goes_on = False
+        path = self.path / "config.json"
+        stored = json.loads(path.read_text())
+        later = stored.setdefault(ABOUT, {}).setdefault("continued", [])
+        later.append({"from_epoch": epoch} | about())
+        write_json(path, stored)
 
     def _look(self) -> None:
         """Raises `WorkdirError` in a process that does not see the folder."""

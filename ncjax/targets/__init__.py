@@ -10,6 +10,7 @@ To add one: write a `Target`, add a line to `TARGETS`, add a test.
 
 from __future__ import annotations
 
+from ncjax.options import unknown
 from ncjax.targets.classes import CLASSES
 from ncjax.targets.target import Target as Target
 
@@ -27,5 +28,5 @@ def get_target(name: str) -> Target:
         ValueError: listing the names that there are.
     """
     if name not in TARGETS:
-        raise ValueError(f"Unknown target {name!r}. Available: {', '.join(TARGETS)}.")
+        raise ValueError(unknown("target", name, TARGETS))
     return TARGETS[name]

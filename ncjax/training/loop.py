@@ -8,10 +8,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
+from tqdm import tqdm
 
 from ncjax import cluster
 from ncjax.config import resolved, validate
@@ -69,6 +71,7 @@ def train(
         >>> bool(history["nc/nc1"][-1] > 0)
         True
     """
+    began = time.monotonic()
     config = validate(config)
     progress = progress and cluster.is_first()
     many, rate = config.num_seeds > 1, config.optimizer.learning_rate
@@ -82,9 +85,11 @@ def train(
         experiment = Experiment(config, dataset, devices)
         limit = experiment.network.limit
         with closing(Record(workdir, whole, alone, keep, limit)) as record:
+            where = "" if workdir is None else f" Its files are in {Path(workdir)}."
             start, state = record.restore(experiment.init())
             if start == config.num_epochs:
-                say(f"This run is finished, with {start} epochs: nothing is trained.")
+                has = f"This run is finished, with {start} epochs"
+                say(f"{has}: nothing is trained.{where}")
             else:
                 if start:
                     say(f"Going on after epoch {start}.")
@@ -98,6 +103,10 @@ def train(
                     bar.update(epoch, _shown(row, record.history))
         tree = experiment.network.hierarchy if config.eval.confusion else None
         record.draw(dataset.class_names, tree)
+        if start < config.num_epochs:
+            first = f"epochs {start + 1} to " if start else ""
+            spent = tqdm.format_interval(time.monotonic() - began)
+            say(f"Finished {first}{config.num_epochs} epochs in {spent}.{where}")
         return record.history
 
 

@@ -20,6 +20,7 @@ import numpy as np
 
 from ncjax.losses import LOSSES
 from ncjax.losses.hierarchical import hxe_coefficients, soft_targets
+from ncjax.options import suggest, unknown
 from ncjax.ufm.fits import Entropic, Fit, Plain, Quadratic
 
 
@@ -104,7 +105,7 @@ def make_fit(loss: str | Callable, num_classes: int, options: Mapping[str, Any])
     """
     known = known_losses()
     if isinstance(loss, str) and loss not in known:
-        raise ValueError(f"Unknown loss {loss!r}. Available: {', '.join(known)}.")
+        raise ValueError(unknown("loss", loss, known))
     function = known[loss] if isinstance(loss, str) else loss
     options = _checked(loss, function, options)
     original = LOSSES.get(loss) if isinstance(loss, str) else loss
@@ -122,10 +123,10 @@ def _checked(loss, function, options) -> dict[str, Any]:
         for p in inspect.signature(function).parameters.values()
         if p.kind is p.KEYWORD_ONLY
     }
-    if unknown := [name for name in options if name not in known]:
+    if strange := [name for name in options if name not in known]:
         raise ValueError(
-            f"The loss {loss!r} has no option {unknown[0]!r}. "
-            f"Available: {', '.join(known) or 'none'}."
+            f"The loss {loss!r} has no option {strange[0]!r}."
+            f"{suggest(strange[0], known)} Available: {', '.join(known) or 'none'}."
         )
     needed = [name for name, value in known.items() if value is inspect.Parameter.empty]
     if missing := [name for name in needed if name not in options]:

@@ -86,7 +86,8 @@ def test_the_command_line_keeps_an_epoch_and_a_measurement(tmp_path, capsys):
     kept = [p.name for p in (tmp_path / "xdg" / "ncjax" / "programs").iterdir()]
     for name in ("jit_epoch", "jit__evaluate", "jit_compute"):
         assert any(file.startswith(name) for file in kept), kept
-    before, after = result.stderr.splitlines()[:2]  # before the first epoch
+    first, before, after = result.stderr.splitlines()[:3]  # before the first epoch
+    assert first == "Loading JAX, to train a network."
     assert before.startswith("Compiling")
     assert after.startswith("Compiled in ")
     assert main(command) == 0  # a finished run has nothing to compile

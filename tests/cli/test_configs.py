@@ -55,7 +55,19 @@ def test_without_arguments_the_fallback_is_read():
         (["--workdri=x"], "Unknown flag '--workdri'. Did you mean '--workdir'?"),
         (["--config.optimizer.momentun=0"], r"Did you mean 'momentum'\?"),
         (["--config.eval.crm=maybe"], "maybe"),
-        (["--config=nowhere/digit.py"], r"'nowhere/digit.py'. Did you mean 'digits'\?"),
+        (
+            ["--config=nowhere/digit.py"],
+            r"'nowhere/digit.py'. Did you mean 'configs/digits.py'\?",
+        ),
+        (
+            ["--config=cofnigs/digits.py"],
+            r"Did you mean 'configs/digits.py'\? Shipped: ",
+        ),
+        (["--config.seed.x=1"], r"Unknown field in .*: 'x'\. Available: none\."),
+        (
+            ["--config.loss=mse"],
+            "'--config.loss=mse' names no field, but a section.*nam",
+        ),
         (["x"], "Unexpected argument 'x'"),
     ],
 )

@@ -75,7 +75,10 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("trian", "Unknown command 'trian'. Did you mean 'train'? Available: train, m"),
+        (
+            "trian",
+            "'trian'. Available: train, measure, compare, ufm, prepare. Did you mean",
+        ),
         ("--config=digits", "Unknown command '--config=digits'. Available: train, "),
     ],
 )
@@ -112,14 +115,23 @@ def test_every_command_suggests_the_flag_that_was_meant(name, capsys):
         (["measure", "x.npy", "--batch-size=many"], "--batch-size: invalid int value"),
         (
             ["measure", "x.npy", "--preset=defualt"],
-            "'defualt'. Did you mean 'default'?",
+            "Did you mean 'default'?",
         ),
         (["compare"], "The following arguments are required: RUN"),
         (["compare", "x", "--test=f"], "Unknown --test 'f'. Available: t, wilcoxon."),
-        (["prepare", "mnst"], "Unknown NAME 'mnst'. Did you mean 'mnist'? Available: "),
-        (["train", "--config=digit"], "'digit'. Did you mean 'digits'? Shipped: "),
+        (
+            ["prepare", "mnst"],
+            "'mnst'. Available: mnist, fashion_mnist, cifar10, cifar100. Did you mean",
+        ),
+        (
+            ["train", "--config=digit"],
+            "'digit'. Did you mean 'configs/digits.py'? Shipped: ",
+        ),
         (["train", "--config.loss.nam=mse"], "Did you mean 'name'?"),
-        (["ufm", "--config=ufm_cee"], "'ufm_cee'. Did you mean 'ufm_ce'?"),
+        (
+            ["ufm", "--config=ufm_cee"],
+            "'ufm_cee'. Did you mean 'configs/ufm_ce.py'? Shipped: configs/ufm_",
+        ),
         (["ufm", "digits"], "Unexpected argument 'digits'; options start with --."),
     ],
 )

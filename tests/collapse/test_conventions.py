@@ -222,7 +222,9 @@ def test_bad_names():
     moments = moments_of(*clusters()[:2])
     with pytest.raises(ValueError, match=r"Unknown convention 'papyan'. Available: d"):
         collapse.measure(moments, convention="papyan")
-    with pytest.raises(ValueError, match=r"Unknown metric 'nc9'. Available: nc1, "):
+    with pytest.raises(
+        ValueError, match=r"Unknown metric 'nc9'. Did you mean 'nc\d'. Available: nc1, "
+    ):
         collapse.measure(moments, only=["nc9"])
     with pytest.raises(ValueError, match="Unknown metric 'nc2_mean'"):
         collapse.measure(moments, convention=Convention(nc2="nc2_mean"))

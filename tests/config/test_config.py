@@ -62,7 +62,11 @@ BAD = [
     ("batch_size", -4, "batch_size must be between 1"),
     ("seed", -1, "seed must be between 0"),
     ("compute_dtype", "float16", "compute_dtype 'float16'. Available: float32, bfl"),
-    ("data.name", "mnits", "Unknown config.data.name 'mnits'. Available: digits"),
+    (
+        "data.name",
+        "mnits",
+        "Unknown config.data.name 'mnits'. Available: digits",
+    ),
     ("model.name", "vgg", "Unknown config.model.name 'vgg'. Available: mlp, resnet18"),
     ("loss.name", "sce", "config.loss.name 'sce'. Available: cross_entropy, mse"),
     ("loss.label_smoothing", 1.5, r"label_smoothing must be in \[0, 1\), got 1.5"),

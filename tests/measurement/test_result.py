@@ -43,7 +43,7 @@ def test_to_dict_is_strict_json(plain):
     assert data["measured"]["convention"]["divide_by_classes"] is True
     assert data["measured"]["warnings"] == list(result.warnings)
     assert plain.to_dict()["nc1"] == plain["nc1"]
-    with pytest.raises(KeyError, match=r"Unknown or not measured: 'nc7'"):
+    with pytest.raises(KeyError, match=r"Unknown or not measured metric 'nc7'"):
         plain["nc7"]
 
 

@@ -4,6 +4,7 @@ import datetime
 import json
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -11,8 +12,12 @@ import pytest
 import ncjax
 from ncjax.config import default, resolved
 from ncjax.config.stored import complete
-from ncjax.runs.about import about, commit
+from ncjax.runs.about import _installed_commit, about, commit
 from ncjax.runs.workdir import Workdir
+
+
+def made_of(folder):
+    return json.loads((folder / "config.json").read_text())["about"]
 
 
 def test_what_made_a_run(tmp_path):
@@ -20,16 +25,56 @@ def test_what_made_a_run(tmp_path):
     Workdir(tmp_path / "run", config)
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
     made = stored["about"]
-    assert made == about()
+    assert made | {"date": None} == about() | {"date": None}
     assert made["ncjax"] == ncjax.__version__
     assert made["jax"] == jax.__version__
+    devices = {"kind": "cpu", "count": jax.device_count(), "processes": 1}
+    assert made["devices"] == devices
     assert datetime.datetime.fromisoformat(made["date"]).tzinfo is not None
-    assert {"command", "commit", "python", "numpy", "flax"} < made.keys()
+    known = {
+        "command",
+        "commit",
+        "python",
+        "numpy",
+        "flax",
+        "jaxlib",
+        "cpus",
+        "platform",
+    }
+    assert known < made.keys()
     # It is no part of the configuration: the run goes on whatever makes it go on.
     assert complete(stored) == complete(json.loads(json.dumps(config)))
     stored["about"] = {"ncjax": "0.0.1"}
     (tmp_path / "run" / "config.json").write_text(json.dumps(stored))
     Workdir(tmp_path / "run", config)
+
+
+def test_what_went_on_with_a_run_stands_there_too(tmp_path):
+    config = resolved(default())
+    folder = tmp_path / "run"
+    for first in (1, 5, 8):
+        run = Workdir(folder, config)
+        run.append([])  # nothing of it yet
+        assert len(made_of(folder).get("continued", [])) == max(0, (first - 2) // 3)
+        run.append([{"epoch": first}])
+        run.append([{"epoch": first + 1}])
+    made = made_of(folder)
+    assert [later["from_epoch"] for later in made["continued"]] == [5, 8]
+    assert all(about().keys() < later.keys() for later in made["continued"])
+    assert Workdir(folder, config)  # it is still the same run
+
+
+def test_what_computes_nothing_asks_for_no_device():
+    assert about(computed=False)["devices"] is None
+
+
+def test_the_commit_that_pip_installed(monkeypatch):
+    said = '{"url": "", "vcs_info": {"vcs": "git", "commit_id": "0123abcd"}}'
+    monkeypatch.setattr(
+        "ncjax.runs.about.distribution",
+        lambda name: SimpleNamespace(read_text=lambda file: said),
+    )
+    assert _installed_commit() == "0123abcd"
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="needs git")

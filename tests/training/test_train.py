@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -189,6 +190,9 @@ def test_continues_exactly_where_it_stopped(whole, tmp_path, monkeypatch, capsys
     resumed = run(config, tmp_path / "cut")
     assert resumed.rows == whole.rows
     assert rows_of(tmp_path / "cut") == rows_of(whole.workdir)
+    made = json.loads((tmp_path / "cut" / "config.json").read_text())["about"]
+    # The second try was stopped before it had anything to write.
+    assert [later["from_epoch"] for later in made["continued"]] == [3]
 
 
 def test_a_run_says_what_it_does(tmp_path, capsys):
@@ -196,8 +200,11 @@ def test_a_run_says_what_it_does(tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("Compiling")
     assert lines[1].startswith("Compiled in ")
+    files = f"Its files are in {tmp_path / 'run'}."
+    assert re.fullmatch(rf"Finished 2 epochs in \d\d:\d\d\. {files}", lines[-1])
     ncjax.train(small(2), tmp_path / "run", devices=ONE)
-    assert "This run is finished, with 2 epochs" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"This run is finished, with 2 epochs: nothing is trained. {files}" in said
 
 
 def test_a_finished_run_is_only_read_again(whole):

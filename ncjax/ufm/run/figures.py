@@ -35,7 +35,7 @@ def panels(size: tuple, rows: int, columns: int, **options: Any) -> tuple[Figure
         columns: number of columns.
         **options: those of matplotlib's `subplots`.
     """
-    figure = Figure(figsize=size, layout="constrained")
+    figure = style.new_figure(*size)
     return figure, figure.subplots(rows, columns, **options)
 
 

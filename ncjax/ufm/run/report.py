@@ -109,7 +109,7 @@ class Report(Result):
 
     def plot(self) -> Figure:
         """The figure."""
-        return style.inline(self.figure)
+        return self.figure
 
     def parts(self) -> list[Part]:
         """The title, the facts, the statements and the verdict."""

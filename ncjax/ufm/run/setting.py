@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from ncjax import ufm
 from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
 from ncjax.hierarchy.soft_labels import soft_label_limit
-from ncjax.options import ConfigError, options_of, takes
+from ncjax.options import ConfigError, options_of, takes, unknown
 from ncjax.ufm.certify import why_not
 from ncjax.ufm.closed_forms import CLOSED_FORMS, Balanced, Prediction
 from ncjax.ufm.tables import known_losses
@@ -110,8 +110,8 @@ def tree_of(config: ConfigDict) -> Hierarchy | None:
         return balanced([int(x) for x in name.split("x")])
     if name not in BUILTIN:
         raise ConfigError(
-            f"Unknown config.model.tree {name!r}. Available: {', '.join(BUILTIN)}, or "
-            "children at each depth of a balanced tree, as in 2x2x2."
+            f"{unknown('config.model.tree', name, BUILTIN)} Or give the children at "
+            "each depth of a balanced tree, as in 2x2x2."
         )
     return BUILTIN[name]()
 

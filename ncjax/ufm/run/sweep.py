@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from ncjax import ufm
 from ncjax.hierarchy import Hierarchy
-from ncjax.options import ConfigError, all_options
+from ncjax.options import ConfigError, all_options, unknown
 from ncjax.ufm.run.experiment import Progress
 from ncjax.ufm.run.report import Figure, Report, at_most, equal, no_error
 from ncjax.ufm.run.setting import setting_of, solve_certified, tree_of
@@ -82,10 +82,7 @@ def _parse_axis(part: str, model: ConfigDict) -> Axis:
             f"--sweep: {part!r} is not NAME:LOW..HIGH:COUNT, as in c:1e-4..1e-1:40."
         ) from error
     if name not in sweepable(*FITS):
-        raise ConfigError(
-            f"--sweep: unknown field {name!r}. Available: "
-            f"{', '.join(sweepable(*FITS))}."
-        )
+        raise ConfigError(unknown("field of --sweep", name, sweepable(*FITS)))
     if name not in sweepable(model.loss):
         raise ConfigError(f"--sweep: {name!r} has no effect on {model.loss!r}.")
     if name == "lambda_b" and model.lambda_b == -1:

@@ -49,7 +49,7 @@ def run(*args):
         (["--sweep=c:1e-4"], "--sweep: 'c:1e-4' is not NAME:LOW..HIGH:COUNT"),
         (
             ["--sweep=d:1..2:3"],
-            "--sweep: unknown field 'd'. Available: c, label_smoothing, beta",
+            "Unknown field of --sweep 'd'. Available: c, label_smoothing, beta",
         ),
         (["--sweep=beta:1..2:3"], "'beta' has no effect on 'cross_entropy'"),
         (
