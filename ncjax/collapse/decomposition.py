@@ -8,6 +8,7 @@ the part off the path.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -45,7 +46,8 @@ def ridge_classifier(
         bias_decay: l_b >= 0, by default l.
         use_bias: whether the last layer has a bias; else b is 0.
     """
-    return _ridge(moments, weight_decay, bias_decay, use_bias)[:2]
+    best = _ridge(moments, weight_decay, bias_decay, use_bias)
+    return best.classifier / best.scale, best.bias
 
 
 def mse_decomposition(
@@ -67,7 +69,8 @@ def mse_decomposition(
         off_path = (1/2) tr(D A D'),  D = [W, b] - [V, c],  A the Hessian,
 
     and L = nc1 + nc2_nc3 + off_path exactly, for balanced and unbalanced classes.
-    Empty classes keep their row: the loss has it.
+    Empty classes keep their row: the loss has it.  A part that is larger than its type
+    can hold is infinite or NaN.
 
     `torch.nn.MSELoss`, the mean over classes too, is 2/K of this loss; Han et al. take
     (1/2) the sum over classes, as here, with their lambda being l.
@@ -85,34 +88,46 @@ def mse_decomposition(
     References:
         Han, Papyan & Donoho, Neural Collapse Under MSE Loss, ICLR 2022.
     """
-    best, best_bias, mean, system, rho = _ridge(
-        moments, weight_decay, bias_decay, bias is not None
-    )
+    found = _ridge(moments, weight_decay, bias_decay, bias is not None)
+    best, moments, mean = found.classifier, found.moments, found.mean
     within = dot(dot(best, moments.within_cov), best.T)
-    nc1 = jnp.trace(within) + weight_decay * jnp.sum(best**2)
+    nc1 = jnp.trace(within) + found.decay * jnp.sum(best**2)
     decay = weight_decay if bias_decay is None else bias_decay
-    nc1 = nc1 + decay * jnp.sum(best_bias**2)
+    nc1 = nc1 + decay * jnp.sum(found.bias**2)
 
     # Logits of the class means, from the centred means: V mu + c = V (mu_k - mu) + ...
-    centre = dot(best, mean) + best_bias
+    centre = dot(best, mean) + found.bias
     logits = dot(centred_means(moments, global_mean="samples"), best.T) + centre[None]
     residual = logits - jnp.eye(moments.num_classes, dtype=logits.dtype)
     fit = dot(class_weights(moments, "samples"), jnp.sum(residual**2, axis=1))
 
     # A = [[S + (1 - rho) m m', m], [m', 1 + l_b]] splits by its Schur complement S.
-    difference = classifier - best
-    off = jnp.sum(dot(difference, system) * difference)
+    difference = classifier * found.scale - best
+    off = jnp.sum(dot(difference, found.system) * difference)
     if bias is not None:
-        step = bias - best_bias + (1 - rho) * dot(difference, mean)
-        off = off + jnp.sum(step**2) / (1 - rho)
+        step = bias - found.bias + (1 - found.rho) * dot(difference, mean)
+        off = off + jnp.sum(step**2) / (1 - found.rho)
     return MSEDecomposition(nc1 / 2, fit / 2, off / 2)
 
 
-def _ridge(moments, weight_decay, bias_decay, use_bias):
-    """The ridge classifier and its bias, mean feature m, S, and rho = l_b / (1 + l_b).
+class _Ridge(NamedTuple):
+    """The ridge classifier; features, and all that follows from them, over `scale`."""
+
+    classifier: jax.Array  # [K, d] W scale
+    bias: jax.Array  # [K]
+    mean: jax.Array  # [d] mean feature m
+    system: jax.Array  # [d, d] S
+    rho: Number  # l_b / (1 + l_b); 1 without a bias
+    decay: Number  # l / scale^2
+    moments: ClassMoments
+    scale: jax.Array  # []
+
+
+def _ridge(moments, weight_decay, bias_decay, use_bias) -> _Ridge:
+    """The ridge classifier.
 
     With b eliminated, W S = sum_k p_k (e_k - p)(mu_k - m)' + rho p m' and
-    S = Sigma_T + rho m m' + l I, p being the class shares; rho = 1 without a bias.
+    S = Sigma_T + rho m m' + l I, p being the class shares.
     """
     if isinstance(weight_decay, int | float) and weight_decay <= 0:
         raise ValueError(f"weight_decay must be positive, got {weight_decay}.")
@@ -120,13 +135,23 @@ def _ridge(moments, weight_decay, bias_decay, use_bias):
     if isinstance(decay, int | float) and decay < 0:
         raise ValueError(f"bias_decay must be at least 0, got {decay}.")
     rho = decay / (1 + decay) if use_bias else 1.0
+    # Squares of huge features are out of range; those of tiny ones are nothing to l.
+    scale = jnp.maximum(moments.unit, 1)
+    moments = dataclasses.replace(
+        moments,
+        pivot=moments.pivot / scale,
+        offset=moments.offset / scale,
+        unit=moments.unit / scale,
+    )
+    inner = weight_decay / scale / scale
     share = class_weights(moments, "samples")
     mean = global_mean(moments, "samples")
     centred = centred_means(moments, global_mean="samples")
     weighted = share[:, None] * centred
     system = total_cov(moments) + rho * mean[:, None] * mean[None]
-    system = system + weight_decay * jnp.eye(len(mean), dtype=mean.dtype)
+    system = system + inner * jnp.eye(len(mean), dtype=mean.dtype)
     # sum_k p_k (mu_k - m) = 0, so that the - p in (e_k - p) drops out.
     cross = weighted + rho * share[:, None] * mean[None]
     best = jax.scipy.linalg.solve(system, cross.T, assume_a="pos").T
-    return best, (1 - rho) * (share - dot(best, mean)), mean, system, rho
+    bias = (1 - rho) * (share - dot(best, mean))
+    return _Ridge(best, bias, mean, system, rho, inner, moments, scale)

@@ -103,3 +103,29 @@ def test_float32_and_bad_input():
             collapse.mse_decomposition(moments, means, None, 0.0)
         with pytest.raises(ValueError, match="bias_decay must be at least 0, got -1"):
             collapse.mse_decomposition(*args, bias_decay=-1.0)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-12, 1e12, 1e20, 1e25])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_no_scale_of_float32_features_makes_a_wrong_number(scale, with_bias):
+    """Against float64, in which these squares are in range."""
+    features, labels, classifier, bias = clusters()
+    bias = bias if with_bias else None
+    features = (scale * features).astype(np.float32)
+    classifier = (classifier / scale).astype(np.float32)
+    exact = moments_of(features.astype(np.float64), labels)
+    want = compiled.mse_decomposition(exact, classifier.astype(float), bias, 5e-3)
+    wanted, _ = compiled.ridge_classifier(exact, 5e-3, use_bias=with_bias)
+    with jax.enable_x64(False):
+        bias = None if bias is None else jnp.asarray(bias, jnp.float32)
+        moments = moments_of(features, labels)
+        assert moments.pivot.dtype == jnp.float32
+        got = compiled.mse_decomposition(moments, classifier, bias, 5e-3)
+        best, _ = compiled.ridge_classifier(moments, 5e-3, use_bias=with_bias)
+    for found, value in zip(got, want, strict=True):
+        if value < 1e38:
+            np.testing.assert_allclose(found, value, rtol=1e-3, atol=1e-38)
+        else:  # more than float32 holds
+            assert not np.isfinite(found)
+    far = np.abs(best - wanted).max() / np.abs(wanted).max()
+    assert far < 1e-3  # at scale 1 it is 6e-5

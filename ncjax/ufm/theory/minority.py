@@ -21,6 +21,7 @@ from ncjax.ufm.theory.ranges import (
 )
 
 _LARGEST = 709.0  # log of the largest ratio that is looked for
+_LEAST = 1e-9  # log of a ratio up to which the square of it is below rounding
 
 
 def ridge_threshold(num_samples: int, lambda_w: float, lambda_h: float) -> float:
@@ -59,7 +60,7 @@ def peeled_threshold(majority: int, minority: int, energy: float) -> float:
         energy: product E_W E_H > 0 of the squared radii.
 
     Returns:
-        R0 > 1.
+        R0 > 1; 1.0 where the energy is so small that float64 knows no number between.
 
     Raises:
         ValueError: for input outside these ranges, or an energy for which R0 is more
@@ -68,7 +69,12 @@ def peeled_threshold(majority: int, minority: int, energy: float) -> float:
     check_at_least(1, majority=majority)
     check_at_least(2, minority=minority)
     check_positive(energy=energy)
-    bound = (majority + minority) * math.sqrt(energy)
+    classes = majority + minority
+    bound = classes * math.sqrt(energy)
+    # Near R = 1 the nuclear norm is K_A (K - 1) log R; rounding would drown the root.
+    first_order = bound / (majority * (classes - 1))
+    if first_order < _LEAST:
+        return 1 + first_order
 
     def excess(log_ratio):
         if log_ratio == 0:

@@ -79,6 +79,17 @@ class TestMinority:
         got = minority.merged_norm(majority, minor, ratio)
         np.testing.assert_allclose(got, nuclear, rtol=1e-5)
 
+    @pytest.mark.parametrize(("majority", "minor"), [(5, 5), (3, 7), (90, 10)])
+    def test_peeled_threshold_of_small_energy(self, majority, minor):
+        """R0 - 1 grows like sqrt(energy), found as a root or to first order."""
+        k = majority + minor
+        for excess in (1e-6, 1e-8, 1e-10, 1e-12):
+            energy = (excess * majority * (k - 1) / k) ** 2
+            got = minority.peeled_threshold(majority, minor, energy)
+            np.testing.assert_allclose(got - 1, excess, rtol=1e-4)
+        assert minority.peeled_threshold(majority, minor, 1e-40) == 1
+        assert minority.peeled_threshold(majority, minor, 5e-324) == 1
+
     @pytest.mark.parametrize(("factor", "merged"), [(0.9, False), (1.1, True)])
     def test_peeled_threshold_by_search(self, factor, merged):
         """With the multiplier that fills the bound, minorities merge above R0 only."""
