@@ -142,6 +142,17 @@ def test_two_nearly_equal_means(x64):
     np.testing.assert_allclose(compiled.nc1(moments), want, rtol=1e-5)
 
 
+@pytest.mark.parametrize("separation", [1e-4, 1e-5, 1e-7])
+def test_two_classes_that_nearly_meet(separation, x64):
+    """By hand: NC1 = 2 (spread / separation)^2 of two classes of the same spread."""
+    spread, signs = 1e-3, np.array([[1, 1], [1, -1], [-1, 1], [-1, -1.0]])
+    means = np.array([[4.0, -4.0], [4.0 + separation, -4.0]])
+    features = (means[:, None] + spread * signs).reshape(8, 2)
+    moments = moments_of(features, np.repeat([0, 1], 4))
+    want = 2 * (spread / separation) ** 2
+    np.testing.assert_allclose(compiled.nc1(moments), want, rtol=1e-7)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_what_rounding_leaves_is_no_direction(dtype):
     """Five distinct means on a line have rank 1, in each dtype."""
