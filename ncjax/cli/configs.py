@@ -35,9 +35,7 @@ def find_config(name: str, prefix: str | None = None) -> Path:
     for path in every if given.parent in (Path(), Path("configs")) else ():
         if given.name in (path.name, path.stem):
             return path
-    names = [f"configs/{path.name}" for path in every]
-    # Of a name with a wrong folder the folder is not what counts.
-    near = suggest(name, names) or suggest(given.stem, names)
+    near = suggest(given.stem, [path.stem for path in every])
     shipped = ", ".join(f"configs/{path.name}" for path in shipped_configs(prefix))
     raise UsageError(f"No config file {name!r}.{near} Shipped: {shipped}.")
 

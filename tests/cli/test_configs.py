@@ -57,11 +57,11 @@ def test_without_arguments_the_fallback_is_read():
         (["--config.eval.crm=maybe"], "maybe"),
         (
             ["--config=nowhere/digit.py"],
-            r"'nowhere/digit.py'. Did you mean 'configs/digits.py'\?",
+            r"'nowhere/digit.py'. Did you mean 'digits'\?",
         ),
         (
             ["--config=cofnigs/digits.py"],
-            r"Did you mean 'configs/digits.py'\? Shipped: ",
+            r"Did you mean 'digits'\? Shipped: ",
         ),
         (["--config.seed.x=1"], r"Unknown field in .*: 'x'\. Available: none\."),
         (

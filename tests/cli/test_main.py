@@ -89,7 +89,7 @@ def test_help(capsys):
         (["--confg=x"], "confg"),
         (
             ["--config.loss.nam=mse"],
-            "Unknown field in '--config.loss.nam=mse': 'nam'. Available: alpha, beta, ",
+            "in '--config.loss.nam=mse': 'nam'. Did you mean 'name'? Available: alph",
         ),
         (
             ["--config.sees=1"],

@@ -125,12 +125,12 @@ def test_every_command_suggests_the_flag_that_was_meant(name, capsys):
         ),
         (
             ["train", "--config=digit"],
-            "'digit'. Did you mean 'configs/digits.py'? Shipped: ",
+            "'digit'. Did you mean 'digits'? Shipped: ",
         ),
         (["train", "--config.loss.nam=mse"], "Did you mean 'name'?"),
         (
             ["ufm", "--config=ufm_cee"],
-            "'ufm_cee'. Did you mean 'configs/ufm_ce.py'? Shipped: configs/ufm_",
+            "'ufm_cee'. Did you mean 'ufm_ce'? Shipped: configs/ufm_",
         ),
         (["ufm", "digits"], "Unexpected argument 'digits'; options start with --."),
     ],
