@@ -4,7 +4,8 @@ After a change of colab/NAME.py, in that folder:
 
     jupytext --sync NAME.py
     jupyter nbconvert --to notebook --execute --inplace \
-        --ExecutePreprocessor.record_timing=False NAME.ipynb
+        --ExecutePreprocessor.record_timing=False \\
+        --ExecutePreprocessor.coalesce_streams=True NAME.ipynb
 """
 
 import subprocess
