@@ -3,7 +3,7 @@
 After a change of colab/NAME.py, in that folder:
 
     jupytext --sync NAME.py
-    jupyter nbconvert --to notebook --execute --inplace \
+    jupyter nbconvert --to notebook --execute --inplace \\
         --ExecutePreprocessor.record_timing=False \\
         --ExecutePreprocessor.coalesce_streams=True NAME.ipynb
 """

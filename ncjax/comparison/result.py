@@ -109,7 +109,7 @@ class Comparison(Result):
             metrics = tuple(m for m in metrics if m.curve) or metrics
         return figure(self.groups, metrics, self.level)
 
-    figure = plot
+    figure = plot  # its older name
 
     def theory_figure(self) -> Figure:
         """Gram matrices found and predicted.

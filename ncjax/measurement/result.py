@@ -94,7 +94,7 @@ class Measurement(Result):
 
         return figure(self.moments, self._title(), self.class_names)
 
-    figure = plot
+    figure = plot  # its older name
 
     def __repr__(self) -> str:
         """The headlines of the numbers."""
