@@ -149,7 +149,9 @@ def part(axis: Axes, lineage: np.ndarray) -> None:
             drawn.add(place)
 
 
-def new_figure(width: float, height: float, layout: Any = "constrained") -> Figure:
+def new_figure(
+    width: int | float, height: int | float, layout: Any = "constrained"
+) -> Figure:
     """An empty figure that a notebook shows by itself, whatever its backend is.
 
     Args:
