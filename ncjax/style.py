@@ -28,6 +28,7 @@ COLORS = (
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 FORMATS = (".png", ".pdf", ".svg")
 _DPI = 140
+_SCREEN = 80  # dots per inch in a notebook, which stores what it shows
 
 
 def decorate(
@@ -163,14 +164,14 @@ def new_figure(
 
     figure = Figure(figsize=(width, height), layout=layout)
     # Jupyter draws figures by itself only after pyplot was imported.
-    vars(figure)["_repr_png_"] = functools.partial(render, figure, ".png")
+    vars(figure)["_repr_png_"] = functools.partial(render, figure, ".png", _SCREEN)
     return figure
 
 
-def render(figure: Figure, suffix: str) -> bytes:
+def render(figure: Figure, suffix: str, dpi: int = _DPI) -> bytes:
     """The figure as the bytes of a file that ends in one of `FORMATS`."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=suffix.removeprefix("."), dpi=_DPI)
+    figure.savefig(buffer, format=suffix.removeprefix("."), dpi=dpi)
     return buffer.getvalue()
 
 
