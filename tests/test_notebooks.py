@@ -1,10 +1,10 @@
-"""Every notebook has its text twin with the same cells; its outputs are there; it runs.
+r"""Every notebook has its text twin with the same cells; its outputs are there; it runs.
 
 After a change of colab/NAME.py, in that folder:
 
     jupytext --sync NAME.py
-    jupyter nbconvert --to notebook --execute --inplace \\
-        --ExecutePreprocessor.record_timing=False \\
+    jupyter nbconvert --to notebook --execute --inplace \
+        --ExecutePreprocessor.record_timing=False \
         --ExecutePreprocessor.coalesce_streams=True NAME.ipynb
 """
 

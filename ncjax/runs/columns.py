@@ -51,6 +51,11 @@ class Columns:
         """Whether the metric was measured."""
         return bool(self.rows) and name in self.rows[0]
 
+    def key_on_test(self, metric: Metric) -> str | None:
+        """Key of a metric on the test set; None if it has no value there."""
+        key = f"test/{metric.key}"
+        return key if key in self and not np.isnan(self[key]).all() else None
+
     @property
     def terminal_epoch(self) -> int | None:
         """First measured epoch with training error 0: the terminal phase's start."""

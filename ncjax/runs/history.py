@@ -99,12 +99,10 @@ def _measured(history: History) -> list[tuple[str, str, str | None]]:
 
     Class means are always those of the training set, so NC2 and NC3 have no test value.
     """
-    found = []
-    for metric in history.shown():
-        test = f"test/{metric.key}"
-        on_test = test if test in history else None
-        found.append((metric.title, home_of(metric), on_test))
-    return found
+    return [
+        (metric.title, home_of(metric), history.key_on_test(metric))
+        for metric in history.shown()
+    ]
 
 
 def _table(

@@ -98,8 +98,9 @@ def _panel(axis: Axes, history: Columns, metric: Metric) -> None:
     log, drawn = _is_log(metric), []
     axis.set_yscale("log" if log else "linear")
     draw = partial(style.log_curve, axis) if log else axis.plot
-    for key, color in ((train, style.BLUE), (f"test/{metric.key}", style.ORANGE)):
-        if key in history:
+    both = (train, style.BLUE), (history.key_on_test(metric), style.ORANGE)
+    for key, color in both:
+        if key is not None:
             drawn.append(key)
             if history.seeds:
                 low, high = history[f"{key}/low"], history[f"{key}/high"]

@@ -49,6 +49,18 @@ def test_table_without_a_terminal_phase():
         _ = History([])["epoch"]
 
 
+def test_a_test_set_without_a_value_is_left_out():
+    rows = [
+        row(e, 0.5, 1.0) | {"test/nc1": np.nan, "test/error": np.nan} for e in (1, 2)
+    ]
+    history = History(rows)
+    cells = {x.split()[0]: x.split()[1:] for x in history.table().splitlines()[2:-1]}
+    assert cells["NC1"][1::2] == cells["error"][1::2] == ["-", "-"]
+    errors = history.plot().axes[0]
+    labels = [text.get_text() for text in errors.get_legend().get_texts()]
+    assert labels == ["train"]
+
+
 def test_terminal_epoch_and_columns(history):
     assert history.terminal_epoch == 7
     np.testing.assert_array_equal(history["epoch"], [1, 7, 20])
