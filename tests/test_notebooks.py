@@ -1,4 +1,4 @@
-r"""Every notebook has its text twin with the same cells; its outputs are there; it runs.
+r"""Every notebook has a text twin with the same cells, and its outputs; it runs.
 
 After a change of colab/NAME.py, in that folder:
 

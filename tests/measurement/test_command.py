@@ -1,5 +1,6 @@
 """The command line: what it writes, its options, bad files, large files."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 
+import ncjax
 from ncjax.cli.measure import main
 from ncjax.measurement import MeasureError
 from tests.measurement.command import measured, run
@@ -23,6 +25,9 @@ def test_outputs(tmp_path, capsys):
     assert "spread within classes" in out
     assert (tmp_path / "o.svg").read_bytes().startswith(b"<?xml")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["all.npz", "o.json", "o.svg"]
+    made = json.loads((tmp_path / "o.json").read_text())["about"]
+    assert made["ncjax"] == ncjax.__version__
+    assert made["devices"]["kind"] == "cpu"
 
 
 def test_other_options(tmp_path, capsys):
