@@ -74,8 +74,9 @@ class Record:
     def restore(self, state: State) -> tuple[int, State]:
         """Goes on from the newest checkpoint that can be read: its epoch and its state.
 
-        Those that cannot are removed.  Without a checkpoint these are 0 and `state`,
-        that of a new run.
+        Those that cannot are set aside: a fault of the disk may pass, and another
+        version may read them.  Without a checkpoint these are 0 and `state`, that of a
+        new run.
 
         Raises:
             CheckpointError: if there are checkpoints, but none can be read.
@@ -92,15 +93,19 @@ class Record:
                 damaged[epoch] = error
                 continue
             for number, error in damaged.items():
-                _say(f"{error} It is removed: the run goes on from epoch {epoch}.")
-                self._checkpoints.drop(number)
+                where = cluster.from_first(
+                    partial(self._checkpoints.set_aside, number)
+                )
+                _say(f"{error} It is now {where}: the run goes on from epoch {epoch}.")
+            if damaged:
+                self._checkpoints.reload()
             self.resume(epoch)
             return epoch, restored
         if damaged:
             raise CheckpointError(
                 f"{damaged[kept[-1]]} No older one can be read either. To train from "
-                "the start, remove its folder `checkpoints`, or choose another folder "
-                "with --workdir."
+                "the start, move its folder `checkpoints` away, or choose another "
+                "folder with --workdir."
             )
         self.resume(0)
         return 0, state
