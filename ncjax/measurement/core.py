@@ -33,6 +33,8 @@ def measure(
     class_names: tuple[str, ...] | list[str] | None = None,
     preset: str | collapse.Convention = "default",
     pool: str | None = None,
+    mask: Any = None,
+    test_mask: Any = None,
     batch_size: int | None = None,
     one_vs_rest: bool = False,
     source: str | None = None,
@@ -66,8 +68,11 @@ def measure(
         preset: a convention of `ncjax.collapse.PRESETS`, by name, or one's own.
         pool: how feature maps become vectors: `"mean"` over all axes but the first and
             the last, `"mean_channels_first"` over all but the first two, `"flatten"`;
-            of tokens [n, tokens, d] also the `"first"` or the `"last"`.  Where some are
-            padding, see `ncjax.measurement.pool_tokens`.
+            of tokens [n, tokens, d] also the `"first"` or the `"last"`.
+        mask: for tokens, [n, tokens], 0 where one is padding: `pool` then takes the
+            first, the last or the mean of the others.  Chunks that come with a mask of
+            their own are pooled by `ncjax.measurement.pool_tokens`.
+        test_mask: the same for the test features.
         batch_size: rows read at a time; by default about 8 MB of them.
         one_vs_rest: also compute the metrics that are computed only on request: the
             one-vs-rest distances, the margin for K > d + 1; seconds for 1,000 classes,
@@ -101,13 +106,19 @@ def measure(
     open_ = functools.partial(
         Data, pool=pool, names=names, batch_size=batch_size, progress=progress
     )
-    train = open_(features, labels, "features", num_classes=k)
+    train = open_(features, labels, "features", num_classes=k, mask=mask)
     decisions = None if logits is None else _decisions(logits, train)
     checks.check_width(weights, train.width)
     test = ood = None
     open_ = functools.partial(open_, beside=train)
     if test_features is not None:
-        test = open_(test_features, test_labels, "test features", num_classes=k)
+        test = open_(
+            test_features,
+            test_labels,
+            "test features",
+            num_classes=k,
+            mask=test_mask,
+        )
     if ood_features is not None:
         ood = open_(ood_features, None, "OOD features", num_classes=1, free=True)
     with jax.enable_x64(train.dtype == np.float64):
