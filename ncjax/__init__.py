@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ncjax.measurement import (
         MeasureError as MeasureError,
         Measurement as Measurement,
+        Recorder as Recorder,
         measure as measure,
     )
     from ncjax.moments import (
@@ -54,7 +55,7 @@ _NAMES = {
     "ncjax.config": ("ConfigError", "default"),
     "ncjax.data": ("DataError", "Dataset"),
     "ncjax.hierarchy": ("Hierarchy", "HierarchyError"),
-    "ncjax.measurement": ("MeasureError", "Measurement", "measure"),
+    "ncjax.measurement": ("MeasureError", "Measurement", "Recorder", "measure"),
     "ncjax.moments": ("ClassMoments", "class_moments"),
     "ncjax.runs": ("plots",),
     "ncjax.runs.history": ("History",),

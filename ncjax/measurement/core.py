@@ -126,14 +126,14 @@ def measure(
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
     about = {
         "source": source or train.name,
-        **_about_features(known.moments, train),
+        **about_features(known.moments, train.dtype),
         "preset": preset if isinstance(preset, str) else "custom",
         "convention": dataclasses.asdict(convention),
         "classifier": checks.about_classifier(classifier, weights, offsets),
         "pool": pool,
         "test_n": test and test.seen,
         "ood_n": ood and ood.seen,
-        "nc1_below_floor": _below_floor(values),
+        "nc1_below_floor": below_floor(values),
     }
     warned += checks.warnings_of(known.moments, values, weights, offsets, about)
     return Measurement(
@@ -147,16 +147,16 @@ def measure(
     )
 
 
-def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:
-    """Numbers and types of the features, for the report."""
+def about_features(moments: ClassMoments, dtype: np.dtype) -> dict[str, Any]:
+    """Numbers and types of features of this dtype, for the report."""
     count = np.asarray(moments.count)
     return {
         "n": int(count.sum()),
-        "d": train.width,
+        "d": moments.feature_dim,
         "num_classes": len(count),
         "classes_present": int(np.count_nonzero(count)),
         "class_sizes": [int(count[count > 0].min()), int(count.max())],
-        "dtype": str(train.dtype),
+        "dtype": str(dtype),
         "state_dtype": str(count.dtype),
     }
 
@@ -205,24 +205,15 @@ def _decisions(logits: Any, train: Data) -> np.ndarray:
         return check_labels(to_numpy(logits), "decisions", num_classes=k)[0]
     decided, wrong, start = [], [], 0
     for part in sliced(logits, 2**16):
-        part = floats(to_numpy(part), "logits")
-        best = part.argmax(axis=1)
-        # NaN counts as the largest; -infinity is a class that is ruled out.
-        largest = np.take_along_axis(part, best[:, None], axis=1)[:, 0]
-        finite = np.isfinite(largest.astype(np.float64))
+        best, finite = checks.decide(floats(to_numpy(part), "logits"))
         wrong.append(start + np.flatnonzero(~finite))
         decided.append(best)
         start += len(part)
-    if (rows := np.concatenate(wrong)).size:
-        raise MeasureError(
-            f"logits are not finite: {rows.size:,} of {start:,} rows hold NaN or "
-            f"infinity; the first is row {rows[0]:,}. Leave out these rows and their "
-            "features, or mend the network."
-        )
+    checks.refuse_rows(np.concatenate(wrong), start, "logits")
     return np.concatenate(decided).astype(np.int32)
 
 
-def _below_floor(values: dict[str, float]) -> bool | None:
+def below_floor(values: dict[str, float]) -> bool | None:
     """Whether NC1 is at or under its floor; None if one is not known."""
     nc1, floor = values.get("nc1", np.nan), values["nc1_floor"]
     return nc1 <= floor if np.isfinite([nc1, floor]).all() else None

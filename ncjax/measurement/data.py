@@ -25,6 +25,17 @@ _BATCH, _MOST = 2**21, 2**25
 Pair = tuple[np.ndarray, np.ndarray]  # features [m, d], labels [m]
 
 
+def batch_rows(width: int, num_classes: int = 0) -> int:
+    """Number of rows of a batch of features that stays in the caches.
+
+    Args:
+        width: width d of the features.
+        num_classes: number of classes K, or 0 where it is not known.
+    """
+    rows = int(np.clip(_BATCH // width, 256, 2**16))
+    return max(rows, min(num_classes - 1, _MOST // width))
+
+
 class Data:
     """A set of features with its labels, opened: width, type and size are known.
 
@@ -100,10 +111,8 @@ class Data:
                 f"{self.name} have width {self.width}, but the training features "
                 f"{beside.width}; both are of the same layer."
             )
-        self.size = batch_size or int(np.clip(_BATCH // self.width, 256, 2**16))
-        if batch_size is None and self.labels is not None:
-            classes = int(self.labels.max(initial=0))
-            self.size = max(self.size, min(classes, _MOST // self.width))
+        classes = 0 if self.labels is None else int(self.labels.max(initial=0)) + 1
+        self.size = batch_size or batch_rows(self.width, classes)
         if self.source.rows is not None:
             self.size = min(self.size, self.source.rows)
 

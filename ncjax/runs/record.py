@@ -41,7 +41,7 @@ class Record:
             workdir: folder of the run; None writes nothing.
             config: configuration of the run, a nested dict of plain values.
             seeds: with many seeds, seed -> configuration of its run alone.
-            keep: number of checkpoints that are kept.
+            keep: number of checkpoints that are kept; with 0 none is written.
             limit: what metrics are in theory as regularisation vanishes, by key.
 
         Raises:
@@ -60,16 +60,23 @@ class Record:
         self._waiting: list[Sequence[Row]] = []
         if workdir is None:
             return
-        check_folder(Path(workdir).expanduser().absolute())
+        if keep:
+            check_folder(Path(workdir).expanduser().absolute())
         self._whole = Workdir(workdir, config)
         folder = self._whole.path / "seeds"
         self._each = [Workdir(folder / str(s), c) for s, c in seeds.items()]
-        self._checkpoints = Checkpoints(self._whole.checkpoints, keep)
+        if keep:
+            self._checkpoints = Checkpoints(self._whole.checkpoints, keep)
 
     @property
     def latest(self) -> int:
         """Epoch of the newest checkpoint; 0 if there is none."""
         return (self._checkpoints and self._checkpoints.latest) or 0
+
+    @property
+    def written(self) -> int:
+        """The last epoch of which the workdir has a row; 0 without any."""
+        return 0 if self._whole is None else self._whole.latest
 
     def restore(self, state: State) -> tuple[int, State]:
         """Goes on from the newest checkpoint that can be read: its epoch and its state.
@@ -143,10 +150,12 @@ class Record:
         return row
 
     def flush(self) -> None:
-        """Brings metrics.jsonl of every seed up to date.
+        """Brings TensorBoard, and metrics.jsonl of every seed, up to date.
 
         One seed after the other: thousands of files cannot be open at once.
         """
+        if self._whole is not None:
+            self._whole.flush()
         for i, one in enumerate(self._each):
             one.append([of_seeds[i] for of_seeds in self._waiting])
         self._waiting.clear()
@@ -161,9 +170,9 @@ class Record:
         """Writes what is left, and the TensorBoard events of the seeds."""
         if self._checkpoints is not None:
             self._checkpoints.close()
+        self.flush()
         if self._whole is not None:
             self._whole.close()
-        self.flush()
         for one in self._each:
             one.renew_events()
 
