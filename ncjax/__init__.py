@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from ncjax.measurement import (
         MeasureError as MeasureError,
         Measurement as Measurement,
-        Recorder as Recorder,
         measure as measure,
     )
+    from ncjax.measurement.recorder import Recorder as Recorder
     from ncjax.moments import (
         ClassMoments as ClassMoments,
         class_moments as class_moments,
@@ -55,7 +55,8 @@ _NAMES = {
     "ncjax.config": ("ConfigError", "default"),
     "ncjax.data": ("DataError", "Dataset"),
     "ncjax.hierarchy": ("Hierarchy", "HierarchyError"),
-    "ncjax.measurement": ("MeasureError", "Measurement", "Recorder", "measure"),
+    "ncjax.measurement": ("MeasureError", "Measurement", "measure"),
+    "ncjax.measurement.recorder": ("Recorder",),
     "ncjax.moments": ("ClassMoments", "class_moments"),
     "ncjax.runs": ("plots",),
     "ncjax.runs.history": ("History",),

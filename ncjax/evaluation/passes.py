@@ -22,7 +22,7 @@ from ncjax import collapse, struct
 from ncjax.averages import Averages
 from ncjax.collapse import Convention, SecondPass
 from ncjax.evaluation.mistakes import Mistakes, confusion
-from ncjax.evaluation.shares import AXIS, Array, Visit
+from ncjax.evaluation.shares import AXIS, Visit
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
 from ncjax.targets import Target
@@ -36,7 +36,9 @@ Features = dict[str, jax.Array]  # name of a layer -> its features [n, d]
 # (variables, raw images) -> outputs [n, M] and the features of each layer.
 Forward = Callable[[Any, jax.Array], tuple[jax.Array, Features]]
 # variables -> weights W [K, d] and bias b [K] of the last layer.
-Classifier = Callable[[Variables], tuple[jax.Array | None, jax.Array | None]]
+Classifier = Callable[[Variables], tuple[jax.Array, jax.Array]]
+# The same where they may be unknown.
+PerhapsClassifier = Callable[[Variables], tuple[jax.Array | None, jax.Array | None]]
 # (variables, outputs [n, M], labels [n]) -> loss of each example [n].
 Loss = Callable[[Variables, jax.Array, jax.Array], jax.Array]
 
@@ -139,7 +141,7 @@ class Passes:
     """
 
     forward: Forward
-    classifier: Classifier
+    classifier: PerhapsClassifier
     loss: Loss
     num_classes: int
     scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs

@@ -6,7 +6,6 @@ ncjax measure features.npy --labels=labels.npy --classifier=head.npz
 
 from ncjax.measurement.core import measure as measure
 from ncjax.measurement.pooling import pool_tokens as pool_tokens
-from ncjax.measurement.recorder import Recorder as Recorder
 from ncjax.measurement.result import Measurement as Measurement
 from ncjax.measurement.sources import (
     MeasureError as MeasureError,

@@ -6,7 +6,8 @@ are those of every run; batches are folded as in `measure`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,8 +17,10 @@ import numpy as np
 from jaxtyping import Float, Int32
 
 from ncjax.collapse import Convention
+from ncjax.evaluation.evaluate import QUICK_ON_CPU
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Features, Passes, SetPass, Variables
+from ncjax.hierarchy import Hierarchy
 from ncjax.losses import LOSSES
 from ncjax.measurement.data import Pair, batch_rows
 from ncjax.measurement.passes import first_pass, fold
@@ -112,20 +115,18 @@ class Kept:
 
     def read(self) -> Iterator[Pair]:
         """Batches of features [size, d] and labels; the last may be shorter."""
-        for start in range(0, self.seen, self.size or 1):
+        for start in range(0, self.seen, self.size) if self.seen else ():
             part = self.part(start, min(start + self.size, self.seen))
             yield part.features, part.labels
 
-    def count(self) -> Int32[np.ndarray, "K"]:
-        """Number of examples of each class."""
-        counts = np.zeros(self.num_classes or 0, np.int32)
-        for _, labels in self.read():
-            counts += np.bincount(labels, minlength=len(counts)).astype(np.int32)
-        return counts
+    def classes(self) -> set[int]:
+        """The classes of which there are examples."""
+        return {int(k) for _, labels in self.read() for k in np.unique(labels)}
 
 
-def _map(change: Any, rows: Columns) -> Columns:
-    return Columns(*(None if x is None else change(x) for x in rows))
+def _map(change: Callable[[np.ndarray], np.ndarray], rows: Columns) -> Columns:
+    changed: list[Any] = [None if x is None else change(x) for x in rows]
+    return Columns(*changed)
 
 
 def _kinds(rows: Columns) -> list:
@@ -146,13 +147,7 @@ class Meter:
     """The metrics of an epoch, under the keys of a run."""
 
     def __init__(self, num_classes: int, mistakes: Mistakes, convention: Convention):
-        """Compiles nothing yet.
-
-        Args:
-            num_classes: number of classes K.
-            mistakes: what to measure of the scores.
-            convention: the convention under which metrics are computed.
-        """
+        """Compiles nothing yet; see `meter`."""
         self._passes = passes = Passes(
             _forward,
             lambda variables: (variables["W"], variables["b"]),
@@ -162,7 +157,9 @@ class Meter:
             mistakes=mistakes,
             convention=convention,
         )
-        self._empty, self._compute = jax.jit(passes.empty), jax.jit(passes.compute)
+        quick = QUICK_ON_CPU if jax.default_backend() == "cpu" else {}
+        self._empty = jax.jit(passes.empty, compiler_options=quick)
+        self._compute = jax.jit(passes.compute, compiler_options=quick)
         self._on_train = jax.jit(partial(self._visit, passes.brief), donate_argnums=0)
         self._on_test = jax.jit(partial(self._visit, passes.mistakes), donate_argnums=0)
 
@@ -219,6 +216,25 @@ class Meter:
             return visit(state, variables, said, labels, weights)
 
         return fold(step, state, kept.read(), kept) if kept.seen else state
+
+
+@functools.lru_cache(8)
+def meter(
+    num_classes: int,
+    hierarchy: Hierarchy | None,
+    confusion: bool,
+    convention: Convention,
+) -> Meter:
+    """A `Meter`; recorders of the same kind share one, and what it has compiled.
+
+    Args:
+        num_classes: number of classes K.
+        hierarchy: class tree over the K classes, or None.
+        confusion: whether to count which class is taken for which.
+        convention: the convention under which metrics are computed.
+    """
+    mistakes = Mistakes(hierarchy, confusion=confusion)
+    return Meter(num_classes, mistakes, convention)
 
 
 def _filled(rows: np.ndarray | None, missing: int) -> np.ndarray | None:

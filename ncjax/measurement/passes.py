@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ _neco = jax.jit(collapse.neco)
 Pairs = Iterable[Pair]
 
 
+@runtime_checkable
 class Rows(Protocol):
     """A set of features that is read in batches, see `Data`."""
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import operator
 import os
 import re
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ncjax.collapse import Convention, get_convention
-from ncjax.config.fields import SECTIONS
-from ncjax.config.stored import ABOUT, RECORDER
-from ncjax.evaluation.mistakes import Mistakes
-from ncjax.hierarchy import Hierarchy, to_newick
-from ncjax.io import plain
+from ncjax.config.stored import RECORDER
+from ncjax.hierarchy import Hierarchy
 from ncjax.measurement import checks
 from ncjax.measurement.core import about_features, below_floor
-from ncjax.measurement.epoch import Columns, Kept, Meter
-from ncjax.measurement.pooling import POOLS, floats, shaped
+from ncjax.measurement.epoch import Columns, Kept, meter
+from ncjax.measurement.given import (
+    check_test,
+    classes_of,
+    digest,
+    integer,
+    logits_of,
+    losses_of,
+    stored_config,
+)
+from ncjax.measurement.pooling import POOLS, shaped
 from ncjax.measurement.sources import MeasureError, check_labels, to_numpy
 from ncjax.options import suggest
 from ncjax.runs.history import History, Row
@@ -108,29 +111,29 @@ class Recorder:
             WorkdirError: if the folder cannot be written, holds something else, or was
                 recorded with another `num_classes`, another config or other options.
         """
-        names, tree = _classes(num_classes, class_names, hierarchy)
+        self._num_classes = integer(num_classes, "num_classes", 2)
+        names, tree = classes_of(num_classes, class_names, hierarchy)
         if pool is not None and pool not in POOLS:
             raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
         convention = get_convention(preset)
         own = {
-            "num_classes": int(num_classes),
+            "num_classes": self._num_classes,
             "class_names": None if class_names is None else list(names or ()),
-            "hierarchy": None if tree is None else _digest(tree),
+            "hierarchy": None if tree is None else digest(tree),
             "preset": preset if isinstance(preset, str) else vars(preset),
             "pool": pool,
-            "confusion": bool(confusion),
+            "confusion": confusion,
         }
-        self._num_classes, self._names, self._tree = int(num_classes), names, tree
+        self._names, self._tree = names, tree
         self._pool = pool
-        self._meter = Meter(
-            num_classes, Mistakes(tree, confusion=confusion), convention
-        )
+        self._meter = meter(self._num_classes, tree, confusion, convention)
         self._kept = {split: Kept(num_classes) for split in SPLITS}
         self._epoch: int | None = None  # the one that is not ended
         self._closed, self._warned = False, set()
+        self._number: int | None = None  # of train features in the last epoch
         if after is not None:
-            after = _integer(after, "after", 0)
-        self._record = Record(workdir, _stored(config) | {RECORDER: own}, keep=0)
+            after = integer(after, "after", 0)
+        self._record = Record(workdir, stored_config(config) | {RECORDER: own}, keep=0)
         self._record.resume(self._record.written if after is None else after)
         self.workdir = self.history.workdir
         self._drawn = time.monotonic()
@@ -155,7 +158,7 @@ class Recorder:
         logits: Any = None,
         loss: Any = None,
         mask: Any = None,
-        split: Literal["train", "test"] = "train",
+        split: str = "train",
     ) -> None:
         """Takes in a copy of a batch, or of the whole split; any number of rows n.
 
@@ -204,8 +207,8 @@ class Recorder:
         columns = Columns(
             rows,
             classes,
-            None if logits is None else self._logits(logits, kept, len(rows)),
-            None if loss is None else _losses(loss, len(rows)),
+            None if logits is None else logits_of(logits, kept, len(rows)),
+            None if loss is None else losses_of(loss, len(rows)),
         )
         other = self._kept["test" if split == "train" else "train"]
         if other.seen and other.width != rows.shape[1]:
@@ -242,12 +245,11 @@ class Recorder:
             )
         weights, offsets = checks.check_classifier(classifier, bias)
         self._check_classifier(weights)
-        _check_test(train, test)
+        check_test(train, test)
         values, moments = self._meter(train, test, weights, offsets)
         row = self._record.add([{"epoch": epoch} | values])
-        self._record.flush()
-        self._warn(row, moments, train.dtype, weights, offsets)
         self.discard()
+        self._warn(row, moments, train.dtype, weights, offsets)
         if time.monotonic() - self._drawn > _REDRAWN:
             self._draw()
         return row
@@ -289,7 +291,7 @@ class Recorder:
 
     def _check_epoch(self, epoch: Any) -> int:
         """The number of an epoch that can be added to or ended now."""
-        epoch = _integer(epoch, "epoch", 1)
+        epoch = integer(epoch, "epoch", 1)
         if self._closed:
             raise MeasureError(
                 "This recorder is closed. Open its workdir again to go on."
@@ -308,21 +310,6 @@ class Recorder:
                 "recorded of later epochs."
             )
         return epoch
-
-    def _logits(self, logits: Any, kept: Kept, rows: int) -> np.ndarray:
-        """Logits [n, K] in float32, checked."""
-        found = floats(to_numpy(logits), "logits").astype(np.float32)
-        if found.shape != (rows, self._num_classes):
-            raise MeasureError(
-                f"logits have shape {found.shape}; [n, K] = "
-                f"({rows}, {self._num_classes}) is needed. The one output z of a "
-                "binary network stands for the logits [-z/2, z/2]."
-            )
-        _, finite = checks.decide(found)
-        wrong = kept.seen + np.flatnonzero(~finite)
-        name = kept.name.replace("features", "logits")
-        checks.refuse_rows(wrong, kept.seen + rows, name)
-        return found
 
     def _check_classifier(self, weights: np.ndarray | None) -> None:
         """Refuses a classifier that does not fit, or that is missing."""
@@ -352,99 +339,18 @@ class Recorder:
 
     def _warn(self, row, moments, dtype, weights, offsets) -> None:
         """Warns, once for each reason, of what makes numbers void."""
-        values = {key.removeprefix("nc/"): value for key, value in row.items()}
+        values = {k[3:]: value for k, value in row.items() if k.startswith("nc/")}
         values["ncc_accuracy"] = row["train/ncc_accuracy"]
         about = about_features(moments, dtype)
         about["nc1_below_floor"] = below_floor(values)
-        for text in checks.warnings_of(moments, values, weights, offsets, about):
+        texts = list(checks.warnings_of(moments, values, weights, offsets, about))
+        if self._number not in (None, about["n"]):
+            texts.append(
+                f"There are {about['n']:,} train features, and {self._number:,} in the "
+                "epoch before: were some added twice, or left out?"
+            )
+        self._number = about["n"]
+        for text in texts:
             if (reason := re.sub(r"[\d.,]+", "", text)) not in self._warned:
                 self._warned.add(reason)
                 warnings.warn(f"Epoch {row['epoch']}: {text}", stacklevel=3)
-
-
-def _classes(
-    num_classes: int, class_names: Sequence[str] | None, hierarchy: Hierarchy | None
-) -> tuple[tuple[str, ...] | None, Hierarchy | None]:
-    """The names of the K classes, if they have some, and the tree over them."""
-    _integer(num_classes, "num_classes", 2)
-    names = None if class_names is None else tuple(map(str, class_names))
-    if names is not None and len(names) != num_classes:
-        raise MeasureError(
-            f"There are {len(names)} class names for num_classes = {num_classes}."
-        )
-    if hierarchy is None:
-        return names, None
-    tree = hierarchy if names is None else hierarchy.restrict(names)
-    if tree.num_classes != num_classes:
-        raise MeasureError(
-            f"The class tree has {tree.num_classes} classes, but num_classes is "
-            f"{num_classes}."
-        )
-    return names or tree.class_names, tree
-
-
-def _digest(tree: Hierarchy) -> str:
-    """What tells a tree with its order of classes from others."""
-    text = "\n".join([to_newick(tree), *tree.class_names])
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _stored(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """A user's config as JSON has it; a name alone stands for its section."""
-    given = dict(config or {})
-    for name in (ABOUT, RECORDER):
-        if name in given:
-            raise MeasureError(
-                f"The field {name!r} of config is the recorder's: choose another name."
-            )
-    for section in SECTIONS.keys() & given.keys():
-        if not isinstance(given[section], Mapping):
-            given[section] = {"name": given[section]}
-    try:
-        return json.loads(json.dumps(plain(given), default=os.fspath))
-    except (TypeError, ValueError) as error:
-        raise MeasureError(
-            "config cannot be stored as JSON: it may hold numbers, text, paths, lists "
-            f"and dicts of these, but {error}."
-        ) from error
-
-
-def _integer(value: Any, name: str, least: int) -> int:
-    """A whole number of at least `least`."""
-    try:
-        number = operator.index(value)
-    except TypeError as error:
-        raise MeasureError(
-            f"{name} is {value!r}; an integer is needed, such as {name} = "
-            f"{max(least, 1)}."
-        ) from error
-    if number < least:
-        hint = (
-            " The first epoch is 1: of a loop over range(n), record epoch + 1."
-            if name == "epoch"
-            else ""
-        )
-        raise MeasureError(f"{name} must be at least {least}, got {number}.{hint}")
-    return number
-
-
-def _losses(loss: Any, rows: int) -> np.ndarray:
-    """The loss of each example [n] in float32."""
-    found = floats(to_numpy(loss), "loss").astype(np.float32)
-    if found.shape not in ((), (rows,)):
-        raise MeasureError(
-            f"loss has shape {found.shape}; that of each example, ({rows},), or their "
-            "mean is needed."
-        )
-    return np.broadcast_to(found, (rows,))
-
-
-def _check_test(train: Kept, test: Kept) -> None:
-    """Refuses a test set with a class that the training set lacks."""
-    alone = np.flatnonzero((train.count() == 0) & (test.count() > 0)) if test.seen else []
-    if len(alone):
-        raise MeasureError(
-            f"Class {alone[0]} is in the {test.name}, but not in the {train.name}: it "
-            "has no training mean to be measured against. Add train features of it, or "
-            "leave it out."
-        )

@@ -100,9 +100,7 @@ class Record:
                 damaged[epoch] = error
                 continue
             for number, error in damaged.items():
-                where = cluster.from_first(
-                    partial(self._checkpoints.set_aside, number)
-                )
+                where = cluster.from_first(partial(self._checkpoints.set_aside, number))
                 _say(f"{error} It is now {where}: the run goes on from epoch {epoch}.")
             if damaged:
                 self._checkpoints.reload()
@@ -150,12 +148,10 @@ class Record:
         return row
 
     def flush(self) -> None:
-        """Brings TensorBoard, and metrics.jsonl of every seed, up to date.
+        """Brings metrics.jsonl of every seed up to date.
 
         One seed after the other: thousands of files cannot be open at once.
         """
-        if self._whole is not None:
-            self._whole.flush()
         for i, one in enumerate(self._each):
             one.append([of_seeds[i] for of_seeds in self._waiting])
         self._waiting.clear()
@@ -170,9 +166,9 @@ class Record:
         """Writes what is left, and the TensorBoard events of the seeds."""
         if self._checkpoints is not None:
             self._checkpoints.close()
-        self.flush()
         if self._whole is not None:
             self._whole.close()
+        self.flush()
         for one in self._each:
             one.renew_events()
 

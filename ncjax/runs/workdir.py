@@ -72,9 +72,13 @@ class Workdir:
         """
 
         def go_on() -> list[Row]:
-            # TensorBoard then forgets what older files hold of the epochs that follow.
-            self._events = _new_events(self.path, purge_step=epoch + 1)
-            return self.trim(epoch)
+            rows = self.trim(epoch)
+            # TensorBoard then forgets what older files hold: of the epochs that follow,
+            # and of those before, of which a killed run has not written all.
+            self._events = _new_events(self.path, purge_step=1)
+            for row in rows:
+                _add(self._events, row)
+            return rows
 
         return cluster.from_first(go_on)
 
@@ -99,11 +103,6 @@ class Workdir:
         if cluster.is_first():
             with self._metrics.open("a") as file:
                 file.writelines(to_json(row) + "\n" for row in rows)
-
-    def flush(self) -> None:
-        """Writes the TensorBoard events that still wait."""
-        if self._events is not None:
-            self._events.flush()
 
     def renew_events(self) -> None:
         """Makes TensorBoard events of metrics.jsonl, unless they are newer than it."""
