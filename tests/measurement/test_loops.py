@@ -133,6 +133,7 @@ def test_a_callback_of_lightning(tmp_path):
 
 def test_a_callback_of_a_hugging_face_trainer(tmp_path):
     transformers = pytest.importorskip("transformers")
+    pytest.importorskip("accelerate")  # its trainer needs it
     rng = np.random.default_rng(0)
     lengths = rng.integers(2, 7, 90)
     mask = (np.arange(6) < lengths[:, None]).astype(int)  # padded on the right
@@ -150,6 +151,8 @@ def test_a_callback_of_a_hugging_face_trainer(tmp_path):
         n_head=2,
         num_labels=3,
         pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
     )
     torch.manual_seed(0)
     model = transformers.GPT2ForSequenceClassification(config)
