@@ -69,7 +69,7 @@ def measure(
         pool: how feature maps become vectors: `"mean"` over all axes but the first and
             the last, `"mean_channels_first"` over all but the first two, `"flatten"`;
             of tokens [n, tokens, d] also the `"first"` or the `"last"`.
-        mask: for tokens, [n, tokens], 0 where one is padding: `pool` then takes the
+        mask: which tokens [n, tokens] count, 0 where one is padding: `pool` takes the
             first, the last or the mean of the others.  Chunks that come with a mask of
             their own are pooled by `ncjax.measurement.pool_tokens`.
         test_mask: the same for the test features.
@@ -103,22 +103,15 @@ def measure(
     names = None if class_names is None else tuple(map(str, class_names))
     weights, offsets = checks.check_classifier(classifier, bias)
     k = _agreed(num_classes, weights, names)
-    open_ = functools.partial(
-        Data, pool=pool, names=names, batch_size=batch_size, progress=progress
-    )
-    train = open_(features, labels, "features", num_classes=k, mask=mask)
+    about = {"pool": pool, "names": names, "num_classes": k}
+    open_ = functools.partial(Data, **about, batch_size=batch_size, progress=progress)
+    train = open_(features, labels, "features", mask=mask)
     decisions = None if logits is None else _decisions(logits, train)
     checks.check_width(weights, train.width)
     test = ood = None
     open_ = functools.partial(open_, beside=train)
     if test_features is not None:
-        test = open_(
-            test_features,
-            test_labels,
-            "test features",
-            num_classes=k,
-            mask=test_mask,
-        )
+        test = open_(test_features, test_labels, "test features", mask=test_mask)
     if ood_features is not None:
         ood = open_(ood_features, None, "OOD features", num_classes=1, free=True)
     with jax.enable_x64(train.dtype == np.float64):

@@ -33,7 +33,7 @@ def shaped(
         pool: one of `POOLS`, or None.
         name: what messages call the features.
         whole: shape of all the features, for messages, where it is known.
-        mask: for tokens [m, tokens, d] which of them count, see `pool_tokens`.
+        mask: which tokens [m, tokens] count, see `pool_tokens`; None: all.
 
     Raises:
         MeasureError: for a shape that is none, a dtype that is no number, or a mask of

@@ -125,7 +125,7 @@ class Recorder:
             "confusion": confusion,
         }
         self._names, self._tree = names, tree
-        self._pool = pool
+        self._pool, self._confusion = pool, confusion
         self._meter = meter(self._num_classes, tree, confusion, convention)
         self._kept = {split: Kept(num_classes) for split in SPLITS}
         self._epoch: int | None = None  # the one that is not ended
@@ -174,7 +174,7 @@ class Recorder:
                 the classifier that is given to `end`.
             loss: loss of each example [n], or their mean.  By default it is the
                 cross-entropy of the logits, whatever the network was trained with.
-            mask: for tokens, [n, tokens], 0 where one is padding.
+            mask: which tokens [n, tokens] count, 0 where one is padding.
             split: "train" or "test".
 
         Raises:
@@ -222,7 +222,8 @@ class Recorder:
     def end(self, epoch: int, *, classifier: Any = None, bias: Any = None) -> Row:
         """Measures the epoch, writes its metrics and returns them.
 
-        The metrics of the test set are NaN if the epoch has none.
+        The metrics of the test set are NaN if the epoch has none, which is refused
+        where its confusion is asked for.
 
         Args:
             epoch: number of the epoch whose examples were added.
@@ -242,6 +243,11 @@ class Recorder:
             raise MeasureError(
                 f"Epoch {epoch} has no train features: add them with "
                 f"add({epoch}, features, labels) before end({epoch})."
+            )
+        if self._confusion and not test.seen:
+            raise MeasureError(
+                f"Epoch {epoch} has no test features, in which confusion=True counts "
+                f"the decisions: add({epoch}, features, labels, split='test')."
             )
         weights, offsets = checks.check_classifier(classifier, bias)
         self._check_classifier(weights)

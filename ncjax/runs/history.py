@@ -60,6 +60,10 @@ class History:
         """Whether the metric was measured."""
         return bool(self.rows) and name in self.rows[0]
 
+    def has_values(self, name: str) -> bool:
+        """Whether the metric was measured and is not undefined at all epochs."""
+        return name in self and not np.isnan(self[name]).all()
+
     @property
     def terminal_epoch(self) -> int | None:
         """First measured epoch with training error 0: the terminal phase's start."""
@@ -111,7 +115,7 @@ def _measured(history: History) -> list[tuple[str, str, str | None]]:
     found = []
     for metric in history.shown():
         test = f"test/{metric.key}"
-        on_test = test if test in history else None
+        on_test = test if history.has_values(test) else None
         found.append((metric.title, home_of(metric), on_test))
     return found
 

@@ -99,7 +99,7 @@ def _panel(axis: Axes, history: History, metric: Metric) -> None:
     axis.set_yscale("log" if log else "linear")
     draw = partial(style.log_curve, axis) if log else axis.plot
     for key, color in ((train, style.BLUE), (f"test/{metric.key}", style.ORANGE)):
-        if key in history:
+        if key == train or history.has_values(key):
             drawn.append(key)
             if history.seeds:
                 low, high = history[f"{key}/low"], history[f"{key}/high"]

@@ -190,6 +190,10 @@ def test_a_tree_and_the_confusion(tmp_path, brief, drawn):
     given = {"class_names": order, "hierarchy": TREE, "confusion": True}
     tree = TREE.restrict(order)
     with Recorder(tmp_path / "run", K, **given) as recorder:
+        recorder.add(1, *SOME, logits=LOGITS[:9])
+        with pytest.raises(InputError, match=r"no test features, in which confusion"):
+            recorder.end(1)
+        recorder.discard()
         text = np.array(order)[LABELS]
         recorder.add(1, FEATURES, text.tolist(), logits=LOGITS)
         recorder.add(1, TEST, TEST_LABELS, logits=-TEST @ W.T - B, split="test")
