@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Measurement as Measurement,
         measure as measure,
     )
+    from ncjax.measurement.recorder import Recorder as Recorder
     from ncjax.moments import (
         ClassMoments as ClassMoments,
         class_moments as class_moments,
@@ -55,6 +56,7 @@ _NAMES = {
     "ncjax.data": ("DataError", "Dataset"),
     "ncjax.hierarchy": ("Hierarchy", "HierarchyError"),
     "ncjax.measurement": ("MeasureError", "Measurement", "measure"),
+    "ncjax.measurement.recorder": ("Recorder",),
     "ncjax.moments": ("ClassMoments", "class_moments"),
     "ncjax.runs": ("plots",),
     "ncjax.runs.history": ("History",),

@@ -199,9 +199,9 @@ def level_metrics(
     level: Level,
     moments: ClassMoments,
     within_variance: jax.Array,
-    classifier: jax.Array,
+    classifier: jax.Array | None,
 ) -> dict[str, jax.Array]:
-    """NC1, NC2 and NC3 of superclasses.
+    """NC1, NC2 and, with a classifier, NC3 of superclasses.
 
     The classifier of a superclass is the mean row of the classifiers of its classes.
 
@@ -210,16 +210,18 @@ def level_metrics(
         moments: moments of the classes.
         within_variance: `within_variance` of the classes [r], along the directions of
             the basis of the level.
-        classifier: weights W [K, d] of the last layer.
+        classifier: weights W [K, d] of the last layer, or None.
     """
     spread = group_variance(moments, level.moments, level.groups, level.basis[1])
-    rows = group_rows(classifier, level.groups, level.moments.num_classes)
     whole = within_variance + spread
-    return {
+    found = {
         "nc1": nc1(level.moments, within_variance=whole, basis=level.basis),
         "nc2": nc2(level.moments),
-        "nc3": nc3(level.moments, rows),
     }
+    if classifier is not None:
+        rows = group_rows(classifier, level.groups, level.moments.num_classes)
+        found["nc3"] = nc3(level.moments, rows)
+    return found
 
 
 def tree_metrics(moments: ClassMoments, hierarchy: Hierarchy) -> dict[str, jax.Array]:

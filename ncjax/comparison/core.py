@@ -131,10 +131,10 @@ def _warnings(groups: Sequence[Group]) -> list[str]:
     """What a reader of the numbers must know of these runs."""
     found = [
         f"The run {run.path} is unfinished: measured up to epoch {run.last} of "
-        f"{run.config['num_epochs']}."
+        f"{run.planned}."
         for g in groups
         for run in g.runs
-        if run.last < run.config["num_epochs"]
+        if run.last < run.planned
     ]
     for g in groups:
         measured = {frozenset(row["epoch"] for row in run.rows) for run in g.runs}

@@ -14,6 +14,7 @@ import numpy as np
 from ncjax.collapse import Metric
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import default
+from ncjax.config.stored import RECORDER
 from ncjax.options import all_options, flat
 from ncjax.probes import PROBES
 from ncjax.statistics import Interval, Paired, holm, paired, t_interval
@@ -95,15 +96,20 @@ def group(runs: Sequence[Run]) -> list[Group]:
     for run in runs:
         members.setdefault(_identity(run.config), []).append(run)
     defaults = {field: _freeze(v) for field, v in flat(default().to_dict()).items()}
-    names = name([dict(identity) for identity in members], defaults)
+    names = _name_kinds([dict(identity) for identity in members], defaults)
     groups = []
     for title, of_group in zip(names, members.values(), strict=True):
         ordered = sorted(of_group, key=lambda run: run.seed)
         for one, other in itertools.pairwise(ordered):
             if one.seed == other.seed:
+                hint = (
+                    " Recorders of other seeds need config={'seed': ...}."
+                    if is_recorded(one.config)
+                    else ""
+                )
                 raise CompareError(
                     f"{one.path} and {other.path} are the same run twice: both are "
-                    f"{title} with seed {one.seed}. Leave one out."
+                    f"{title} with seed {one.seed}. Leave one out.{hint}"
                 )
         groups.append(Group(title, tuple(ordered)))
     return groups
@@ -160,6 +166,24 @@ def paired_tests(
     corrected = holm(np.array([result.p for *_, result in found], float))
     each = zip(found, corrected.tolist(), strict=True)
     return tuple(PairTest(*test, p) for test, p in each)
+
+
+def is_recorded(config: Mapping[str, Any]) -> bool:
+    """Whether a `Recorder` has measured a run that something else has trained."""
+    return any(field.startswith(f"{RECORDER}.") for field in config)
+
+
+def _name_kinds(
+    configs: Sequence[dict[str, Any]], defaults: Mapping[str, Any]
+) -> list[str]:
+    """Names for runs of ours and for recorded ones, whose fields are others."""
+    names: dict[int, str] = {}
+    recorded = [i for i, config in enumerate(configs) if is_recorded(config)]
+    ours = [i for i in range(len(configs)) if i not in recorded]
+    for kind, prefix in ((ours, ""), (recorded, "recorded " if ours else "")):
+        each = name([configs[i] for i in kind], defaults) if kind else []
+        names |= {i: prefix + text for i, text in zip(kind, each, strict=True)}
+    return [names[i] for i in range(len(configs))]
 
 
 def name(

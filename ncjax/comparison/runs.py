@@ -36,8 +36,13 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """Seed of initialisation and shuffling."""
-        return self.config["seed"]
+        """Seed of initialisation and shuffling; 0 if a recorder was not told."""
+        return self.config.get("seed", 0)
+
+    @property
+    def planned(self) -> int:
+        """The last epoch of the run, as planned; a recorder knows of no plan."""
+        return self.config.get("num_epochs", self.last)
 
     @property
     def last(self) -> int:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ncjax.comparison.groups import Group
+from ncjax.comparison.groups import Group, is_recorded
 from ncjax.comparison.networks import Network, data_of, read_networks
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.gram import gram_cosines, gram_distance, gram_nc2, simplex_gram, unit_gram
@@ -82,7 +82,8 @@ def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
     """
     known = [g for g in groups if _is_known(g.runs[0])]
     if not known:
-        losses = ", ".join(sorted({g.runs[0].config["loss.name"] for g in groups}))
+        names = {g.runs[0].config.get("loss.name", "not known") for g in groups}
+        losses = ", ".join(sorted(map(str, names)))
         raise CompareError(
             f"No theory for these runs: their loss is {losses}. The optima of "
             f"{', '.join(FITS)} are known. Compare without theory."
@@ -161,6 +162,9 @@ def by_height(gram: np.ndarray, tree: Hierarchy) -> dict[int, float]:
 
 
 def _is_known(run: Run) -> bool:
-    """Whether the optimum is known: a loss in `FITS`, a classifier that learns."""
-    learns = run.config["classifier.name"] in ("auto", "linear")
-    return learns and run.config["loss.name"] in FITS
+    """Whether the optimum is known: a loss in `FITS`, a classifier that learns.
+
+    A recorder leaves no networks to compare with it.
+    """
+    learns = run.config.get("classifier.name") in ("auto", "linear")
+    return not is_recorded(run.config) and learns and run.config["loss.name"] in FITS

@@ -15,15 +15,20 @@ from ncjax.options import ConfigError, flat
 MOVED: dict[str, str] = {"loss.frame_gamma": "classifier.frame_gamma"}
 
 ABOUT = "about"  # key of what made a run, beside the fields of its configuration
+# Key of the options of a `Recorder`: what was trained then has fields of its own.
+RECORDER = "recorder"
 
 
 def complete(stored: dict[str, Any]) -> dict[str, Any]:
     """A stored configuration, flat, with today's defaults for fields it does not have.
 
     Args:
-        stored: the content of config.json, {"loss": {"name": "mse"}, ...}.
+        stored: the content of config.json, {"loss": {"name": "mse"}, ...}; that of a
+            recorder has no defaults.
     """
     fields = flat({key: value for key, value in stored.items() if key != ABOUT})
+    if RECORDER in stored:
+        return fields
     given = {MOVED.get(field, field): value for field, value in fields.items()}
     base, unknown = default(), set()
     for section in SECTIONS:

@@ -46,7 +46,7 @@ from ncjax.evaluation.shares import (
 # The metrics of class moments run for a moment, but are many small operations, which a
 # CPU compiles for longer than they ever run.  Products and decompositions of matrices
 # are calls of libraries, and as fast as ever.
-_QUICK_ON_CPU = {"xla_backend_optimization_level": 0}
+QUICK_ON_CPU = {"xla_backend_optimization_level": 0}
 
 
 class Evaluate:
@@ -96,7 +96,7 @@ class Evaluate:
             network,
             network,
             out_shardings=NamedSharding(mesh, P()),
-            compiler_options=_QUICK_ON_CPU if self._on_cpu else {},
+            compiler_options=QUICK_ON_CPU if self._on_cpu else {},
         )
         self._own = NamedSharding(mesh, own)
         # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all the

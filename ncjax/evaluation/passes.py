@@ -20,9 +20,9 @@ import numpy as np
 
 from ncjax import collapse, struct
 from ncjax.averages import Averages
-from ncjax.collapse import SecondPass
+from ncjax.collapse import Convention, SecondPass
 from ncjax.evaluation.mistakes import Mistakes, confusion
-from ncjax.evaluation.shares import AXIS, Array, Visit
+from ncjax.evaluation.shares import AXIS, Visit
 from ncjax.hierarchy import Hierarchy
 from ncjax.moments import ClassMoments
 from ncjax.targets import Target
@@ -37,9 +37,12 @@ Features = dict[str, jax.Array]  # name of a layer -> its features [n, d]
 Forward = Callable[[Any, jax.Array], tuple[jax.Array, Features]]
 # variables -> weights W [K, d] and bias b [K] of the last layer.
 Classifier = Callable[[Variables], tuple[jax.Array, jax.Array]]
+# The same where they may be unknown.
+PerhapsClassifier = Callable[[Variables], tuple[jax.Array | None, jax.Array | None]]
 # (variables, outputs [n, M], labels [n]) -> loss of each example [n].
 Loss = Callable[[Variables, jax.Array, jax.Array], jax.Array]
 
+DEFAULT = Convention()
 LAST = "features"  # name of the layer that the classifier sees
 Moments = dict[str, ClassMoments]  # name of a layer -> moments of the training features
 
@@ -63,7 +66,11 @@ class SetPass:
 
     @classmethod
     def empty(
-        cls, moments: Moments, averages: Averages, hierarchy: Hierarchy | None = None
+        cls,
+        moments: Moments,
+        averages: Averages,
+        hierarchy: Hierarchy | None = None,
+        convention: Convention = DEFAULT,
     ) -> SetPass:
         """A pass that has seen no examples.
 
@@ -71,9 +78,14 @@ class SetPass:
             moments: final moments of each layer on the training set.
             averages: `Averages` of the batches to come, or their shapes.
             hierarchy: class tree whose superclasses are measured in the last layer.
+            convention: the convention under which metrics are computed.
         """
         layers = {
-            layer: SecondPass.empty(m, hierarchy=hierarchy if layer == LAST else None)
+            layer: SecondPass.empty(
+                m,
+                directions=_basis(m, convention)[1],
+                hierarchy=hierarchy if layer == LAST else None,
+            )
             for layer, m in moments.items()
         }
         return cls(layers, jax.tree.map(jnp.zeros_like, averages))
@@ -113,7 +125,8 @@ class Passes:
     Attributes:
         forward: (variables, raw images [n, h, w, c]) -> outputs [n, M] and the features
             of each layer [n, d], of which `LAST` must be one, in evaluation mode.
-        classifier: variables -> weights W [K, d] and bias b [K] of the last layer.
+        classifier: variables -> weights W [K, d] and bias b [K] of the last layer, or
+            None: then what needs them is left out.
         loss: (variables, outputs [n, M], labels [n]) -> loss of each example [n].
         num_classes: number of classes K.
         scores: outputs [n, M] -> scores [n, K], of which the largest is the decision.
@@ -124,10 +137,11 @@ class Passes:
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
         target: what the labels are.
+        convention: the convention under which metrics of collapse are computed.
     """
 
     forward: Forward
-    classifier: Classifier
+    classifier: PerhapsClassifier
     loss: Loss
     num_classes: int
     scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs
@@ -135,6 +149,7 @@ class Passes:
     geometry: np.ndarray | None = None
     scatter: bool = False
     target: Target = CLASSES
+    convention: Convention = DEFAULT
 
     @property
     def brief(self) -> Mistakes:
@@ -159,7 +174,8 @@ class Passes:
         Args:
             asked: what to average of the scores.
             variables: variables of the network.
-            images: raw images [n, h, w, c], or whatever `forward` takes.
+            images: raw images [n, h, w, c], or whatever `forward` takes: arrays whose
+                first axis is n.
             labels: class of each example [n], in 0..K-1.
             weights: weight of each example [n]; 0 leaves it out.
         """
@@ -185,9 +201,9 @@ class Passes:
             None,
         )
 
-    def empty_moments(self, variables: Variables, images: Array) -> Moments:
+    def empty_moments(self, variables: Variables, images: Any) -> Moments:
         """Moments of no features, for each layer of a network that takes `images`."""
-        _, layers = jax.eval_shape(self.forward, variables, images[:1])
+        _, layers = jax.eval_shape(self.forward, variables, _first(images))
         return {
             layer: self.target.moments(
                 self.num_classes,
@@ -198,19 +214,19 @@ class Passes:
         }
 
     def empty(
-        self, variables: Variables, images: Array, moments: Moments
+        self, variables: Variables, images: Any, moments: Moments
     ) -> tuple[SetPass, ...]:
         """Second passes over the training and the test set, without examples yet."""
         label = jax.ShapeDtypeStruct((1,), jnp.int32)
         weight = jax.ShapeDtypeStruct((1,), jnp.float32)
         batches = (
             jax.eval_shape(
-                partial(self.batch, asked), variables, images[:1], label, weight
+                partial(self.batch, asked), variables, _first(images), label, weight
             )
             for asked in (self.brief, self.mistakes)
         )
-        tree = self.mistakes.hierarchy
-        return tuple(SetPass.empty(moments, b.averages, tree) for b in batches)
+        about = self.mistakes.hierarchy, self.convention
+        return tuple(SetPass.empty(moments, b.averages, *about) for b in batches)
 
     def compute(
         self, variables: Variables, moments: Moments, train: SetPass, test: SetPass
@@ -232,7 +248,8 @@ class Passes:
             seen, unseen = train.layers[layer].compute(), test.layers[layer].compute()
             given = (weights, bias) if last else ()
             variance = seen["within_variance"]
-            metrics = dict(self.target.metrics(m, *given, within_variance=variance))
+            about = {"within_variance": variance, "convention": self.convention}
+            metrics = dict(self.target.metrics(m, *given, **about))
             metrics["nc4"] = seen["nc4"]
             if last and tree is not None:
                 found |= _of_tree(tree, m, train.layers[LAST], weights)
@@ -241,7 +258,12 @@ class Passes:
                 metrics["gram_to_limit"] = collapse.gram_distance(m, target)
             found |= {f"{prefix}nc/{name}": value for name, value in metrics.items()}
             beyond = unseen["within_variance"]
-            found[f"{prefix}test/nc1"] = collapse.nc1(m, within_variance=beyond)
+            found[f"{prefix}test/nc1"] = collapse.nc1(
+                m,
+                within_variance=beyond,
+                basis=_basis(m, self.convention),
+                divide_by_classes=self.convention.divide_by_classes,
+            )
             found[f"{prefix}test/nc4"] = unseen["nc4"]
             found[f"{prefix}test/ncc_accuracy"] = unseen["ncc_accuracy"]
             found[f"{prefix}train/ncc_accuracy"] = seen["ncc_accuracy"]
@@ -249,6 +271,18 @@ class Passes:
             means = self.mistakes.summary(state.averages.compute())
             found |= {f"{split}/{name}": value for name, value in means.items()}
         return found
+
+
+def _first(images: Any) -> Any:
+    """The first example of a batch."""
+    return jax.tree.map(lambda x: x[:1], images)
+
+
+def _basis(moments: ClassMoments, about: Convention) -> tuple[jax.Array, jax.Array]:
+    """`between_basis` of a convention."""
+    return collapse.between_basis(
+        moments, global_mean=about.global_mean, between=about.between
+    )
 
 
 def update_moments(moments: Moments, batch: Batch) -> Moments:
@@ -263,7 +297,7 @@ def all_reduce_moments(moments: Moments) -> Moments:
 
 
 def _of_tree(
-    tree: Hierarchy, moments: ClassMoments, train: SecondPass, weights: jax.Array
+    tree: Hierarchy, moments: ClassMoments, train: SecondPass, weights: jax.Array | None
 ) -> dict[str, jax.Array]:
     """Metrics of the last layer that a class tree allows."""
     found, means = collapse.tree_metrics(moments, tree), train.compute()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from ncjax.measurement.sources import MeasureError, MeasureTypeError, to_numpy
 from ncjax.moments import ClassMoments
@@ -96,6 +96,28 @@ def _real(array: Any, name: str) -> np.ndarray:
     if wrong := int((~np.isfinite(array)).sum()):
         raise MeasureError(f"The {name} holds {wrong:,} entries of NaN or infinity.")
     return array
+
+
+def decide(
+    logits: Float[np.ndarray, "n K"],
+) -> tuple[Int[np.ndarray, "n"], Bool[np.ndarray, "n"]]:
+    """The class of the largest logit in each row, and whether that logit is finite.
+
+    NaN counts as the largest; -infinity is a class that is ruled out.
+    """
+    best = logits.argmax(axis=1)
+    largest = np.take_along_axis(logits, best[:, None], axis=1)[:, 0]
+    return best, np.isfinite(largest.astype(np.float64))
+
+
+def refuse_rows(rows: np.ndarray, total: int, name: str) -> None:
+    """Raises `MeasureError` if there are rows, of `total`, that are not finite."""
+    if rows.size:
+        raise MeasureError(
+            f"{name} are not finite: {rows.size:,} of {total:,} rows hold NaN or "
+            f"infinity; the first is row {rows[0]:,}. Leave out these rows and their "
+            "features, or mend the network."
+        )
 
 
 def check_width(classifier: np.ndarray | None, feature_dim: int) -> None:

@@ -33,6 +33,8 @@ def measure(
     class_names: tuple[str, ...] | list[str] | None = None,
     preset: str | collapse.Convention = "default",
     pool: str | None = None,
+    mask: Any = None,
+    test_mask: Any = None,
     batch_size: int | None = None,
     one_vs_rest: bool = False,
     source: str | None = None,
@@ -66,8 +68,11 @@ def measure(
         preset: a convention of `ncjax.collapse.PRESETS`, by name, or one's own.
         pool: how feature maps become vectors: `"mean"` over all axes but the first and
             the last, `"mean_channels_first"` over all but the first two, `"flatten"`;
-            of tokens [n, tokens, d] also the `"first"` or the `"last"`.  Where some are
-            padding, see `ncjax.measurement.pool_tokens`.
+            of tokens [n, tokens, d] also the `"first"` or the `"last"`.
+        mask: which tokens [n, tokens] count, 0 where one is padding: `pool` takes the
+            first, the last or the mean of the others.  Chunks that come with a mask of
+            their own are pooled by `ncjax.measurement.pool_tokens`.
+        test_mask: the same for the test features.
         batch_size: rows read at a time; by default about 8 MB of them.
         one_vs_rest: also compute the metrics that are computed only on request: the
             one-vs-rest distances, the margin for K > d + 1; seconds for 1,000 classes,
@@ -98,16 +103,15 @@ def measure(
     names = None if class_names is None else tuple(map(str, class_names))
     weights, offsets = checks.check_classifier(classifier, bias)
     k = _agreed(num_classes, weights, names)
-    open_ = functools.partial(
-        Data, pool=pool, names=names, batch_size=batch_size, progress=progress
-    )
-    train = open_(features, labels, "features", num_classes=k)
+    about = {"pool": pool, "names": names, "num_classes": k}
+    open_ = functools.partial(Data, **about, batch_size=batch_size, progress=progress)
+    train = open_(features, labels, "features", mask=mask)
     decisions = None if logits is None else _decisions(logits, train)
     checks.check_width(weights, train.width)
     test = ood = None
     open_ = functools.partial(open_, beside=train)
     if test_features is not None:
-        test = open_(test_features, test_labels, "test features", num_classes=k)
+        test = open_(test_features, test_labels, "test features", mask=test_mask)
     if ood_features is not None:
         ood = open_(ood_features, None, "OOD features", num_classes=1, free=True)
     with jax.enable_x64(train.dtype == np.float64):
@@ -115,14 +119,14 @@ def measure(
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
     about = {
         "source": source or train.name,
-        **_about_features(known.moments, train),
+        **about_features(known.moments, train.dtype),
         "preset": preset if isinstance(preset, str) else "custom",
         "convention": dataclasses.asdict(convention),
         "classifier": checks.about_classifier(classifier, weights, offsets),
         "pool": pool,
         "test_n": test and test.seen,
         "ood_n": ood and ood.seen,
-        "nc1_below_floor": _below_floor(values),
+        "nc1_below_floor": below_floor(values),
     }
     warned += checks.warnings_of(known.moments, values, weights, offsets, about)
     return Measurement(
@@ -136,16 +140,16 @@ def measure(
     )
 
 
-def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:
-    """Numbers and types of the features, for the report."""
+def about_features(moments: ClassMoments, dtype: np.dtype) -> dict[str, Any]:
+    """Numbers and types of features of this dtype, for the report."""
     count = np.asarray(moments.count)
     return {
         "n": int(count.sum()),
-        "d": train.width,
+        "d": moments.feature_dim,
         "num_classes": len(count),
         "classes_present": int(np.count_nonzero(count)),
         "class_sizes": [int(count[count > 0].min()), int(count.max())],
-        "dtype": str(train.dtype),
+        "dtype": str(dtype),
         "state_dtype": str(count.dtype),
     }
 
@@ -194,24 +198,15 @@ def _decisions(logits: Any, train: Data) -> np.ndarray:
         return check_labels(to_numpy(logits), "decisions", num_classes=k)[0]
     decided, wrong, start = [], [], 0
     for part in sliced(logits, 2**16):
-        part = floats(to_numpy(part), "logits")
-        best = part.argmax(axis=1)
-        # NaN counts as the largest; -infinity is a class that is ruled out.
-        largest = np.take_along_axis(part, best[:, None], axis=1)[:, 0]
-        finite = np.isfinite(largest.astype(np.float64))
+        best, finite = checks.decide(floats(to_numpy(part), "logits"))
         wrong.append(start + np.flatnonzero(~finite))
         decided.append(best)
         start += len(part)
-    if (rows := np.concatenate(wrong)).size:
-        raise MeasureError(
-            f"logits are not finite: {rows.size:,} of {start:,} rows hold NaN or "
-            f"infinity; the first is row {rows[0]:,}. Leave out these rows and their "
-            "features, or mend the network."
-        )
+    checks.refuse_rows(np.concatenate(wrong), start, "logits")
     return np.concatenate(decided).astype(np.int32)
 
 
-def _below_floor(values: dict[str, float]) -> bool | None:
+def below_floor(values: dict[str, float]) -> bool | None:
     """Whether NC1 is at or under its floor; None if one is not known."""
     nc1, floor = values.get("nc1", np.nan), values["nc1_floor"]
     return nc1 <= floor if np.isfinite([nc1, floor]).all() else None

@@ -25,6 +25,17 @@ _BATCH, _MOST = 2**21, 2**25
 Pair = tuple[np.ndarray, np.ndarray]  # features [m, d], labels [m]
 
 
+def batch_rows(width: int, num_classes: int = 0) -> int:
+    """Number of rows of a batch of features that stays in the caches.
+
+    Args:
+        width: width d of the features.
+        num_classes: number of classes K, or 0 where it is not known.
+    """
+    rows = int(np.clip(_BATCH // width, 256, 2**16))
+    return max(rows, min(num_classes - 1, _MOST // width))
+
+
 class Data:
     """A set of features with its labels, opened: width, type and size are known.
 
@@ -47,6 +58,7 @@ class Data:
         name: str,
         *,
         pool: str | None,
+        mask: Any = None,
         names: tuple[str, ...] | None,
         num_classes: int | None,
         batch_size: int | None,
@@ -61,6 +73,7 @@ class Data:
             labels: anything that `measure` takes as labels.
             name: what messages call the features.
             pool: how feature maps become vectors.
+            mask: which tokens [n, tokens] of the features count, or None: all.
             names: names of the classes, for labels that are text.
             num_classes: K, or None if it is not known yet.
             batch_size: number of rows of a batch; None: as many as stay in the caches.
@@ -75,6 +88,7 @@ class Data:
             raise MeasureError(f"Unknown pool {pool!r}. Available: {', '.join(POOLS)}.")
         if batch_size is not None and batch_size < 1:
             raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
+        self.mask = None if mask is None else to_numpy(mask)
         self.source = as_source(features, name)
         self.name, self.title = self.source.name, name.replace("features", "labels")
         self.pool, self.progress, self.free = pool, progress, free
@@ -85,6 +99,7 @@ class Data:
             self.labels = self._checked(self._loaded(labels), self.title)
             if self.source.rows not in (None, len(self.labels)):
                 raise _mismatch(self.name, self.source.rows, self.labels)
+        self._check_mask(self.source.rows)
         first = self._peek()
         self.width, self.dtype = first.shape[1], first.dtype
         if self.width == 0:
@@ -96,10 +111,8 @@ class Data:
                 f"{self.name} have width {self.width}, but the training features "
                 f"{beside.width}; both are of the same layer."
             )
-        self.size = batch_size or int(np.clip(_BATCH // self.width, 256, 2**16))
-        if batch_size is None and self.labels is not None:
-            classes = int(self.labels.max(initial=0))
-            self.size = max(self.size, min(classes, _MOST // self.width))
+        classes = 0 if self.labels is None else int(self.labels.max(initial=0)) + 1
+        self.size = batch_size or batch_rows(self.width, classes)
         if self.source.rows is not None:
             self.size = min(self.size, self.source.rows)
 
@@ -119,10 +132,22 @@ class Data:
         if not self.source.repeatable:
             held = itertools.chain([first], stream)
             self.source = dataclasses.replace(self.source, chunks=lambda _: held)
-        return self._shaped(first[0])
+        return self._shaped(first[0], 0)
 
-    def _shaped(self, chunk: np.ndarray) -> np.ndarray:
-        return shaped(chunk, self.pool, self.name, self.source.shape)
+    def _shaped(self, chunk: np.ndarray, start: int) -> np.ndarray:
+        """The chunk that begins at row `start`, as vectors."""
+        mask = None if self.mask is None else self.mask[start : start + len(chunk)]
+        return shaped(chunk, self.pool, self.name, self.source.shape, mask)
+
+    def _check_mask(self, rows: int | None) -> None:
+        """Refuses a mask that is not [n, tokens] for the n rows of the features."""
+        if self.mask is None:
+            return
+        if self.mask.ndim != 2 or rows not in (None, len(self.mask)):
+            raise MeasureError(
+                f"The mask of the tokens of {self.name} has shape {self.mask.shape}; "
+                f"[n, tokens] is needed, for n = {rows or 'all'} rows."
+            )
 
     def _loaded(self, labels: Any) -> np.ndarray:
         """All labels; without the first, where that is the name of their column."""
@@ -189,7 +214,7 @@ class Data:
             rows = len(features)
             if rows == 0:
                 continue
-            features = self._shaped(features)
+            features = self._shaped(features, start)
             if features.shape[1] != self.width:
                 raise MeasureError(
                     f"Chunks of {self.name} have different widths, {self.width} and "
@@ -213,6 +238,7 @@ class Data:
             start += rows
         if self.labels is not None and start != len(self.labels):
             raise _mismatch(self.name, start, self.labels)
+        self._check_mask(start)
         self.seen = start
 
     def _checked(self, labels: np.ndarray, title: str, start: int = 0) -> np.ndarray:

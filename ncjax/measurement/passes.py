@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,23 @@ _neco = jax.jit(collapse.neco)
 Pairs = Iterable[Pair]
 
 
-def _fold(step: Callable, state: Any, pairs: Pairs, data: Data) -> Any:
+@runtime_checkable
+class Rows(Protocol):
+    """A set of features that is read in batches, see `Data`."""
+
+    name: str
+    num_classes: int | None
+
+    @property
+    def width(self) -> int:
+        """Width d of the features."""
+
+    @property
+    def size(self) -> int:
+        """Number of rows of a batch."""
+
+
+def fold(step: Callable, state: Any, pairs: Pairs, data: Rows) -> Any:
     """The state after all batches; refuses those that are not finite.
 
     `step` takes the state, a padded batch (features, labels, weights) and its rows in
@@ -79,7 +95,7 @@ def _check_finite(pending: tuple | None, name: str) -> None:
 
 
 def first_pass(
-    pairs: Pairs, data: Data, *, scatter: Scatter, dtype: Any
+    pairs: Pairs, data: Rows, *, scatter: Scatter, dtype: Any
 ) -> ClassMoments:
     """Class moments of all batches of features.
 
@@ -100,7 +116,7 @@ def first_pass(
 
     classes, width = data.num_classes or 16, data.width
     moments = ClassMoments.empty(classes, width, scatter=scatter, dtype=dtype)
-    moments = _fold(step, moments, pairs, data)
+    moments = fold(step, moments, pairs, data)
     largest = np.flatnonzero(moments.count)[-1]
     return _resized(moments, data.num_classes or int(largest) + 1)
 
@@ -178,7 +194,7 @@ def second_pass(
         directions=known.basis[1],
         decisions=decisions is not None or known.classifier is not None,
     )
-    averages = _fold(step, state, pairs, data).averages
+    averages = fold(step, state, pairs, data).averages
     total = float(averages.total)
     if total == 0:
         raise MeasureError(

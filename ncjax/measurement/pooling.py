@@ -15,7 +15,7 @@ from ncjax.measurement.sources import (
     to_numpy,
 )
 
-# Those of tokens come last.
+TOKENS = ("first", "last", "mean")  # those that take a mask
 POOLS = ("mean", "mean_channels_first", "flatten", "first", "last")
 
 
@@ -24,6 +24,7 @@ def shaped(
     pool: str | None,
     name: str,
     whole: tuple[int, ...] | None = None,
+    mask: Any = None,
 ) -> np.ndarray:
     """A chunk [m, ...] as floats [m, d].
 
@@ -32,10 +33,19 @@ def shaped(
         pool: one of `POOLS`, or None.
         name: what messages call the features.
         whole: shape of all the features, for messages, where it is known.
+        mask: which tokens [m, tokens] count, see `pool_tokens`; None: all.
 
     Raises:
-        MeasureError: for a shape that is none, or a dtype that is no number.
+        MeasureError: for a shape that is none, a dtype that is no number, or a mask of
+            what are no tokens.
     """
+    if mask is not None:
+        if pool not in TOKENS:
+            raise MeasureError(
+                f"There is a mask of the tokens of {name}, which is for pool='first', "
+                f"'last' or 'mean', but pool={pool!r}."
+            )
+        features = pool_tokens(features, pool, mask)
     if features.ndim > 2:
         features = _rows(features, pool, name, whole)
     if features.ndim < 2:
@@ -89,9 +99,9 @@ def pool_tokens(tokens: Any, pool: str, mask: Any = None) -> np.ndarray:
         [[2.0, 3.0]]
     """
     tokens = to_numpy(tokens)
-    if pool not in ("first", "last", "mean"):
+    if pool not in TOKENS:
         raise MeasureError(
-            f"Unknown pool of tokens {pool!r}. Available: first, last, mean."
+            f"Unknown pool of tokens {pool!r}. Available: {', '.join(TOKENS)}."
         )
     if tokens.ndim != 3 or 0 in tokens.shape[1:]:
         raise _no_tokens(pool, ", ".join(map(str, tokens.shape)))

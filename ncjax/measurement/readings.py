@@ -15,7 +15,7 @@ from ncjax.measurement.data import Data
 from ncjax.measurement.passes import Known, Pairs, first_pass, scored, second_pass
 from ncjax.measurement.result import TEST
 from ncjax.measurement.sources import MeasureError
-from ncjax.moments import ClassMoments
+from ncjax.moments import ClassMoments, Scatter
 
 # Beyond this width no d x d scatter is kept, but a second pass taken.
 _WIDE = 4096
@@ -25,6 +25,20 @@ _basis = jax.jit(collapse.between_basis, static_argnames=("global_mean", "betwee
 _nc1 = jax.jit(collapse.nc1, static_argnames="divide_by_classes")
 _nc5 = jax.jit(collapse.nc5)
 _principal = jax.jit(collapse.principal_directions)
+
+
+def scatter_of(width: int) -> Scatter:
+    """Which scatter is kept of features of this width."""
+    return "pooled" if width <= _WIDE else "none"
+
+
+def check_classes(moments: ClassMoments, name: str) -> None:
+    """Refuses features that are all of one class; `name` is what messages call them."""
+    if np.count_nonzero(moments.count) < 2:
+        raise MeasureError(
+            f"{name} are all of one class; neural collapse compares the means of at "
+            "least two."
+        )
 
 
 def first_reading(
@@ -45,13 +59,10 @@ def first_reading(
         MeasureError: for features that are not finite, or all of one class.
     """
     dtype = jnp.promote_types(train.dtype, jnp.float32)
-    scatter = "pooled" if train.width <= _WIDE else "none"
-    moments = first_pass(train.read("moments"), train, scatter=scatter, dtype=dtype)
-    if np.count_nonzero(moments.count) < 2:
-        raise MeasureError(
-            f"{train.name} are all of one class; neural collapse compares the means of "
-            "at least two."
-        )
+    moments = first_pass(
+        train.read("moments"), train, scatter=scatter_of(train.width), dtype=dtype
+    )
+    check_classes(moments, train.name)
     return Known(
         moments,
         None if weights is None else jnp.asarray(weights, dtype),

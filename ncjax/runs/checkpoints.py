@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,19 @@ class Checkpoints:
                 f"cannot be read; it is damaged, or of another version ({text} ...)."
             ) from error
 
-    def drop(self, number: int) -> None:
-        """Removes a checkpoint."""
-        self._checkpointer.delete(number)
+    def set_aside(self, number: int) -> Path:
+        """Moves a checkpoint to a folder beside the others; returns that folder."""
+        away = self._folder.with_name(f"checkpoint-{number}-unreadable")
+        for more in itertools.count(2):
+            if not away.exists():
+                break
+            away = away.with_name(f"checkpoint-{number}-unreadable-{more}")
+        (self._folder / str(number)).rename(away)
+        return away
+
+    def reload(self) -> None:
+        """Looks anew which checkpoints there are."""
+        self._checkpointer.reload()
 
     def close(self) -> None:
         """Releases the folder."""

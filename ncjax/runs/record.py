@@ -41,7 +41,7 @@ class Record:
             workdir: folder of the run; None writes nothing.
             config: configuration of the run, a nested dict of plain values.
             seeds: with many seeds, seed -> configuration of its run alone.
-            keep: number of checkpoints that are kept.
+            keep: number of checkpoints that are kept; with 0 none is written.
             limit: what metrics are in theory as regularisation vanishes, by key.
 
         Raises:
@@ -60,22 +60,30 @@ class Record:
         self._waiting: list[Sequence[Row]] = []
         if workdir is None:
             return
-        check_folder(Path(workdir).expanduser().absolute())
+        if keep:
+            check_folder(Path(workdir).expanduser().absolute())
         self._whole = Workdir(workdir, config)
         folder = self._whole.path / "seeds"
         self._each = [Workdir(folder / str(s), c) for s, c in seeds.items()]
-        self._checkpoints = Checkpoints(self._whole.checkpoints, keep)
+        if keep:
+            self._checkpoints = Checkpoints(self._whole.checkpoints, keep)
 
     @property
     def latest(self) -> int:
         """Epoch of the newest checkpoint; 0 if there is none."""
         return (self._checkpoints and self._checkpoints.latest) or 0
 
+    @property
+    def written(self) -> int:
+        """The last epoch of which the workdir has a row; 0 without any."""
+        return 0 if self._whole is None else self._whole.latest
+
     def restore(self, state: State) -> tuple[int, State]:
         """Goes on from the newest checkpoint that can be read: its epoch and its state.
 
-        Those that cannot are removed.  Without a checkpoint these are 0 and `state`,
-        that of a new run.
+        Those that cannot are set aside: a fault of the disk may pass, and another
+        version may read them.  Without a checkpoint these are 0 and `state`, that of a
+        new run.
 
         Raises:
             CheckpointError: if there are checkpoints, but none can be read.
@@ -92,15 +100,17 @@ class Record:
                 damaged[epoch] = error
                 continue
             for number, error in damaged.items():
-                _say(f"{error} It is removed: the run goes on from epoch {epoch}.")
-                self._checkpoints.drop(number)
+                where = cluster.from_first(partial(self._checkpoints.set_aside, number))
+                _say(f"{error} It is now {where}: the run goes on from epoch {epoch}.")
+            if damaged:
+                self._checkpoints.reload()
             self.resume(epoch)
             return epoch, restored
         if damaged:
             raise CheckpointError(
                 f"{damaged[kept[-1]]} No older one can be read either. To train from "
-                "the start, remove its folder `checkpoints`, or choose another folder "
-                "with --workdir."
+                "the start, move its folder `checkpoints` away, or choose another "
+                "folder with --workdir."
             )
         self.resume(0)
         return 0, state

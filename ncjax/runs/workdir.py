@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ncjax import cluster
-from ncjax.config.stored import ABOUT, complete
+from ncjax.config.stored import ABOUT, RECORDER, complete
 from ncjax.io import plain, to_json, write_json, write_lines
 from ncjax.options import InputError
 from ncjax.runs.about import about
@@ -56,6 +56,16 @@ class Workdir:
         cluster.from_first(lambda: self._claim(config))
         cluster.agree(self._look)
 
+    @property
+    def latest(self) -> int:
+        """The last epoch of which there is a row; 0 without any."""
+
+        def last() -> int:
+            rows = map(parse_row, read_lines(self._metrics))
+            return max((int(row["epoch"]) for row in rows if row), default=0)
+
+        return cluster.from_first(last)
+
     def resume(self, epoch: int) -> list[Row]:
         """Drops what was written after `epoch`; returns the rows up to it.
 
@@ -63,9 +73,13 @@ class Workdir:
         """
 
         def go_on() -> list[Row]:
-            # TensorBoard then forgets what older files hold of the epochs that follow.
-            self._events = _new_events(self.path, purge_step=epoch + 1)
-            return self.trim(epoch)
+            rows = self.trim(epoch)
+            # TensorBoard then forgets what older files hold: of the epochs that follow,
+            # and of those before, of which a killed run has not written all.
+            self._events = _new_events(self.path, purge_step=1)
+            for row in rows:
+                _add(self._events, row)
+            return rows
 
         return cluster.from_first(go_on)
 
@@ -73,7 +87,8 @@ class Workdir:
         """The rows up to `epoch`; those after it are dropped from metrics.jsonl."""
         lines = read_lines(self._metrics)
         rows = [row for row in map(parse_row, lines) if row and row["epoch"] <= epoch]
-        if len(rows) < len(lines):
+        # A killed run may have written its last row, and not the end of that line.
+        if len(rows) < len(lines) or not _ends_a_line(self._metrics):
             write_lines(self._metrics, rows)
         return rows
 
@@ -170,6 +185,15 @@ def claim(path: Path, mark: str, *, holds: str = "", content: Any = None) -> boo
     return known
 
 
+def _ends_a_line(path: Path) -> bool:
+    """Whether a file, if there is one, ends with the end of a line."""
+    if not path.exists() or not path.stat().st_size:
+        return True
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
 def _new_events(folder: str | os.PathLike, **options: Any) -> Any:
     """A `SummaryWriter` of TensorBoard events, in a new file."""
     # Late: tensorboardX imports PyTorch where that is installed, which takes a second.
@@ -201,6 +225,12 @@ def _check_same(path: Path, config: dict[str, Any]) -> None:
         raise WorkdirError(
             f"{written} is not readable as JSON ({error}). Choose another workdir."
         ) from error
+    kinds = ["a recorder" if RECORDER in x else "training" for x in (stored, config)]
+    if kinds[0] != kinds[1]:
+        raise WorkdirError(
+            f"The workdir {path} holds a run of {kinds[0]}, and this is one of "
+            f"{kinds[1]}. Choose another with --workdir."
+        )
     old, new = plain(complete(stored)), plain(complete(config))
     differ = [
         f"{name} ({old.get(name)!r} there, {new.get(name)!r} now)"

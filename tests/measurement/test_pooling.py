@@ -67,6 +67,45 @@ def test_measure_pools_tokens(few):
     assert measure(features)["nc1"] == pytest.approx(want["nc1"], rel=1e-5)
 
 
+def test_measure_takes_a_mask(few):
+    tokens = np.full((N, 3, D), np.nan, np.float32)  # what is padding may be anything
+    place = np.arange(N) % 3
+    tokens[np.arange(N), place] = FEATURES
+    mask = np.eye(3)[place]
+    tests = {"test_features": tokens[:90], "test_labels": LABELS[:90]}
+    want = measure(FEATURES, LABELS, **tests | {"test_features": FEATURES[:90]})
+    for pool in ("first", "last", "mean"):
+        given = {"mask": mask, "test_mask": mask[:90] > 0, "pool": pool}
+        assert measure(tokens, LABELS, **tests, **given).values == want.values
+    chunks = [tokens[:250], tokens[250:]]
+    found = measure(chunks, LABELS, mask=mask, pool="last")
+    assert found["nc1"] == pytest.approx(want["nc1"], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("mask", "pool", "message"),
+    [
+        (np.ones((N, 3)), None, r"which is for pool='first', .* but pool=None"),
+        (np.ones((N, 3)), "flatten", "but pool='flatten'"),
+        (np.ones((N, 4)), "last", r"mask has shape \(1, 4\); \[n, tokens\]"),
+        (np.ones(N), "last", r"shape \(600,\); \[n, tokens\] is needed"),
+        (np.ones((N - 1, 3)), "last", r"shape \(599, 3\); .*, for n = 600 rows"),
+        (np.ones((N + 1, 3)), "mean", r"shape \(601, 3\); .*, for n = 600 rows"),
+    ],
+)
+def test_bad_masks(mask, pool, message):
+    tokens = np.zeros((N, 3, D), np.float32)
+    with pytest.raises(MeasureError, match=message):
+        measure(tokens, LABELS, mask=mask, pool=pool)
+
+
+def test_a_mask_is_of_all_chunks():
+    chunks = [np.zeros((N // 2, 3, D), np.float32)] * 2
+    for rows, message in [(N - 1, r"shape \(299, 3\)"), (N + 1, "for n = 600 rows")]:
+        with pytest.raises(MeasureError, match=message):
+            measure(chunks, LABELS, mask=np.ones((rows, 3)), pool="last")
+
+
 def test_numbers_of_eight_bits_are_refused():
     with pytest.raises(MeasureError, match=r"are float8_e4m3fn; real numbers are"):
         shaped(np.zeros((2, 2), ml_dtypes.float8_e4m3fn), None, "features")

@@ -52,7 +52,15 @@ def damage(folder):
             file.write_bytes(b"")
 
 
-def test_a_damaged_checkpoint_is_named_and_can_be_dropped(tmp_path):
+def files(folder):
+    return {
+        path.relative_to(folder): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_a_damaged_checkpoint_is_named_and_can_be_set_aside(tmp_path):
     saved = jax.tree.map(jnp.asarray, state(2.0))
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", keep=2)
     for number in (1, 2):
@@ -63,11 +71,17 @@ def test_a_damaged_checkpoint_is_named_and_can_be_dropped(tmp_path):
     assert again.kept == [1, 2]
     with pytest.raises(CheckpointError, match=r"run .*run, of epoch 2, cannot be read"):
         again.load(2, saved)
-    again.drop(2)
+    before = files(tmp_path / "run" / "checkpoints" / "2")
+    away = again.set_aside(2)
+    assert away == tmp_path / "run" / "checkpoint-2-unreadable"
+    assert files(away) == before
+    again.reload()
     assert again.kept == [1]
     jax.tree.map(np.testing.assert_array_equal, again.load(1, saved), saved)
     again.save(2, saved)
     jax.tree.map(np.testing.assert_array_equal, again.load(2, saved), saved)
+    assert again.set_aside(2).name == "checkpoint-2-unreadable-2"
+    assert files(away) == before
     again.close()
 
 

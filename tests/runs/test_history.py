@@ -36,6 +36,16 @@ def test_the_limit_of_theory_stands_beside_what_was_found():
     assert "sibling" not in plain
 
 
+def test_what_is_undefined_at_all_epochs_has_no_values():
+    """A recorder that was given no test set has NaN there."""
+    history = History([row(1, 0.5, 10.0) | {"test/nc1": np.nan}])
+    assert "test/nc1" in history
+    assert not history.has_values("test/nc1")
+    assert history.has_values("nc/nc1")
+    (line,) = [x for x in history.table().splitlines() if "NC1" in x]
+    assert line.split() == ["NC1", "10", "-", "10", "-"]
+
+
 def test_keys_of_older_versions_are_read_as_those_of_now():
     row = parse_row('{"epoch": 1, "nc/gram_to_theory": 0.5}')
     assert row == {"epoch": 1, "nc/gram_to_limit": 0.5}

@@ -29,6 +29,12 @@ def test_collapse_figure(history):
     np.testing.assert_array_equal(crosses.get_xydata(), [[3, 5e-15]])
 
 
+def test_a_run_without_a_test_set():
+    untested = {"test/error": np.nan, "test/nc1": np.nan}
+    axes = plots.collapse(History([row(e, 0.5, 1.0, **untested) for e in (1, 2)])).axes
+    assert [len(axis.lines) for axis in axes[:2]] == [1, 1]
+
+
 @pytest.mark.filterwarnings("error")
 def test_the_layout_holds(history, tmp_path):
     """Panels without zeros, with zeros, and with values under the floor."""

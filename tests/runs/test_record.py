@@ -11,7 +11,7 @@ from ncjax.runs.record import Record
 from ncjax.runs.workdir import WorkdirError
 from ncjax.training.step import TrainState
 from tests.runs.events import scalars
-from tests.runs.test_checkpoints import damage
+from tests.runs.test_checkpoints import damage, files
 
 NC = {f"{part}/{key}": 0.5 for key in ("nc1", "nc4") for part in ("nc", "test")}
 
@@ -158,8 +158,10 @@ def test_a_damaged_checkpoint_is_left_for_an_older_one(tmp_path, capsys):
         first.add([row(epoch)])
         first.save(epoch, state_of(epoch))
     first.close()
+    kept = tmp_path / "run" / "checkpoints"
     for number in (2, 3):
-        damage(tmp_path / "run" / "checkpoints" / str(number))
+        damage(kept / str(number))
+    before = files(kept / "3")
     again = Record(tmp_path / "run", {}, keep=3)
     start, state = again.restore(state_of(0))
     assert start == again.latest == 1
@@ -168,12 +170,16 @@ def test_a_damaged_checkpoint_is_left_for_an_older_one(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "of epoch 3, cannot be read" in said
     assert said.count("the run goes on from epoch 1") == 2
+    away = tmp_path / "run" / "checkpoint-3-unreadable"
+    assert f"It is now {away}:" in said
+    assert files(away) == before  # nothing is lost
+    assert not (kept / "3").exists()
     again.save(3, state_of(3))
     again.close()
     assert Record(tmp_path / "run", {}, keep=3).restore(state_of(0))[0] == 3
 
     for number in (1, 3):
-        damage(tmp_path / "run" / "checkpoints" / str(number))
+        damage(kept / str(number))
     with pytest.raises(WorkdirError, match=r"of epoch 3, .*No older one.*--workdir"):
         Record(tmp_path / "run", {}, keep=3).restore(state_of(0))
 

@@ -60,8 +60,9 @@ def distance(scores, labels):
     return {"distance": jnp.abs(scores.argmax(1) - labels).astype(jnp.float32)}
 
 
-def metrics(moments, *classifier, within_variance=None):
-    found = collapse.measure(moments, *classifier, within_variance=within_variance)
+def metrics(moments, *classifier, within_variance=None, convention):
+    about = {"within_variance": within_variance, "convention": convention}
+    found = collapse.measure(moments, *classifier, **about)
     return found | {"twice_nc1": 2 * found["nc1"]}
 
 
