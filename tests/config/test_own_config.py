@@ -90,14 +90,20 @@ def test_the_run_goes_on_and_is_read_in_python(folder, trained, registered):
 
 
 def test_a_command_that_reads_its_networks_takes_the_file(folder, trained):
-    theory = "-m", "ncjax", "compare", "run", "--theory"
+    """With it, it fails only at the networks, which are not there."""
+    config = json.loads((folder / "run" / "config.json").read_text())
+    (folder / "ce").mkdir()
+    config |= {"loss": {"name": "cross_entropy"}}
+    (folder / "ce" / "config.json").write_text(json.dumps(config))
+    shutil.copy(folder / "run" / "metrics.jsonl", folder / "ce")
+    theory = "-m", "ncjax", "compare", "ce", "--theory"
     for flag, message in (
         ([], r"Unknown config\.data\.name 'blobs'\. .*--register=FILE"),
-        (["--register", "mine.py"], "No theory for these runs: their loss is focal"),
+        (["--register", "mine.py"], "has no checkpoints"),
     ):
         result = run(folder, *theory, *flag)
         assert result.returncode == 2
-        assert re.match(f"error: .*{message}.*\n$", result.stderr)
+        assert re.match(f"error: .*{message}.*\n$", result.stderr), result.stderr
 
 
 def test_its_numbers_are_compared_without_the_file(folder, trained, tmp_path):
