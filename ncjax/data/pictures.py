@@ -127,13 +127,16 @@ def _check_mode(mode: str, name: str) -> None:
 
 def _decode(part: Pictures, i: int, shape: Sequence[int], size: int) -> np.ndarray:
     """One image, uint8 [h, w, c]."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with _opened(part, i) as image:
         _check_mode(image.mode, part.name(i))
         image = image.convert("L" if shape[2] == 1 else "RGB")
         if size:
-            image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+            side = min(image.size)
+            left, top = ((length - side) // 2 for length in image.size)
+            image = image.crop((left, top, left + side, top + side))
+            image = image.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image).reshape(shape)
 
 
