@@ -11,6 +11,7 @@ call are replaced by plain Python while they run.
 
 import contextlib
 import io
+import logging
 import os
 import pathlib
 import sys
@@ -66,7 +67,7 @@ def prepare(names: Sequence[str], *, dir: str = "", originals: str = ""):
     if not sys.stderr.isatty():  # its bars would break the lines of a log
         tfds.disable_progress_bar()
     for name in names:
-        with _alone(folder):
+        with _alone(folder), quiet():
             builder = tfds.builder(name, data_dir=folder, file_format="array_record")
             if not builder.is_prepared():
                 _prepare(builder, folder, originals)
@@ -105,6 +106,17 @@ def _prepare(builder: Any, folder: pathlib.Path, originals: str) -> None:
             f"`python -m ncjax prepare {name} --data-dir={folder} --originals=DIR`, "
             "where DIR is the folder with what you have got."
         ) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Generator[None]:
+    """Holds back warnings of tfds and of the network: what matters becomes an error."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ncjax.data.dataset import DataError, Dataset
-from ncjax.data.prepare import data_dir, prepare
+from ncjax.data.prepare import data_dir, prepare, quiet
 from ncjax.data.undecoded import Undecoded, decode_all
 from ncjax.extras import install
 from ncjax.io import open_whole
@@ -84,9 +84,10 @@ def _builder(name: str, folder: pathlib.Path, download: bool) -> Any:
     """The tfds builder of a prepared dataset, which is downloaded if need be."""
     import tensorflow_datasets as tfds
 
-    builder = tfds.builder(name, data_dir=folder)
-    if builder.is_prepared():
-        return builder
+    with quiet():
+        builder = tfds.builder(name, data_dir=folder)
+        if builder.is_prepared():
+            return builder
     if not download:
         raise FileNotFoundError(
             f"it has no version {builder.version} of {name}, and config.data.download "

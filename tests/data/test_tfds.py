@@ -299,11 +299,12 @@ def test_download_needs_no_tensorflow(originals, server, tmp_path, monkeypatch, 
     assert "tensorflow" not in sys.modules  # where it is not installed, this is sure
 
 
-def test_first_use_downloads(originals, server, tmp_path, monkeypatch, capsys):
+def test_first_use_downloads(originals, server, tmp_path, monkeypatch, capsys, caplog):
     register(monkeypatch, originals[0] / ARCHIVE, url=f"{server}/{ARCHIVE}")
     cifar10 = load("cifar10", dir=str(tmp_path))
     assert capsys.readouterr().err.count("downloading") == 1
     assert_same(cifar10.test, *originals[1]["test"])
+    assert not caplog.records
     load("cifar10", dir=str(tmp_path), download=False)
     assert capsys.readouterr().err == ""
 
