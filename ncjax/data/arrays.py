@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ncjax.data.dataset import DataError, Dataset, Split
-from ncjax.data.labelled import assemble, list_names
+from ncjax.data.labelled import assemble, list_names, say
 
 # Names that arrays have in files of others, small letters or not: images, labels.
 _PAIRS = (
@@ -36,9 +36,10 @@ def arrays(
     """Images and labels in an .npz file, or in .npy files of one folder.
 
     Images are [n, h, w, c]; [n, h, w], which are grey; or vectors [n, d], taken as
-    images [n, 1, d, 1].  Images [n, c, h, w] with 1, 3 or 4 channels, as PyTorch has
-    them, become [n, h, w, c].  uint8 stays; all other numbers become float32.  Labels
-    are class numbers 0..K-1 [n] or [n, 1], or class names.
+    images [n, 1, d, 1].  Images of PyTorch, [n, c, h, w] with 1 or 3 channels and more
+    than 4 pixels each way, become [n, h, w, c], and a line says so.  uint8 stays; all
+    other numbers become float32.  Labels are class numbers 0..K-1 [n] or [n, 1], or
+    class names.
 
     Args:
       path: The .npz file, or the folder of the .npy files; "" is the current folder.
@@ -59,6 +60,11 @@ def arrays(
     Raises:
       DataError: If a file or an array is missing or damaged, or is not as above.
     """
+    if not (path or images):
+        raise DataError(
+            "The data set arrays has no file: set config.data.path to an .npz file "
+            "with images and labels, or to a folder of .npy files."
+        )
     train = _Arrays(path)
     splits = {f"{train.path}, train": train.split("train", images, labels)}
     if test_path:
@@ -137,11 +143,11 @@ class _Arrays:
                 f"{self.path} has no array {name!r}. It has {list_names(self.names)}."
             ) from error
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            if "allow_pickle" in str(error):
+            if "allow_pickle" in str(error) or "Python objects" in str(error):
                 raise DataError(
                     f"The array {name!r} of {self.path} holds Python objects, as NumPy "
-                    "makes of images of different sizes. Save one array of numbers: "
-                    "images of one size, np.stack(images)."
+                    "makes of images of different sizes and of text from pandas. Save "
+                    "numbers, np.stack(images), or text, labels.astype(str)."
                 ) from error
             raise DataError(
                 f"The array {name!r} of {self.path} cannot be read: {_said(error)}."
@@ -149,7 +155,7 @@ class _Arrays:
 
     def _map(self, name: str) -> np.ndarray:
         path = self.path / f"{name.removesuffix('.npy')}.npy"
-        return np.load(Path(path).expanduser(), mmap_mode="r")
+        return np.load(path, mmap_mode="r")
 
 
 def _said(error: Exception) -> str:
@@ -182,6 +188,7 @@ def to_images(array: np.ndarray, where: str) -> np.ndarray:
             "needed."
         )
     elif _channels_first(array.shape):
+        say(f"{where} has shape {array.shape}: taken as [n, channels, height, width].")
         array = np.moveaxis(array, 1, 3)
     if array.dtype in (np.uint8, np.float32):
         return array
@@ -190,5 +197,5 @@ def to_images(array: np.ndarray, where: str) -> np.ndarray:
 
 
 def _channels_first(shape: Sequence[int]) -> bool:
-    few = (1, 3, 4)
-    return shape[1] in few and shape[3] not in few
+    """Whether images are [n, c, h, w]; feature maps such as [n, 1, 1, d] are not."""
+    return shape[1] in (1, 3) and min(shape[2:]) > 4

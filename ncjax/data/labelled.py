@@ -5,7 +5,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int32, Shaped
+from jaxtyping import Bool, Int32
 
 from ncjax.data.dataset import DataError, Dataset, Split, generator
 from ncjax.labels import out_of_range
@@ -50,7 +50,7 @@ def assemble(
         chosen = hold_out(train.labels, len(names), test_fraction, seed)
         test = [train.take(np.flatnonzero(chosen))]
         train = train.take(np.flatnonzero(~chosen))
-        _say(
+        say(
             f"{name} has no test set: {len(test[0]):,} of {len(chosen):,} examples, "
             f"{test_fraction:.0%} of each class drawn with seed {seed}, become one "
             "(config.data.test_fraction)."
@@ -66,7 +66,7 @@ def assemble(
 
 def hold_out(
     labels: Int32[np.ndarray, "n"], num_classes: int, fraction: float, seed: int
-) -> Shaped[np.ndarray, "n"]:
+) -> Bool[np.ndarray, "n"]:
     """Which examples become the test set: a fraction of each class, at random.
 
     Raises:
@@ -130,8 +130,9 @@ def _class_names(labels: Mapping[str, np.ndarray]) -> tuple[str, ...]:
         ):
             raise DataError(fault)
     most = int(train.max())
-    counts = np.bincount(train.astype(np.int64), minlength=most + 1)
-    if missing := np.flatnonzero(counts == 0).tolist():
+    present = np.unique(train)  # one wrong label may be huge: no array of its size
+    some = np.arange(min(most + 1, 2 * len(present) + 1))
+    if missing := np.setdiff1d(some, present).tolist():
         hint = "Number the classes 0..K-1 without gaps."
         if missing == [0]:
             hint = "If they run from 1 on, subtract 1."
@@ -168,7 +169,8 @@ def list_names(names: Sequence[object], most: int = 12) -> str:
     return shown + (f", ... ({len(names)} in all)" if names[most:] else "")
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
+    """Prints a message on standard error, once for all processes."""
     from ncjax import cluster  # late: it imports JAX
 
     if cluster.is_first():

@@ -119,6 +119,11 @@ def test_it_says_what_is_held_out_and_a_tree_can_be_given(tmp_path, capsys):
     assert sorted(map(bytes, rows)) == sorted(map(bytes, IMAGES.reshape(12, -1)))
 
 
+# The last two are feature maps, which are not taken for images of PyTorch.
+SHAPES = [(6, 4), (6, 4, 5), (6, 4, 5, 3), (6, 1, 9, 1), (6, 3, 5, 7)]
+SHAPES += [(6, 1, 1, 8), (6, 4, 4, 9)]
+
+
 @settings(max_examples=40)
 @given(
     shape=st.sampled_from(
@@ -132,7 +137,7 @@ def test_images_of_every_type_and_layout(shape, dtype):
     wanted = {
         (6, 4): lambda: array[:, None, :, None],
         (6, 4, 5): lambda: array[..., None],
-        (6, 3, 4, 5): lambda: array.transpose(0, 2, 3, 1),
+        (6, 3, 5, 7): lambda: array.transpose(0, 2, 3, 1),
     }.get(shape, lambda: array)()
     assert images.dtype == (np.uint8 if array.dtype == np.uint8 else np.float32)
     np.testing.assert_array_equal(images, wanted.astype(np.float64))
@@ -168,6 +173,7 @@ def nan(images):
         ),
         ({"x": IMAGES, "y": LABELS + 1}, r"up to 3, but .* label 0\. .* subtract 1"),
         ({"x": IMAGES, "y": LABELS - 1}, "out of range in 4 rows: row 0 has -1, and"),
+        ({"x": IMAGES, "y": LABELS * 10**9}, "label 1, 2, 3, 4, .* without gaps"),
         ({"x": IMAGES, "y": LABELS * 2}, "has the label 1, 3. Number .* without gaps"),
         ({"x": IMAGES, "y": LABELS * 0}, "1 class name.*at least 2"),
         ({"x": nan(IMAGES), "y": LABELS}, "1 NaN or infinite values in 1 of"),
@@ -181,7 +187,7 @@ def nan(images):
                 "x": np.array([np.zeros((2, 2)), np.zeros((3, 3))] * 6, object),
                 "y": LABELS,
             },
-            "'x' .* Python objects, .* images of different sizes",
+            "'x' .* Python objects, as .* images of different sizes",
         ),
         (
             {"x": IMAGES, "y": LABELS % 2, "x_test": IMAGES, "y_test": LABELS},
@@ -222,6 +228,7 @@ def test_a_class_of_the_test_set_alone(tmp_path):
 
 
 def test_files_that_are_missing_or_damaged(tmp_path):
+    fails(r"has no file: set config\.data\.path")
     fails("no .npz file and no folder", path=str(tmp_path / "x.csv"))
     fails("gone.npz cannot be read: No such file", path=str(tmp_path / "gone.npz"))
     fails("no array 'x'. It has nothing", path=str(tmp_path), images="x", labels="y")
@@ -233,6 +240,8 @@ def test_files_that_are_missing_or_damaged(tmp_path):
     (tmp_path / "mine.npz").write_bytes(data.replace(IMAGES[0].tobytes(), bytes(60)))
     fails("array 'x' of .* cannot be read: Bad CRC", path=path)
     np.save(tmp_path / "images.npy", IMAGES)
+    np.save(tmp_path / "labels.npy", np.array(["a", "b", "c"], object)[LABELS])
+    fails("'labels' .* Python objects, .*labels.astype", path=str(tmp_path))
     np.save(tmp_path / "labels.npy", LABELS)
     whole = (tmp_path / "images.npy").read_bytes()
     (tmp_path / "images.npy").write_bytes(whole[:200])
