@@ -16,12 +16,7 @@ from ncjax.config import recipes
 
 def get_config(preset: str = "") -> ConfigDict:
     """Presets: "" (120 epochs), "smoke" (200 images, 1/8 width, 24 epochs)."""
-    config = recipes.papyan_resnet18("cifar10")
-    config.num_epochs = 120  # passes over the training set
+    config = recipes.narrow_resnet18("cifar10")
     config.data.examples_per_class = 500
-    config.model.width = 0.25  # 16 to 128 channels
     config.loss.name = "cross_entropy"
-    config.optimizer.schedule = "cosine"
-    config.optimizer.weight_decay = 5e-3  # lambda
-    config.eval.num_points = 30  # at most this many log-spaced epochs
     return recipes.smoke_resnet(config, preset)

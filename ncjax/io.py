@@ -65,10 +65,15 @@ def read_text(path: str | os.PathLike) -> str:
     """
     try:
         text = Path(path).read_text(encoding=text_encoding(path))
-    except UnicodeError as error:
-        raise InputError(f"{path} is no text in UTF-8: save it as UTF-8.") from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path} is no text in UTF-8: line {line} is not. Save it as UTF-8."
+        ) from error
     if "\0" in text:
-        raise InputError(f"{path} is no text in UTF-8, it holds zeros: save it anew.")
+        raise InputError(
+            f"{path} is no text in UTF-8, it holds zeros. Save it as UTF-8."
+        )
     return text
 
 

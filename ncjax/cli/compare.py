@@ -86,7 +86,7 @@ def write(comparison: Comparison, folder: Path) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser("ncjax compare", _ABOUT, _MORE)
+    parser = Parser("ncjax compare", _ABOUT, _MORE, registers=True)
     add = parser.add_argument
     add("runs", metavar="RUN", nargs="+", help="workdir, folder of them, or pattern")
     out = "folder of comparison.md, .json and .png; by default comparison"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import re
-import runpy
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ncjax.cli.usage import Parser, UsageError
+from ncjax.cli.usage import Parser, UsageError, mistake_in, run_file
 from ncjax.options import suggest, unknown
 
 if TYPE_CHECKING:
@@ -127,16 +125,11 @@ def parse_flags(
 
 def _load(path: Path, preset: Sequence[str]) -> ConfigDict:
     """The configuration of a file; the error for a mistake in it has its place."""
+    defined = run_file(path, "config file")
     try:
-        return runpy.run_path(str(path))["get_config"](*preset)
+        return defined["get_config"](*preset)
     except Exception as error:
-        place = traceback.extract_tb(error.__traceback__)[-1]
-        mistake = traceback.format_exception_only(error)[-1].strip()
-        raise UsageError(
-            "The config file cannot be used: "
-            f"{mistake.removeprefix('ncjax.options.ConfigError: ')} "
-            f'(File "{place.filename}", line {place.lineno})'
-        ) from error
+        raise mistake_in("config file", error) from error
 
 
 def _joined(argv: Sequence[str]) -> list[str]:

@@ -83,7 +83,7 @@ def _flag(argument: re.Match) -> str:
 
 
 def _parser() -> Parser:
-    parser = Parser("ncjax measure", _ABOUT, _MORE)
+    parser = Parser("ncjax measure", _ABOUT, _MORE, registers=True)
     add = parser.add_argument
     add("features", metavar="FEATURES", help="file of the training features")
     add("--labels", metavar="FILE", help="by default in the file of the features")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ncjax.cli.usage import Parser, UsageError, command
-from ncjax.data.prepare import prepare
-from ncjax.data.tfds import NAMES
+from ncjax.data.prepare import NAMES, prepare
 from ncjax.extras import install
 
 _ABOUT = """\

@@ -6,10 +6,12 @@ import argparse
 import functools
 import os
 import re
+import runpy
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from ncjax.options import InputError, suggest, unknown
 
@@ -78,6 +80,40 @@ def announce(what: str) -> None:
         print(f"Loading JAX, to {what}.", file=sys.stderr, flush=True)
 
 
+def run_file(path: str | os.PathLike, what: str) -> dict[str, Any]:
+    """Runs a Python file of a user's, such as a config; returns what it defines.
+
+    It may import modules that lie beside it.
+
+    Args:
+        path: the file.
+        what: what messages call it.
+
+    Raises:
+        UsageError: for a mistake in it, with its place.
+    """
+    if not Path(path).is_file():
+        raise UsageError(f"The {what} cannot be used: there is no file {path}.")
+    folder = str(Path(path).absolute().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    try:
+        return runpy.run_path(str(path))
+    except Exception as error:
+        raise mistake_in(what, error) from error
+
+
+def mistake_in(what: str, error: Exception) -> UsageError:
+    """The error for a mistake in a Python file of a user's, with its place."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    mistake = traceback.format_exception_only(error)[-1].strip()
+    return UsageError(
+        f"The {what} cannot be used: "
+        f"{mistake.removeprefix('ncjax.options.ConfigError: ')} "
+        f'(File "{place.filename}", line {place.lineno})'
+    )
+
+
 def wants_help(argv: Sequence[str]) -> bool:
     """Whether one of the arguments asks for help."""
     return any(flag in argv for flag in HELP_FLAGS)
@@ -93,10 +129,11 @@ def refuse(error: object) -> int:
 class Parser(argparse.ArgumentParser):
     """An argparse parser whose errors are `UsageError`s, with a suggestion.
 
-    It prints `about` before the flags and `more`, examples and lists, after them.
+    It prints `about` before the flags and `more`, examples and lists, after them.  One
+    that `registers` takes the flag --register: a file that is run before all else.
     """
 
-    def __init__(self, prog: str, about: str, more: str = ""):
+    def __init__(self, prog: str, about: str, more: str = "", registers: bool = False):
         super().__init__(
             prog=prog,
             description=about,
@@ -104,6 +141,11 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        if registers:
+            use = (
+                "run a Python file of yours first, which registers losses, models, ..."
+            )
+            self.add_argument("--register", metavar="FILE", help=use)
 
     def read(self, argv: Sequence[str]) -> argparse.Namespace:
         """The values of the flags.
@@ -127,6 +169,8 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(
                 f"Unknown flag {name!r}.{meant} --help shows those that exist."
             )
+        if file := getattr(options, "register", None):
+            run_file(file, "file given by --register")
         return options
 
     def format_help(self) -> str:

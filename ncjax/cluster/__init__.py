@@ -11,6 +11,7 @@ from ncjax.cluster.processes import (
     agree as agree,
     check_devices as check_devices,
     from_first as from_first,
+    in_turn as in_turn,
     is_first as is_first,
     join as join,
 )

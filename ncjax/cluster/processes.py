@@ -1,11 +1,13 @@
 """Several processes that are one run: joining the others and agreeing with them.
 
-All processes run the same program.  What only one of them can know, `from_first` and
-`agree` tell the others, errors too: no process waits for one that has given up.
+All processes run the same program.  What only one of them can know, `from_first`,
+`agree` and `in_turn` tell the others, errors too: no process waits for one that has
+given up.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import pickle
 import sys
@@ -19,6 +21,9 @@ from ncjax.cluster.launchers import find, join_timeout
 from ncjax.cluster.rollcall import COUNT, ClusterError, roll_call
 
 T = TypeVar("T")
+
+_PATIENCE = 7 * 24 * 3600 * 1000  # milliseconds to wait for a long action
+_BARRIERS = itertools.count()  # each barrier takes a name of its own, the same for all
 
 
 def join() -> None:
@@ -100,10 +105,24 @@ def agree(action: Callable[[], T]) -> T:
             processes.
     """
     result, error = _outcome(action)
-    for other in _exchange(error):
-        if other is not None:
-            raise other
+    _raise_first(error)
     return cast(T, result)
+
+
+def in_turn(action: Callable[[], T]) -> T:
+    """Like `agree`, but process 0 comes first, and may take as long as it needs.
+
+    The others then find what its `action` has left on a shared disk, such as a data set
+    that it has downloaded.
+    """
+    outcome = _outcome(action) if is_first() else (None, None)
+    _wait_for_all()
+    _raise_first(outcome[1])
+    if not is_first():
+        outcome = _outcome(action)
+    _wait_for_all()  # without a shared disk they may take as long
+    _raise_first(outcome[1])
+    return cast(T, outcome[0])
 
 
 def abandon(status: int, message: str = "") -> None:
@@ -124,6 +143,26 @@ def _outcome(action: Callable[[], T]) -> tuple[T | None, Exception | None]:
         return action(), None
     except Exception as error:
         return None, error
+
+
+def _raise_first(error: Exception | None) -> None:
+    """Raises in all processes the error of the first that has one."""
+    for found in _exchange(error):
+        if found is not None:
+            raise found
+
+
+def _wait_for_all() -> None:
+    """Waits until all processes are here, for days if need be.
+
+    `_exchange` alone gives up after half a minute where CPUs communicate.
+    """
+    if not jax.distributed.is_initialized():
+        return
+    from orbax.checkpoint import multihost  # late: a single process never needs it
+
+    wait = multihost.get_barrier_sync_fn()
+    wait(key=f"ncjax {next(_BARRIERS)}", timeout_ms=_PATIENCE)
 
 
 def _exchange(value: Any) -> list[Any]:

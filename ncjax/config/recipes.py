@@ -53,6 +53,30 @@ def _papyan(data: str) -> ConfigDict:
     return config
 
 
+def narrow_resnet18(data: str) -> ConfigDict:
+    """A ResNet-18 of 1/4 width that collapses on some thousand images, on a CPU.
+
+    So few images have few steps: ten times the usual weight decay and a cosine make up
+    for them.
+    """
+    config = papyan_resnet18(data)
+    config.num_epochs = 120  # passes over the training set
+    config.model.width = 0.25  # 16 to 128 channels
+    config.optimizer.schedule = "cosine"
+    config.optimizer.weight_decay = 5e-3  # lambda
+    config.eval.num_points = 30  # at most this many log-spaced epochs
+    return config
+
+
+def own_images(data: str) -> ConfigDict:
+    """`narrow_resnet18` on image files of any size, brought to 32 x 32 pixels, RGB."""
+    config = narrow_resnet18(data)
+    config.batch_size = 64
+    config.data.size = 32  # pixels: the largest centred square is scaled to it
+    config.data.channels = 3  # RGB; 1: grey
+    return config
+
+
 def small_mlp(data: str) -> ConfigDict:
     """An MLP 128-128-64 that collapses on small data within seconds: the default."""
     config = default()
@@ -127,4 +151,19 @@ def smoke_resnet(config: ConfigDict, preset: str, *, per_class: int = 20) -> Con
         config.data.examples_per_class = per_class
         config.data.test_examples_per_class = per_class // 2
         config.eval.num_points = 6
+    return config
+
+
+def smoke_own_data(config: ConfigDict, preset: str) -> ConfigDict:
+    """The preset "smoke" where the user has given no data yet: 20 epochs on the digits.
+
+    With `--config.data.name=...` and `--config.data.path=...` it takes those given.
+    """
+    if wants_smoke(preset):
+        config.num_epochs = 20
+        config.data.update(default().data)
+        if config.model.name != "mlp":
+            config.model.width = 0.125
+            config.data.examples_per_class = 20
+            config.data.test_examples_per_class = 10
     return config

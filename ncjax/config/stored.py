@@ -52,6 +52,15 @@ def to_config(fields: dict[str, Any]) -> ValidConfig:
     Raises:
         ConfigError: for fields or values that this version does not know.
     """
+    for section in SECTIONS:
+        name = fields.get(f"{section}.name")
+        if name is not None and name not in names(section):
+            raise ConfigError(
+                f"Unknown config.{section}.name {name!r}. Available: "
+                f"{', '.join(names(section))}. If the config file of the run registers "
+                "it, have that file run first: give it as --register=FILE, or import "
+                "it in Python."
+            )
     config = default()
     for field, value in fields.items():
         section, _, option = field.rpartition(".")

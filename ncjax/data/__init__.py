@@ -1,4 +1,4 @@
-"""Datasets in memory: NumPy arrays, checked once; configs and flags stay outside.
+"""Datasets as NumPy arrays, checked once; configs and flags stay outside.
 
 Every builder in `DATASETS` takes keyword arguments with defaults only; `select` takes
 a part of what it returns.
@@ -6,6 +6,7 @@ a part of what it returns.
 
 from collections.abc import Callable
 
+from ncjax.data.arrays import arrays
 from ncjax.data.dataset import (
     DataError as DataError,
     Dataset as Dataset,
@@ -13,6 +14,8 @@ from ncjax.data.dataset import (
     channel_statistics as channel_statistics,
 )
 from ncjax.data.digits import digits
+from ncjax.data.hf import hf
+from ncjax.data.image_folder import image_folder
 from ncjax.data.select import select as select
 from ncjax.data.synthetic import synthetic
 from ncjax.data.tfds import cifar10, cifar100, fashion_mnist, mnist
@@ -25,6 +28,9 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "fashion_mnist": fashion_mnist,
     "cifar10": cifar10,
     "cifar100": cifar100,
+    "arrays": arrays,
+    "image_folder": image_folder,
+    "hf": hf,
 }
 
 

@@ -19,6 +19,10 @@ class DataError(InputError):
     """A problem with data that the user can mend; the message says how."""
 
 
+class DataTypeError(DataError, TypeError):
+    """Data of a type that cannot be used."""
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """Examples in a fixed order.
@@ -35,6 +39,25 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the images, known without decoding them."""
+        return self.images.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the images, known without decoding them."""
+        return self.images.dtype
+
+    def take(self, rows: np.ndarray) -> "Split":
+        """The examples in these rows [m], which increase; all of them are no copy."""
+        whole = len(rows) == len(self)
+        return Split(self.images if whole else self.images[rows], self.labels[rows])
+
+    def labelled(self, labels: np.ndarray) -> "Split":
+        """The same images with other labels."""
+        return Split(self.images, labels)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
@@ -50,7 +73,7 @@ class Dataset:
       target: What an example is labelled with: a name in `ncjax.targets.TARGETS`.
 
     Raises:
-      TypeError: On a wrong dtype.
+      DataTypeError: On a wrong dtype.
       DataError: On wrong shapes or values, or an unknown target.
     """
 
@@ -65,15 +88,15 @@ class Dataset:
         self._check_class_names()
         for which, split in (("train", self.train), ("test", self.test)):
             self._check_split(f"{self.name}/{which}", split)
-        if self.train.images.shape[1:] != self.test.images.shape[1:]:
+        if self.train.shape[1:] != self.test.shape[1:]:
             raise DataError(
-                f"{self.name}: images are {self.train.images.shape[1:]} in train but "
-                f"{self.test.images.shape[1:]} in test; resize or crop one of them."
+                f"{self.name}: images are {self.train.shape[1:]} in train but "
+                f"{self.test.shape[1:]} in test; resize or crop one of them."
             )
-        if self.train.images.dtype != self.test.images.dtype:
-            raise TypeError(
-                f"{self.name}: images are {self.train.images.dtype} in train but "
-                f"{self.test.images.dtype} in test; convert one of them."
+        if self.train.dtype != self.test.dtype:
+            raise DataTypeError(
+                f"{self.name}: images are {self.train.dtype} in train but "
+                f"{self.test.dtype} in test; convert one of them."
             )
         if absent := self._target().absent(self.train.labels, self.num_classes):
             raise DataError(
@@ -88,7 +111,7 @@ class Dataset:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        h, w, c = self.train.images.shape[1:]
+        h, w, c = self.train.shape[1:]
         return h, w, c
 
     def _check_class_names(self):
@@ -109,29 +132,29 @@ class Dataset:
             )
 
     def _check_split(self, where: str, split: Split):
-        images, labels = split.images, split.labels
-        if images.dtype not in (np.uint8, np.float32):
-            raise TypeError(
-                f"{where}: images are {images.dtype}, must be uint8 or float32; "
+        shape, labels = split.shape, split.labels
+        if split.dtype not in (np.uint8, np.float32):
+            raise DataTypeError(
+                f"{where}: images are {split.dtype}, must be uint8 or float32; "
                 "convert with `images.astype(np.float32)`."
             )
-        if images.ndim != 4 or labels.shape[:1] != images.shape[:1]:
+        if len(shape) != 4 or labels.shape[:1] != shape[:1]:
             raise DataError(
-                f"{where}: images have shape {images.shape} and labels "
+                f"{where}: images have shape {shape} and labels "
                 f"{labels.shape}, must be [n, h, w, c] and [n]."
             )
-        if images.size == 0:
+        if 0 in shape:
             raise DataError(
-                f"{where}: empty, images have shape {images.shape}; a split needs "
+                f"{where}: empty, images have shape {shape}; a split needs "
                 "at least one example, and an image at least one pixel."
             )
         try:
             self._target().check(labels, self.num_classes)
         except (TypeError, ValueError) as error:
-            kind = TypeError if isinstance(error, TypeError) else DataError
+            kind = DataTypeError if isinstance(error, TypeError) else DataError
             raise kind(f"{where}: {error}") from error
-        if images.dtype == np.float32:  # uint8 is finite: leave a map unread
-            _check_finite(where, images)
+        if split.dtype == np.float32:  # uint8 is finite: leave a map unread
+            _check_finite(where, split.images)
 
     def _target(self) -> Any:
         from ncjax.targets import get_target  # late: it imports JAX

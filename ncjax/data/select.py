@@ -170,10 +170,9 @@ def _randomise(
 
 
 def _take(split: Split, labels: Int32[np.ndarray, "n"]) -> Split:
-    """The examples whose label is not -1."""
-    chosen = labels >= 0
-    images = split.images if chosen.all() else split.images[chosen]
-    return Split(images, labels[chosen])
+    """The examples whose label is not -1; only their images are decoded."""
+    rows = np.flatnonzero(labels >= 0)
+    return Split(split.take(rows).images, labels[rows])
 
 
 def _prune(tree: Tree, names: tuple[str, ...]) -> Tree:

@@ -1,66 +1,62 @@
 """MNIST, Fashion-MNIST and CIFAR through TensorFlow Datasets, without TensorFlow.
 
-Reads folders that `ncjax prepare`, or tfds itself, has prepared in the array_record
-format. Images are decoded once and cached beside the prepared files, in
-`<name>/<version>/ncjax-cache/`, which later calls open as read-only memory maps. Where
-that folder cannot be written, each call decodes the images again, and warns.
+Reads folders that tfds has prepared in the array_record format; what is not there is
+downloaded and prepared at first use (`ncjax.data.prepare`). Labels are read, and images
+decoded, once and cached beside the prepared files, in `<name>/<version>/ncjax-cache/`,
+which later calls open as read-only memory maps. Where that folder cannot be written,
+each call decodes again, and warns. A few images are decoded without the cache.
 """
 
+import functools
 import io
-import os
 import pathlib
-import sys
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from ncjax.data.dataset import DataError, Dataset, Split
+from ncjax.data.dataset import DataError, Dataset
+from ncjax.data.prepare import data_dir, prepare, quiet
+from ncjax.data.undecoded import Undecoded, decode_all
 from ncjax.extras import install
 from ncjax.io import open_whole
 
-NAMES = ("mnist", "fashion_mnist", "cifar10", "cifar100")
-
 _BATCH = 500  # records read at once: three times as fast as one by one
+_FEW = 2000  # images that take no longer to decode than a second
 
 
-def mnist(*, dir: str = "") -> Dataset:
+def mnist(*, dir: str = "", download: bool = True) -> Dataset:
     """MNIST: 60,000 + 10,000 grey images [28, 28, 1] of handwritten digits.
 
     Examples are in the order of `tfds.data_source`, here and in the other datasets.
 
     Args:
-      dir: The data folder; see `data_dir` for the default.
+      dir: The data folder; see `ncjax.data.prepare.data_dir` for the default.
+      download: Whether the dataset is downloaded where it is not prepared.
 
     Raises:
-      DataError: If the dataset is not prepared there, or cannot be read.
+      DataError: If the dataset is not there and cannot be had, or cannot be read.
     """
-    return _load("mnist", dir)
+    return _load("mnist", dir, download)
 
 
-def fashion_mnist(*, dir: str = "") -> Dataset:
+def fashion_mnist(*, dir: str = "", download: bool = True) -> Dataset:
     """Fashion-MNIST: 60,000 + 10,000 grey images [28, 28, 1] of clothes."""
-    return _load("fashion_mnist", dir)
+    return _load("fashion_mnist", dir, download)
 
 
-def cifar10(*, dir: str = "") -> Dataset:
+def cifar10(*, dir: str = "", download: bool = True) -> Dataset:
     """CIFAR-10: 50,000 + 10,000 colour images [32, 32, 3]."""
-    return _load("cifar10", dir)
+    return _load("cifar10", dir, download)
 
 
-def cifar100(*, dir: str = "") -> Dataset:
+def cifar100(*, dir: str = "", download: bool = True) -> Dataset:
     """CIFAR-100: 50,000 + 10,000 colour images [32, 32, 3], with the fine labels."""
-    return _load("cifar100", dir)
+    return _load("cifar100", dir, download)
 
 
-def data_dir(dir: str = "") -> pathlib.Path:
-    """The folder `dir`, else that of TFDS_DATA_DIR, else the default folder of tfds."""
-    dir = dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets"
-    return pathlib.Path(dir).expanduser().absolute()
-
-
-def _load(name: str, dir: str) -> Dataset:
+def _load(name: str, dir: str, download: bool) -> Dataset:
     folder = data_dir(dir)
     advice = (
         f"Either `python -m ncjax prepare {name}`, or point `config.data.dir` or the "
@@ -68,22 +64,14 @@ def _load(name: str, dir: str) -> Dataset:
         f"{name} as array_record."
     )
     try:
-        import tensorflow_datasets as tfds
-
-        if name not in os.listdir(folder):
-            raise FileNotFoundError(f"it has no folder {name!r}")
-        builder = tfds.builder(name, data_dir=folder)
-        if not builder.is_prepared():
-            raise FileNotFoundError(f"it has no version {builder.version} of {name}")
+        builder = _builder(name, folder, download)
         class_names = tuple(builder.info.features["label"].names)
         train, test = _split(builder, "train"), _split(builder, "test")
     except (ImportError, NotImplementedError, OSError) as error:
         problem = f"Cannot read {name} in {folder}: {error}"
         if isinstance(error, ImportError):
             problem = f"{name} needs packages that are not installed: {error}"
-            prepared = (folder / name).is_dir()
-            then = "" if prepared else f" && python -m ncjax prepare {name}"
-            advice = f"Install them by `{install('tfds')}{then}`."
+            advice = f"Install them by `{install('tfds')}`."
         elif isinstance(error, FileNotFoundError):
             problem = f"{name} is not prepared in {folder}: {error}"
         elif isinstance(error, NotImplementedError):
@@ -92,59 +80,114 @@ def _load(name: str, dir: str) -> Dataset:
     return Dataset(name=name, train=train, test=test, class_names=class_names)
 
 
-def _split(builder: Any, which: str) -> Split:
-    """A split of a tfds builder, from the cache; fills the cache where it is empty."""
-    info = builder.info
-    shape = (info.splits[which].num_examples, *info.features["image"].shape)
-    cache = pathlib.Path(builder.data_dir) / "ncjax-cache"
+def _builder(name: str, folder: pathlib.Path, download: bool) -> Any:
+    """The tfds builder of a prepared dataset, which is downloaded if need be."""
+    import tensorflow_datasets as tfds
+
+    with quiet():
+        builder = tfds.builder(name, data_dir=folder)
+        if builder.is_prepared():
+            return builder
+    if not download:
+        raise FileNotFoundError(
+            f"it has no version {builder.version} of {name}, and config.data.download "
+            "is False"
+        )
+    prepare([name], dir=str(folder))
+    return tfds.builder(name, data_dir=folder)
+
+
+def _split(builder: Any, which: str) -> Undecoded:
+    """A split of a tfds builder, from the cache where it is filled."""
+    count = builder.info.splits[which].num_examples
+    shape = builder.info.features["image"].shape
+    decode = functools.partial(_decode, builder, which, shape)
+
+    def few_or_all(rows: np.ndarray) -> np.ndarray:
+        whole = count, *shape
+        try:
+            images = _open(_file(builder, which, "images"), whole, np.uint8)
+        except (OSError, EOFError, ValueError):
+            if len(rows) <= min(_FEW, count - 1):
+                return decode(rows)
+            images = _cached(
+                builder, which, "images", whole, lambda: decode(np.arange(count))
+            )
+        return images if len(rows) == count else images[rows]
+
+    def read_labels() -> np.ndarray:
+        records = _records(builder, which, np.arange(count))
+        labels = (r.feature["label"].int64_list.value[0] for r in records)
+        return np.fromiter(labels, np.int32, count)
+
+    labels = _cached(builder, which, "labels", (count,), read_labels)
+    return Undecoded(labels, shape, few_or_all)
+
+
+def _cached(
+    builder: Any,
+    which: str,
+    kind: str,
+    shape: tuple[int, ...],
+    make: Callable[[], np.ndarray],
+) -> np.ndarray:
+    """The images or labels of a split, from the cache; fills it where it is empty."""
+    path, dtype = (
+        _file(builder, which, kind),
+        np.int32 if kind == "labels" else np.uint8,
+    )
     try:
-        return _open(cache, which, shape)
+        return _open(path, shape, dtype)
     except (OSError, EOFError, ValueError):
         pass  # absent, unreadable, cut off or of other data: write it again
-    split = _decode(builder, which, shape)
+    array = make()
     try:
-        cache.mkdir(exist_ok=True)
-        for kind, array in vars(split).items():
-            with open_whole(cache / f"{which}_{kind}.npy") as file:
-                np.save(file, array)
-        return _open(cache, which, shape)
+        path.parent.mkdir(exist_ok=True)
+        with open_whole(path) as file:
+            np.save(file, array)
+        return _open(path, shape, dtype)
     except OSError as error:
         warnings.warn(
-            f"Cannot cache {builder.name}/{which}, so that each run decodes it again: "
-            f"{error}",
+            f"Cannot cache the {kind} of {builder.name}/{which}, so each run reads "
+            f"them again: {error}",
             stacklevel=2,
         )
-        return split
+        return array
 
 
-def _open(cache: pathlib.Path, which: str, shape: tuple[int, ...]) -> Split:
-    images = np.load(cache / f"{which}_images.npy", mmap_mode="r")
-    labels = np.load(cache / f"{which}_labels.npy", mmap_mode="r")
-    found = images.shape, images.dtype, labels.shape, labels.dtype
-    if found != (shape, np.uint8, shape[:1], np.int32):
-        raise ValueError(f"{cache} holds other arrays: {found}")
-    return Split(images, labels)
+def _file(builder: Any, which: str, kind: str) -> pathlib.Path:
+    return pathlib.Path(builder.data_dir) / "ncjax-cache" / f"{which}_{kind}.npy"
 
 
-def _decode(builder: Any, which: str, shape: tuple[int, ...]) -> Split:
-    import tensorflow_datasets as tfds
+def _open(path: pathlib.Path, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    array = np.load(path, mmap_mode="r")
+    if (array.shape, array.dtype) != (shape, dtype):
+        raise ValueError(f"{path} holds another array: {array.shape}, {array.dtype}")
+    return array
+
+
+def _decode(
+    builder: Any, which: str, shape: tuple[int, ...], rows: np.ndarray
+) -> np.ndarray:
     from PIL import Image
 
-    # Bytes rather than images: the decoder of tfds asks for OpenCV at each call.
-    source = builder.as_data_source(
-        which, decoders={"image": tfds.decode.SkipDecoding()}
-    )
-    images, labels = np.empty(shape, np.uint8), np.empty(shape[0], np.int32)
-    told = f"Decoding {builder.name}/{which}"
-    live = sys.stderr.isatty()
-    if not live:  # the bar would break the lines of a log
-        print(f"{told}: {shape[0]:,} images, once.", file=sys.stderr, flush=True)
-    batches = range(0, shape[0], _BATCH)
-    starts = tqdm(batches, desc=told, unit_scale=_BATCH, disable=not live)
-    for start in starts:
-        batch = range(start, min(start + _BATCH, shape[0]))
-        for i, record in zip(batch, source.__getitems__(batch)):
-            image = Image.open(io.BytesIO(record["image"]))
-            images[i] = np.asarray(image).reshape(shape[1:])
-            labels[i] = record["label"]
-    return Split(images, labels)
+    def read(batch: np.ndarray) -> Iterator[np.ndarray]:
+        for record in _records(builder, which, batch):
+            (data,) = record.feature["image"].bytes_list.value
+            yield np.asarray(Image.open(io.BytesIO(data))).reshape(shape)
+
+    return decode_all(f"{builder.name}/{which}", rows, shape, read)
+
+
+def _records(builder: Any, which: str, rows: np.ndarray) -> Iterator[Any]:
+    """The features of records as they are stored; tfds takes five times as long."""
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.proto import tf_example_pb2
+
+    proto: Any = tf_example_pb2  # its messages are not declared
+    skip = {"image": tfds.decode.SkipDecoding()}
+    source = builder.as_data_source(which, decoders=skip).data_source
+    for start in range(0, len(rows), _BATCH):
+        batch = rows[start : start + _BATCH].tolist()
+        for record in source.__getitems__(batch):
+            yield proto.Example.FromString(record).features

@@ -23,7 +23,8 @@ from ncjax.hierarchy.graphs import from_node_link, is_node_link
 from ncjax.hierarchy.newick import from_newick, to_newick
 from ncjax.hierarchy.records import is_record
 from ncjax.hierarchy.tree import Hierarchy, HierarchyError
-from ncjax.io import write_whole
+from ncjax.io import read_text, write_whole
+from ncjax.options import InputError
 
 # Titles of the columns of a table, and keys of its rows in JSON: of the node and of its
 # parent.  The first that is there counts.
@@ -47,7 +48,8 @@ def read(
     .nwk, .newick: a tree as `from_newick` takes it.
 
     Args:
-        path: a text file in UTF-8; its ending tells the format.
+        path: a text file in UTF-8, or in UTF-16 with its mark, as spreadsheets write
+            it; its ending tells the format.
         classes: names of the leaves in the order of the labels; by default the order
             in the file.
 
@@ -58,14 +60,13 @@ def read(
     path = Path(path)
     reader, _ = _format(path)
     try:
-        return reader(path.read_bytes().decode("utf-8-sig"), classes)
+        text = read_text(path)
     except OSError as error:
         raise HierarchyError(f"Cannot read {path}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise HierarchyError(
-            f"{path}: Line {line} is not UTF-8; save the file in that encoding."
-        ) from error
+    except InputError as error:
+        raise HierarchyError(str(error)) from error
+    try:
+        return reader(text, classes)
     except HierarchyError as error:
         raise HierarchyError(f"{path}: {error}") from error
 

@@ -28,7 +28,7 @@ from ncjax.runs.about import about
 from ncjax.runs.history import Row, parse_row, read_lines, read_rows
 
 # Fields that may differ when a run goes on: where the data lie changes no result.
-_MAY_DIFFER = {"data.dir", "data.placement", "data.device_mb"}
+_MAY_DIFFER = {"data.dir", "data.download", "data.placement", "data.device_mb"}
 
 
 class WorkdirError(InputError):

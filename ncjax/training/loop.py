@@ -81,7 +81,7 @@ def train(
     keep = config.checkpoint.keep
     say = partial(print, file=sys.stderr, flush=True) if progress else _silent
     with _out_of_memory(config):
-        dataset = cluster.agree(lambda: load_data(config))
+        dataset = cluster.in_turn(lambda: load_data(config))
         experiment = Experiment(config, dataset, devices)
         limit = experiment.network.limit
         with closing(Record(workdir, whole, alone, keep, limit)) as record:

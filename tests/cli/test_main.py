@@ -104,7 +104,14 @@ def test_help(capsys):
         ),
         (["--config.batch_size=2000"], "larger than the training set of 1437"),
         (["--config.model.widths=(-3,)"], "each at least 1"),
-        (["--config.data.name=mnist", "--config.data.dir=/nowhere"], "/nowhere"),
+        (
+            [
+                "--config.data.name=mnist",
+                "--config.data.dir=/nowhere",
+                "--config.data.download=False",
+            ],
+            "/nowhere",
+        ),
         (["digits"], "Unexpected argument 'digits'"),
     ],
 )

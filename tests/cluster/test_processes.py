@@ -15,9 +15,10 @@ from tests.cluster.programs import LAUNCH, ROOT, program, rows_of, run, start
 
 def test_a_single_process_agrees_with_itself():
     assert cluster.is_first()
-    assert cluster.from_first(lambda: 3) == cluster.agree(lambda: 3) == 3
-    with pytest.raises(ZeroDivisionError):
-        cluster.agree(lambda: 1 / 0)
+    for together in (cluster.from_first, cluster.agree, cluster.in_turn):
+        assert together(lambda: 3) == 3
+        with pytest.raises(ZeroDivisionError):
+            together(lambda: 1 / 0)
     assert cluster.abandon(7) is None
 
 

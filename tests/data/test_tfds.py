@@ -1,5 +1,6 @@
 """The tfds readers and the preparation, on a tiny CIFAR-10 in its original layout."""
 
+import dataclasses
 import functools
 import http.server
 import io
@@ -15,7 +16,14 @@ import numpy as np
 import pytest
 
 from ncjax.cli import prepare as command
-from ncjax.data import DataError, load, prepare as preparation, tfds as readers
+from ncjax.data import (
+    DataError,
+    load,
+    prepare as preparation,
+    select,
+    tfds as readers,
+    undecoded,
+)
 from ncjax.extras import install
 
 tfds = pytest.importorskip("tensorflow_datasets")
@@ -57,6 +65,7 @@ def register(monkeypatch, archive: pathlib.Path, url: str | None = None):
     """Makes tfds take the archive for the original, at another address if given."""
     old = next(iter(cifar.Cifar10.url_infos))
     info = checksums.compute_url_info(archive)
+    monkeypatch.delitem(cifar.Cifar10.url_infos, old)
     monkeypatch.setitem(cifar.Cifar10.url_infos, url or old, info)
     if url:
         original = cifar.Cifar10._cifar_info.fget
@@ -118,25 +127,47 @@ def test_order_is_that_of_tfds(data_dir):
 
 
 def test_second_call_opens_the_cache(data_dir, monkeypatch, capsys):
+    monkeypatch.setattr(undecoded, "_FEW", 100)
     first = load("cifar10", dir=str(data_dir))
+    for split in (first.train, first.test):
+        assert isinstance(split.images, np.memmap)
+        assert not split.images.flags.writeable
     said = capsys.readouterr().err  # whole lines, as a log wants them
     assert said.splitlines() == [
-        "Decoding cifar10/train: 600 images, once.",
-        "Decoding cifar10/test: 120 images, once.",
+        "Decoding cifar10/train: 600 images.",
+        "Decoding cifar10/test: 120 images.",
     ]
     assert "\r" not in said
     files = ["test_images", "test_labels", "train_images", "train_labels"]
     assert sorted(p.name for p in cache_of(data_dir).iterdir()) == [
         f"{file}.npy" for file in files
     ]
-    monkeypatch.delattr(readers, "_decode")
+    monkeypatch.setattr(readers, "_records", None)
     monkeypatch.setenv("TFDS_DATA_DIR", str(data_dir))
     second = load("cifar10")
-    for dataset in (first, second):
-        assert isinstance(dataset.train.images, np.memmap)
-        assert not dataset.train.images.flags.writeable
+    assert isinstance(second.train.images, np.memmap)
     np.testing.assert_array_equal(first.train.images, second.train.images)
     np.testing.assert_array_equal(first.train.labels, second.train.labels)
+
+
+def test_only_what_is_used_is_decoded(data_dir, monkeypatch):
+    whole = load("cifar10", dir=str(data_dir))
+    options = {"examples_per_class": 3, "test_examples_per_class": 2}
+    wanted = select(whole, **options)
+    assert "images" not in vars(whole.train)  # it has decoded no more than these
+    assert not list(cache_of(data_dir).glob("*_images.npy"))
+    assert np.bincount(wanted.train.labels).tolist() == [3] * 10
+    assert whole.train.images.shape == (600, 32, 32, 3)
+    monkeypatch.setattr(readers, "_records", None)  # now all comes from the cache
+    again = load("cifar10", dir=str(data_dir))
+    rows = np.sort(np.random.default_rng(1).choice(600, 30, replace=False))
+    part = again.train.take(rows)
+    np.testing.assert_array_equal(part.take(np.arange(4, 9)).labels, part.labels[4:9])
+    np.testing.assert_array_equal(
+        part.take(np.arange(4, 9)).images, again.train.images[rows[4:9]]
+    )
+    again = select(dataclasses.replace(again, test=again.train), examples_per_class=3)
+    np.testing.assert_array_equal(wanted.train.images, again.train.images)
 
 
 @pytest.mark.parametrize(
@@ -162,8 +193,10 @@ def test_damaged_cache_is_rebuilt(data_dir, damage):
 def test_unwritable_cache_warns_and_decodes_in_memory(originals, data_dir):
     (version,) = data_dir.glob("cifar10/*")
     (version / "ncjax-cache").write_text("a file where the folder would be")
-    with pytest.warns(UserWarning, match="Cannot cache cifar10/t"):
+    with pytest.warns(UserWarning, match="Cannot cache the labels of cifar10/t"):
         cifar10 = load("cifar10", dir=str(data_dir))
+    with pytest.warns(UserWarning, match="Cannot cache the images of cifar10/train"):
+        assert len(cifar10.train.images) == 600
     assert not isinstance(cifar10.train.images, np.memmap)
     assert_same(cifar10.train, *originals[1]["train"])
 
@@ -182,25 +215,26 @@ def test_failed_write_leaves_no_file(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", readers.NAMES)
-def test_not_prepared(name, tmp_path):
+@pytest.mark.parametrize("name", preparation.NAMES)
+def test_not_prepared_and_not_to_be_downloaded(name, tmp_path):
     (tmp_path / "mnist").mkdir()  # there, but without a version
     with pytest.raises(DataError) as info:
-        load(name, dir=str(tmp_path))
+        load(name, dir=str(tmp_path), download=False)
     for part in (
         f"{name} is not prepared in {tmp_path}",
         f"`python -m ncjax prepare {name}`",
         "TFDS_DATA_DIR",
         "config.data.dir",
+        "config.data.download is False",
     ):
         assert part in str(info.value)
 
 
 def test_no_such_folder_and_no_folder(tmp_path):
-    with pytest.raises(DataError, match=r"mnist is not prepared .*No such file"):
-        load("mnist", dir=str(tmp_path / "missing"))
+    with pytest.raises(DataError, match=r"mnist is not prepared .* no version"):
+        load("mnist", dir=str(tmp_path / "missing"), download=False)
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"Cannot read mnist in .*Not a directory"):
+    with pytest.raises(DataError, match=r"file cannot be written \(File exists\)"):
         load("mnist", dir=str(tmp_path / "file"))
 
 
@@ -216,12 +250,6 @@ def test_other_formats_are_refused(data_dir):
 def test_without_tfds(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     needed = re.escape(install("tfds"))
-    with pytest.raises(
-        DataError,
-        match=rf"needs packages .*`{needed} && python -m ncjax prepare mnist`",
-    ):
-        load("mnist", dir=str(tmp_path))
-    (tmp_path / "mnist").mkdir()  # prepared: only the packages are missing
     with pytest.raises(DataError, match=rf"`{needed}`\.$"):
         load("mnist", dir=str(tmp_path))
     with pytest.raises(DataError, match=needed):
@@ -258,14 +286,49 @@ def test_download_needs_no_tensorflow(originals, server, tmp_path, monkeypatch, 
     register(monkeypatch, originals[0] / ARCHIVE, url=f"{server}/{ARCHIVE}")
     assert command.main(["cifar10", "--data-dir", str(tmp_path)]) == 0
     said = capsys.readouterr()
-    assert "600 + 120 examples" in said.out
-    assert f"Preparing cifar10 in {tmp_path}." in said.err
+    assert "600 + 120 examples" in said.err
+    assert (
+        f"cifar10 is not prepared yet: downloading 2 MiB from {server} to " in said.err
+    )
+    assert f"to {tmp_path}, once." in said.err
     assert "\r" not in said.err
     assert_same(load("cifar10", dir=str(tmp_path)).train, *originals[1]["train"])
     # The extracted copy is gone, the download stays.
     assert sorted(p.name for p in tmp_path.iterdir()) == ["cifar10", "downloads"]
     assert [p.name for p in (tmp_path / "downloads").iterdir()] == ["cifar10"]
     assert "tensorflow" not in sys.modules  # where it is not installed, this is sure
+
+
+def test_first_use_downloads(originals, server, tmp_path, monkeypatch, capsys, caplog):
+    register(monkeypatch, originals[0] / ARCHIVE, url=f"{server}/{ARCHIVE}")
+    cifar10 = load("cifar10", dir=str(tmp_path))
+    assert capsys.readouterr().err.count("downloading") == 1
+    assert_same(cifar10.test, *originals[1]["test"])
+    assert not caplog.records
+    load("cifar10", dir=str(tmp_path), download=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_one_process_prepares_and_the_others_wait(
+    prepared, tmp_path, monkeypatch, capsys
+):
+    """Another process holds the folder, and has prepared the data when it lets go."""
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(preparation, "_prepare", None)  # nothing is left to do
+    other = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(other, fcntl.LOCK_EX)
+    found = []
+    waiting = threading.Thread(
+        target=lambda: found.append(load("cifar10", dir=str(tmp_path)))
+    )
+    waiting.start()
+    waiting.join(1.0)
+    assert waiting.is_alive()
+    shutil.copytree(prepared / "cifar10", tmp_path / "cifar10")
+    os.close(other)
+    waiting.join(60)
+    assert len(found[0].train) == 600
+    assert "Another process prepares data in" in capsys.readouterr().err
 
 
 def test_failed_downloads(originals, server, tmp_path, monkeypatch):
@@ -278,7 +341,8 @@ def test_failed_downloads(originals, server, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:  # port 9: nothing listens
         register(patch, archive, url="http://127.0.0.1:9/x.tar.gz")
         with pytest.raises(
-            DataError, match=r"(?s)refused.*no network.*--originals=DIR"
+            DataError,
+            match=r"(?s)refused.*no network.* prepare cifar10 .*--originals=DIR",
         ):
             preparation.prepare(["cifar10"], dir=dir)
 

@@ -1,5 +1,6 @@
 """Trees in files: as users write them, and what is wrong with bad ones."""
 
+import codecs
 import json
 import re
 from pathlib import Path
@@ -144,6 +145,27 @@ def test_bad_files(tmp_path, name, text, message):
     assert str(caught.value).startswith(f"{file}: ")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("tree.csv", "child,parent\r\nm\u00f6we,bird\r\nbird,\r\nowl,bird\r\n"),
+        ("tree.json", '{"bird": ["m\u00f6we", "owl"]}'),
+        ("tree.nwk", "(m\u00f6we,owl)bird;\n"),
+    ],
+)
+def test_encodings_of_spreadsheets(name, text, encoding, tmp_path):
+    marks = {"utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
+    path = tmp_path / name
+    path.write_bytes(marks.get(encoding, b"") + text.encode(encoding))
+    tree = hierarchy.read(path)
+    assert set(tree.class_names) == {"m\u00f6we", "owl"}
+    if encoding in marks:
+        path.write_bytes(text.encode(encoding))  # nothing says what it is
+        with pytest.raises(HierarchyError, match=f"{name} is no text in UTF-8"):
+            hierarchy.read(path)
+
+
 def test_files_that_cannot_be_read_or_written(tmp_path):
     with pytest.raises(HierarchyError, match=r"Cannot read .*no\.csv: No such file"):
         hierarchy.read(tmp_path / "no.csv")
@@ -152,7 +174,7 @@ def test_files_that_cannot_be_read_or_written(tmp_path):
     with pytest.raises(HierarchyError, match="Unknown format ''"):
         hierarchy.write(balanced(2, 1), tmp_path / "tree")
     (tmp_path / "latin.csv").write_bytes(b"a,r\nb\xe9,r\n")
-    with pytest.raises(HierarchyError, match="Line 2 is not UTF-8"):
+    with pytest.raises(HierarchyError, match="no text in UTF-8: line 2 is not"):
         hierarchy.read(tmp_path / "latin.csv")
     with pytest.raises(FileNotFoundError):
         hierarchy.write(balanced(2, 1), tmp_path / "no" / "tree.csv")
