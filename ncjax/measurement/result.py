@@ -96,7 +96,7 @@ class Measurement:
         if name == "nc1" and about["nc1_below_floor"]:
             sentence = "below the precision of the features; " + sentence
         ideal = metric.limit(about["classes_present"], about["d"])
-        return name, _digits(value), _digits(ideal), sentence
+        return name, digits(value), digits(ideal), sentence
 
     def _header(self) -> str:
         about = self.measured
@@ -121,7 +121,7 @@ class Measurement:
         return "\n".join([first, *(textwrap.fill(line, 88, **indent) for line in rest)])
 
 
-def _digits(value: float | None) -> str:
+def digits(value: float | None) -> str:
     """Four digits; a dash where nothing is to be said."""
     if value is None:
         return "-"
