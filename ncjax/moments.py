@@ -26,7 +26,7 @@ import dataclasses
 import functools
 import io
 import os
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -37,6 +37,7 @@ from ncjax import struct
 from ncjax.blocks import class_sum, dot, outer, scan_blocks
 from ncjax.io import write_whole
 from ncjax.labels import class_indices
+from ncjax.options import is_traced
 from ncjax.struct import Leaf
 from ncjax.units import common_unit, inverse_unit, unit_near
 
@@ -46,6 +47,15 @@ Scatter = Literal["none", "pooled", "classes"]
 _STEP = 64
 # About so many rows of a block tell how large its features are.
 _SAMPLED = 32
+
+
+class Rows(NamedTuple):
+    """A batch, as the scatter takes it; see `ClassMoments.update_means`."""
+
+    residual: jax.Array  # [n, d] features minus a centre of their class, over the unit
+    mass: jax.Array  # [n] weights, 0 for labels out of range
+    labels: jax.Array  # [n] labels in 0..K-1
+    rescale: jax.Array  # [] what earlier squares are multiplied with
 
 
 @struct.dataclass
@@ -63,6 +73,8 @@ class ClassMoments:
     resolution: Leaf  # [] relative spacing of the coarsest feature dtype seen
     # [] power of 2 near the size of the features; 0 before any
     unit: Leaf = struct.field(default=1.0)
+    # [] number of rows left out inside `jit`, whose labels were not in 0..K-1
+    left_out: Leaf = struct.field(default=0.0)
 
     @classmethod
     def empty(
@@ -106,6 +118,7 @@ class ClassMoments:
             scatter=None if lead is None else zeros((*lead, feature_dim, feature_dim)),
             resolution=zeros(()),
             unit=zeros(()),
+            left_out=zeros(()),
         )
 
     @property
@@ -166,7 +179,7 @@ class ClassMoments:
         Args:
             features: features [n, d], bfloat16, float16, float32 or float64.
             labels: classes 0..K-1 [n], integers of any width.  Inside `jit` rows with
-                another label are left out, so that `total` is less than their number.
+                another label are left out, and counted in `left_out`.
             weights: weights of the rows [n], at least 0; 0 masks a row, whose features
                 must be finite all the same.
 
@@ -191,7 +204,33 @@ class ClassMoments:
         return scan_blocks(lambda state, rows: state._take(*rows), self, batch)
 
     def _take(self, features, labels, weights) -> ClassMoments:
-        """Moments with one more batch, which is to fit the cache.
+        """Moments with one more batch, which is to fit the cache."""
+        state, rows = self.update_means(features, labels, weights)
+        if self.scatter is None:
+            return state
+        left = rows.mass[:, None] * rows.residual
+        residual = rows.residual
+        if weights is None:  # then one array fewer has to be made
+            left = residual = jnp.where(rows.mass[:, None] > 0, residual, 0)
+        if self.scatter.ndim == 2:
+            added = dot(left.T, residual)
+        else:
+            one_hot = jax.nn.one_hot(rows.labels, self.num_classes, dtype=left.dtype)
+            added = jnp.einsum(
+                "nk,ni,nj->kij", one_hot, left, residual, precision="highest"
+            )
+        return dataclasses.replace(state, scatter=self.scatter * rows.rescale + added)
+
+    def update_means(
+        self,
+        features: Float[Array, "n d"],
+        labels: Integer[Array, "n"],
+        weights: Array | None = None,
+    ) -> tuple[ClassMoments, Rows]:
+        """All of `update` but for the scatter, and what is to be added to that.
+
+        The new scatter is scatter * rescale + sum_i mass_i r_i r_i' with the residuals
+        r_i of the batch.  The arguments are arrays of JAX, not checked.
 
         Squares are taken not about the mean of the batch but about
         mean_B - sqrt(n_A / (n_A + n_B)) delta, which gives S_B and the correction of
@@ -204,6 +243,7 @@ class ClassMoments:
         inside = (labels >= 0) & (labels < num_classes)
         labels = jnp.where(inside, labels, 0)
         mass = jnp.where(inside, 1 if weights is None else weights, 0).astype(dtype)
+        outside = ~inside if weights is None else ~inside & (weights != 0)
 
         rows = jnp.where(mass > 0, jnp.arange(n), n)
         first = jax.ops.segment_min(rows, labels, num_classes)
@@ -227,28 +267,17 @@ class ClassMoments:
         unit, inverse, rescale = common_unit(self.unit, unit_near(size, _STEP))
         residual = (residual - centre[labels]) * inverse
         spread = class_sum(mass * jnp.sum(residual**2, 1), labels, num_classes)
-        scatter = self.scatter
-        if scatter is not None:
-            # Without weights, one array fewer has to be made.
-            left = mass[:, None] * residual
-            if weights is None:
-                left = residual = jnp.where(inside[:, None], residual, 0)
-            if scatter.ndim == 2:
-                scatter = scatter * rescale + dot(left.T, residual)
-            else:
-                one_hot = jax.nn.one_hot(labels, num_classes, dtype=dtype)
-                scatter = scatter * rescale + jnp.einsum(
-                    "nk,ni,nj->kij", one_hot, left, residual, precision="highest"
-                )
-        return ClassMoments(
+        state = dataclasses.replace(
+            self,
             count=count,
             pivot=pivot,
             offset=jnp.where(seen[:, None], self.offset + gain * delta, mean),
             spread=self.spread * rescale + spread,
-            scatter=scatter,
             resolution=jnp.maximum(self.resolution, resolution),
             unit=unit,
+            left_out=self.left_out + jnp.sum(outside).astype(dtype),
         )
+        return state, Rows(residual, mass, labels, rescale)
 
     def merge(self, other: ClassMoments) -> ClassMoments:
         """Moments of both sets of features together; exact, associative, commutative.
@@ -296,6 +325,7 @@ class ClassMoments:
             scatter=scatter,
             resolution=jnp.maximum(self.resolution, other.resolution),
             unit=unit,
+            left_out=self.left_out + other.left_out,
         )
 
     def all_reduce(self, axis_name: str) -> ClassMoments:
@@ -335,13 +365,17 @@ class ClassMoments:
             scatter=scatter,
             resolution=jax.lax.pmax(self.resolution, axis_name),
             unit=unit,
+            left_out=jax.lax.psum(self.left_out, axis_name),
         )
 
     def describe(self) -> str:
-        """One line: sizes and what is kept."""
+        """One line: sizes, what is kept, how many rows were left out."""
         kinds = {None: "none", 2: "pooled", 3: "classes"}
         kind = kinds[None if self.scatter is None else self.scatter.ndim]
-        return f"K={self.num_classes}, d={self.feature_dim}, scatter={kind!r}"
+        text = f"K={self.num_classes}, d={self.feature_dim}, scatter={kind!r}"
+        if not is_traced(self.left_out) and np.any(self.left_out):
+            text += f", {np.sum(self.left_out):.0f} rows left out"
+        return text
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes an .npz file into an existing folder, whole or not at all."""

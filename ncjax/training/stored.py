@@ -206,11 +206,12 @@ def read_config(folder: Path) -> ValidConfig:
     try:
         return to_config(read_fields(folder))
     except ConfigError as error:
-        stored = json.loads((folder / "config.json").read_text())
-        made = (stored.get(ABOUT) or {}).get("ncjax") or "another version"
+        made = json.loads((folder / "config.json").read_text()).get(ABOUT) or {}
+        by = f"ncjax {made.get('ncjax') or 'of an unknown version'}"
+        by += f", commit {made['commit']}" if made.get("commit") else ""
         raise WorkdirError(
-            f"The run {folder} cannot be read by this version of ncjax, {about()['ncjax']}: "
-            f"{error} It was made by ncjax {made}; use that one."
+            f"The run {folder} cannot be read by this version of ncjax, "
+            f"{about()['ncjax']}: {error} It was made by {by}: load it with that."
         ) from error
 
 

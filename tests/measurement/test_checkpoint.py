@@ -113,7 +113,7 @@ def test_bad_input(folder, capsys, tmp_path):
     for arguments, said in [
         (
             [f"--checkpoint={folder}@3"],
-            "no checkpoint of epoch 3. It keeps those of 2,",
+            "keeps no checkpoint of epoch 3. It keeps those",
         ),
         ([f"--checkpoint={folder}@last"], "must be a number, got 'last'"),
         ([f"--checkpoint={tmp_path}"], "is not the folder of a run"),
