@@ -26,7 +26,7 @@ import dataclasses
 import functools
 import io
 import os
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -34,28 +34,15 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from ncjax import struct
-from ncjax.blocks import class_sum, dot, outer, scan_blocks
+from ncjax.batches import take_means
+from ncjax.blocks import dot, outer, scan_blocks
 from ncjax.io import write_whole
 from ncjax.labels import class_indices
 from ncjax.options import is_traced
 from ncjax.struct import Leaf
-from ncjax.units import common_unit, inverse_unit, unit_near
+from ncjax.units import common_unit, inverse_unit
 
 Scatter = Literal["none", "pooled", "classes"]
-
-# Features up to 2^32, or down to 2^-33, have the unit 1, and batches mostly the same.
-_STEP = 64
-# About so many rows of a block tell how large its features are.
-_SAMPLED = 32
-
-
-class Rows(NamedTuple):
-    """A batch, as the scatter takes it; see `ClassMoments.update_means`."""
-
-    residual: jax.Array  # [n, d] features minus a centre of their class, over the unit
-    mass: jax.Array  # [n] weights, 0 for labels out of range
-    labels: jax.Array  # [n] labels in 0..K-1
-    rescale: jax.Array  # [] what earlier squares are multiplied with
 
 
 @struct.dataclass
@@ -205,7 +192,7 @@ class ClassMoments:
 
     def _take(self, features, labels, weights) -> ClassMoments:
         """Moments with one more batch, which is to fit the cache."""
-        state, rows = self.update_means(features, labels, weights)
+        state, rows = take_means(self, features, labels, weights)
         if self.scatter is None:
             return state
         left = rows.mass[:, None] * rows.residual
@@ -220,64 +207,6 @@ class ClassMoments:
                 "nk,ni,nj->kij", one_hot, left, residual, precision="highest"
             )
         return dataclasses.replace(state, scatter=self.scatter * rows.rescale + added)
-
-    def update_means(
-        self,
-        features: Float[Array, "n d"],
-        labels: Integer[Array, "n"],
-        weights: Array | None = None,
-    ) -> tuple[ClassMoments, Rows]:
-        """All of `update` but for the scatter, and what is to be added to that.
-
-        The new scatter is scatter * rescale + sum_i mass_i r_i r_i' with the residuals
-        r_i of the batch.  The arguments are arrays of JAX, not checked.
-
-        Squares are taken not about the mean of the batch but about
-        mean_B - sqrt(n_A / (n_A + n_B)) delta, which gives S_B and the correction of
-        `merge` in one product, with no K x d x d one.
-        """
-        num_classes, dtype = self.num_classes, self.count.dtype
-        n = features.shape[0]
-        resolution = jnp.asarray(jnp.finfo(features.dtype).eps, dtype)
-        features = features.astype(dtype)
-        inside = (labels >= 0) & (labels < num_classes)
-        labels = jnp.where(inside, labels, 0)
-        mass = jnp.where(inside, 1 if weights is None else weights, 0).astype(dtype)
-        outside = ~inside if weights is None else ~inside & (weights != 0)
-
-        rows = jnp.where(mass > 0, jnp.arange(n), n)
-        first = jax.ops.segment_min(rows, labels, num_classes)
-        new = features[jnp.clip(first, 0, n - 1)]
-        new = jnp.where((first < n)[:, None], new, 0)
-        seen = self.count > 0
-        pivot = jnp.where(seen[:, None], self.pivot, new)
-
-        added = class_sum(mass, labels, num_classes)
-        count = self.count + added
-        residual = features - pivot[labels]
-        mean = class_sum(residual, labels, num_classes, mass)
-        mean = mean / jnp.where(added > 0, added, 1)[:, None]
-        both = seen & (added > 0)
-        delta = jnp.where(both[:, None], mean - self.offset, 0)
-        gain = (added / jnp.where(both, count, 1))[:, None]
-        share = jnp.where(both, self.count / jnp.where(both, count, 1), 1)
-        centre = mean - jnp.sqrt(share)[:, None] * delta
-        # Some rows tell the size of all; to look at each takes as long as the rest.
-        size = jnp.max(jnp.abs(features[:: max(1, n // _SAMPLED)]), initial=0)
-        unit, inverse, rescale = common_unit(self.unit, unit_near(size, _STEP))
-        residual = (residual - centre[labels]) * inverse
-        spread = class_sum(mass * jnp.sum(residual**2, 1), labels, num_classes)
-        state = dataclasses.replace(
-            self,
-            count=count,
-            pivot=pivot,
-            offset=jnp.where(seen[:, None], self.offset + gain * delta, mean),
-            spread=self.spread * rescale + spread,
-            resolution=jnp.maximum(self.resolution, resolution),
-            unit=unit,
-            left_out=self.left_out + jnp.sum(outside).astype(dtype),
-        )
-        return state, Rows(residual, mass, labels, rescale)
 
     def merge(self, other: ClassMoments) -> ClassMoments:
         """Moments of both sets of features together; exact, associative, commutative.

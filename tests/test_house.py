@@ -25,7 +25,7 @@ LAYERS = (
     ("collapse", "hierarchy", "moments", "cluster"),
     (
         *("gram", "blocks", "statistics", "averages", "labels", "units"),
-        *("io", "style", "options", "struct", "extras", "compiling"),
+        *("io", "style", "options", "struct", "extras", "compiling", "batches"),
     ),
 )
 LAYER = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}

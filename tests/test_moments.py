@@ -13,7 +13,8 @@ from hypothesis import given, settings, strategies as st
 from jax.sharding import PartitionSpec as P
 
 from ncjax import collapse, moments as library
-from ncjax.moments import ClassMoments, class_sum
+from ncjax.blocks import class_sum
+from ncjax.moments import ClassMoments
 
 class_moments = jax.jit(
     library.class_moments, static_argnums=2, static_argnames="scatter"
@@ -416,9 +417,7 @@ def test_rows_left_out_are_counted():
         jax.tree.map(lambda x: jnp.stack([x, x]), found)
     )
     assert total.left_out.tolist() == [6, 6]
-    with pytest.warns(
-        UserWarning, match=r"3 rows with labels outside 0\.\.2 were left"
-    ):
+    with pytest.warns(UserWarning, match=r"3 rows .* outside 0\.\.2 were left"):
         collapse.measure(found, only=("trace_ratio",))
     assert "left out" not in take(empty, features[:3], labels[:3]).describe()
 

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax import collapse
+from ncjax.batches import take_means
 from ncjax.compiling import quick_jit
 from ncjax.measurement.data import Data, Pair
 from ncjax.measurement.sources import MeasureError
@@ -93,7 +94,6 @@ def first_pass(
     Raises:
         MeasureError: for NaN or infinite features.
     """
-
     classes, width = data.num_classes or 16, data.width
     host = _HostScatter(width, dtype) if scatter == "pooled" and _on_cpu() else None
     kept: Scatter = scatter if host is None else "none"
@@ -149,8 +149,8 @@ def _update(moments, features, labels, weights):
 
 @functools.partial(quick_jit, level=1, donate_argnums=0)
 def _update_means(moments, features, labels, weights):
-    """As `_update`, but with the rows to be squared in place of the scatter."""
-    moments, rows = moments.update_means(features, labels, weights)
+    """The same as `_update`, with the rows to be squared in place of the scatter."""
+    moments, rows = take_means(moments, features, labels, weights)
     kept = rows.mass[:, None] * rows.residual  # the weights are 1 or 0
     return moments, jnp.isfinite(features).all(), kept, rows.rescale
 

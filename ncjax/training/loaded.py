@@ -143,7 +143,7 @@ def load(
         workdir: folder of the run, as `--workdir` of `ncjax train` or the second
             argument of `ncjax.train`.
         epoch: epoch of a checkpoint that the run keeps, by default the newest.
-        seed: of a run of many seeds, the seed whose network it is.
+        seed: the seed whose network it is, where the run has many.
 
     Raises:
         WorkdirError: if there is no such run, no such checkpoint or no such seed, or
@@ -187,7 +187,7 @@ def load_runs(
         epoch: epoch of the checkpoints, by default the newest of each.
 
     Raises:
-        WorkdirError, CheckpointError: as `load`.
+        WorkdirError, CheckpointError: if one of them cannot be read.
     """
     network, here = Network(config, dataset), SingleDeviceSharding(jax.devices()[0])
     like = jax.tree.map(
