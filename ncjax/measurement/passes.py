@@ -104,7 +104,8 @@ def first_pass(
         if host is None:
             return _update(moments, features, labels, weights)
         moments, finite, *added = _update_means(moments, features, labels, weights)
-        host.add(*added, rows.stop - rows.start)
+        centred, rescale = map(np.asarray, added)
+        host.add(centred[: rows.stop - rows.start], rescale)
         return moments, finite
 
     empty = jax.eval_shape(
@@ -134,11 +135,10 @@ class _HostScatter:
         """The scatter of no features of some width, in this type of numbers."""
         self.scatter = np.zeros((width, width), dtype)
 
-    def add(self, rows: jax.Array, rescale: jax.Array, number: int) -> None:
-        """Takes in the first `number` of centred rows [n, d], in a new unit perhaps."""
-        rows = np.asarray(rows)[:number]
+    def add(self, rows: np.ndarray, rescale: np.ndarray) -> None:
+        """Takes in centred rows [n, d], in a unit that may be another than before."""
         with np.errstate(over="ignore", invalid="ignore"):  # the numbers will tell
-            self.scatter *= np.asarray(rescale)
+            self.scatter *= rescale
             self.scatter += rows.T @ rows
 
 

@@ -166,8 +166,8 @@ def load(
         (2, [1, 2])
     """
     folder = _of_seed(Path(workdir).expanduser().absolute(), seed)
-    config = read_config(folder)
     check_kept(folder, epoch)
+    config = read_config(folder)
     (run,) = load_runs([folder], config, load_data(config), epoch)
     return run
 

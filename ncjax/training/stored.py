@@ -121,10 +121,9 @@ def open_run(
             cannot be had.
     """
     folder = _absolute(workdir)
-    config = read_config(folder)
-    if changes:
-        config = to_config(read_fields(folder) | dict(changes))
+    fields = read_fields(folder)
     check_kept(folder, epoch)
+    config = to_config(fields | dict(changes)) if changes else read_config(folder)
     experiment = Experiment(config, load_data(config), devices)
     (found,) = load_states([folder], experiment.init(), epoch)
     return *found, experiment
@@ -185,8 +184,8 @@ def check_kept(folder: Path, epoch: int | None = None) -> list[int]:
     if not kept:
         raise WorkdirError(
             f"The run {whole} has no whole checkpoint: it did not come to its first "
-            "yet (config.checkpoint.every_epochs), or they were removed. Let the run "
-            "go on until there is one."
+            "yet (config.checkpoint.every_epochs), they were removed, or it has only "
+            "recorded features. Without one there is no network to be read."
         )
     if epoch is not None and epoch not in kept:
         raise WorkdirError(

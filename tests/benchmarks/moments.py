@@ -12,6 +12,7 @@ call of a new process, which compiles, counts as well.
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -190,49 +191,66 @@ def numbers_of(num_classes: int, x, y) -> dict[str, Callable[[], object]]:
 
 
 def numbers(num_classes: int, rounds: int) -> None:
-    """Seconds of the first call, and of those that follow."""
+    """Seconds on all cores, and seconds of one core alone with those of the first call.
+
+    The seconds of one core are those in which it worked: what else runs on the machine
+    counts little.
+    """
     x, y = data(num_classes, 1e-1)
     calls = numbers_of(num_classes, x, y)
-    seconds = harness.interleave(calls, rounds)
-    rows = []
+    seconds, first = harness.interleave(calls, rounds), next(iter(calls))
+    rows: list[dict[str, object]] = []
     for name, call in calls.items():
-        alone = [in_a_process(name, num_classes) for _ in range(3)]
-        first, mib = (statistics.median(column) for column in zip(*alone, strict=True))
+        alone = [in_a_process(name, num_classes, one_core=True) for _ in range(5)]
+        begun, later, _ = (statistics.median(column) for column in zip(*alone))
         rows.append(
             {
                 "K": num_classes,
                 "way": name,
                 "numbers": len(call()),
-                "first seconds": first,
                 "seconds": float(np.median(seconds[name])),
-                "/ accumulator": harness.ratio(seconds, name, next(iter(calls))),
-                "peak MiB": mib,
+                "/ accumulator": harness.ratio(seconds, name, first),
+                "one core": later,
+                "one core / accumulator": later
+                / (rows[0]["one core"] if rows else later),
+                "one core, first call": begun,
+                "peak MiB": in_a_process(name, num_classes)[-1],
             }
         )
     harness.report("moments_numbers", rows)
 
 
-def in_a_process(name: str, num_classes: int) -> tuple[float, float]:
-    """Seconds and growth of the peak memory of the first call in a new process."""
+def in_a_process(name: str, num_classes: int, *, one_core: bool = False) -> list[float]:
+    """What `first_of` prints in a new process."""
+    cores = (
+        sorted(os.sched_getaffinity(0))[-1:] if one_core else os.sched_getaffinity(0)
+    )
     command = [sys.executable, "-m", "tests.benchmarks.moments", "--first-of", name]
     out = subprocess.run(
         [*command, "--classes", str(num_classes)],
         check=True,
         capture_output=True,
         text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
     ).stdout
-    seconds, mib = map(float, out.split()[-2:])
-    return seconds, mib
+    return list(map(float, out.split()[-3:]))
 
 
 def first_of(name: str, num_classes: int) -> None:
-    """Prints the seconds of one call, and the MiB by which it raises the peak."""
+    """Prints CPU seconds of the first call, of later ones, and MiB of the first.
+
+    The MiB are those by which it raises the peak of this process.
+    """
     x, y = data(num_classes, 1e-2)
     calls = numbers_of(num_classes, x, y) | contenders(num_classes, x, y)
     jax.block_until_ready(gram(x[:64], y[:64]))  # start the backend
-    before, began = peak_kib(), time.perf_counter()
-    jax.block_until_ready(calls[name]())
-    print(time.perf_counter() - began, (peak_kib() - before) / 1024)
+    before, spent = peak_kib(), []
+    for _ in range(6):
+        began = time.process_time()
+        jax.block_until_ready(calls[name]())
+        spent.append(time.process_time() - began)
+        peak = peak_kib() if len(spent) == 1 else peak
+    print(spent[0], statistics.median(spent[1:]), (peak - before) / 1024)
 
 
 def peak_kib() -> int:
@@ -285,7 +303,7 @@ def main() -> None:
                     "/ NumPy f64": harness.ratio(
                         seconds, name, "NumPy two-pass float64"
                     ),
-                    "peak MiB": in_a_process(name, num_classes)[1],
+                    "peak MiB": in_a_process(name, num_classes)[-1],
                     **{
                         f"error {std:g}": wrong[std].get(name, float("nan"))
                         for std in wrong
