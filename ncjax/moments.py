@@ -34,18 +34,15 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from ncjax import struct
-from ncjax.blocks import class_sum, dot, outer, scan_blocks
+from ncjax.batches import take_means
+from ncjax.blocks import dot, outer, scan_blocks
 from ncjax.io import write_whole
 from ncjax.labels import class_indices
+from ncjax.options import is_traced
 from ncjax.struct import Leaf
-from ncjax.units import common_unit, inverse_unit, unit_near
+from ncjax.units import common_unit, inverse_unit
 
 Scatter = Literal["none", "pooled", "classes"]
-
-# Features up to 2^32, or down to 2^-33, have the unit 1, and batches mostly the same.
-_STEP = 64
-# About so many rows of a block tell how large its features are.
-_SAMPLED = 32
 
 
 @struct.dataclass
@@ -63,6 +60,8 @@ class ClassMoments:
     resolution: Leaf  # [] relative spacing of the coarsest feature dtype seen
     # [] power of 2 near the size of the features; 0 before any
     unit: Leaf = struct.field(default=1.0)
+    # [] number of rows left out inside `jit`, whose labels were not in 0..K-1
+    left_out: Leaf = struct.field(default=0.0)
 
     @classmethod
     def empty(
@@ -106,6 +105,7 @@ class ClassMoments:
             scatter=None if lead is None else zeros((*lead, feature_dim, feature_dim)),
             resolution=zeros(()),
             unit=zeros(()),
+            left_out=zeros(()),
         )
 
     @property
@@ -166,7 +166,7 @@ class ClassMoments:
         Args:
             features: features [n, d], bfloat16, float16, float32 or float64.
             labels: classes 0..K-1 [n], integers of any width.  Inside `jit` rows with
-                another label are left out, so that `total` is less than their number.
+                another label are left out, and counted in `left_out`.
             weights: weights of the rows [n], at least 0; 0 masks a row, whose features
                 must be finite all the same.
 
@@ -191,64 +191,22 @@ class ClassMoments:
         return scan_blocks(lambda state, rows: state._take(*rows), self, batch)
 
     def _take(self, features, labels, weights) -> ClassMoments:
-        """Moments with one more batch, which is to fit the cache.
-
-        Squares are taken not about the mean of the batch but about
-        mean_B - sqrt(n_A / (n_A + n_B)) delta, which gives S_B and the correction of
-        `merge` in one product, with no K x d x d one.
-        """
-        num_classes, dtype = self.num_classes, self.count.dtype
-        n = features.shape[0]
-        resolution = jnp.asarray(jnp.finfo(features.dtype).eps, dtype)
-        features = features.astype(dtype)
-        inside = (labels >= 0) & (labels < num_classes)
-        labels = jnp.where(inside, labels, 0)
-        mass = jnp.where(inside, 1 if weights is None else weights, 0).astype(dtype)
-
-        rows = jnp.where(mass > 0, jnp.arange(n), n)
-        first = jax.ops.segment_min(rows, labels, num_classes)
-        new = features[jnp.clip(first, 0, n - 1)]
-        new = jnp.where((first < n)[:, None], new, 0)
-        seen = self.count > 0
-        pivot = jnp.where(seen[:, None], self.pivot, new)
-
-        added = class_sum(mass, labels, num_classes)
-        count = self.count + added
-        residual = features - pivot[labels]
-        mean = class_sum(residual, labels, num_classes, mass)
-        mean = mean / jnp.where(added > 0, added, 1)[:, None]
-        both = seen & (added > 0)
-        delta = jnp.where(both[:, None], mean - self.offset, 0)
-        gain = (added / jnp.where(both, count, 1))[:, None]
-        share = jnp.where(both, self.count / jnp.where(both, count, 1), 1)
-        centre = mean - jnp.sqrt(share)[:, None] * delta
-        # Some rows tell the size of all; to look at each takes as long as the rest.
-        size = jnp.max(jnp.abs(features[:: max(1, n // _SAMPLED)]), initial=0)
-        unit, inverse, rescale = common_unit(self.unit, unit_near(size, _STEP))
-        residual = (residual - centre[labels]) * inverse
-        spread = class_sum(mass * jnp.sum(residual**2, 1), labels, num_classes)
-        scatter = self.scatter
-        if scatter is not None:
-            # Without weights, one array fewer has to be made.
-            left = mass[:, None] * residual
-            if weights is None:
-                left = residual = jnp.where(inside[:, None], residual, 0)
-            if scatter.ndim == 2:
-                scatter = scatter * rescale + dot(left.T, residual)
-            else:
-                one_hot = jax.nn.one_hot(labels, num_classes, dtype=dtype)
-                scatter = scatter * rescale + jnp.einsum(
-                    "nk,ni,nj->kij", one_hot, left, residual, precision="highest"
-                )
-        return ClassMoments(
-            count=count,
-            pivot=pivot,
-            offset=jnp.where(seen[:, None], self.offset + gain * delta, mean),
-            spread=self.spread * rescale + spread,
-            scatter=scatter,
-            resolution=jnp.maximum(self.resolution, resolution),
-            unit=unit,
-        )
+        """Moments with one more batch, which is to fit the cache."""
+        state, rows = take_means(self, features, labels, weights)
+        if self.scatter is None:
+            return state
+        left = rows.mass[:, None] * rows.residual
+        residual = rows.residual
+        if weights is None:  # then one array fewer has to be made
+            left = residual = jnp.where(rows.mass[:, None] > 0, residual, 0)
+        if self.scatter.ndim == 2:
+            added = dot(left.T, residual)
+        else:
+            one_hot = jax.nn.one_hot(rows.labels, self.num_classes, dtype=left.dtype)
+            added = jnp.einsum(
+                "nk,ni,nj->kij", one_hot, left, residual, precision="highest"
+            )
+        return dataclasses.replace(state, scatter=self.scatter * rows.rescale + added)
 
     def merge(self, other: ClassMoments) -> ClassMoments:
         """Moments of both sets of features together; exact, associative, commutative.
@@ -296,6 +254,7 @@ class ClassMoments:
             scatter=scatter,
             resolution=jnp.maximum(self.resolution, other.resolution),
             unit=unit,
+            left_out=self.left_out + other.left_out,
         )
 
     def all_reduce(self, axis_name: str) -> ClassMoments:
@@ -335,13 +294,17 @@ class ClassMoments:
             scatter=scatter,
             resolution=jax.lax.pmax(self.resolution, axis_name),
             unit=unit,
+            left_out=jax.lax.psum(self.left_out, axis_name),
         )
 
     def describe(self) -> str:
-        """One line: sizes and what is kept."""
+        """One line: sizes, what is kept, how many rows were left out."""
         kinds = {None: "none", 2: "pooled", 3: "classes"}
         kind = kinds[None if self.scatter is None else self.scatter.ndim]
-        return f"K={self.num_classes}, d={self.feature_dim}, scatter={kind!r}"
+        text = f"K={self.num_classes}, d={self.feature_dim}, scatter={kind!r}"
+        if not is_traced(self.left_out) and np.any(self.left_out):
+            text += f", {np.sum(self.left_out):.0f} rows left out"
+        return text
 
     def save(self, path: str | os.PathLike) -> None:
         """Writes an .npz file into an existing folder, whole or not at all."""

@@ -26,7 +26,8 @@ LAYERS = (
     ("collapse", "hierarchy", "moments", "cluster"),
     (
         *("gram", "blocks", "statistics", "averages", "labels", "units"),
-        *("io", "style", "options", "struct", "extras", "table"),
+        *("io", "style", "options", "struct", "extras", "table", "compiling"),
+        "batches",
     ),
 )
 LAYER = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}

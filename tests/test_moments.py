@@ -13,7 +13,8 @@ from hypothesis import given, settings, strategies as st
 from jax.sharding import PartitionSpec as P
 
 from ncjax import collapse, moments as library
-from ncjax.moments import ClassMoments, class_sum
+from ncjax.blocks import class_sum
+from ncjax.moments import ClassMoments
 
 class_moments = jax.jit(
     library.class_moments, static_argnums=2, static_argnames="scatter"
@@ -398,3 +399,33 @@ def test_float64_of_numpy_is_taken_without_a_word():
     command = [sys.executable, "-c", _NUMPY]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_rows_left_out_are_counted():
+    """Inside jit labels cannot be refused; outside they are, and weight 0 is no row."""
+    features = jnp.arange(14.0).reshape(7, 2)
+    labels = jnp.array([0, 1, 2, -1, 3, 1, 9])
+    weights = jnp.array([1.0, 1, 1, 1, 1, 1, 0])
+    take = jax.jit(lambda m, *rows: m.update(*rows))
+    empty = ClassMoments.empty(3, 2)
+    found = take(take(empty, features, labels, weights), features[:4], labels[:4])
+    assert float(found.left_out) == 3
+    assert float(found.total) == 7
+    assert float(found.merge(found).left_out) == 6
+    assert found.describe().endswith("3 rows left out")
+    total = jax.vmap(lambda m: m.all_reduce("i"), axis_name="i")(
+        jax.tree.map(lambda x: jnp.stack([x, x]), found)
+    )
+    assert total.left_out.tolist() == [6, 6]
+    with pytest.warns(UserWarning, match=r"3 rows .* outside 0\.\.2 were left"):
+        collapse.measure(found, only=("trace_ratio",))
+    assert "left out" not in take(empty, features[:3], labels[:3]).describe()
+
+
+def test_old_files_have_no_rows_left_out(tmp_path):
+    moments = class_moments(jnp.eye(2), jnp.array([0, 1]), 2)
+    moments.save(tmp_path / "m.npz")
+    with np.load(tmp_path / "m.npz") as file:
+        arrays = {k: file[k] for k in file.files if k != "left_out"}
+    np.savez(tmp_path / "m.npz", **arrays)
+    assert ClassMoments.load(tmp_path / "m.npz").left_out == 0

@@ -21,11 +21,10 @@ READMES = sorted(
 )
 # Functions whose docstrings hold an example.
 FACE = [
-    *("ncjax.train", "ncjax.measure", "ncjax.compare", "ncjax.class_moments"),
-    "ncjax.Recorder",
-    *("ncjax.default", "ncjax.hierarchy.balanced", "ncjax.plots.collapse"),
-    *("ncjax.losses.hxe", "ncjax.ufm.Problem.create", "ncjax.ufm.solve"),
-    *("ncjax.ufm.certify",),
+    *("ncjax.train", "ncjax.load", "ncjax.measure", "ncjax.compare"),
+    *("ncjax.class_moments", "ncjax.default", "ncjax.Recorder"),
+    *("ncjax.hierarchy.balanced", "ncjax.plots.collapse", "ncjax.losses.hxe"),
+    *("ncjax.ufm.Problem.create", "ncjax.ufm.solve", "ncjax.ufm.certify"),
 ]
 
 

@@ -1,4 +1,4 @@
-"""`ncjax measure FEATURES [--labels=FILE] ...`: the collapse of features in files."""
+"""`ncjax measure FEATURES ...` of files, `--checkpoint=RUN[@EPOCH]` of a run."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ncjax.cli.cache import keep_compiled_programs
 from ncjax.cli.usage import Parser, UsageError, check_output, command
 from ncjax.collapse.conventions import PRESETS
 from ncjax.io import read_text, to_json, write_whole
@@ -25,11 +26,14 @@ from ncjax.measurement.sources import Source
 from ncjax.runs.about import about
 from ncjax.style import FORMATS, render
 
+if TYPE_CHECKING:
+    from ncjax.measurement.checkpoint import CheckpointMeasurement
+
 _ABOUT = """\
 Measure the neural collapse of features, from whatever framework, in bounded memory.
 
 FEATURES is a file of the inputs of the last layer, [n, d], one row for each sample of
-the training set; labels are integers 0..K-1.
+the training set; labels are integers 0..K-1.  Or measure a checkpoint of a run.
 """
 
 _MORE = f"""\
@@ -37,7 +41,10 @@ examples:
   ncjax measure features.npy --labels=labels.npy
   ncjax measure train.npz --classifier=model.safetensors \\
       --test-features=test.npz --json=collapse.json --figure=collapse.png
+  ncjax measure --checkpoint=runs/digits@100 --json=epoch100.json
 
+A checkpoint is measured by the programs of its run, on the data of the run, and gives
+the numbers that the run logged after that epoch, under the names of metrics.jsonl.
 Files end in {", ".join(READERS)}.
 In files of several arrays the names are: features, embeddings, h or x; labels, y or
 targets; classifier, weight, W or fc.weight; bias, b or the bias beside the weight.
@@ -54,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
 
     try:
         _check_outputs(options)
-        result = measure(**_inputs(options))
+        result = _result(options)
         written = _write(result, options)
     except MeasureError as error:
         raise UsageError(_ARGUMENT.sub(_flag, str(error))) from error
@@ -65,6 +72,35 @@ def main(argv: Sequence[str]) -> int:
     for path in written:
         print(f"\nWritten to {path}")
     return 0
+
+
+def _result(options: argparse.Namespace) -> Measurement | CheckpointMeasurement:
+    """What is measured: features in files, or a checkpoint of a run."""
+    keep_compiled_programs()
+    if options.checkpoint is None:
+        if options.features is None:
+            raise UsageError(
+                "Nothing to measure: give FEATURES, a file of features, or "
+                "--checkpoint=RUN[@EPOCH], a run that `ncjax train` has written."
+            )
+        return measure(**_inputs(options))
+    allowed = {"checkpoint", "json"}
+    for name, value in vars(options).items():
+        if name not in allowed and value != _parser().get_default(name):
+            flag = "FEATURES" if name == "features" else f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"--checkpoint is measured as its run was: {flag} cannot be given "
+                "with it, only --json."
+            )
+    from ncjax.measurement.checkpoint import measure_checkpoint, split_epoch
+
+    run, epoch = split_epoch(options.checkpoint)
+    if epoch is not None and not epoch.isdecimal():
+        raise UsageError(
+            f"--checkpoint={options.checkpoint}: the epoch after @ must be a number, "
+            f"got {epoch!r}."
+        )
+    return measure_checkpoint(run, None if epoch is None else int(epoch))
 
 
 # An argument of `measure` in one of its messages, which is no part of a path.
@@ -85,7 +121,9 @@ def _flag(argument: re.Match) -> str:
 def _parser() -> Parser:
     parser = Parser("ncjax measure", _ABOUT, _MORE, registers=True)
     add = parser.add_argument
-    add("features", metavar="FEATURES", help="file of the training features")
+    add("features", metavar="FEATURES", nargs="?", help="file of training features")
+    of_run = "a checkpoint of a run, by default the newest, instead of FEATURES"
+    add("--checkpoint", metavar="RUN[@EPOCH]", help=of_run)
     add("--labels", metavar="FILE", help="by default in the file of the features")
     add("--classifier", metavar="FILE", help="W [K, d], and its bias if that is there")
     add("--bias", metavar="FILE", help="b [K]")
@@ -105,14 +143,16 @@ def _parser() -> Parser:
     return parser
 
 
-def _write(result: Measurement, options: argparse.Namespace) -> list[Path]:
+def _write(
+    result: Measurement | CheckpointMeasurement, options: argparse.Namespace
+) -> list[Path]:
     """Writes the files that were asked for, and returns their paths."""
     # Both are made before either is written: nothing is left half done.
     contents: dict[Path, str | bytes] = {}
     if options.json:
         content = result.to_dict() | {"about": about()}
         contents[options.json] = to_json(content, indent=2) + "\n"
-    if options.figure:
+    if options.figure and isinstance(result, Measurement):
         suffix = options.figure.suffix.lower()
         contents[options.figure] = render(result.plot(), suffix)
     for path, content in contents.items():

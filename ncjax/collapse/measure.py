@@ -8,10 +8,12 @@ line here.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import jax
+import numpy as np
 from jaxtyping import Array, Float
 
 from ncjax import struct
@@ -30,7 +32,7 @@ from ncjax.collapse import (
 from ncjax.collapse.conventions import Convention, get_convention
 from ncjax.collapse.registry import Metric, Needs, collect
 from ncjax.moments import ClassMoments
-from ncjax.options import unknown
+from ncjax.options import is_traced, unknown
 
 # Key -> metric, in the order in which results are printed.
 METRICS: dict[str, Metric] = collect(
@@ -179,7 +181,16 @@ def measure(
 
     Raises:
         ValueError: for an unknown convention or key, or shapes that do not fit.
+
+    Outside of jit a warning says how many rows the moments have left out, because their
+    labels were not in 0..K-1.
     """
+    if not is_traced(moments.left_out) and np.any(moments.left_out):
+        warnings.warn(
+            f"{np.sum(moments.left_out):,.0f} rows with labels outside "
+            f"0..{moments.num_classes - 1} were left out of these moments.",
+            stacklevel=2,
+        )
     convention = get_convention(convention)
     inputs = Inputs(moments, classifier, bias, within_variance, convention)
     copies = {"nc2": convention.nc2, "nc3": convention.nc3}

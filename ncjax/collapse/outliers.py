@@ -68,7 +68,8 @@ def neco(
 ) -> Float[Array, "n"]:
     """NECO score |P h| / |h| of each feature [n], in [0, 1]; high in distribution.
 
-    P projects on the first principal directions of the training features.
+    P projects on the first principal directions of the training features.  A feature of
+    0 has no score: NaN.
 
     Args:
         features: h [n, d], in or out of distribution.
@@ -83,7 +84,7 @@ def neco(
     largest = jnp.abs(features).max(axis=1, keepdims=True)
     features = safe_divide(features, largest)
     inside = norm(dot(features, directions.T), axis=1)
-    return safe_divide(inside, norm(features, axis=1))
+    return ratio(inside, norm(features, axis=1))
 
 
 # `ncjax.measure` finds them where it is given out-of-distribution features.

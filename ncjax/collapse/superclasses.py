@@ -61,6 +61,7 @@ def group_moments(
         scatter=scatter,
         resolution=moments.resolution,
         unit=moments.unit,
+        left_out=moments.left_out,
     )
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -21,12 +19,8 @@ from ncjax.config.binding import load_data, load_hierarchy
 from ncjax.config.stored import to_config
 from ncjax.data import DataError, Dataset
 from ncjax.hierarchy import Hierarchy
-from ncjax.moments import ClassMoments
 from ncjax.runs.workdir import WorkdirError
-from ncjax.training.experiment import Experiment
-from ncjax.training.stored import load_states
-
-_update = jax.jit(ClassMoments.update)
+from ncjax.training.loaded import load_runs
 
 
 class Network(NamedTuple):
@@ -71,24 +65,13 @@ def read_networks(
     Raises:
         CompareError: naming the run that has no checkpoint, or one that does not fit.
     """
-    experiment = Experiment(config, dataset, jax.devices()[:1])
-    images, labels = np.asarray(dataset.train.images), np.asarray(dataset.train.labels)
-    networks, size = [], config.eval.batch_size
-    subject = experiment.network.subject()
-    features_of = jax.jit(subject.features)
+    networks = []
     try:
-        for epoch, state in load_states([run.path for run in runs], experiment):
-            variables = state.variables()
-            classifier, bias = map(np.asarray, subject.classifier(variables))
-            width = classifier.shape[1]
-            moments = ClassMoments.empty(dataset.num_classes, width, scatter="none")
-            for start in range(0, len(labels), size):
-                rows = slice(start, start + size)
-                features = features_of(variables, jnp.asarray(images[rows]))
-                moments = _update(moments, features, jnp.asarray(labels[rows]))
-            classifier, bias = classifier.astype(np.float64), bias.astype(np.float64)
+        for loaded in load_runs([run.path for run in runs], config, dataset):
+            moments = loaded.class_moments(scatter="none")
+            classifier, bias = (np.asarray(x, np.float64) for x in loaded.classifier)
             network = Network(
-                epoch=epoch,
+                epoch=loaded.epoch,
                 counts=np.asarray(moments.count, np.float64),
                 centred_means=np.asarray(centred_means(moments), np.float64),
                 classifier=classifier,

@@ -67,5 +67,8 @@ def to_config(fields: dict[str, Any]) -> ValidConfig:
         target: ConfigDict = config.get(section, config) or config
         if option not in target:
             raise ConfigError(f"Unknown field config.{field}.")
-        target[option] = tuple(value) if isinstance(value, list) else value
+        try:
+            target[option] = tuple(value) if isinstance(value, list) else value
+        except TypeError as error:
+            raise ConfigError(f"config.{field} = {value!r}: {error}.") from error
     return validate(config)

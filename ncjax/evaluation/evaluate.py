@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
 from ncjax.cluster.members import Over
+from ncjax.compiling import quick
 from ncjax.evaluation.passes import (
     Batch,
     Features,
@@ -42,11 +43,6 @@ from ncjax.evaluation.shares import (
     fold,
     scan_chunk,
 )
-
-# The metrics of class moments run for a moment, but are many small operations, which a
-# CPU compiles for longer than they ever run.  Products and decompositions of matrices
-# are calls of libraries, and as fast as ever.
-QUICK_ON_CPU = {"xla_backend_optimization_level": 0}
 
 
 class Evaluate:
@@ -90,13 +86,14 @@ class Evaluate:
             network, own = P("seeds"), P("seeds", AXIS)
         takes, gives = (network, P(), P(), own), (network, own)
         self._program = self.shares.spmd(evaluate, takes, gives, donate_argnums=3)
-        self._on_cpu = mesh.devices.flat[0].platform == "cpu"
+        platform = mesh.devices.flat[0].platform
+        self._on_cpu = platform == "cpu"
         self.compute = self.shares.spmd(
             compute,
             network,
             network,
             out_shardings=NamedSharding(mesh, P()),
-            compiler_options=QUICK_ON_CPU if self._on_cpu else {},
+            compiler_options=quick(platform),
         )
         self._own = NamedSharding(mesh, own)
         # Fresh memory costs a CPU a page fault every 4 KiB, which is as much as all the

@@ -171,14 +171,16 @@ def permutation(
     means, rows = means[here].astype(np.float64), classifier[here].astype(np.float64)
     centred = means - means.mean(axis=0)
     cosines = unit_rows(centred) @ unit_rows(rows - rows.mean(axis=0)).T
-    from scipy.optimize import linear_sum_assignment  # late: half a second
+    logits = means @ rows.T + (0 if bias is None else bias[here])
+    decided, order = logits.argmax(axis=1), np.arange(len(here))
+    if (decided == order).all() or (cosines.argmax(axis=1) == order).all():
+        return {}  # without the import, which takes half a second
+    from scipy.optimize import linear_sum_assignment
 
     _, best = linear_sum_assignment(cosines, maximize=True)
-    moved = np.flatnonzero(best != np.arange(len(here)))
+    moved = np.flatnonzero(best != order)
     if moved.size == 0:
         return {}
-    logits = means @ rows.T + (0 if bias is None else bias[here])
-    decided = logits.argmax(axis=1)
     before = np.mean(decided[moved] == moved)
     after = np.mean(decided[moved] == best[moved])
     gain = cosines[moved, best[moved]].mean() - cosines[moved, moved].mean()

@@ -114,7 +114,8 @@ class Data:
         classes = 0 if self.labels is None else int(self.labels.max(initial=0)) + 1
         self.size = batch_size or batch_rows(self.width, classes)
         if self.source.rows is not None:
-            self.size = min(self.size, self.source.rows)
+            # Sets of about as many rows share compiled programs.
+            self.size = min(self.size, _shared(self.source.rows))
 
     def _peek(self) -> np.ndarray:
         """The first rows, which tell width and type; no row of an iterator is lost."""
@@ -247,6 +248,12 @@ class Data:
         )
         self.notes += [note for note in notes if note not in self.notes]
         return labels
+
+
+def _shared(rows: int) -> int:
+    """A number that is little more, of few: 8 to 16 times a power of 2."""
+    step = 2 ** max(0, (rows - 1).bit_length() - 4)
+    return -(-rows // step) * step
 
 
 def _mismatch(name: str, rows: int | None, labels: np.ndarray) -> MeasureError:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int32
 
 from ncjax.collapse import Convention
-from ncjax.evaluation.evaluate import QUICK_ON_CPU
+from ncjax.compiling import quick_jit
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Features, Passes, SetPass, Variables
 from ncjax.hierarchy import Hierarchy
@@ -157,9 +157,8 @@ class Meter:
             mistakes=mistakes,
             convention=convention,
         )
-        quick = QUICK_ON_CPU if jax.default_backend() == "cpu" else {}
-        self._empty = jax.jit(passes.empty, compiler_options=quick)
-        self._compute = jax.jit(passes.compute, compiler_options=quick)
+        self._empty = quick_jit(passes.empty)
+        self._compute = quick_jit(passes.compute)
         self._on_train = jax.jit(partial(self._visit, passes.brief), donate_argnums=0)
         self._on_test = jax.jit(partial(self._visit, passes.mistakes), donate_argnums=0)
 

@@ -19,11 +19,13 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from ncjax import collapse
+from ncjax.batches import take_means
+from ncjax.compiling import quick_jit
 from ncjax.measurement.data import Data, Pair
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
-_empty = jax.jit(collapse.SecondPass.empty, static_argnames="decisions")
+_empty = quick_jit(collapse.SecondPass.empty, static_argnames="decisions")
 _neco = jax.jit(collapse.neco)
 Pairs = Iterable[Pair]
 
@@ -108,22 +110,65 @@ def first_pass(
     Raises:
         MeasureError: for NaN or infinite features.
     """
+    classes, width = data.num_classes or 16, data.width
+    host = _HostScatter(width, dtype) if scatter == "pooled" and _on_cpu() else None
+    kept: Scatter = scatter if host is None else "none"
 
-    def step(moments, features, labels, weights, _):
+    def step(moments, features, labels, weights, rows):
         if (largest := int(labels.max())) >= moments.num_classes:
             moments = _resized(moments, 2 ** largest.bit_length())
-        return _update(moments, features, labels, weights)
+        if host is None:
+            return _update(moments, features, labels, weights)
+        moments, finite, *added = _update_means(moments, features, labels, weights)
+        centred, rescale = map(np.asarray, added)
+        host.add(centred[: rows.stop - rows.start], rescale)
+        return moments, finite
 
-    classes, width = data.num_classes or 16, data.width
-    moments = ClassMoments.empty(classes, width, scatter=scatter, dtype=dtype)
+    empty = jax.eval_shape(
+        lambda: ClassMoments.empty(classes, width, scatter=kept, dtype=dtype)
+    )
+    # Each operation outside of a program is a program of its own, to be compiled.
+    moments = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), empty)
     moments = fold(step, moments, pairs, data)
+    if host is not None:
+        moments = dataclasses.replace(moments, scatter=jax.device_put(host.scatter))
     largest = np.flatnonzero(moments.count)[-1]
     return _resized(moments, data.num_classes or int(largest) + 1)
 
 
-@functools.partial(jax.jit, donate_argnums=0)
+def _on_cpu() -> bool:
+    return jax.default_backend() == "cpu"
+
+
+class _HostScatter:
+    """The d x d scatter, taken by NumPy: its BLAS knows that x'x is symmetric.
+
+    That, and better use of the processor, makes it two to three times as fast as XLA's
+    product on a CPU.
+    """
+
+    def __init__(self, width: int, dtype: Any):
+        """The scatter of no features of some width, in this type of numbers."""
+        self.scatter = np.zeros((width, width), dtype)
+
+    def add(self, rows: np.ndarray, rescale: np.ndarray) -> None:
+        """Takes in centred rows [n, d], in a unit that may be another than before."""
+        with np.errstate(over="ignore", invalid="ignore"):  # the numbers will tell
+            self.scatter *= rescale
+            self.scatter += rows.T @ rows
+
+
+@functools.partial(quick_jit, level=1, donate_argnums=0)
 def _update(moments, features, labels, weights):
     return moments.update(features, labels, weights), jnp.isfinite(features).all()
+
+
+@functools.partial(quick_jit, level=1, donate_argnums=0)
+def _update_means(moments, features, labels, weights):
+    """The same as `_update`, with the rows to be squared in place of the scatter."""
+    moments, rows = take_means(moments, features, labels, weights)
+    kept = rows.mass[:, None] * rows.residual  # the weights are 1 or 0
+    return moments, jnp.isfinite(features).all(), kept, rows.rescale
 
 
 def _resized(moments: ClassMoments, num_classes: int) -> ClassMoments:
@@ -131,7 +176,8 @@ def _resized(moments: ClassMoments, num_classes: int) -> ClassMoments:
     more = max(0, num_classes - moments.num_classes)
 
     def change(x):
-        return jnp.pad(x, [(0, more)] + [(0, 0)] * (x.ndim - 1))[:num_classes]
+        rows = np.pad(np.asarray(x), [(0, more)] + [(0, 0)] * (x.ndim - 1))
+        return jax.device_put(rows[:num_classes])
 
     names = ("count", "pivot", "offset", "spread")
     changed = {name: change(getattr(moments, name)) for name in names}
@@ -162,7 +208,7 @@ def second_pass(
     pairs: Pairs,
     data: Data,
     decisions: Int[np.ndarray, "n"] | None = None,
-) -> tuple[dict[str, float], jax.Array]:
+) -> tuple[dict[str, float], np.ndarray]:
     """What needs the final class means, over all batches.
 
     Args:
@@ -194,17 +240,17 @@ def second_pass(
         directions=known.basis[1],
         decisions=decisions is not None or known.classifier is not None,
     )
-    averages = fold(step, state, pairs, data).averages
+    averages = jax.device_get(fold(step, state, pairs, data).averages)
     total = float(averages.total)
     if total == 0:
         raise MeasureError(
             f"No row of {data.name} has a class of the training features."
         )
     shares = {k: float(x) / total for k, x in averages.sums.items() if x.ndim == 0}
-    return shares, averages.compute()["within_variance"]
+    return shares, np.asarray(averages.sums["within_variance"]) / averages.total
 
 
-@jax.jit
+@functools.partial(quick_jit, level=1)
 def _second(
     state: collapse.SecondPass,
     features: Float[Array, "n d"],

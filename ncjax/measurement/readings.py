@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax import collapse
+from ncjax.compiling import quick_jit
 from ncjax.measurement.data import Data
 from ncjax.measurement.passes import Known, Pairs, first_pass, scored, second_pass
 from ncjax.measurement.result import TEST
@@ -20,11 +21,11 @@ from ncjax.moments import ClassMoments, Scatter
 # Beyond this width no d x d scatter is kept, but a second pass taken.
 _WIDE = 4096
 
-_measure = jax.jit(collapse.measure, static_argnames=("convention", "only"))
-_basis = jax.jit(collapse.between_basis, static_argnames=("global_mean", "between"))
-_nc1 = jax.jit(collapse.nc1, static_argnames="divide_by_classes")
-_nc5 = jax.jit(collapse.nc5)
-_principal = jax.jit(collapse.principal_directions)
+_measure = quick_jit(collapse.measure, static_argnames=("convention", "only"))
+_basis = quick_jit(collapse.between_basis, static_argnames=("global_mean", "between"))
+_nc1 = quick_jit(collapse.nc1, static_argnames="divide_by_classes")
+_nc5 = quick_jit(collapse.nc5)
+_principal = quick_jit(collapse.principal_directions)
 
 
 def scatter_of(width: int) -> Scatter:
@@ -135,7 +136,7 @@ def values_of(
         )
         values |= {TEST + k: float(x) for k, x in {"nc1": nc1, **shares}.items()}
     if ood is not None:
-        values |= _of_outliers(moments, ood, principal, scores)
+        values |= _of_outliers(moments, ood, principal, scores, warned)
         if principal is None:
             warned.append(f"NECO scores need a scatter, and d is beyond {_WIDE:,}.")
     return values, warned
@@ -160,6 +161,7 @@ def _of_outliers(
     ood: Data,
     principal: jax.Array | None,
     known: list[np.ndarray],
+    warned: list[str],
 ) -> dict[str, float]:
     """NC5, and NECO scores of outliers against the `known` ones, batch by batch."""
     scores: list[np.ndarray] = []
@@ -167,13 +169,28 @@ def _of_outliers(
     outliers = first_pass(pairs, ood, scatter="none", dtype=moments.count.dtype)
     values = {"nc5": float(_nc5(moments, outliers))}
     if scores and known:
-        # Late: scikit-learn takes a second to import.
-        from sklearn.metrics import roc_auc_score
-
-        inside, outside = np.concatenate(known), np.concatenate(scores)
-        truth = np.repeat([1, 0], [len(inside), len(outside)])
-        values["neco_in"] = float(inside.mean())
-        values["neco_ood"] = float(outside.mean())
-        both = np.concatenate([inside, outside])
-        values["neco_auroc"] = float(roc_auc_score(truth, both))
+        values |= _neco(np.concatenate(known), np.concatenate(scores), warned)
     return values
+
+
+def _neco(
+    inside: np.ndarray, outside: np.ndarray, warned: list[str]
+) -> dict[str, float]:
+    """Means of the NECO scores of known data and of outliers, and how they part them.
+
+    Features of 0, which have no score, are left out with a warning.
+    """
+    # Late: scikit-learn takes a second to import.
+    from sklearn.metrics import roc_auc_score
+
+    parts = [part[~np.isnan(part)] for part in (inside, outside)]
+    if gone := len(inside) + len(outside) - sum(map(len, parts)):
+        warned.append(f"{gone:,} features are 0, have no NECO score and are left out.")
+    if not all(map(len, parts)):
+        return dict.fromkeys(("neco_in", "neco_ood", "neco_auroc"), np.nan)
+    truth = np.repeat([1, 0], [len(part) for part in parts])
+    return {
+        "neco_in": float(parts[0].mean()),
+        "neco_ood": float(parts[1].mean()),
+        "neco_auroc": float(roc_auc_score(truth, np.concatenate(parts))),
+    }

@@ -76,8 +76,8 @@ class Measurement(Result):
         cells = [
             (
                 row["metric"],
-                _digits(row["value"]),
-                _digits(row["ideal"]),
+                digits(row["value"]),
+                digits(row["ideal"]),
                 row["meaning"],
             )
             for row in self.to_rows()
@@ -151,7 +151,7 @@ class Measurement(Result):
         return "\n".join([first, *(textwrap.fill(line, 88, **indent) for line in rest)])
 
 
-def _digits(value: float | None) -> str:
+def digits(value: float | None) -> str:
     """Four digits; a dash where nothing is to be said."""
     if value is None:
         return "-"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,23 @@ from ncjax.runs.metrics import describe
 from ncjax.statistics import t_interval
 
 LEVEL = 0.95  # confidence level of the intervals
+
+
+def rows_of(epoch: int, metrics: Mapping[str, Any], *, many: bool) -> list[Row]:
+    """A row for each network.
+
+    Args:
+        epoch: number of the epoch.
+        metrics: name -> value of the one network, or values [S, ...] of many.
+        many: whether there are many.
+    """
+    if not many:
+        metrics = {name: np.asarray(value)[None] for name, value in metrics.items()}
+    count = len(next(iter(metrics.values())))
+    return [
+        {"epoch": epoch} | {name: x[i].tolist() for name, x in metrics.items()}
+        for i in range(count)
+    ]
 
 
 def mean_row(rows: Sequence[Row]) -> Row:

@@ -22,6 +22,7 @@ from ncjax.options import flat
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record
+from ncjax.runs.seeds import rows_of
 from ncjax.training.experiment import Experiment
 from ncjax.training.plan import measured_epochs, saved_epochs
 from ncjax.training.step import TrainState
@@ -158,13 +159,7 @@ def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, many: bool) -> list[R
     """What is known of an epoch, for each network; many have a leading axis [S]."""
     steps, metrics = jax.device_get((dict(steps), dict(metrics)))
     found = {f"running/{name}": steps[name].mean(-1) for name in ("loss", "error")}
-    found |= metrics
-    if not many:
-        found = {name: value[None] for name, value in found.items()}
-    return [
-        {"epoch": epoch} | {name: values[i].tolist() for name, values in found.items()}
-        for i in range(len(found["running/loss"]))
-    ]
+    return rows_of(epoch, found | metrics, many=many)
 
 
 def _shown(row: Row, history: History) -> dict[str, float]:

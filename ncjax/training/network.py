@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -125,6 +125,17 @@ class Network:
         if self.objective.classifier.measured == "outputs":
             features = outputs
         return outputs, {LAST: features, **inner}
+
+    @cached_property
+    def predict(self) -> Callable[..., tuple[jax.Array, jax.Array]]:
+        """(variables, raw images) -> logits [n, K], features [n, d]; compiled."""
+
+        def predict(variables, images):
+            outputs, features = self.forward(variables, images)
+            scores = self.objective.classifier.scores(outputs.astype(jnp.float32))
+            return scores, features[LAST]
+
+        return jax.jit(predict)
 
     def losses(
         self, variables: Variables, outputs: jax.Array, labels: jax.Array

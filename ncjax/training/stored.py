@@ -14,8 +14,13 @@ import jax
 import numpy as np
 
 from ncjax.config.binding import load_data
-from ncjax.config.stored import complete, to_config
+from ncjax.config.check import ValidConfig
+from ncjax.config.stored import ABOUT, complete, to_config
+from ncjax.options import ConfigError
+from ncjax.runs.about import about
 from ncjax.runs.checkpoints import Checkpoints
+from ncjax.runs.history import Row
+from ncjax.runs.seeds import mean_row, rows_of
 from ncjax.runs.workdir import WorkdirError
 from ncjax.training.experiment import Experiment
 from ncjax.training.step import TrainState
@@ -52,6 +57,42 @@ def probe(
     return {key: np.asarray(v) for key, v in experiment.probe(state).items()}
 
 
+def measure_again(
+    workdir: str | os.PathLike,
+    epoch: int | None = None,
+    *,
+    devices: Sequence[jax.Device] | None = None,
+) -> Row:
+    """The metrics of a checkpoint, as the run logged them after that epoch.
+
+    They come from the programs of the run itself, so that on the same devices and with
+    the same versions they are the same bit for bit.  The averages of the training
+    steps, `running/...`, are not among them.
+
+    Args:
+        workdir: folder of the run, or the folder seeds/SEED of one of its seeds.  Of a
+            run of many seeds all networks are measured in either case.
+        epoch: epoch of the checkpoint, by default the newest.
+        devices: devices to measure on, by default all.
+
+    Raises:
+        WorkdirError: if there is no such run or no such checkpoint, or it is of a
+            version that this one cannot read.
+        CheckpointError: if the checkpoint is damaged.
+        DataError: if the data of the run cannot be had.
+    """
+    folder = _absolute(workdir)
+    whole = _whole_of(folder)
+    number, state, experiment = open_run(whole or folder, epoch, devices=devices)
+    fields = read_fields(whole or folder)
+    many = fields["num_seeds"] > 1
+    metrics = jax.device_get(experiment.evaluate(state))
+    rows = rows_of(number, metrics, many=many)
+    if whole is not None:
+        return rows[int(folder.name) - fields["seed"]]
+    return mean_row(rows) if many else rows[0]
+
+
 def open_run(
     workdir: str | os.PathLike,
     epoch: int | None = None,
@@ -73,38 +114,40 @@ def open_run(
         are many seeds; and the functions of the run with its data.
 
     Raises:
-        WorkdirError: if there is no such run or no such checkpoint.
+        WorkdirError: if there is no such run or no such checkpoint, or it is of a
+            version that this one cannot read.
         CheckpointError: if the checkpoint is damaged.
-        ConfigError, DataError: if the run is of a version that this one cannot read, or
-            its data cannot be had.
+        ConfigError, DataError: if the changes cannot be made, or the data of the run
+            cannot be had.
     """
-    folder = Path(workdir).expanduser().absolute()
-    config = to_config(_fields(folder) | dict(changes or {}))
+    folder = _absolute(workdir)
+    fields = read_fields(folder)
+    check_kept(folder, epoch)
+    config = to_config(fields | dict(changes)) if changes else read_config(folder)
     experiment = Experiment(config, load_data(config), devices)
-    (found,) = load_states([folder], experiment, epoch)
+    (found,) = load_states([folder], experiment.init(), epoch)
     return *found, experiment
 
 
 def load_states(
-    folders: Iterable[Path], experiment: Experiment, epoch: int | None = None
+    folders: Iterable[Path], like: TrainState, epoch: int | None = None
 ) -> Iterator[tuple[int, TrainState]]:
     """The networks of runs that differ in nothing but the seed, and their epochs.
 
     Args:
         folders: folders of runs, or folders seeds/SEED of a run of many seeds.
-        experiment: the functions of one of the runs.
+        like: the state of one of the runs, or its shapes, types and shardings.
         epoch: epoch of the checkpoints, by default the newest of each.
 
     Raises:
         WorkdirError: if there is no such run or no such checkpoint.
         CheckpointError: if the checkpoint is damaged.
     """
-    like = experiment.init()
 
     @lru_cache(1)
     def of_all_seeds(whole: Path) -> tuple[int, int, TrainState]:
         """The first seed, the epoch, and all networks, which lie in one checkpoint."""
-        fields = _fields(whole)
+        fields = read_fields(whole)
         shapes = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(
                 (fields["num_seeds"], *x.shape), x.dtype, sharding=x.sharding
@@ -114,8 +157,8 @@ def load_states(
         return fields["seed"], *_checkpoint(whole, shapes, epoch)
 
     for folder in folders:
-        whole = folder.parent.parent
-        if folder.parent.name == "seeds" and (whole / "config.json").is_file():
+        whole = _whole_of(folder)
+        if whole is not None:
             first, number, states = of_all_seeds(whole)
             place = int(folder.name) - first
             yield number, jax.tree.map(lambda x, place=place: x[place], states)
@@ -123,8 +166,60 @@ def load_states(
             yield _checkpoint(folder, like, epoch)
 
 
-def _fields(folder: Path) -> dict[str, Any]:
-    """The configuration of a run, flat, with defaults for fields it does not have."""
+def check_kept(folder: Path, epoch: int | None = None) -> list[int]:
+    """The epochs of the checkpoints of a run, in order.
+
+    Args:
+        folder: folder of the run, or the folder seeds/SEED of one of its seeds.
+        epoch: an epoch that must be among them, or None.
+
+    Raises:
+        WorkdirError: if there is none, or not the one that is asked for.
+    """
+    whole = _whole_of(folder) or folder
+    path, kept = whole / "checkpoints", []
+    if path.is_dir():
+        with closing(Checkpoints(path, keep=1, read_only=True)) as checkpoints:
+            kept = checkpoints.kept
+    if not kept:
+        raise WorkdirError(
+            f"The run {whole} has no whole checkpoint: it did not come to its first "
+            "yet (config.checkpoint.every_epochs), they were removed, or it has only "
+            "recorded features. Without one there is no network to be read."
+        )
+    if epoch is not None and epoch not in kept:
+        raise WorkdirError(
+            f"The run {whole} keeps no checkpoint of epoch {epoch}. It keeps those of "
+            f"{', '.join(map(str, kept))} (config.checkpoint.keep says how many)."
+        )
+    return kept
+
+
+def read_config(folder: Path) -> ValidConfig:
+    """The configuration of a run.
+
+    Raises:
+        WorkdirError: if the folder is not that of a run, or of a version that this one
+            cannot read.
+    """
+    try:
+        return to_config(read_fields(folder))
+    except ConfigError as error:
+        made = json.loads((folder / "config.json").read_text()).get(ABOUT) or {}
+        by = f"ncjax {made.get('ncjax') or 'of an unknown version'}"
+        by += f", commit {made['commit']}" if made.get("commit") else ""
+        raise WorkdirError(
+            f"The run {folder} cannot be read by this version of ncjax, "
+            f"{about()['ncjax']}: {error} It was made by {by}: load it with that."
+        ) from error
+
+
+def read_fields(folder: Path) -> dict[str, Any]:
+    """The configuration of a run, flat, with defaults for fields it does not have.
+
+    Raises:
+        WorkdirError: if the folder is not that of a run.
+    """
     path = folder / "config.json"
     try:
         return complete(json.loads(path.read_text()))
@@ -137,20 +232,20 @@ def _fields(folder: Path) -> dict[str, Any]:
         raise WorkdirError(f"{path} is damaged, or not of ncjax: {error}.") from error
 
 
+def _absolute(workdir: str | os.PathLike) -> Path:
+    return Path(workdir).expanduser().absolute()
+
+
+def _whole_of(folder: Path) -> Path | None:
+    """The run of many seeds to which a folder seeds/SEED belongs, else None."""
+    whole = folder.parent.parent
+    inside = folder.parent.name == "seeds" and (whole / "config.json").is_file()
+    return whole if inside else None
+
+
 def _checkpoint(folder: Path, like: Any, epoch: int | None) -> tuple[int, Any]:
     """Epoch and content of a checkpoint, by default of the newest."""
-    path = folder / "checkpoints"
-    if not path.is_dir():
-        raise WorkdirError(f"The run {folder} has no checkpoints.")
+    kept = check_kept(folder, epoch)
+    epoch, path = kept[-1] if epoch is None else epoch, folder / "checkpoints"
     with closing(Checkpoints(path, keep=1, read_only=True)) as checkpoints:
-        kept = checkpoints.kept
-        if not kept:
-            raise WorkdirError(f"The run {folder} has no whole checkpoint yet.")
-        epoch = kept[-1] if epoch is None else epoch
-        if epoch not in kept:
-            raise WorkdirError(
-                f"The run {folder} keeps no checkpoint of epoch {epoch}. It keeps "
-                f"those of {', '.join(map(str, kept))} "
-                "(config.checkpoint.keep says how many)."
-            )
         return epoch, checkpoints.load(epoch, like)

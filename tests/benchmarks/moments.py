@@ -1,16 +1,22 @@
 """NC1 of 50,000 features of width 512: time, memory and error of every way to get it.
 
     python -m tests.benchmarks.moments
+    python -m tests.benchmarks.moments --numbers
 
 Everybody gets the same float32 array and returns NC1.  Ratios are medians over rounds;
-the error is relative to two passes with extended-precision means.
+the error is relative to two passes with extended-precision means.  With `--numbers` all
+numbers of collapse are asked for, of features and a classifier in memory, and the first
+call of a new process, which compiles, counts as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -19,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import ncjax
 from ncjax import collapse
 from ncjax.moments import ClassMoments
 from tests.benchmarks import harness
@@ -120,26 +127,130 @@ def contenders(num_classes: int, x, y) -> dict[str, Callable[[], object]]:
     return found
 
 
-def peak_mib(name: str, num_classes: int) -> float:
-    """Growth of the peak memory of a fresh process in which only `name` runs."""
-    command = [sys.executable, "-m", "tests.benchmarks.moments", "--memory-of", name]
+def torch_accumulator(x, y, classifier):
+    """Streaming sums over batches in PyTorch, as users of accumulators write them.
+
+    Four passes: class sums, the pooled scatter about the class means, the squared
+    distances of each class, and the decisions of nearest mean and classifier.  Returns
+    NC1, CDNV, NC2 and NC3 as distances to a simplex, norms and NC4.
+    """
+    import torch
+
+    x, y, w = map(torch.from_numpy, (x, y.astype(np.int64), classifier))
+    num_classes, places = len(w), range(0, N, BATCH)
+    batches = [(x[i : i + BATCH], y[i : i + BATCH]) for i in places]
+
+    def one_hot(labels):
+        return torch.nn.functional.one_hot(labels, num_classes).to(x.dtype).T
+
+    sums, count = torch.zeros(num_classes, D), torch.zeros(num_classes)
+    for features, labels in batches:
+        member = one_hot(labels)
+        sums += member @ features
+        count += member.sum(1)
+    means = sums / count[:, None]
+    scatter = torch.zeros(D, D)
+    for features, labels in batches:
+        residual = features - means[labels]
+        scatter += residual.T @ residual
+    spread = torch.zeros(num_classes)
+    for features, labels in batches:
+        squares = ((features - means[labels]) ** 2).sum(1)
+        spread += one_hot(labels) @ squares
+    disagree = 0
+    for features, _ in batches:
+        nearest = torch.cdist(features, means).argmin(1)
+        disagree += int((nearest != (features @ w.T).argmax(1)).sum())
+
+    centred, variance = means - means.mean(0), spread / count
+    norms, distances = centred.norm(dim=1), torch.cdist(means, means) ** 2
+    pairs = ~torch.eye(num_classes, dtype=bool)
+    simplex = torch.eye(num_classes) - 1 / num_classes
+    simplex /= simplex.norm()
+    grams = centred @ centred.T, w @ centred.T
+    nc2, nc3 = (float((g / g.norm() - simplex).norm()) for g in grams)
+    both = (variance[:, None] + variance[None])[pairs]
+    return {
+        "nc1": nc1_of(means, scatter / N, torch),
+        "cdnv": float((both / (2 * distances[pairs])).mean()),
+        "nc2": nc2,
+        "nc3": nc3,
+        "equinorm": float(norms.std(correction=0) / norms.mean()),
+        "nc4": disagree / N,
+    }
+
+
+def numbers_of(num_classes: int, x, y) -> dict[str, Callable[[], object]]:
+    """Name -> call that returns all numbers of features and a classifier."""
+    rng = np.random.default_rng(1)
+    classifier = rng.normal(size=(num_classes, D)).astype(np.float32)
+    return {
+        "PyTorch accumulator": lambda: torch_accumulator(x, y, classifier),
+        "ncjax.measure": lambda: ncjax.measure(x, y, classifier=classifier).values,
+    }
+
+
+def numbers(num_classes: int, rounds: int) -> None:
+    """Seconds on all cores, and seconds of one core alone with those of the first call.
+
+    The seconds of one core are those in which it worked: what else runs on the machine
+    counts little.
+    """
+    x, y = data(num_classes, 1e-1)
+    calls = numbers_of(num_classes, x, y)
+    seconds, first = harness.interleave(calls, rounds), next(iter(calls))
+    rows: list[dict[str, object]] = []
+    for name, call in calls.items():
+        alone = [in_a_process(name, num_classes, one_core=True) for _ in range(5)]
+        begun, later, _ = (statistics.median(column) for column in zip(*alone))
+        rows.append(
+            {
+                "K": num_classes,
+                "way": name,
+                "numbers": len(call()),
+                "seconds": float(np.median(seconds[name])),
+                "/ accumulator": harness.ratio(seconds, name, first),
+                "one core": later,
+                "one core / accumulator": later
+                / (rows[0]["one core"] if rows else later),
+                "one core, first call": begun,
+                "peak MiB": in_a_process(name, num_classes)[-1],
+            }
+        )
+    harness.report("moments_numbers", rows)
+
+
+def in_a_process(name: str, num_classes: int, *, one_core: bool = False) -> list[float]:
+    """What `first_of` prints in a new process."""
+    cores = (
+        sorted(os.sched_getaffinity(0))[-1:] if one_core else os.sched_getaffinity(0)
+    )
+    command = [sys.executable, "-m", "tests.benchmarks.moments", "--first-of", name]
     out = subprocess.run(
         [*command, "--classes", str(num_classes)],
         check=True,
         capture_output=True,
         text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, cores),
     ).stdout
-    return float(out.split()[-1])
+    return list(map(float, out.split()[-3:]))
 
 
-def memory_of(name: str, num_classes: int) -> None:
-    """Prints the MiB by which one call raises this process's peak."""
+def first_of(name: str, num_classes: int) -> None:
+    """Prints CPU seconds of the first call, of later ones, and MiB of the first.
+
+    The MiB are those by which it raises the peak of this process.
+    """
     x, y = data(num_classes, 1e-2)
-    calls = contenders(num_classes, x, y)
+    calls = numbers_of(num_classes, x, y) | contenders(num_classes, x, y)
     jax.block_until_ready(gram(x[:64], y[:64]))  # start the backend
-    before = peak_kib()
-    jax.block_until_ready(calls[name]())
-    print((peak_kib() - before) / 1024)
+    before, spent = peak_kib(), []
+    for _ in range(6):
+        began = time.process_time()
+        jax.block_until_ready(calls[name]())
+        spent.append(time.process_time() - began)
+        peak = peak_kib() if len(spent) == 1 else peak
+    print(spent[0], statistics.median(spent[1:]), (peak - before) / 1024)
 
 
 def peak_kib() -> int:
@@ -168,10 +279,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--classes", type=int, default=0)
-    parser.add_argument("--memory-of", default="")
+    parser.add_argument("--numbers", action="store_true")
+    parser.add_argument("--first-of", default="")
     args = parser.parse_args()
-    if args.memory_of:
-        return memory_of(args.memory_of, args.classes)
+    if args.first_of:
+        return first_of(args.first_of, args.classes)
+    if args.numbers:
+        return numbers(args.classes or 10, args.rounds)
     rows = []
     for num_classes in [args.classes] if args.classes else [10, 100, 1000]:
         x, y = data(num_classes, 1e-2)
@@ -189,7 +303,7 @@ def main() -> None:
                     "/ NumPy f64": harness.ratio(
                         seconds, name, "NumPy two-pass float64"
                     ),
-                    "peak MiB": peak_mib(name, num_classes),
+                    "peak MiB": in_a_process(name, num_classes)[-1],
                     **{
                         f"error {std:g}": wrong[std].get(name, float("nan"))
                         for std in wrong

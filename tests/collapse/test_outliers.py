@@ -57,3 +57,9 @@ def test_neco_tells_outliers_under_collapse():
     assert inside.min() > 0.99 > outside.max()
     with pytest.raises(ValueError, match=r"rank must be in 1\.\.8.*got 9"):
         compiled.principal_directions(moments, rank=9)
+
+
+def test_a_feature_of_0_has_no_score():
+    directions = jnp.eye(3)[:2]
+    found = compiled.neco(jnp.array([[0.0, 0, 0], [3, 0, 4]]), directions)
+    np.testing.assert_allclose(found, [np.nan, 0.6])

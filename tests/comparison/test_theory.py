@@ -182,11 +182,11 @@ def test_runs_without_checkpoints(runs, tmp_path, capsys):
     shutil.rmtree(path / "checkpoints" / "12")
     for file in (path / "checkpoints").iterdir():
         shutil.rmtree(file)
-    with pytest.raises(CompareError, match="no whole checkpoint yet"):
+    with pytest.raises(CompareError, match="no whole checkpoint: it did"):
         compare(path, theory=True)
     shutil.rmtree(path / "checkpoints")
     assert main([str(path), "--theory", f"--out={tmp_path / 'out'}"]) == 2
-    assert "has no checkpoints" in capsys.readouterr().err
+    assert "has no whole checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

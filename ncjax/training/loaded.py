@@ -1,0 +1,224 @@
+"""`load`: a finished or unfinished run as Python objects; nothing is written."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import SingleDeviceSharding
+from ml_collections import ConfigDict
+
+from ncjax.config.binding import load_data
+from ncjax.data import Dataset
+from ncjax.moments import ClassMoments, Scatter
+from ncjax.runs.history import History, is_measured, read_rows
+from ncjax.runs.workdir import WorkdirError
+from ncjax.training.network import Network
+from ncjax.training.stored import check_kept, load_states, read_config, read_fields
+
+_update = jax.jit(ClassMoments.update)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LoadedRun:
+    """A trained network, with the data, the configuration and the history of its run.
+
+    It is a function of images, `logits, features = run(images)`, in evaluation mode.
+
+    Attributes:
+        path: folder of the run.
+        epoch: epoch of the checkpoint that the network is of.
+        kept: epochs of all checkpoints that the run keeps.
+        config: configuration of the run.
+        dataset: its data, with `train.images`, `train.labels`, `test` and the names of
+            the classes.
+        network: its layers, loss and class tree, as functions of `variables`.
+        variables: "params" and "batch_stats" of the network.
+    """
+
+    path: Path
+    epoch: int
+    kept: tuple[int, ...]
+    config: ConfigDict
+    dataset: Dataset
+    network: Network
+    variables: Mapping[str, Any]
+
+    @functools.cached_property
+    def history(self) -> History:
+        """All that the run has logged, also after the epoch of this network."""
+        parts = (self.config.data, self.config.model, self.config.loss)
+        return History(
+            rows=list(filter(is_measured, read_rows(self.path / "metrics.jsonl"))),
+            workdir=self.path,
+            about=", ".join(part.name for part in parts),
+            limit=dict(self.network.limit),
+        )
+
+    def __call__(self, images: Any) -> tuple[jax.Array, jax.Array]:
+        """Logits [n, K] and features [n, d] of images.
+
+        The largest logit is the decision.  Features are those that the classifier sees
+        and that the run measures: the inputs of the last layer or, for losses with
+        fixed vectors of the classes, the embedding.
+
+        Args:
+            images: raw images [n, h, w, c], as `dataset.test.images` has them, such as
+                0 to 255; the network normalises them itself.
+
+        Raises:
+            ValueError: for images of another shape.
+        """
+        images = images if hasattr(images, "shape") else np.asarray(images)
+        shape = self.dataset.image_shape
+        if tuple(images.shape[1:]) != shape:
+            sizes = ", ".join(map(str, shape))
+            raise ValueError(
+                f"The images have shape {tuple(images.shape)}; this network takes "
+                f"[n, {sizes}]. A single image is images[None]."
+            )
+        parts = [
+            self.network.predict(self.variables, jnp.asarray(images[rows]))
+            for rows in self._batches(len(images))
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        logits, features = zip(*parts, strict=True)
+        return jnp.concatenate(logits), jnp.concatenate(features)
+
+    @property
+    def classifier(self) -> tuple[jax.Array, jax.Array]:
+        """Weights W [K, d] and bias b [K] of the last layer."""
+        return self.network.objective.classifier.weights(self.variables)
+
+    @functools.cached_property
+    def moments(self) -> ClassMoments:
+        """Class moments of the features of the training set."""
+        return self.class_moments()
+
+    @property
+    def class_means(self) -> jax.Array:
+        """Class means of the features of the training set [K, d]."""
+        return self.moments.means
+
+    def class_moments(self, scatter: Scatter = "pooled") -> ClassMoments:
+        """Class moments of the features of the training set, computed anew.
+
+        Args:
+            scatter: what is kept of the scatter; see `ClassMoments.empty`.
+        """
+        width = self.network.feature_dims()[0]
+        classes, train = self.dataset.num_classes, self.dataset.train
+        moments = ClassMoments.empty(classes, width, scatter=scatter)
+        for rows in self._batches(len(train)):
+            _, features = self(train.images[rows])
+            moments = _update(moments, features, jnp.asarray(train.labels[rows]))
+        return moments
+
+    def _batches(self, number: int) -> list[slice]:
+        size = self.config.eval.batch_size
+        return [slice(start, start + size) for start in range(0, max(number, 1), size)]
+
+    def __repr__(self) -> str:
+        """What it is, in one line."""
+        about = f"epoch {self.epoch} of {self.config.num_epochs}"
+        return f"LoadedRun({str(self.path)!r}, {about}; {self.history.about})"
+
+
+def load(
+    workdir: str | os.PathLike, epoch: int | None = None, *, seed: int | None = None
+) -> LoadedRun:
+    """Reads a run back: its history, configuration, network and data.
+
+    Nothing is written to its folder, and a run that is still going on can be loaded.
+
+    Args:
+        workdir: folder of the run, as `--workdir` of `ncjax train` or the second
+            argument of `ncjax.train`.
+        epoch: epoch of a checkpoint that the run keeps, by default the newest.
+        seed: the seed whose network it is, where the run has many.
+
+    Raises:
+        WorkdirError: if there is no such run, no such checkpoint or no such seed, or
+            the run is of a version that this one cannot read.
+        CheckpointError: (a WorkdirError) if the checkpoint is damaged.
+        DataError: if the data of the run cannot be had.
+
+    Example:
+        >>> import ncjax
+        >>> config = ncjax.default()
+        >>> config.num_epochs, config.data.examples_per_class = 2, 20  # of the digits
+        >>> config.batch_size = 64
+        >>> _ = ncjax.train(config, "runs/loaded", progress=False)
+        >>> run = ncjax.load("runs/loaded")
+        >>> logits, features = run(run.dataset.test.images)
+        >>> weights, bias = run.classifier
+        >>> run.class_means.shape == weights.shape
+        True
+        >>> run.epoch, run.history["epoch"].tolist()
+        (2, [1, 2])
+    """
+    folder = _of_seed(Path(workdir).expanduser().absolute(), seed)
+    check_kept(folder, epoch)
+    config = read_config(folder)
+    (run,) = load_runs([folder], config, load_data(config), epoch)
+    return run
+
+
+def load_runs(
+    folders: Iterable[Path],
+    config: ConfigDict,
+    dataset: Dataset,
+    epoch: int | None = None,
+) -> Iterator[LoadedRun]:
+    """The runs in some folders, which differ in nothing but the seed.
+
+    Args:
+        folders: folders of runs, or folders seeds/SEED of a run of many seeds.
+        config: configuration of one of them.
+        dataset: their data.
+        epoch: epoch of the checkpoints, by default the newest of each.
+
+    Raises:
+        WorkdirError, CheckpointError: if one of them cannot be read.
+    """
+    network, here = Network(config, dataset), SingleDeviceSharding(jax.devices()[0])
+    like = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
+        network.abstract(),
+    )
+    folders = list(folders)
+    states = load_states(folders, like, epoch)
+    for folder, (number, state) in zip(folders, states, strict=True):
+        yield LoadedRun(
+            path=folder,
+            epoch=number,
+            kept=tuple(check_kept(folder)),
+            config=config,
+            dataset=dataset,
+            network=network,
+            variables=state.variables(),
+        )
+
+
+def _of_seed(folder: Path, seed: int | None) -> Path:
+    """The folder of the run of a seed."""
+    fields = read_fields(folder)
+    first, number = fields["seed"], fields["num_seeds"]
+    if seed is None and number == 1:
+        return folder
+    if seed is None or not first <= seed < first + number:
+        seeds = f"{first} to {first + number - 1}" if number > 1 else f"{first} alone"
+        got = "none was chosen" if seed is None else f"seed={seed} was asked for"
+        raise WorkdirError(
+            f"The run {folder} has networks of the seeds {seeds}, and {got}. Choose "
+            f"one: ncjax.load(workdir, seed={first})."
+        )
+    return folder / "seeds" / str(seed) if number > 1 else folder
