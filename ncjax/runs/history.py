@@ -91,6 +91,8 @@ class History:
         lines = _table_of_seeds(self, points) if self.seeds else _table(self, points)
         if self.limit:
             lines.append("limit: of theory, as regularisation vanishes.")
+        if (x := last.get("theory/decay_time")) is not None:
+            lines.append(_decay(x, last.get("theory/nc0"), last.get("nc/nc0")))
         if start is None:
             of = " in every seed" if self.seeds else ""
             lines.append(
@@ -149,6 +151,15 @@ def _table_of_seeds(history: History, points: Sequence[tuple[str, Row]]) -> list
         for cells in rows
     ]
     return [f"mean of {len(history.seeds)} seeds [95 % interval]", "", *lines]
+
+
+def _decay(x: float, predicted: float | None, measured: float | None) -> str:
+    """How far weight decay alone takes the classifier, and its row sum."""
+    share = f"{100 * math.exp(-x):.3g} %"
+    said = f"decay time x = {x:.3g}: weight decay alone leaves exp(-x) = {share} of W."
+    if predicted is None or measured is None:
+        return said
+    return f"{said}\nRow sum |W'1|: {predicted:.4g} by theory, {measured:.4g} measured."
 
 
 def _cell(row: Row, key: str | None) -> str:

@@ -52,3 +52,14 @@ def test_table_without_a_terminal_phase():
 def test_terminal_epoch_and_columns(history):
     assert history.terminal_epoch == 7
     np.testing.assert_array_equal(history["epoch"], [1, 7, 20])
+
+
+def test_decay_time_and_the_row_sum_it_leaves():
+    more = {"theory/decay_time": np.log(4), "theory/nc0": 0.5, "nc/nc0": 0.5004}
+    text = History([row(9, 0.5, 1.0, **more)]).table()
+    said = "decay time x = 1.39: weight decay alone leaves exp(-x) = 25 % of W."
+    assert f"{said}\nRow sum |W'1|: 0.5 by theory, 0.5004 measured." in text
+    del more["theory/nc0"]
+    text = History([row(9, 0.5, 1.0, **more)]).table()
+    assert said in text
+    assert "by theory" not in text
