@@ -98,9 +98,9 @@ def signed_row_sum(
 ) -> float | np.ndarray:
     """Entries of r after t steps of signed descent with decoupled decay.
 
-    At collapse each feature direction belongs to one class k: its column of the
-    gradient is below 0 in row k and above 0 in the K - 1 others, so r <- (1 - eta
-    lambda) r - eta (K - 2), whatever the loss.
+    With one-hot labels and a feature direction that belongs to one class k, its column
+    of the gradient of cross-entropy is below 0 in row k and above 0 in the K - 1
+    others, so r <- (1 - eta lambda) r - eta (K - 2) along it.
 
     Args:
         steps: number t of steps.
