@@ -16,7 +16,6 @@ import numpy as np
 from jax.sharding import Sharding
 from ml_collections import ConfigDict
 
-from ncjax.collapse import nc0
 from ncjax.config.binding import Loss
 from ncjax.config.fields import choice
 from ncjax.config.optimizer import bind_decay, bind_rate, last_layer
@@ -55,7 +54,8 @@ class RowSum:
         weights = network.objective.classifier.weights
 
         def norm(variables: Mapping) -> jax.Array:
-            return nc0(weights(variables)[0])
+            total = weights(variables)[0].sum(0)
+            return jnp.sqrt(jnp.sum(total**2))  # `nc0`, in less time to compile
 
         def read(step: jax.Array, tables: Mapping) -> dict[str, jax.Array]:
             epoch = step // self._steps
@@ -125,16 +125,18 @@ def _is_governed(config: ConfigDict, network: Network) -> bool:
 
 
 def is_blind(loss: Loss, num_classes: int) -> bool:
-    """Whether the gradients of a loss sum to 0 over the logits of an example.
+    """Whether a loss is the same when a number is added to all logits of an example.
 
-    Tried on logits near 0, for up to 16 of the classes.
+    Its gradients then sum to 0 over the logits.  Tried on logits near 0, for up to 16
+    of the classes.
 
     Args:
         loss: (logits [n, K], labels [n]) -> loss of each example [n].
         num_classes: number K of classes.
     """
     labels = jnp.arange(min(num_classes, 16))
-    logits = np.random.default_rng(0).normal(size=(len(labels), num_classes))
-    gradient = jax.grad(lambda z: loss(z, labels).sum())
-    rows = np.asarray(jax.jit(gradient)(logits.astype(np.float32)))
-    return bool(np.abs(rows.sum(1)).max() <= 1e-5 * np.abs(rows).sum(1).max())
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(len(labels), num_classes)).astype(np.float32)
+    moved = logits + rng.uniform(1, 2, (len(labels), 1)).astype(np.float32)
+    both = jax.jit(jax.vmap(lambda z: loss(z, labels)))(np.stack([logits, moved]))
+    return np.allclose(*np.asarray(both), rtol=1e-4, atol=1e-6)

@@ -5,7 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ncjax.optimizers import OPTIMIZERS, SCHEDULES, sgd, with_head
+from ncjax.optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    adam,
+    adamw,
+    sgd,
+    sgdw,
+    signum,
+    signumw,
+    with_head,
+)
 from ncjax.options import options_of
 
 RATE, DECAY = 0.1, 0.5
@@ -105,18 +115,18 @@ def test_three_steps_by_hand(case):
 
 
 @pytest.mark.parametrize(
-    ("share", "whole"), [("sgd", "sgdw"), ("adam", "adamw"), ("signum", "signumw")]
+    ("share", "whole"), [(sgd, sgdw), (adam, adamw), (signum, signumw)]
 )
 def test_the_names_are_the_ends_of_the_share(share, whole):
     gradients = [jnp.asarray(g, jnp.float32) for g in GRADIENTS]
     start = jnp.ones((2, 3))
-    all_of_it = OPTIMIZERS[share](RATE, weight_decay=DECAY, decoupled=1.0)
-    named = OPTIMIZERS[whole](RATE, weight_decay=DECAY)
+    all_of_it = share(RATE, weight_decay=DECAY, decoupled=1.0)
+    named = whole(RATE, weight_decay=DECAY)
     np.testing.assert_array_equal(
         stepped(all_of_it, gradients, start), stepped(named, gradients, start)
     )
     with pytest.raises(ValueError, match=r"decoupled must be in \[0, 1\], got 1.5"):
-        OPTIMIZERS[share](RATE, weight_decay=DECAY, decoupled=1.5)
+        share(RATE, weight_decay=DECAY, decoupled=1.5)
 
 
 def test_sam_steps_along_the_gradient_uphill():
