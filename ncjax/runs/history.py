@@ -15,6 +15,9 @@ from ncjax.collapse.registry import TREE, Metric
 from ncjax.options import suggest
 from ncjax.runs.metrics import home_of, panels
 
+# What theory says beside `nc/nc0`: see `ncjax.training.row_sum`.
+DECAY_TIME, ROW_SUM = "theory/decay_time", "theory/nc0"
+
 # "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
 Row = dict[str, Any]
 
@@ -91,8 +94,8 @@ class History:
         lines = _table_of_seeds(self, points) if self.seeds else _table(self, points)
         if self.limit:
             lines.append("limit: of theory, as regularisation vanishes.")
-        if (x := last.get("theory/decay_time")) is not None:
-            lines.append(_decay(x, last.get("theory/nc0"), last.get("nc/nc0")))
+        if (x := last.get(DECAY_TIME)) is not None:
+            lines.append(_decay(x, last.get(ROW_SUM), last.get("nc/nc0")))
         if start is None:
             of = " in every seed" if self.seeds else ""
             lines.append(

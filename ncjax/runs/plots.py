@@ -16,7 +16,7 @@ from ncjax import style
 from ncjax.collapse import Metric
 from ncjax.evaluation.mistakes import confusion_by_level
 from ncjax.hierarchy import Hierarchy
-from ncjax.runs.history import History
+from ncjax.runs.history import ROW_SUM, History
 from ncjax.runs.metrics import describe, home_of, panels
 from ncjax.style import save as save
 
@@ -83,7 +83,7 @@ def _heading(history: History) -> str:
     ]
     if any((history[key] == 0).any() for key in keys):
         notes.append("hollow points at the edge: 0")
-    if "theory/nc0" in history:
+    if ROW_SUM in history:
         notes.append("broad and grey in NC0: theory, by weight decay alone")
     if history.limit:
         notes.append("dashed: theory in the limit of vanishing regularisation")

@@ -20,13 +20,12 @@ from ncjax.config.binding import Loss
 from ncjax.config.fields import choice
 from ncjax.config.optimizer import bind_decay, bind_rate, last_layer
 from ncjax.losses import OUTPUTS
+from ncjax.runs.history import DECAY_TIME, ROW_SUM
 from ncjax.targets import DEFAULT
 from ncjax.training.network import Network
 from ncjax.training.plan import Members
 from ncjax.training.step import TrainState
 from ncjax.ufm.theory.row_sum import decay_time, row_sum_factors
-
-TIME, NORM = "theory/decay_time", "theory/nc0"  # the keys in the rows of a run
 
 
 class RowSum:
@@ -50,7 +49,7 @@ class RowSum:
         self._steps = len(network.dataset.train) // config.batch_size
         self._tables = _tables(config, members, self._steps)
         if not _is_governed(config, network):
-            self._tables.pop(NORM, None)
+            self._tables.pop(ROW_SUM, None)
         weights = network.objective.classifier.weights
 
         def norm(variables: Mapping) -> jax.Array:
@@ -71,18 +70,18 @@ class RowSum:
 
     def begin(self, state: TrainState) -> TrainState:
         """Takes note of the row sum of a new network, and returns its state."""
-        if NORM in self._tables:
+        if ROW_SUM in self._tables:
             self._start = self._norm(state.variables())
         return state
 
     def __call__(self, state: TrainState) -> dict[str, jax.Array]:
         """`theory/...` -> the value at the end of the epoch of a state, [] or [S]."""
         found = self._read(state.step, self._tables)
-        if NORM in found:
+        if ROW_SUM in found:
             if self._start is None:  # the start of these networks is not known
-                del found[NORM]
+                del found[ROW_SUM]
             else:
-                found[NORM] *= self._start
+                found[ROW_SUM] *= self._start
         return found
 
 
@@ -106,10 +105,10 @@ def _tables(config: ConfigDict, members: Members, steps: int) -> dict[str, np.nd
     names = ("weight_decay", "momentum", "decoupled")
     given = {n: np.array([getattr(decay, n) for decay in decays]) for n in names}
     by_step = np.atleast_2d(found)
-    tables = {TIME: decay_time(by_step, **given)}
+    tables = {DECAY_TIME: decay_time(by_step, **given)}
     if linear:
         factors = row_sum_factors(by_step, **given, nesterov=decays[0].nesterov)
-        tables[NORM] = np.abs(factors)
+        tables[ROW_SUM] = np.abs(factors)
     shape = len(members), config.num_epochs + 1
     return {
         key: np.broadcast_to(x[:, ::steps], shape).astype(np.float32)

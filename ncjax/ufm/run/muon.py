@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from ml_collections import ConfigDict
 
 from ncjax import ufm
@@ -137,7 +136,7 @@ def _descend(descent, start, labels, steps, plain):
         params, state = carry
         gradients = _gradients(params, labels, plain)
         updates, state = descent.update(gradients, state, params)
-        return optax.apply_updates(params, updates), state
+        return jax.tree.map(jnp.add, params, updates), state
 
     with jax.default_matmul_precision("highest"):
         return jax.lax.fori_loop(0, steps, step, (start, descent.init(start)))[0]

@@ -5,13 +5,9 @@ from __future__ import annotations
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.config import default
-from ncjax.config.binding import load_data
 from ncjax.losses import LOSSES
 from ncjax.options import ConfigError, choose
-from ncjax.training.experiment import Experiment as Training
-from ncjax.training.plan import members_of
-from ncjax.training.row_sum import NORM, TIME
+from ncjax.runs.history import DECAY_TIME as TIME, ROW_SUM as NORM
 from ncjax.ufm.run.experiment import Experiment, Field, Progress
 from ncjax.ufm.run.report import Report, at_least, no_error
 
@@ -50,13 +46,14 @@ def run(config: ConfigDict, progress: Progress) -> Report:
             {"loss": loss, "network": i} | {key: v[j, i] for key, v in path.items()}
             for j, i in np.ndindex(path[TIME].shape)
         ]
+    times = paths[own.losses[0]][TIME][-1]
     return Report(
         title=f"Row sum of MLPs on the digits: {len(own.losses)} losses, "
         f"{len(TIMES)} networks each, {int(own.epochs)} epochs",
         facts=[
             ("momentum", str(MOMENTA)),
             ("decoupled", str(SHARES)),
-            ("decay time", ", ".join(f"{x:.3g}" for x in path[TIME][-1])),
+            ("decay time", ", ".join(f"{x:.3g}" for x in times)),
         ],
         statements=statements,
         rows=rows,
@@ -66,6 +63,11 @@ def run(config: ConfigDict, progress: Progress) -> Report:
 
 def _train(loss: str, epochs: int, points: int, seed: int) -> dict[str, np.ndarray]:
     """NC0 and theory, of the networks at epoch 0 and those measured [m, S]."""
+    from ncjax.config import default  # late: what trains takes long to import
+    from ncjax.config.binding import load_data
+    from ncjax.training.experiment import Experiment as Training
+    from ncjax.training.plan import members_of
+
     config = default()
     config.seed, config.num_seeds, config.num_epochs = seed, len(TIMES), epochs
     config.loss.name = loss
