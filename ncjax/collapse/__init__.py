@@ -49,6 +49,7 @@ from ncjax.collapse.outliers import (
     principal_directions as principal_directions,
 )
 from ncjax.collapse.registry import Metric as Metric
+from ncjax.collapse.row_sum import nc0 as nc0, nc0_squared as nc0_squared
 from ncjax.collapse.second_pass import SecondPass as SecondPass
 from ncjax.collapse.separation import (
     cdnv as cdnv,

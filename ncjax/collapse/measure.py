@@ -23,6 +23,7 @@ from ncjax.collapse import (
     margin,
     means,
     outliers,
+    row_sum,
     separation,
     simplex,
     superclasses,
@@ -44,6 +45,7 @@ METRICS: dict[str, Metric] = collect(
     margin.METRICS,
     duality.METRICS,
     decisions.METRICS,
+    row_sum.METRICS,
     outliers.METRICS,
     superclasses.METRICS,
 )

@@ -6,10 +6,8 @@ Of a valid configuration; what comes out of this module knows no configuration a
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -18,21 +16,17 @@ from ml_collections import ConfigDict
 
 from ncjax.classifiers import Classifier
 from ncjax.config.fields import Choice, Hyper, choice
+from ncjax.config.optimizer import BindOptimizer, bind_optimizer
 from ncjax.data import Dataset, select
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES, OUTPUTS, TARGETS_OF
-from ncjax.optimizers import DECOUPLED, SCHEDULES
-from ncjax.options import ConfigError, InputError, check_value, fill, options_of
+from ncjax.options import ConfigError, InputError, fill, options_of
 from ncjax.probes import PROBES, Probe, Subject
 from ncjax.targets import DEFAULT
 
-if TYPE_CHECKING:
-    import optax
-
 Loss = Callable[[jax.Array, jax.Array], jax.Array]  # outputs [n, M], labels [n] -> [n]
 BindLoss = Callable[[Hyper], Loss]
-BindOptimizer = Callable[[Hyper], "optax.GradientTransformation"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,33 +44,6 @@ class Objective:
     loss: BindLoss
     classifier: Classifier
     geometry: np.ndarray | None
-
-
-def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimizer:
-    """Hyper-parameters -> optimizer with its schedule; {} gives the configuration's.
-
-    The run has `num_epochs` epochs of `steps` steps each.
-    """
-    schedule = SCHEDULES[optimizer.values["schedule"]]
-
-    def bound(hyper: Hyper) -> optax.GradientTransformation:
-        start = optimizer.now(hyper)["learning_rate"]
-        name, must_be = "optimizer.learning_rate", "positive and finite"
-        check_value(name, start, lambda rate: 0 < rate < math.inf, must_be)
-        return optimizer.bind(hyper)(schedule(start, num_epochs, steps))
-
-    return bound
-
-
-def bind_weight_decay(optimizer: Choice) -> Callable[[Hyper], float | jax.Array]:
-    """Hyper-parameters -> weight decay lambda of the penalty (lambda/2)|theta|^2.
-
-    It is 0 for an optimizer that has no such penalty.
-    """
-    takes_decay = "weight_decay" in options_of(optimizer.function)
-    if not takes_decay or optimizer.name in DECOUPLED:
-        return lambda hyper: 0.0
-    return lambda hyper: optimizer.now(hyper)["weight_decay"]
 
 
 def bind_probes(asked: ConfigDict, subject: Subject) -> dict[str, Probe]:

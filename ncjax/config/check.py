@@ -7,10 +7,16 @@ from typing import Any
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from ncjax.config.binding import named, try_out
-from ncjax.config.fields import COMPUTE_DTYPES, choice, default, functions, unused
+from ncjax.config.fields import (
+    COMPUTE_DTYPES,
+    choice,
+    chosen_functions,
+    default,
+    unused,
+)
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.hierarchy import BUILTIN
-from ncjax.optimizers import SCHEDULES
+from ncjax.optimizers import OPTIMIZERS, SCHEDULES
 from ncjax.options import ConfigError, all_options, choose, flat, options_of, suggest
 from ncjax.probes import PROBES
 
@@ -48,6 +54,8 @@ def validate(config: ConfigDict) -> ValidConfig:
     _check_ranges(fields)
     choose("config.compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
     choose("config.optimizer.schedule", config.optimizer.schedule, SCHEDULES)
+    if config.optimizer.head:
+        choose("config.optimizer.head", config.optimizer.head, OPTIMIZERS)
     choose("config.data.augment", config.data.augment, AUGMENTATIONS)
     choose("config.data.placement", config.data.placement, ("auto", "device", "stream"))
     choose("config.eval.layers", config.eval.layers, ("last", "all"))
@@ -117,7 +125,7 @@ def _why_unused(config: ConfigDict, section: str, option: str) -> str:
             f"config.eval.probes = {config.eval.probes!r}, or"
         )
     name = choice(config, section).name
-    taken = sorted(all_options(functions(section, name)))
+    taken = sorted(all_options(chosen_functions(config, section)))
     return f"{name!r} takes {', '.join(taken) or 'no options'};"
 
 

@@ -75,6 +75,9 @@ def default() -> ConfigDict:
     config.optimizer.schedule = "cosine"  # or "step", "constant"
     config.optimizer.momentum = 0.9
     config.optimizer.weight_decay = 1e-2  # lambda: adds lambda * theta to the gradient
+    config.optimizer.head = ""  # optimizer of the last layer; "": that of the others
+    config.optimizer.head_learning_rate = 0.0  # that of the last layer; 0: as above
+    config.optimizer.head_weight_decay = -1.0  # that of the last layer; -1: as above
 
     config.eval = ConfigDict(all_options(PROBES.values()))
     config.eval.epochs = ()  # epochs after which to measure; (): log-spaced
@@ -118,6 +121,14 @@ def functions(section: str, name: str) -> list[Callable]:
     if section == "loss" and name in OUTPUTS:
         found.append(OUTPUTS[name])
     return found
+
+
+def chosen_functions(config: ConfigDict, section: str) -> list[Callable]:
+    """The functions whose options have an effect with what a section chooses."""
+    chosen = [choice(config, section).name]
+    if section == "optimizer" and config.optimizer.head:
+        chosen.append(config.optimizer.head)
+    return [function for name in chosen for function in functions(section, name)]
 
 
 def section_options(section: str) -> dict[str, Any]:
@@ -171,7 +182,7 @@ def unused(config: ConfigDict) -> dict[str, set[str]]:
     """Section -> its options that have no effect with what is chosen."""
     found = {}
     for section in SECTIONS:
-        used = all_options(functions(section, choice(config, section).name))
+        used = all_options(chosen_functions(config, section))
         found[section] = section_options(section).keys() - used.keys()
     chosen = (PROBES[name] for name in config.eval.probes if name in PROBES)
     found["eval"] = all_options(PROBES.values()).keys() - all_options(chosen).keys()

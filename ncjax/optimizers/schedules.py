@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ncjax.optimizers.steps import Scalar
+from ncjax.optimizers.decay import Scalar
 
 if TYPE_CHECKING:  # Optax is loaded by the first schedule that is made
     import optax

@@ -12,6 +12,9 @@ from ncjax.collapse.registry import TREE, Metric
 from ncjax.options import unknown
 from ncjax.runs.metrics import home_of, panels
 
+# What theory says beside `nc/nc0`: see `ncjax.training.row_sum`.
+DECAY_TIME, ROW_SUM = "theory/decay_time", "theory/nc0"
+
 # "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
 Row = dict[str, Any]
 

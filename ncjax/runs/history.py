@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ncjax.runs.columns import Columns, Row
+from ncjax.runs.columns import DECAY_TIME, ROW_SUM, Columns, Row
 from ncjax.runs.metrics import home_of
 from ncjax.table import Part, Result, Table
 
@@ -68,6 +68,8 @@ class History(Columns, Result):
         notes = []
         if self.limit:
             notes.append("limit: of theory, as regularisation vanishes.")
+        if (x := last.get(DECAY_TIME)) is not None:
+            notes += _decay(x, last.get(ROW_SUM), last.get("nc/nc0"))
         if start is None and "train/error" in self:
             of = " in every seed" if self.seeds else ""
             notes.append(
@@ -129,6 +131,16 @@ def _table_of_seeds(
                 found = (_interval(row, key) for _, row in points)
                 cells.append([f"{part} {title}", *found])
     return Table(cells, notes=notes)
+
+
+def _decay(x: float, predicted: float | None, measured: float | None) -> list[str]:
+    """Lines on how far weight decay alone takes the classifier, and its row sum."""
+    share = f"{100 * math.exp(-x):.3g} %"
+    said = f"decay time x = {x:.3g}: weight decay alone leaves exp(-x) = {share} of W."
+    if predicted is None or measured is None:
+        return [said]
+    sums = f"{predicted:.4g} by theory, {measured:.4g} measured"
+    return [said, f"Row sum |W'1|: {sums}."]
 
 
 def _cell(row: Row, key: str | None) -> str:

@@ -16,7 +16,7 @@ from ncjax import style
 from ncjax.collapse import Metric
 from ncjax.evaluation.mistakes import confusion_by_level
 from ncjax.hierarchy import Hierarchy
-from ncjax.runs.columns import Columns
+from ncjax.runs.columns import ROW_SUM, Columns
 from ncjax.runs.metrics import describe, home_of, panels
 from ncjax.style import save as save
 
@@ -83,6 +83,8 @@ def _heading(history: Columns) -> str:
     ]
     if any((history[key] == 0).any() for key in keys):
         notes.append("hollow points at the edge: 0")
+    if ROW_SUM in history:
+        notes.append("broad and grey in NC0: theory, by weight decay alone")
     if history.limit:
         notes.append("dashed: theory in the limit of vanishing regularisation")
     return "\n".join(text for text in (title, "; ".join(notes)) if text)
@@ -113,6 +115,11 @@ def _panel(axis: Axes, history: Columns, metric: Metric) -> None:
         _mark_floor(axis, history, train)
     each = history.seeds or [history]
     values = np.concatenate([one[key] for one in each for key in drawn])
+    theory = f"theory/{metric.key}"
+    if theory in history:
+        drawn.append(theory)
+        under = {"lw": 6, "alpha": 0.4, "zorder": 1, "label": "theory"}
+        draw(epochs, history[theory], color=style.GREY, **under)
     limit = history.limit.get(train, np.nan)
     if limit > 1e-6 or (not log and np.isfinite(limit)):  # a log axis cannot show 0
         axis.axhline(limit, color=style.GREY, lw=1.2, ls="--")

@@ -21,6 +21,7 @@ from ncjax.probes.probe import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network
 from ncjax.training.plan import Members, members_of, place, say
+from ncjax.training.row_sum import RowSum
 from ncjax.training.step import TrainState
 
 
@@ -78,7 +79,9 @@ class Experiment:
         over = network.over() if len(members) > 1 else None
         everywhere = NamedSharding(mesh, P())
         own = NamedSharding(mesh, P("seeds")) if over else everywhere
-        self.key, self.init = _initialisation(network, members, own)
+        self.key, new = _initialisation(network, members, own)
+        self._row_sum = RowSum(config, network, members, everywhere)
+        self.init = lambda: self._row_sum.begin(new())
         self._fold_in: Callable[..., jax.Array] = jax.random.fold_in
         if over:
             fold_each = jax.vmap(jax.random.fold_in, (0, None))
@@ -117,8 +120,9 @@ class Experiment:
         return self.run_epoch(state, self._epoch_key(number), *self.train_set)
 
     def evaluate(self, state: TrainState) -> dict[str, jax.Array]:
-        """Metrics over the whole training and test sets, and those of the probes."""
-        return self.run_evaluate(*self._measured(state)) | self.probe(state)
+        """Metrics over both sets, those of the probes, and what theory says of NC0."""
+        found = self.run_evaluate(*self._measured(state)) | self.probe(state)
+        return found | self._row_sum(state)
 
     def probe(self, state: TrainState) -> dict[str, jax.Array]:
         """What the probes find: `probe/NAME/KEY` -> value."""

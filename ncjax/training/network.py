@@ -14,13 +14,12 @@ from ml_collections import ConfigDict
 from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config.binding import (
     bind_objective,
-    bind_optimizer,
-    bind_weight_decay,
     check_target,
     load_hierarchy,
     needs_hierarchy,
 )
 from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice
+from ncjax.config.optimizer import bind_optimizer, bind_weight_decay
 from ncjax.data import Dataset, channel_statistics
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Features, Passes, Variables

@@ -119,12 +119,20 @@ def make_train_step(
             return loss(outputs, labels).mean(), (outputs, updates)
 
         grad = jax.value_and_grad(mean_loss, has_aux=True)
+
+        def mean_grad(params, number=0):  # SAM asks for it at other parameters
+            del number
+            grads = grad(params)[1]
+            return grads if axis_name is None else jax.lax.pmean(grads, axis_name)
+
         (value, (outputs, updates)), grads = grad(state.params)
         errors = error(scores(outputs), labels)
         metrics = {"loss": value, "error": jnp.mean(errors)}
         if axis_name is not None:
             grads, metrics = jax.lax.pmean((grads, metrics), axis_name)
-        updates_, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates_, opt_state = optax.with_extra_args_support(optimizer).update(
+            grads, state.opt_state, state.params, grad_fn=mean_grad
+        )
         state = dataclasses.replace(
             state,
             step=state.step + 1,

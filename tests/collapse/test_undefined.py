@@ -10,7 +10,7 @@ from tests.collapse.problems import clusters, moments_of
 
 # Where all class means are equal: how many dimensions they span, and the logits there.
 DEFINED = {"rank", "bias_collapse"}
-OF_W = ("nc2_w", "equinorm_w", "equiangularity_w", "max_angle_w")
+OF_W = ("nc2_w", "equinorm_w", "equiangularity_w", "max_angle_w", "nc0", "nc0_squared")
 
 
 def test_equal_class_means_have_no_geometry(x64):
@@ -35,7 +35,7 @@ def test_a_classifier_of_zeros_has_no_duality():
     moments = moments_of(features.astype(np.float32), labels)
     got = collapse.measure(moments, jnp.zeros((6, 9)), jnp.zeros(6))
     needs = {key for key, m in collapse.METRICS.items() if m.needs == "classifier"}
-    for name in needs & set(got) - {"bias_collapse"}:
+    for name in needs & set(got) - {"bias_collapse", "nc0", "nc0_squared"}:
         assert np.isnan(got[name]), (name, got[name])
     assert got["bias_collapse"] == 0
 

@@ -70,7 +70,7 @@ BAD = [
     ("model.name", "vgg", "Unknown config.model.name 'vgg'. Available: mlp, resnet18"),
     ("loss.name", "sce", "config.loss.name 'sce'. Available: cross_entropy, mse"),
     ("loss.label_smoothing", 1.5, r"label_smoothing must be in \[0, 1\), got 1.5"),
-    ("optimizer.name", "lion", "Available: sgd, adam"),
+    ("optimizer.name", "adagrad", "Available: sgd, sgdw, sam, adam"),
     ("optimizer.schedule", "linear", "Available: constant, step, cosine"),
     ("optimizer.learning_rate", 0.0, "must be positive and finite, got 0"),
     ("optimizer.learning_rate", float("nan"), "learning_rate must be positive"),

@@ -5,20 +5,183 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ncjax.optimizers import OPTIMIZERS, SCHEDULES, adam, adamw, sgd
+from ncjax.optimizers import (
+    OPTIMIZERS,
+    SCHEDULES,
+    adam,
+    adamw,
+    sgd,
+    sgdw,
+    signum,
+    signumw,
+    with_head,
+)
 from ncjax.options import options_of
 
+RATE, DECAY = 0.1, 0.5
+GRADIENTS = [
+    np.array([[0.3, 0.1, -0.7], [-0.2, 0.4, 0.05]]),
+    np.array([[-0.2, 0.4, 0.1], [0.3, -0.6, 0.2]]),
+    np.array([[0.02, -0.5, 0.3], [0.6, 0.1, -0.4]]),
+]
 
-def test_sgd_is_momentum_with_coupled_decay():
-    tx = sgd(0.1, weight_decay=0.5, momentum=0.9)
-    theta, velocity = np.array([1.0, -2.0]), np.zeros(2)
-    params, state = jnp.asarray(theta), tx.init(jnp.asarray(theta))
-    for grad in ([0.3, 0.1], [-0.2, 0.4], [0.0, 0.0]):
-        updates, state = tx.update(jnp.asarray(grad), state, params)
+
+def steps_by_hand(direction, coupled, decoupled):
+    """Theta after three steps; `direction(g, state, t)` may change its state."""
+    theta, state = np.array([[1.0, -2.0, 0.5], [0.3, 0.8, -1.0]]), {}
+    for t, gradient in enumerate(GRADIENTS, 1):
+        step = direction(gradient + coupled * theta, state, t)
+        theta = theta - RATE * (step + decoupled * theta)
+    return theta
+
+
+def velocity(momentum, nesterov=False):
+    def direction(g, state, t):
+        state["v"] = momentum * state.get("v", 0) + g
+        return g + momentum * state["v"] if nesterov else state["v"]
+
+    return direction
+
+
+def adam_step(g, state, t):
+    state["m"] = 0.9 * state.get("m", 0) + 0.1 * g
+    state["s"] = 0.999 * state.get("s", 0) + 0.001 * g**2
+    spread = np.sqrt(state["s"] / (1 - 0.999**t))
+    return state["m"] / (1 - 0.9**t) / (spread + 1e-8)
+
+
+def signum_step(g, state, t):
+    state["m"] = 0.9 * state.get("m", 0) + 0.1 * g
+    return np.sign(state["m"])
+
+
+def lion_step(g, state, t):
+    old = state.get("m", 0)
+    state["m"] = 0.99 * old + 0.01 * g
+    return np.sign(0.9 * old + 0.1 * g)
+
+
+def muon_step(g, state, t):
+    """Rows are inputs, columns outputs: 2 x 3."""
+    b = 0.95
+    state["m"] = b * state.get("m", 0) + (1 - b) * g
+    ahead, now = state["m"] / (1 - b ** (t + 1)), g / (1 - b**t)
+    x = b * ahead + (1 - b) * now
+    x = x / np.linalg.norm(x)
+    for _ in range(5):
+        square = x @ x.T
+        x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
+    return np.sqrt(3 / 2) * x
+
+
+# name: options, its direction, and the coupled and the decoupled decay.
+BY_HAND = {
+    "sgd": ({}, velocity(0.9), DECAY, 0.0),
+    "sgd without momentum": ({"momentum": 0.0}, velocity(0.0), DECAY, 0.0),
+    "sgd of Nesterov": ({"nesterov": True}, velocity(0.9, True), DECAY, 0.0),
+    "sgd between": ({"decoupled": 0.3}, velocity(0.9), 0.7 * DECAY, 0.3 * DECAY),
+    "sgdw": ({"momentum": 0.5}, velocity(0.5), 0.0, DECAY),
+    "adam": ({}, adam_step, DECAY, 0.0),
+    "adam between": ({"decoupled": 0.3}, adam_step, 0.7 * DECAY, 0.3 * DECAY),
+    "adamw": ({}, adam_step, 0.0, DECAY),
+    "signum": ({}, signum_step, DECAY, 0.0),
+    "signum between": ({"decoupled": 0.5}, signum_step, DECAY / 2, DECAY / 2),
+    "signumw": ({}, signum_step, 0.0, DECAY),
+    "lion": ({}, lion_step, 0.0, DECAY),
+    "muon": ({}, muon_step, 0.0, DECAY),
+}
+
+
+def test_each_optimizer_is_computed_by_hand():
+    assert {case.split()[0] for case in BY_HAND} == set(OPTIMIZERS) - {"sam"}
+
+
+def stepped(tx, gradients, params, **more):
+    """Parameters after a step on each of the gradients."""
+    state = tx.init(params)
+    for gradient in gradients:
+        updates, state = tx.update(gradient, state, params, **more)
+        params = jax.tree.map(jnp.add, params, updates)
+    return params
+
+
+@pytest.mark.parametrize("case", BY_HAND)
+def test_three_steps_by_hand(case):
+    options, *how = BY_HAND[case]
+    tx = OPTIMIZERS[case.split()[0]](RATE, weight_decay=DECAY, **options)
+    start = jnp.array([[1.0, -2.0, 0.5], [0.3, 0.8, -1.0]])
+    got = stepped(tx, [jnp.asarray(g, jnp.float32) for g in GRADIENTS], start)
+    np.testing.assert_allclose(got, steps_by_hand(*how), rtol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("share", "whole"), [(sgd, sgdw), (adam, adamw), (signum, signumw)]
+)
+def test_the_names_are_the_ends_of_the_share(share, whole):
+    gradients = [jnp.asarray(g, jnp.float32) for g in GRADIENTS]
+    start = jnp.ones((2, 3))
+    all_of_it = share(RATE, weight_decay=DECAY, decoupled=1.0)
+    named = whole(RATE, weight_decay=DECAY)
+    np.testing.assert_array_equal(
+        stepped(all_of_it, gradients, start), stepped(named, gradients, start)
+    )
+    with pytest.raises(ValueError, match=r"decoupled must be in \[0, 1\], got 1.5"):
+        share(RATE, weight_decay=DECAY, decoupled=1.5)
+
+
+def test_sam_steps_along_the_gradient_uphill():
+    """The loss is sum a theta^2 / 2, whose gradient a theta is known everywhere."""
+    a, theta, velocity = np.array([1.0, 10.0]), np.array([1.0, 0.2]), np.zeros(2)
+
+    def gradient(params, number):
+        return jnp.asarray(a, jnp.float32) * params
+
+    tx = OPTIMIZERS["sam"](RATE, weight_decay=DECAY, rho=0.3)
+    params = jnp.asarray(theta, jnp.float32)
+    state = tx.init(params)
+    for _ in range(3):
+        updates, state = tx.update(gradient(params, 0), state, params, grad_fn=gradient)
         params = params + updates
-        velocity = 0.9 * velocity + np.asarray(grad) + 0.5 * theta
-        theta = theta - 0.1 * velocity
-        np.testing.assert_allclose(params, theta, rtol=1e-6)
+        worse = theta + 0.3 * a * theta / np.linalg.norm(a * theta)
+        velocity = 0.9 * velocity + a * worse + DECAY * theta
+        theta = theta - RATE * velocity
+        np.testing.assert_allclose(params, theta, rtol=1e-5)
+    with pytest.raises(ValueError, match="rho must be more than 0, got 0"):
+        OPTIMIZERS["sam"](RATE, rho=0.0)
+
+
+def test_sam_stays_finite_where_there_is_no_gradient():
+    tx = OPTIMIZERS["sam"](RATE)
+    zero = jnp.zeros(2)
+    updates, _ = tx.update(zero, tx.init(zero), zero, grad_fn=lambda p, i: p)
+    np.testing.assert_array_equal(updates, [0, 0])
+
+
+def test_muon_takes_kernels_as_matrices_and_the_rest_by_adam():
+    """A kernel [h, w, in, out] is a matrix [h w in, out]; all decay alike."""
+    rng = np.random.default_rng(0)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 2, 5)), jnp.float32)
+    tx = OPTIMIZERS["muon"](RATE, weight_decay=DECAY)
+    bias = jnp.array([2.0, -1.0])
+    got = stepped(tx, [{"k": 2 * kernel, "b": bias}], {"k": kernel, "b": bias})
+    flat = stepped(tx, [2 * kernel.reshape(18, 5)], kernel.reshape(18, 5))
+    np.testing.assert_allclose(got["k"].reshape(18, 5), flat, rtol=1e-5)
+    orthogonal = (kernel.reshape(18, 5) * (1 - RATE * DECAY) - flat) / RATE
+    singular = np.linalg.svd(orthogonal, compute_uv=False)
+    assert singular.min() > 0.6
+    assert singular.max() < 1.3
+    # Adam's first step is the sign of the gradient, but for Nesterov's average.
+    ahead = 0.9 * 0.1 / (1 - 0.9**2) + 1
+    want = bias - RATE * (ahead * np.sign(bias) + DECAY * bias)
+    np.testing.assert_allclose(got["b"], want, rtol=1e-4)
+
+
+def test_the_last_layer_has_its_own_optimizer():
+    params = {"hidden": {"kernel": jnp.ones((2, 3))}, "last": {"kernel": jnp.ones(3)}}
+    tx = with_head(sgd(0.1, momentum=0.0), OPTIMIZERS["signum"](0.01), "last")
+    got = stepped(tx, [jax.tree.map(lambda p: 5 * p, params)], params)
+    np.testing.assert_allclose(got["hidden"]["kernel"], 0.5, rtol=1e-6)
+    np.testing.assert_allclose(got["last"]["kernel"], 0.99, rtol=1e-6)
 
 
 def test_step_schedule_of_papyan():
@@ -47,39 +210,33 @@ def test_bad_momentum():
         sgd(0.1, momentum=1.0)
 
 
-def test_adam_decay_is_coupled():
-    # With zero gradient, Adam's first step of a coupled decay has size lr, not lr*wd.
-    params = jnp.array([4.0])
-    tx = adam(0.1, weight_decay=1e-3)
-    updates, _ = tx.update(jnp.zeros(1), tx.init(params), params)
-    np.testing.assert_allclose(updates, [-0.1], rtol=1e-4)
-
-
-def test_adamw_decay_is_decoupled():
-    # With zero gradient a step is the decay alone: theta -= lr * decay * theta.
-    params = jnp.array([4.0])
-    tx = adamw(0.1, weight_decay=1e-3)
-    updates, _ = tx.update(jnp.zeros(1), tx.init(params), params)
-    np.testing.assert_allclose(updates, [-0.1 * 1e-3 * 4], rtol=1e-5)
-
-
 def five_steps(name, schedule, learning_rate, options):
     """Parameters after five steps on the gradients cos(theta + step)."""
     rate = SCHEDULES[schedule](learning_rate, 3, 2)  # both drops of "step" are seen
     tx = OPTIMIZERS[name](rate, **options)
-    params = jnp.array([1.0, -2.0, 0.5])
+    params = jnp.array([[1.0, -2.0, 0.5]])
     state = tx.init(params)
     for number in range(5):
-        updates, state = tx.update(jnp.cos(params + number), state, params)
+        gradient = lambda at, _: jnp.cos(at + number)  # noqa: B023, E731
+        how = {"grad_fn": gradient} if name == "sam" else {}
+        updates, state = tx.update(gradient(params, 0), state, params, **how)
         params = params + updates
     return params
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize(
+    ("name", "schedule"),
+    [("sgd", schedule) for schedule in SCHEDULES]
+    + [(name, "step") for name in OPTIMIZERS if name != "sgd"],
+)
 def test_traced_options_are_the_known_ones(name, schedule):
     """Alone and mapped over networks that differ in learning rate and options."""
-    given = {"weight_decay": [0.0, 0.3], "momentum": [0.9, 0.0]}
+    given = {
+        "weight_decay": [0.0, 0.3],
+        "momentum": [0.9, 0.0],
+        "decoupled": [0.0, 0.5],
+        "rho": [0.1, 0.3],
+    }
     takes = options_of(OPTIMIZERS[name])
     rates = [0.1, 0.02]
     options = {k: v for k, v in given.items() if k in takes}

@@ -94,3 +94,14 @@ def test_a_metric_that_was_meant(history):
         _ = history["nc/nc1x"]
     with pytest.raises(KeyError, match="Did you mean 'nc/nc1'"):
         _ = history["NC1"]
+
+
+def test_decay_time_and_the_row_sum_it_leaves():
+    more = {"theory/decay_time": np.log(4), "theory/nc0": 0.5, "nc/nc0": 0.5004}
+    text = History([row(9, 0.5, 1.0, **more)]).table()
+    said = "decay time x = 1.39: weight decay alone leaves exp(-x) = 25 % of W."
+    assert f"{said}\nRow sum |W'1|: 0.5 by theory, 0.5004 measured." in text
+    del more["theory/nc0"]
+    text = History([row(9, 0.5, 1.0, **more)]).table()
+    assert said in text
+    assert "by theory" not in text

@@ -130,3 +130,17 @@ def test_layers_figure():
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["stem", "block"]
     with pytest.raises(ValueError, match=r"set config\.eval\.layers = 'all'"):
         plots.layers(History([row(1, 0.1, 1.0)]))
+
+
+def test_the_row_sum_of_theory_lies_under_the_measured_one():
+    rows = [
+        row(epoch, 0.5, 10.0, **{"nc/nc0": 2 / epoch, "theory/nc0": 2.1 / epoch})
+        for epoch in (1, 9)
+    ]
+    figure = plots.collapse(History(rows))
+    (nc0,) = (a for a in figure.axes if a.get_title(loc="left").startswith("NC0"))
+    measured, theory = nc0.lines[:2]
+    np.testing.assert_allclose(measured.get_ydata(), [2, 2 / 9])
+    np.testing.assert_allclose(theory.get_ydata(), [2.1, 2.1 / 9])
+    assert theory.get_zorder() < measured.get_zorder()
+    assert "grey in NC0: theory" in figure.get_suptitle()

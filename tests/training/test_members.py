@@ -124,6 +124,7 @@ def test_which_fields_may_differ():
         "optimizer.learning_rate": 0.05,
         "optimizer.weight_decay": 1e-2,
         "optimizer.momentum": 0.9,
+        "optimizer.decoupled": 0.0,
         "loss.label_smoothing": 0.0,
     }
 

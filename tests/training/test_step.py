@@ -11,7 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec as P
 from ncjax.losses import cross_entropy, mse
 from ncjax.models import conv, mlp
 from ncjax.models.resnet import ResNet
-from ncjax.optimizers import sgd
+from ncjax.optimizers import OPTIMIZERS, sgd
 from ncjax.training.epoch import make_epoch
 from ncjax.training.step import init_state, make_train_step
 
@@ -66,6 +66,29 @@ def test_frozen_numbers_of_three_steps(loss):
     assert state.step == 3
     norm = float(jnp.sqrt(sum(jnp.sum(x**2) for x in jax.tree.leaves(state.params))))
     np.testing.assert_allclose((*losses, norm), FROZEN[loss.__name__], rtol=1e-5)
+
+
+def test_sam_takes_the_gradient_at_a_worse_point():
+    """Parameters move by the gradient there, running statistics by the batch here."""
+    model = mlp(3, widths=(8,))
+
+    def stepped(tx, params=None):
+        state = constant_state(model)
+        params = state.params if params is None else params
+        state = state.replace(params=params, opt_state=tx.init(params))
+        return params, jax.jit(make_train_step(model, mse, tx))(state, *data())[0]
+
+    def gradient(params=None):
+        before, after = stepped(sgd(1.0, momentum=0.0), params)
+        return jax.tree.map(jnp.subtract, before, after.params), after.batch_stats
+
+    params, got = stepped(OPTIMIZERS["sam"](0.1, momentum=0.0, rho=0.5))
+    uphill, statistics = gradient()
+    norm = jnp.sqrt(sum(jnp.sum(x**2) for x in jax.tree.leaves(uphill)))
+    worse = jax.tree.map(lambda p, g: p + 0.5 * g / norm, params, uphill)
+    want = jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient(worse)[0])
+    assert_same_states(got.params, want)
+    assert_same_states(got.batch_stats, statistics)
 
 
 def assert_same_states(a, b, atol=2e-6):

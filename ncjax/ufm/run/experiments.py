@@ -11,8 +11,12 @@ from ncjax.ufm.run.fixed_classifier import FIXED_CLASSIFIER
 from ncjax.ufm.run.hadamard_flow import HADAMARD_FLOW
 from ncjax.ufm.run.low_rank import LOW_RANK
 from ncjax.ufm.run.minority_collapse import MINORITY
+from ncjax.ufm.run.muon import MUON
+from ncjax.ufm.run.nc0_map import NC0_MAP
 from ncjax.ufm.run.optimum import OPTIMUM
 from ncjax.ufm.run.regression_collapse import REGRESSION
+from ncjax.ufm.run.row_sum import ROW_SUM
+from ncjax.ufm.run.signed_descent import SIGNED_DESCENT
 
 EXPERIMENTS: dict[str, Experiment] = {
     "optimum": OPTIMUM,
@@ -22,4 +26,8 @@ EXPERIMENTS: dict[str, Experiment] = {
     "deep": LOW_RANK,
     "regression": REGRESSION,
     "fixed_etf": FIXED_CLASSIFIER,
+    "nc0_map": NC0_MAP,
+    "row_sum": ROW_SUM,
+    "signed_descent": SIGNED_DESCENT,
+    "muon": MUON,
 }

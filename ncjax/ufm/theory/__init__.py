@@ -15,4 +15,5 @@ labels and hierarchical losses on balanced trees, see `ncjax.hierarchy.soft_labe
     hadamard        gradient flow from Hadamard initialisation
     minority        when minority classes merge
     softmax_codes   more classes than dimensions, d < K - 1
+    row_sum         the row sum of the classifier (NC0) under weight decay
 """

@@ -11,7 +11,7 @@ from ncjax.ufm.run import EXPERIMENTS, validate
 from tests.config.test_config import load
 
 CONFIGS = shipped_configs("ufm_")
-FAST = ("fixed_etf", "minority_collapse")
+FAST = ("fixed_etf", "minority_collapse", "nc0_map", "signed_descent")
 
 
 def run(*args):
@@ -29,7 +29,7 @@ def test_shipped_configs(path, preset):
 
 def test_every_experiment_has_a_config():
     assert {load(path).experiment for path in CONFIGS} == set(EXPERIMENTS)
-    assert len(CONFIGS) == 9
+    assert len(CONFIGS) == 13
 
 
 @pytest.mark.parametrize(
