@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ncjax.runs import plots as plots
     from ncjax.runs.history import History as History
     from ncjax.runs.workdir import WorkdirError as WorkdirError
+    from ncjax.sweeps import Sweep as Sweep, sweep as sweep
     from ncjax.training.loop import TrainingError as TrainingError, train as train
 
 # Programs that a notebook starts inherit its backend, for which matplotlib stops where
@@ -59,6 +60,7 @@ _NAMES = {
     "ncjax.runs": ("plots",),
     "ncjax.runs.history": ("History",),
     "ncjax.runs.workdir": ("WorkdirError",),
+    "ncjax.sweeps": ("Sweep", "sweep"),
     "ncjax.training.loop": ("TrainingError", "train"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}

@@ -15,7 +15,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 # in a circle) and of the layers below it.
 LAYERS = (
     ("__main__", "main", "cli"),
-    ("comparison", "measurement", "ufm.run"),
+    ("comparison", "measurement", "sweeps", "ufm.run"),
     ("training",),
     ("runs",),
     ("config",),
@@ -25,7 +25,7 @@ LAYERS = (
     ("collapse", "hierarchy", "moments", "cluster"),
     (
         *("gram", "blocks", "statistics", "averages", "labels", "units"),
-        *("io", "style", "options", "struct", "extras"),
+        *("io", "style", "options", "struct", "extras", "grid"),
     ),
 )
 LAYER = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}

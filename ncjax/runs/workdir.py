@@ -49,7 +49,6 @@ class Workdir:
                 holds a run of another configuration.
         """
         self.path = Path(path).expanduser().absolute()
-        self.checkpoints = self.path / "checkpoints"
         self._metrics = self.path / "metrics.jsonl"
         self._events: Any = None
         cluster.from_first(lambda: self._claim(config))

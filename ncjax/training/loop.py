@@ -21,7 +21,7 @@ from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record
 from ncjax.training.experiment import Experiment
-from ncjax.training.plan import measured_epochs, saved_epochs
+from ncjax.training.plan import measured_epochs, saved_epochs, seeds_of
 from ncjax.training.step import TrainState
 
 
@@ -71,34 +71,60 @@ def train(
     """
     config = validate(config)
     progress = progress and cluster.is_first()
-    many, rate = config.num_seeds > 1, config.optimizer.learning_rate
-    seeds = range(config.seed, config.seed + config.num_seeds) if many else ()
+    seeds = seeds_of(config)
     whole = resolved(config)
-    alone = {seed: whole | {"seed": seed, "num_seeds": 1} for seed in seeds}
+    alone = {f"seeds/{s}": whole | {"seed": s, "num_seeds": 1} for s in seeds}
     keep = config.checkpoint.keep
-    say = partial(print, file=sys.stderr, flush=True) if progress else _silent
-    with _out_of_memory(config):
+    with out_of_memory(config):
         dataset = cluster.agree(lambda: load_data(config))
         experiment = Experiment(config, dataset, devices)
         limit = experiment.network.limit
         with closing(Record(workdir, whole, alone, keep, limit)) as record:
-            start, state = record.restore(experiment.init())
-            if start == config.num_epochs:
-                say(f"This run is finished, with {start} epochs: nothing is trained.")
-            else:
-                if start:
-                    say(f"Going on after epoch {start}.")
-                _compile(experiment, state, say)
-            epochs = _epochs(config, experiment, state, start, record.save)
-            with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
-                for epoch, steps, metrics in epochs:
-                    losses = np.atleast_2d(steps["loss"])
-                    _check_finite(losses, epoch, seeds, record.latest, rate)
-                    row = record.add(_rows(epoch, steps, metrics, many=many))
-                    bar.update(epoch, _shown(row, record.history))
+            advance(config, experiment, record, Unbroken(config), progress=progress)
         tree = experiment.network.hierarchy if config.eval.confusion else None
         record.draw(dataset.class_names, tree)
         return record.history
+
+
+# (losses of an epoch [S, steps], its number, epoch of the newest checkpoint) -> for
+# each network whether it goes on.
+Check = Callable[[np.ndarray, int, int], Sequence[bool]]
+
+
+def advance(
+    config: ConfigDict,
+    experiment: Experiment,
+    record: Record,
+    check: Check,
+    *,
+    progress: bool,
+) -> None:
+    """Trains from the newest checkpoint of a record to the last epoch.
+
+    Args:
+        config: a valid configuration.
+        experiment: the networks.
+        record: where their metrics and checkpoints go.
+        check: says after each epoch which of the networks go on; the rows of the others
+            are left out.  It may raise.
+        progress: show what is under way on standard error.
+    """
+    say = partial(print, file=sys.stderr, flush=True) if progress else _silent
+    start, state = record.restore(experiment.init())
+    if start == config.num_epochs:
+        say(f"This run is finished, with {start} epochs: nothing is trained.")
+        return
+    if start:
+        say(f"Going on after epoch {start}.")
+    _compile(experiment, state, say)
+    epochs = _epochs(config, experiment, state, start, record.save)
+    with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
+        for epoch, steps, metrics in epochs:
+            going = check(np.atleast_2d(steps["loss"]), epoch, record.latest)
+            rows = _rows(epoch, steps, metrics, many=np.ndim(steps["loss"]) == 2)
+            pairs = zip(rows, going, strict=True)
+            row = record.add([row if goes_on else None for row, goes_on in pairs])
+            bar.update(epoch, _shown(row, record.history))
 
 
 def _compile(
@@ -177,7 +203,7 @@ _TAKES_MEMORY = (
 
 
 @contextmanager
-def _out_of_memory(config: ConfigDict) -> Generator[None]:
+def out_of_memory(config: ConfigDict) -> Generator[None]:
     """Raises `TrainingError` that says what to lower when memory runs out."""
     try:
         yield
@@ -197,19 +223,24 @@ def _out_of_memory(config: ConfigDict) -> Generator[None]:
         ) from error
 
 
-def _check_finite(
-    losses: np.ndarray, epoch: int, seeds: Sequence[int], last_good: int, rate: float
-) -> None:
-    """Raises `TrainingError` unless the loss [S, steps] was finite at every step."""
-    if np.isfinite(losses).all():
-        return
-    first, who = np.argwhere(~np.isfinite(losses.T))[0]
-    of = f" of seed {seeds[who]}" if seeds else ""
-    saved = "There is no checkpoint yet"
-    if last_good:
-        saved = f"The last good checkpoint is that of epoch {last_good}"
-    raise TrainingError(
-        f"The loss{of} became {losses[who, first]} in epoch {epoch}, at step "
-        f"{(epoch - 1) * losses.shape[1] + first + 1}. {saved}. Try a lower "
-        f"config.optimizer.learning_rate (now {rate})."
-    )
+class Unbroken:
+    """The check that every loss is finite; the first that is not ends the run."""
+
+    def __init__(self, config: ConfigDict):
+        """Takes the learning rate and the seeds of a configuration, to name them."""
+        self._rate, self._seeds = config.optimizer.learning_rate, seeds_of(config)
+
+    def __call__(self, losses: np.ndarray, epoch: int, last_good: int) -> list[bool]:
+        """Raises `TrainingError` unless the loss [S, steps] was finite at every step."""
+        if np.isfinite(losses).all():
+            return [True] * len(losses)
+        first, who = np.argwhere(~np.isfinite(losses.T))[0]
+        of = f" of seed {self._seeds[who]}" if self._seeds else ""
+        saved = "There is no checkpoint yet"
+        if last_good:
+            saved = f"The last good checkpoint is that of epoch {last_good}"
+        raise TrainingError(
+            f"The loss{of} became {losses[who, first]} in epoch {epoch}, at step "
+            f"{(epoch - 1) * losses.shape[1] + first + 1}. {saved}. Try a lower "
+            f"config.optimizer.learning_rate (now {self._rate})."
+        )
