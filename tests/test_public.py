@@ -21,7 +21,8 @@ READMES = sorted(
 )
 # Functions whose docstrings hold an example.
 FACE = [
-    *("ncjax.train", "ncjax.measure", "ncjax.compare", "ncjax.class_moments"),
+    *("ncjax.train", "ncjax.sweep", "ncjax.measure", "ncjax.compare"),
+    "ncjax.class_moments",
     *("ncjax.default", "ncjax.hierarchy.balanced", "ncjax.plots.collapse"),
     *("ncjax.losses.hxe", "ncjax.ufm.Problem.create", "ncjax.ufm.solve"),
     *("ncjax.ufm.certify",),

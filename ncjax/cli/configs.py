@@ -150,7 +150,7 @@ def take_sweep(
         if field == "zip":
             together.append([name.strip() for name in text.split(",")])
         elif field in swept:
-            raise UsageError(f"--sweep.{field} is given twice. Give all values at once.")
+            raise UsageError(f"--sweep.{field} is given twice: give all its values.")
         else:
             swept[field] = text
     if together and not swept:

@@ -34,7 +34,7 @@ examples:
   {prog} --config.loss.name=mse           any field can be overridden
   {prog} --config.num_seeds=5             five networks in one program
   {prog} --workdir=DIR                    where the run is written
-  {prog} --sweep.optimizer.learning_rate=1e-3..1e-1:8 --sweep.loss.name=mse,cross_entropy
+  {prog} --sweep.optimizer.weight_decay=0,5e-4 --sweep.loss.name=mse,cross_entropy
                                           a network for every combination
 
 Values of a sweep: 1e-3..1e-1:8 are 8 by equal factors, lin:0..1:5 are 5 by equal steps,

@@ -120,7 +120,7 @@ class Record:
         self.history = dataclasses.replace(
             self.history,
             rows=list(filter(is_measured, rows)),
-            workdir=self._whole and self._whole.path,
+            workdir=None if self._whole is None else self._whole.path,
             seeds=[
                 History(list(filter(is_measured, own)), one.path) for one, own in each
             ],

@@ -46,7 +46,9 @@ def draw(sweep: Sweep) -> Figure:
         panel.set_xlabel(axes[0], fontsize=9)
     for panel in panels[len(metrics) :]:
         panel.set_axis_off()
-    figure.suptitle(_heading(sweep, axes), fontsize=9, color=style.NOTE, x=0.01, ha="left")
+    figure.suptitle(
+        _heading(sweep, axes), fontsize=9, color=style.NOTE, x=0.01, ha="left"
+    )
     return figure
 
 
@@ -55,7 +57,9 @@ def _heading(sweep: Sweep, axes: Sequence[str]) -> str:
     others = [field for field in sweep.fields if field not in (*axes, "seed")]
     notes = [f"{len(sweep.rows)} runs"]
     if seeds > 1:
-        notes.append(f"means of {seeds} seeds" + ("" if len(axes) > 1 else ", 95 % bands"))
+        notes.append(
+            f"means of {seeds} seeds" + ("" if len(axes) > 1 else ", 95 % bands")
+        )
     if others:
         notes.append(f"each cell is the mean over {', '.join(others)}")
     if len(axes) > 1:
@@ -113,8 +117,10 @@ def _heat_map(
     known = table[np.isfinite(table)]
     spread = log and known.size and known.max() > known.min()
     norm = LogNorm() if spread else Normalize()
-    look = {"origin": "lower", "aspect": "auto", "cmap": "viridis_r", "norm": norm}
-    figure.colorbar(panel.imshow(table.T, **look), ax=panel, shrink=0.9)
+    image = panel.imshow(
+        table.T, origin="lower", aspect="auto", cmap="viridis_r", norm=norm
+    )
+    figure.colorbar(image, ax=panel, shrink=0.9)
     style.decorate(panel, "", y=list(values)[1], grid=None)
     pairs = zip((panel.xaxis, panel.yaxis), values.values(), strict=True)
     for axis, entries in pairs:

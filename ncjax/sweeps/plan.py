@@ -122,9 +122,9 @@ def members(
         ConfigError: for a setting that is not valid, naming it.
     """
     seeds = range(config.seed, config.seed + config.num_seeds)
-    found, plain = [], ConfigDict(config.to_dict())
+    found: list[Member] = []
     for setting in grid.settings(swept, together):
-        own = ConfigDict(plain)
+        own = ConfigDict(config.to_dict())
         own.update_from_flattened_dict(setting | {"num_seeds": 1})
         try:
             validate(own)
@@ -143,8 +143,8 @@ def _check_names(found: Sequence[Member]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ConfigError(
-                f"Two runs of the sweep have the name {name!r}: values that differ only "
-                "after the fourth digit. Take values further apart."
+                f"Two runs of the sweep have the name {name!r}: their values differ "
+                "only after the fourth digit. Take values further apart."
             )
 
 

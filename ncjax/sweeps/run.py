@@ -142,8 +142,8 @@ class _Going:
             if place not in self.stopped:
                 self.stopped[place] = epoch
                 self._say(
-                    f"{self._names[place]} stops: its loss is no longer finite in epoch "
-                    f"{epoch}. The other networks go on."
+                    f"{self._names[place]} stops: its loss is no longer finite in "
+                    f"epoch {epoch}. The other networks go on."
                 )
         going = [place not in self.stopped for place in range(len(losses))]
         if not any(going):
@@ -247,11 +247,15 @@ def _data_key(program: Program) -> str:
 def _about(program: Program, fields: Mapping[str, Sequence[Any]]) -> str:
     """How many networks a program has, and what they have in common."""
     setting = program.members[0].setting
-    common = [f for f in fields if len({str(m.setting[f]) for m in program.members}) == 1]
+    common = [
+        f for f in fields if len({str(m.setting[f]) for m in program.members}) == 1
+    ]
     listed = ", ".join(f"{field} = {setting[field]!r}" for field in common)
     count = len(program.members)
     networks = "1 network" if count == 1 else f"{count} networks"
-    return networks + (f" with {listed}" if listed and len(common) < len(fields) else "")
+    return networks + (
+        f" with {listed}" if listed and len(common) < len(fields) else ""
+    )
 
 
 def _claim(
@@ -286,7 +290,8 @@ def _claim(
         if stored.get(part) != value:
             raise WorkdirError(
                 f"The workdir {folder} holds another sweep: its {part} were "
-                f"{stored.get(part)!r}, and are {value!r} now. Choose another --workdir."
+                f"{stored.get(part)!r}, and are {value!r} now. Choose another with "
+                "--workdir."
             )
     return order
 

@@ -22,7 +22,6 @@ from ncjax.statistics import Interval, t_interval
 from ncjax.sweeps.plan import Member
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 ERROR_0 = "epoch of error 0"
@@ -133,7 +132,7 @@ class Sweep:
         if set(shown()) & set(self.columns):
             save(self.plot(), self.workdir / "sweep.png")
 
-    def to_pandas(self) -> pd.DataFrame:
+    def to_pandas(self) -> Any:
         """The table as a `pandas.DataFrame`.
 
         Raises:
@@ -146,9 +145,13 @@ class Sweep:
     def __str__(self) -> str:
         """The fields of each run, and its errors and headline metrics."""
         metrics = [name for name in shown() if name in self.columns]
-        own = [f for f in (*self.fields, "seed") if len({str(r[f]) for r in self.rows}) > 1]
+        own = [
+            f for f in (*self.fields, "seed") if len({str(r[f]) for r in self.rows}) > 1
+        ]
         names = [*dict.fromkeys(own), "stopped", ERROR_0, *metrics]
-        cells = [names] + [[_cell(row.get(n, math.nan)) for n in names] for row in self.rows]
+        cells = [names] + [
+            [_cell(row.get(n, math.nan)) for n in names] for row in self.rows
+        ]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         return "\n".join(
             "  ".join(c.rjust(w) for c, w in zip(line, widths, strict=True))

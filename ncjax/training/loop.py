@@ -231,7 +231,7 @@ class Unbroken:
         self._rate, self._seeds = config.optimizer.learning_rate, seeds_of(config)
 
     def __call__(self, losses: np.ndarray, epoch: int, last_good: int) -> list[bool]:
-        """Raises `TrainingError` unless the loss [S, steps] was finite at every step."""
+        """Raises `TrainingError` unless each loss [S, steps] was finite."""
         if np.isfinite(losses).all():
             return [True] * len(losses)
         first, who = np.argwhere(~np.isfinite(losses.T))[0]

@@ -75,9 +75,7 @@ def init_state(
             normalisation, which have one axis, stay as they are.
     """
     variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
-    params = jax.tree.map(
-        lambda p: p * scale if p.ndim > 1 else p, variables["params"]
-    )
+    params = jax.tree.map(lambda p: p * scale if p.ndim > 1 else p, variables["params"])
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,

@@ -10,7 +10,7 @@ import ncjax
 from ncjax.classifiers import CLASSIFIERS, linear
 from ncjax.config import default
 from ncjax.config.binding import numeric_fields
-from ncjax.config.fields import choice, describe
+from ncjax.config.fields import describe
 from ncjax.optimizers import OPTIMIZERS
 from tests.training.test_train import rows_of, run, small
 

@@ -30,9 +30,9 @@ def small():
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
-    """A sweep of six runs in one program, of which two cannot stay finite."""
+    """A sweep of six runs in two programs, of which two runs cannot stay finite."""
     folder = tmp_path_factory.mktemp("sweep") / "run"
-    return sweep(small(), FIELDS, folder, progress=False)
+    return sweep(small(), FIELDS, folder, at_once=3, progress=False)
 
 
 def member(table, place):
@@ -71,7 +71,8 @@ def test_a_network_is_the_single_run(done, tmp_path):
         json.loads((folder / "config.json").read_text())
         for folder in (member(done, 3), alone.workdir)
     )
-    assert ours.pop("about") and theirs.pop("about")
+    assert ours.pop("about")
+    assert theirs.pop("about")
     assert ours == theirs
 
 
@@ -119,7 +120,7 @@ def test_the_same_call_goes_on(done, monkeypatch):
 
 
 def test_it_goes_on_where_it_was_stopped(done, tmp_path, monkeypatch):
-    """Killed in the second program of three; the end is that of one program."""
+    """Killed in the second program of two."""
     config, epochs = small(), loop._epochs
     config.checkpoint.every_epochs = 1
     programs = []
@@ -134,16 +135,15 @@ def test_it_goes_on_where_it_was_stopped(done, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(loop, "_epochs", killed)
         with pytest.raises(KeyboardInterrupt):
-            sweep(config, FIELDS, tmp_path / "a", at_once=2, progress=False)
+            sweep(config, FIELDS, tmp_path / "a", at_once=3, progress=False)
     assert len(programs) == 2
+    # What fits now is no matter: networks go on in the program in which they began.
     again = sweep(config, FIELDS, tmp_path / "a", at_once=6, progress=False)
-    assert len(json.loads((tmp_path / "a" / "sweep.json").read_text())["programs"]) == 3
     for name in ("stopped", "epoch"):
         np.testing.assert_array_equal(again[name], done[name], err_msg=name)
     for place in range(4):
         ours, theirs = (rows_of(member(x, place)) for x in (again, done))
-        assert [r["epoch"] for r in ours] == [r["epoch"] for r in theirs]
-        np.testing.assert_allclose(ours[-1]["nc/nc1"], theirs[-1]["nc/nc1"], rtol=1e-3)
+        assert ours == theirs
 
 
 def test_another_sweep_is_refused(done):
@@ -181,7 +181,7 @@ def test_a_field_may_be_a_number_of_some_programs_only():
     swept = {"loss.name": "cross_entropy,soft_labels", "loss.beta": "4,5"}
     config = small()
     config.hierarchy.name = "cifar10"
-    with pytest.raises(ConfigError, match="name=cross_entropy,beta=5: .* no effect"):
+    with pytest.raises(ConfigError, match=r"name=cross_entropy,beta=5: .* no effect"):
         programs_of(config, swept)
     together = [("loss.name", "loss.beta")]
     first, second = programs_of(config, swept, together)

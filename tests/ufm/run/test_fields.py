@@ -51,7 +51,7 @@ def run(*args):
         (["--sweep=c:1e-4"], "--sweep=c:1e-4 is not --sweep.FIELD=VALUES"),
         (
             ["--sweep.model.d=1..2:3"],
-            "Unknown --sweep field 'model.d'. Available: model.c, model.label_smoothing",
+            "Unknown --sweep field 'model.d'. Available: model.c, model.label_",
         ),
         (["--sweep.model.beta=1..2:3"], "'beta' has no effect on 'cross_entropy'"),
         (
