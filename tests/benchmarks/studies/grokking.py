@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 import ncjax
 from ncjax import style
+from ncjax.runs.history import History, is_measured, read_rows
 from tests.benchmarks.studies.harness import flags, mean, write
 from tests.benchmarks.verdicts import Answer, Verdict
 
@@ -60,7 +61,8 @@ def draw(found: ncjax.Sweep) -> Figure:
     style.decorate(left, "Steps", x="weight decay", legend=True)
     for number, decay in enumerate(_DECAYS):
         row = next(r for r in found.rows if r["optimizer.weight_decay"] == decay)
-        history = ncjax.load_history(found.workdir / "members" / row["name"])
+        path = found.workdir / "members" / row["name"] / "metrics.jsonl"
+        history = History(list(filter(is_measured, read_rows(path))))
         look = {"color": style.COLORS[number], "lw": 1.3, "label": f"decay {decay:g}"}
         for axis, key in ((middle, "test/error"), (right, "nc/nc1")):
             axis.plot(steps * history["epoch"], history[key], **look)

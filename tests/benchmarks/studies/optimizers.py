@@ -130,12 +130,12 @@ def judge(found: Found) -> list[Verdict]:
                     claim=f"{text}, weight decay {decay:g}",
                     source=source,
                     theirs=published,
-                    ours=f"{centres[0]:.3g} against {centres[1]:.3g}, ratio {ratio:.3g}",
+                    ours=f"{centres[0]:.3g} against {centres[1]:.3g}: {ratio:.3g}",
                     interval=f"[{low:.3g}, {high:.3g}]",
                     seeds=len(found[large, decay][metric]),
                     verdict=verdict,
                     command=COMMAND,
-                    note=f"p = {p:.2g}, corrected",
+                    note=f"geometric mean of the ratio; p = {p:.2g}, corrected",
                 )
             )
     return rows
