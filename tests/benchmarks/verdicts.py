@@ -24,11 +24,11 @@ _HEAD = """\
 # Claims and verdicts
 
 Each line is a claim of a paper or of theory, the number that was published, and what
-was found here with the number of seeds.  Brackets are 95 % intervals over seeds; without
-seeds the number is that of a certified optimum, or of a computation that has no chance
-in it.  "Undecided" says that the interval, or a single seed, allows both.  The folder of
-a study has its README and the data; `python -m tests.benchmarks.verdicts` writes this
-page.
+was found here with the number of seeds.  Brackets are 95 % intervals over seeds;
+without seeds the number is that of a certified optimum, or of a computation without
+chance.  "Undecided" says that the interval, or a single seed, allows both.  The folder
+of a study has its README and the data; `python -m tests.benchmarks.verdicts` writes
+this page.
 """
 
 
