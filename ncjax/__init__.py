@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from ncjax.runs import plots as plots
     from ncjax.runs.history import History as History
     from ncjax.runs.workdir import WorkdirError as WorkdirError
+    from ncjax.sweeps import Sweep as Sweep, sweep as sweep
     from ncjax.training.loaded import LoadedRun as LoadedRun, load as load
     from ncjax.training.loop import TrainingError as TrainingError, train as train
 
@@ -62,6 +63,7 @@ _NAMES = {
     "ncjax.runs": ("plots",),
     "ncjax.runs.history": ("History",),
     "ncjax.runs.workdir": ("WorkdirError",),
+    "ncjax.sweeps": ("Sweep", "sweep"),
     "ncjax.training.loaded": ("LoadedRun", "load"),
     "ncjax.training.loop": ("TrainingError", "train"),
 }

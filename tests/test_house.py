@@ -16,7 +16,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 # in a circle) and of the layers below it.
 LAYERS = (
     ("__main__", "main", "cli"),
-    ("comparison", "measurement", "ufm.run"),
+    ("comparison", "measurement", "sweeps", "ufm.run"),
     ("training",),
     ("runs",),
     ("config",),
@@ -27,7 +27,7 @@ LAYERS = (
     (
         *("gram", "blocks", "statistics", "averages", "labels", "units"),
         *("io", "style", "options", "struct", "extras", "table", "compiling"),
-        "batches",
+        *("batches", "grid"),
     ),
 )
 LAYER = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}

@@ -21,7 +21,7 @@ READMES = sorted(
 )
 # Functions whose docstrings hold an example.
 FACE = [
-    *("ncjax.train", "ncjax.load", "ncjax.measure", "ncjax.compare"),
+    *("ncjax.train", "ncjax.sweep", "ncjax.load", "ncjax.measure", "ncjax.compare"),
     *("ncjax.class_moments", "ncjax.default", "ncjax.Recorder"),
     *("ncjax.hierarchy.balanced", "ncjax.plots.collapse", "ncjax.losses.hxe"),
     *("ncjax.ufm.Problem.create", "ncjax.ufm.solve", "ncjax.ufm.certify"),

@@ -63,6 +63,7 @@ def config_parser(prog: str, about: str) -> Parser:
     add = (parser := Parser(prog, about)).add_argument
     add("--config", metavar="FILE[:PRESET]", help="a config file, and a preset in it")
     add("--config.FIELD", metavar="VALUE", help="a value for one field of the config")
+    add("--sweep.FIELD", metavar="VALUES", help="values that a field goes through")
     add("--workdir", metavar="DIR", default="", help="folder of the results")
     return parser
 
@@ -121,6 +122,41 @@ def parse_flags(
             f"The command line cannot be used: {text} (--help shows what is allowed)"
         ) from error
     return values.config, path.stem, options
+
+
+def take_sweep(
+    argv: Sequence[str],
+) -> tuple[list[str], dict[str, str], list[list[str]]]:
+    """Takes the flags `--sweep.FIELD=VALUES` out of the arguments of a command.
+
+    Returns:
+        The other arguments; field -> text of its values; and the groups of fields that
+        change together, of `--sweep.zip=FIELD,FIELD`.
+
+    Raises:
+        UsageError: for a field that is swept twice, or a flag without a value.
+    """
+    rest, swept, together = [], {}, []
+    for argument in _joined(argv):
+        found = re.fullmatch(r"--?sweep(?:\.([\w.]+))?(?:=(.*))?", argument, re.DOTALL)
+        if found is None:
+            rest.append(argument)
+            continue
+        field, text = found.groups()
+        if not field or not text:
+            raise UsageError(
+                f"{argument} is not --sweep.FIELD=VALUES, as in "
+                "--sweep.optimizer.weight_decay=0,5e-4,5e-3 (--help shows more)."
+            )
+        if field == "zip":
+            together.append([name.strip() for name in text.split(",")])
+        elif field in swept:
+            raise UsageError(f"--sweep.{field} is given twice: give all its values.")
+        else:
+            swept[field] = text
+    if together and not swept:
+        raise UsageError("--sweep.zip needs swept fields, as --sweep.FIELD=VALUES.")
+    return rest, swept, together
 
 
 def _load(path: Path, preset: Sequence[str]) -> ConfigDict:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ncjax.cli.configs import config_parser, parse_flags, show_help
+from ncjax.cli.configs import config_parser, parse_flags, show_help, take_sweep
 from ncjax.cli.usage import UsageError, announce, refuse, wants_help
 from ncjax.options import InputError
 
@@ -23,6 +23,7 @@ The workdir gets config.json, metrics.jsonl, TensorBoard events, checkpoints and
 collapse.png.  Without --workdir it is runs/NAME-HASH, where HASH is that of the
 configuration.  The same command again continues a run that was stopped.  With many
 seeds the metrics are means with 95 % intervals, and DIR/seeds/SEED holds each run.
+With --sweep.FIELD=VALUES a network is trained for every combination of values.
 """
 
 _MORE = """\
@@ -33,6 +34,13 @@ examples:
   {prog} --config.loss.name=mse           any field can be overridden
   {prog} --config.num_seeds=5             five networks in one program
   {prog} --workdir=DIR                    where the run is written
+  {prog} --sweep.optimizer.weight_decay=0,5e-4 --sweep.loss.name=mse,cross_entropy
+                                          a network for every combination
+
+Values of a sweep: 1e-3..1e-1:8 are 8 by equal factors, lin:0..1:5 are 5 by equal steps,
+0,5e-4,5e-3 are these; --sweep.zip=FIELD,FIELD lets fields change together.  Networks
+that differ in numbers of the optimizer or the loss, in init_scale or in the seed train
+in one program.  The workdir gets sweep.csv, sweep.png and members/NAME, a run each.
 
 Compiled programs are kept in ~/.cache/ncjax for the next run.  The environment chooses
 another folder (JAX_COMPILATION_CACHE_DIR) or none (JAX_ENABLE_COMPILATION_CACHE=false).
@@ -54,7 +62,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         return show_help(config_parser(prog, _ABOUT), _MORE, describe())
 
     announce("train a network")  # importing takes seconds
-    from ncjax import TrainingError, cluster, train as train_network
+    from ncjax import TrainingError, cluster, sweep, train as train_network
     from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
 
@@ -64,12 +72,17 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         return refuse(error)
     workdir = ""
     try:
+        argv, swept, together = take_sweep(argv)
         config, name, workdir = parse(argv)
         cluster.check_devices()
         config = validate(config)
         keep_compiled_programs()
-        workdir = workdir or f"runs/{name}-{_digest(resolved(config))}"
-        history = train_network(config, workdir)
+        mark = resolved(config) | ({"sweep": [swept, together]} if swept else {})
+        workdir = workdir or f"runs/{name}-{_digest(mark)}"
+        if swept:
+            found = sweep(config, swept, workdir, together=together)
+        else:
+            found = train_network(config, workdir)
     except (InputError, cluster.ClusterError) as error:
         return refuse(error) if cluster.is_first() else 2
     except TrainingError as error:
@@ -88,7 +101,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         )
         raise
     if cluster.is_first():
-        print(f"\n{history}\n\nWritten to {history.workdir}")
+        print(f"\n{found}\n\nWritten to {found.workdir}")
     return 0
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ncjax.cli.configs import config_parser, parse_flags, show_help
+from ncjax.cli.configs import config_parser, parse_flags, show_help, take_sweep
 from ncjax.cli.usage import UsageError, announce, check_output, command, wants_help
 from ncjax.options import InputError
 from ncjax.style import FORMATS, save
@@ -26,8 +26,9 @@ examples:
   {prog} --config=configs/ufm_NAME.py:smoke   the same in seconds
   {prog} --config.model.c=1e-2                any field can be overridden
   {prog} --workdir=DIR                        where results are written
-  {prog} --sweep=c:1e-4..1e-1:40,beta:1..30:40
-    a heat map of the rank and NC2 of the optimum
+  {prog} --sweep.model.c=1e-4..1e-1:40 --sweep.model.beta=1..30:40
+    a heat map of the rank and NC2 of the optimum over one or two fields; values are
+    as in `ncjax train`: 40 by equal factors, lin:1..30:40 by equal steps, or a list
 
 Configs:
 {configs}
@@ -40,8 +41,6 @@ Configs:
 def main(argv: Sequence[str]) -> int:
     """Runs an experiment on an unconstrained-features model."""
     parser = config_parser("ncjax ufm", _ABOUT)
-    swept = "one or two fields, NAME:LOW..HIGH:COUNT, with a comma between"
-    parser.add_argument("--sweep", metavar="FIELDS", default="", help=swept)
     also = f"draw the figure also as FILE: {', '.join(FORMATS)}"
     parser.add_argument("--figure", metavar="FILE", type=Path, help=also)
     if wants_help(argv):
@@ -63,6 +62,7 @@ def main(argv: Sequence[str]) -> int:
         seconds = time.monotonic() - began
         print(f"{seconds:6.1f} s  {stage}{shown}", file=sys.stderr, flush=True)
 
+    argv, swept, together = take_sweep(argv)
     config, name, options = parse_flags(argv, parser, fallback="ufm_ce.py")
     try:
         validate(config)
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
                 f"the file's published numbers are left out, for {', '.join(changed)} "
                 "makes another model; --config.expect.NAME gives those of yours"
             )
-        axes = parse_sweep(options.sweep, config) if options.sweep else None
+        axes = parse_sweep(swept, together, config) if swept else None
         folder = Path(options.workdir or f"runs/{name}{'-sweep' if axes else ''}")
         if options.figure is not None:
             check_output("--figure", options.figure, FORMATS)
@@ -81,7 +81,7 @@ def main(argv: Sequence[str]) -> int:
         else:
             report = EXPERIMENTS[config.experiment].run(config, progress)
         progress("done")
-        report.write(folder, config.to_dict() | {"sweep": options.sweep})
+        report.write(folder, config.to_dict() | {"sweep": swept})
         if options.figure is not None:
             save(report.figure, options.figure)
     except InputError:

@@ -53,7 +53,8 @@ class Run:
 def find(arguments: Sequence[str | os.PathLike]) -> list[Path]:
     """Folders of runs: each argument is one, a folder of them, or a glob pattern.
 
-    A run of many seeds stands for the runs of its seeds.
+    A run of many seeds stands for the runs of its seeds, a sweep for its runs, but
+    for those that stopped because they were no longer finite.
 
     Raises:
         CompareError: naming the argument that is none of these.
@@ -102,6 +103,8 @@ def _folders(path: Path) -> list[Path]:
     if _is_run(path):
         seeds = path / "seeds"
         return _folders(seeds) if seeds.is_dir() else [path]
+    if (path / "sweep.json").is_file():
+        return list(filter(_is_whole, _folders(path / "members")))
     matches = path.iterdir() if path.is_dir() else map(Path, glob.glob(str(path)))
     runs = sorted(filter(_is_run, matches), key=_natural)
     return [folder for run in runs for folder in _folders(run)]
@@ -109,6 +112,13 @@ def _folders(path: Path) -> list[Path]:
 
 def _is_run(path: Path) -> bool:
     return (path / "config.json").is_file()
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a run of a sweep went to its end: networks that diverge stop early."""
+    rows = read_rows(path / "metrics.jsonl")
+    config = json.loads((path / "config.json").read_text())
+    return bool(rows) and rows[-1]["epoch"] == config["num_epochs"]
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -6,6 +6,7 @@ Of a valid configuration; what comes out of this module knows no configuration a
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
@@ -21,7 +22,7 @@ from ncjax.data import Dataset, select
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES, OUTPUTS, TARGETS_OF
-from ncjax.options import ConfigError, InputError, fill, options_of
+from ncjax.options import ConfigError, InputError, check_value, fill, options_of
 from ncjax.probes import PROBES, Probe, Subject
 from ncjax.targets import DEFAULT
 
@@ -100,6 +101,7 @@ def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
 
 def try_out(config: ConfigDict) -> None:
     """Binds everything that needs no data: `ValueError` for an option out of range."""
+    check_init_scale(config.init_scale)
     loss, classifier = choice(config, "loss"), choice(config, "classifier")
     layer: Classifier | int = 2  # a linear layer of two outputs
     if not needs_hierarchy(loss, classifier):  # else once there is a tree
@@ -108,24 +110,32 @@ def try_out(config: ConfigDict) -> None:
     bind_optimizer(choice(config, "optimizer"), num_epochs=1, steps=1)({})
 
 
-def numeric_fields(*choices: Choice) -> dict[str, float]:
+def numeric_fields(config: ConfigDict) -> dict[str, float]:
     """Fields in which the networks of one program may differ, with their values.
 
     They are the options of the chosen optimizer and loss that are numbers with a point,
-    and the learning rate: JAX traces their values.
+    the learning rate, and the scale of the initial kernels: JAX traces their values.
     """
-    return {
-        f"{chosen.section}.{option}": value
-        for chosen in choices
-        for option, value in chosen.values.items()
+    chosen = [choice(config, section) for section in ("optimizer", "loss")]
+    return {"init_scale": config.init_scale} | {
+        f"{one.section}.{option}": value
+        for one in chosen
+        for option, value in one.values.items()
         if option == "learning_rate"
-        or isinstance(options_of(chosen.function).get(option), float)
+        or isinstance(options_of(one.function).get(option), float)
     }
+
+
+def check_init_scale(scale: float) -> None:
+    """Raises `ValueError` for a factor on the initial kernels that is none."""
+    must_be = "positive and finite"
+    check_value("init_scale", scale, lambda s: 0 < s < math.inf, must_be)
 
 
 def try_hyper(hyper: Hyper, objective: Objective, optimizer: BindOptimizer) -> None:
     """Binds loss and optimizer with known hyper-parameters: `ConfigError` if bad."""
     with named("A network of the program is not usable"):
+        check_init_scale(hyper.get("init_scale", 1.0))
         optimizer(hyper)
         if any(field.startswith("loss.") for field in hyper):
             _try_loss(objective.loss(hyper), objective.classifier)

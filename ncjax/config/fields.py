@@ -50,6 +50,7 @@ def default() -> ConfigDict:
     config.num_seeds = 1  # networks in one program, with seeds seed, seed + 1, ...
     config.num_epochs = 400  # passes over the training set
     config.batch_size = 128  # examples per step, over all devices together
+    config.init_scale = 1.0  # factor on the initial kernels of every layer
     config.compute_dtype = "float32"  # or "bfloat16"; parameters are always float32
 
     for section in SECTIONS:

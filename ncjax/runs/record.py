@@ -30,43 +30,48 @@ class Record:
     def __init__(
         self,
         workdir: str | os.PathLike | None,
-        config: dict[str, Any],
-        seeds: Mapping[int, dict[str, Any]] | None = None,
+        config: dict[str, Any] | None,
+        alone: Mapping[str, dict[str, Any]] | None = None,
         keep: int = 2,
         limit: Mapping[str, float] | None = None,
+        checkpoints: str = "checkpoints",
     ):
         """Claims the folders of the run.
 
         Args:
             workdir: folder of the run; None writes nothing.
-            config: configuration of the run, a nested dict of plain values.
-            seeds: with many seeds, seed -> configuration of its run alone.
+            config: configuration of the run, a nested dict of plain values; None if the
+                networks have nothing in common, and no folder but their own.
+            alone: with many networks, the folder of each below the workdir, such as
+                "seeds/0" -> the configuration of its run alone.
             keep: number of checkpoints that are kept; with 0 none is written.
             limit: what metrics are in theory as regularisation vanishes, by key.
+            checkpoints: folder of the checkpoints below the workdir.
 
         Raises:
             WorkdirError: if one of the folders cannot be had, or not hold checkpoints.
         """
-        seeds = seeds or {}
+        alone = alone or {}
         self.history = History(
             rows=[],
-            seeds=[History([]) for _ in seeds],
-            about=", ".join(_names(config)),
+            seeds=[History([]) for _ in alone],
+            about=", ".join(_names(config or {})),
             limit=dict(limit or {}),
         )
         self._whole: Workdir | None = None
         self._each: list[Workdir] = []
         self._checkpoints: Checkpoints | None = None
-        self._waiting: list[Sequence[Row]] = []
+        self._waiting: list[Sequence[Row | None]] = []
         if workdir is None:
             return
+        folder = Path(workdir).expanduser().absolute()
         if keep:
-            check_folder(Path(workdir).expanduser().absolute())
-        self._whole = Workdir(workdir, config)
-        folder = self._whole.path / "seeds"
-        self._each = [Workdir(folder / str(s), c) for s, c in seeds.items()]
+            check_folder(folder)
+        if config is not None:
+            self._whole = Workdir(folder, config)
+        self._each = [Workdir(folder / name, own) for name, own in alone.items()]
         if keep:
-            self._checkpoints = Checkpoints(self._whole.checkpoints, keep)
+            self._checkpoints = Checkpoints(folder / checkpoints, keep)
 
     @property
     def latest(self) -> int:
@@ -117,30 +122,33 @@ class Record:
 
     def resume(self, epoch: int) -> None:
         """Drops what was written after an epoch, and reads what was measured before."""
-        if self._whole is None:
+        if self._checkpoints is None:
             return
-        rows = self._whole.resume(epoch)
+        rows = [] if self._whole is None else self._whole.resume(epoch)
         of_seeds = cluster.from_first(lambda: [one.trim(epoch) for one in self._each])
         each = zip(self._each, of_seeds, strict=True)
         self.history = dataclasses.replace(
             self.history,
             rows=list(filter(is_measured, rows)),
-            workdir=self._whole.path,
+            workdir=None if self._whole is None else self._whole.path,
             seeds=[
                 History(list(filter(is_measured, own)), one.path) for one, own in each
             ],
         )
 
-    def add(self, rows: Sequence[Row]) -> Row:
+    def add(self, rows: Sequence[Row | None]) -> Row:
         """Takes in an epoch, with a row for each network; returns the row of the run.
 
         metrics.jsonl and TensorBoard get it at once, those of the seeds with `flush`.
+        A network that has stopped has None in the place of its row; one must go on.
         """
-        row = mean_row(rows) if self.history.seeds else rows[0]
+        going = [own for own in rows if own is not None]
+        row = mean_row(going) if self.history.seeds else going[0]
         if is_measured(row):
             self.history.rows.append(row)
             for one, own in zip(self.history.seeds, rows, strict=False):
-                one.rows.append(own)
+                if own is not None:
+                    one.rows.append(own)
         if self._whole is not None:
             self._whole.write(row)
         if self._each:
@@ -153,7 +161,8 @@ class Record:
         One seed after the other: thousands of files cannot be open at once.
         """
         for i, one in enumerate(self._each):
-            one.append([of_seeds[i] for of_seeds in self._waiting])
+            own = (rows[i] for rows in self._waiting)
+            one.append([row for row in own if row is not None])
         self._waiting.clear()
 
     def save(self, epoch: int, state: Any) -> None:

@@ -49,7 +49,6 @@ class Workdir:
                 holds a run of another configuration.
         """
         self.path = Path(path).expanduser().absolute()
-        self.checkpoints = self.path / "checkpoints"
         self._metrics = self.path / "metrics.jsonl"
         self._events: Any = None
         self._goes_on = False  # whether config.json is still to name this process

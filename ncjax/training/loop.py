@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -24,7 +23,7 @@ from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record
 from ncjax.runs.seeds import rows_of
 from ncjax.training.experiment import Experiment
-from ncjax.training.plan import measured_epochs, saved_epochs
+from ncjax.training.plan import measured_epochs, saved_epochs, seeds_of
 from ncjax.training.step import TrainState
 
 
@@ -75,40 +74,72 @@ def train(
     began = time.monotonic()
     config = validate(config)
     progress = progress and cluster.is_first()
-    many, rate = config.num_seeds > 1, config.optimizer.learning_rate
-    seeds = range(config.seed, config.seed + config.num_seeds) if many else ()
+    seeds = seeds_of(config)
     whole = resolved(config)
-    alone = {seed: whole | {"seed": seed, "num_seeds": 1} for seed in seeds}
+    alone = {f"seeds/{s}": whole | {"seed": s, "num_seeds": 1} for s in seeds}
     keep = config.checkpoint.keep
-    say = partial(print, file=sys.stderr, flush=True) if progress else _silent
-    with _out_of_memory(config):
+    with out_of_memory(config):
         dataset = cluster.in_turn(lambda: load_data(config))
         experiment = Experiment(config, dataset, devices)
         limit = experiment.network.limit
         with closing(Record(workdir, whole, alone, keep, limit)) as record:
-            where = "" if workdir is None else f" Its files are in {Path(workdir)}."
-            start, state = record.restore(experiment.init())
-            if start == config.num_epochs:
-                has = f"This run is finished, with {start} epochs"
-                say(f"{has}: nothing is trained.{where}")
-            else:
-                if start:
-                    say(f"Going on after epoch {start}.")
-                _compile(experiment, state, say)
-            epochs = _epochs(config, experiment, state, start, record.save)
-            with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
-                for epoch, steps, metrics in epochs:
-                    losses = np.atleast_2d(steps["loss"])
-                    _check_finite(losses, epoch, seeds, record.latest, rate)
-                    row = record.add(_rows(epoch, steps, metrics, many=many))
-                    bar.update(epoch, _shown(row, record.history))
+            start = advance(
+                config, experiment, record, Unbroken(config), progress=progress
+            )
         tree = experiment.network.hierarchy if config.eval.confusion else None
         record.draw(dataset.class_names, tree)
-        if start < config.num_epochs:
+        if start < config.num_epochs and progress:
             first = f"epochs {start + 1} to " if start else ""
             spent = tqdm.format_interval(time.monotonic() - began)
-            say(f"Finished {first}{config.num_epochs} epochs in {spent}.{where}")
+            done = f"Finished {first}{config.num_epochs} epochs in {spent}."
+            print(done + _where(record), file=sys.stderr, flush=True)
         return record.history
+
+
+# (losses of an epoch [S, steps], its number, epoch of the newest checkpoint) -> for
+# each network whether it goes on.
+Check = Callable[[np.ndarray, int, int], Sequence[bool]]
+
+
+def advance(
+    config: ConfigDict,
+    experiment: Experiment,
+    record: Record,
+    check: Check,
+    *,
+    progress: bool,
+) -> int:
+    """Trains from the newest checkpoint of a record to the last epoch.
+
+    Args:
+        config: a valid configuration.
+        experiment: the networks.
+        record: where their metrics and checkpoints go.
+        check: says after each epoch which of the networks go on; the rows of the others
+            are left out.  It may raise.
+        progress: show what is under way on standard error.
+
+    Returns:
+        The epoch of that checkpoint; 0 without one.
+    """
+    say = partial(print, file=sys.stderr, flush=True) if progress else _silent
+    start, state = record.restore(experiment.init())
+    if start == config.num_epochs:
+        has = f"This run is finished, with {start} epochs"
+        say(f"{has}: nothing is trained.{_where(record)}")
+        return start
+    if start:
+        say(f"Going on after epoch {start}.")
+    _compile(experiment, state, say)
+    epochs = _epochs(config, experiment, state, start, record.save)
+    with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
+        for epoch, steps, metrics in epochs:
+            going = check(np.atleast_2d(steps["loss"]), epoch, record.latest)
+            rows = _rows(epoch, steps, metrics, many=np.ndim(steps["loss"]) == 2)
+            pairs = zip(rows, going, strict=True)
+            row = record.add([row if goes_on else None for row, goes_on in pairs])
+            bar.update(epoch, _shown(row, record.history))
+    return start
 
 
 def _compile(
@@ -122,6 +153,11 @@ def _compile(
     count, own = jax.process_count(), jax.local_device_count()
     where = f" for {count} processes with {own} devices each" if count > 1 else ""
     say(f"Compiled in {seconds:.1f} s{where}.")
+
+
+def _where(record: Record) -> str:
+    folder = record.history.workdir
+    return "" if folder is None else f" Its files are in {folder}."
 
 
 def _silent(message: str) -> None:
@@ -181,7 +217,7 @@ _TAKES_MEMORY = (
 
 
 @contextmanager
-def _out_of_memory(config: ConfigDict) -> Generator[None]:
+def out_of_memory(config: ConfigDict) -> Generator[None]:
     """Raises `TrainingError` that says what to lower when memory runs out."""
     try:
         yield
@@ -201,19 +237,24 @@ def _out_of_memory(config: ConfigDict) -> Generator[None]:
         ) from error
 
 
-def _check_finite(
-    losses: np.ndarray, epoch: int, seeds: Sequence[int], last_good: int, rate: float
-) -> None:
-    """Raises `TrainingError` unless the loss [S, steps] was finite at every step."""
-    if np.isfinite(losses).all():
-        return
-    first, who = np.argwhere(~np.isfinite(losses.T))[0]
-    of = f" of seed {seeds[who]}" if seeds else ""
-    saved = "There is no checkpoint yet"
-    if last_good:
-        saved = f"The last good checkpoint is that of epoch {last_good}"
-    raise TrainingError(
-        f"The loss{of} became {losses[who, first]} in epoch {epoch}, at step "
-        f"{(epoch - 1) * losses.shape[1] + first + 1}. {saved}. Try a lower "
-        f"config.optimizer.learning_rate (now {rate})."
-    )
+class Unbroken:
+    """The check that every loss is finite; the first that is not ends the run."""
+
+    def __init__(self, config: ConfigDict):
+        """Takes the learning rate and the seeds of a configuration, to name them."""
+        self._rate, self._seeds = config.optimizer.learning_rate, seeds_of(config)
+
+    def __call__(self, losses: np.ndarray, epoch: int, last_good: int) -> list[bool]:
+        """Raises `TrainingError` unless each loss [S, steps] was finite."""
+        if np.isfinite(losses).all():
+            return [True] * len(losses)
+        first, who = np.argwhere(~np.isfinite(losses.T))[0]
+        of = f" of seed {self._seeds[who]}" if self._seeds else ""
+        saved = "There is no checkpoint yet"
+        if last_good:
+            saved = f"The last good checkpoint is that of epoch {last_good}"
+        raise TrainingError(
+            f"The loss{of} became {losses[who, first]} in epoch {epoch}, at step "
+            f"{(epoch - 1) * losses.shape[1] + first + 1}. {saved}. Try a lower "
+            f"config.optimizer.learning_rate (now {self._rate})."
+        )

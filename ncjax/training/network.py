@@ -69,6 +69,7 @@ class Network:
         bent = needs_hierarchy(parts["loss"], parts["classifier"])
         if bent and geometry is not None and tree is not None:
             self.limit = limit_values(geometry, tree)
+        self._init_scale = config.init_scale
         dtype = COMPUTE_DTYPES[config.compute_dtype]
         self.model = parts["model"].bind()(self.objective.classifier, dtype=dtype)
         steps = len(dataset.train) // config.batch_size
@@ -83,8 +84,9 @@ class Network:
             hyper: the hyper-parameters of this network that are no constants of the
                 program, such as {"optimizer.learning_rate": []}; most often {}.
         """
+        scale = hyper.get("init_scale", self._init_scale)
         shape = self.dataset.image_shape
-        return init_state(self.model, self.optimizer(hyper), key, shape, hyper)
+        return init_state(self.model, self.optimizer(hyper), key, shape, hyper, scale)
 
     def prepare(self, images: jax.Array) -> jax.Array:
         """Raw images -> normalised float32 images, the input of the model."""

@@ -15,7 +15,6 @@ from ml_collections import ConfigDict
 
 from ncjax import cluster
 from ncjax.config.binding import numeric_fields
-from ncjax.config.fields import choice
 from ncjax.data import Dataset
 from ncjax.extras import install
 from ncjax.options import ConfigError
@@ -64,7 +63,7 @@ def members_of(
     """
     seeds = tuple(range(config.seed, config.seed + config.num_seeds))
     given = {field: tuple(values) for field, values in (hyper or {}).items()}
-    allowed = numeric_fields(choice(config, "optimizer"), choice(config, "loss"))
+    allowed = numeric_fields(config)
     for field, values in given.items():
         if field not in allowed:
             raise ConfigError(
@@ -77,6 +76,12 @@ def members_of(
                 "Give one for each."
             )
     return Members(seeds, given)
+
+
+def seeds_of(config: ConfigDict) -> range:
+    """The seeds of a run of many seeds; none of a run of a single network."""
+    many = config.num_seeds > 1
+    return range(config.seed, config.seed + config.num_seeds) if many else range(0)
 
 
 def measured_epochs(config: ConfigDict) -> list[int]:

@@ -61,6 +61,7 @@ def init_state(
     key: jax.Array,
     image_shape: tuple[int, ...],
     hyper: Mapping[str, jax.Array] | None = None,
+    scale: float | jax.Array = 1.0,
 ) -> TrainState:
     """A new network.
 
@@ -70,9 +71,11 @@ def init_state(
         key: typed PRNG key.
         image_shape: (height, width, channels).
         hyper: see `TrainState.hyper`.
+        scale: factor on the initial kernels of all layers; biases and the scales of
+            normalisation, which have one axis, stay as they are.
     """
     variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
-    params = variables["params"]
+    params = jax.tree.map(lambda p: p * scale if p.ndim > 1 else p, variables["params"])
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,

@@ -7,6 +7,7 @@ from ncjax.cli.configs import (
     find_config,
     parse_flags,
     shipped_configs,
+    take_sweep,
     titles,
 )
 from ncjax.cli.usage import UsageError
@@ -97,3 +98,31 @@ def test_files_of_ones_own_go_first(tmp_path, monkeypatch):
     assert find_config("digits").name == "digits.py"
     (tmp_path / "digits.py").write_text("")
     assert find_config("digits.py").read_text() == ""
+
+
+def test_sweep_flags_are_taken_out_of_the_others():
+    rest, swept, together = take_sweep(
+        [
+            *("--config=digits", "--sweep.loss.beta=1,2", "--config.seed", "3"),
+            *("--sweep.optimizer.learning_rate", "1e-3..1e-1:8"),
+            "--sweep.zip=loss.beta, optimizer.learning_rate",
+        ]
+    )
+    assert rest == ["--config=digits", "--config.seed=3"]
+    assert swept == {"loss.beta": "1,2", "optimizer.learning_rate": "1e-3..1e-1:8"}
+    assert together == [["loss.beta", "optimizer.learning_rate"]]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--sweep=loss.beta:1,2"], "is not --sweep.FIELD=VALUES"),
+        (["--sweep.loss.beta"], "is not --sweep.FIELD=VALUES"),
+        (["--sweep.loss.beta="], "is not --sweep.FIELD=VALUES"),
+        (["--sweep.loss.beta=1", "--sweep.loss.beta=2"], "is given twice"),
+        (["--sweep.zip=loss.beta,seed"], "needs swept fields"),
+    ],
+)
+def test_bad_sweep_flags(flags, message):
+    with pytest.raises(UsageError, match=message):
+        take_sweep(flags)

@@ -50,6 +50,25 @@ def test_default_workdir_is_named_by_the_config(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
 
 
+def test_a_sweep(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--sweep.optimizer.weight_decay=0,1e-3", "--sweep.seed=0,1"]
+    assert run(*FAST, *flags) == 0
+    out = capsys.readouterr().out
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert out.rstrip().endswith(f"Written to {folder}")
+    assert out.split("\n")[1].split()[:2] == ["optimizer.weight_decay", "seed"]
+    assert len((folder / "sweep.csv").read_text().splitlines()) == 5
+    assert len(list((folder / "members").iterdir())) == 4
+
+
+def test_a_bad_sweep_writes_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run(*FAST, "--sweep.optimizer.weight_decy=0,1e-3") == 2
+    assert "Did you mean 'optimizer.weight_decay'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("name", ["digits", "digits.py", "configs/digits.py"])
 def test_shipped_configs_are_found_from_anywhere(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

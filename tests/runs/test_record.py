@@ -98,7 +98,7 @@ def test_layers_and_the_confusion_are_drawn_where_they_were_measured(tmp_path):
 
 
 def test_many_seeds_have_a_folder_each(tmp_path):
-    seeds = {4: {"seed": 4}, 5: {"seed": 5}}
+    seeds = {"seeds/4": {"seed": 4}, "seeds/5": {"seed": 5}}
     record = Record(tmp_path / "run", {"num_seeds": 2}, seeds)
     record.resume(0)
     mean = record.add([row(1, seed) for seed in (0, 1)])
@@ -121,7 +121,8 @@ def state_of(epoch):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, count):
-    seeds = {seed: {"seed": seed} for seed in range(count)} if count > 1 else {}
+    names = [f"seeds/{seed}" for seed in range(count)] if count > 1 else []
+    seeds = {name: {"seed": place} for place, name in enumerate(names)}
     settings = {"num_seeds": count}, seeds, 1
 
     def rows(epoch):
@@ -146,8 +147,8 @@ def test_a_run_goes_on_from_its_newest_checkpoint(tmp_path, count):
     again.add(rows(3))
     again.close()
     assert lines(tmp_path / "run") == first.history.rows
-    for seed in seeds:
-        own = lines(tmp_path / "run" / "seeds" / str(seed))
+    for seed, name in enumerate(names):
+        own = lines(tmp_path / "run" / name)
         assert own == first.history.seeds[seed].rows
 
 

@@ -7,7 +7,6 @@ import pytest
 from ncjax import ConfigError
 from ncjax.config import default
 from ncjax.config.binding import load_data, numeric_fields
-from ncjax.config.fields import choice
 from ncjax.training.experiment import Experiment
 from ncjax.training.plan import members_of
 
@@ -48,6 +47,7 @@ GRIDS = {
             "optimizer.weight_decay": (5e-4, 0.0, 5e-3),
             "optimizer.momentum": (0.9, 0.5, 0.0),
             "loss.label_smoothing": (0.0, 0.2, 0.05),
+            "init_scale": (1.0, 2.0, 0.5),
         },
     ),
     "soft_labels": (
@@ -79,8 +79,7 @@ def test_each_network_is_the_single_run(name):
         single = make()
         single.seed = place
         for field, values in grid.items():
-            section, option = field.split(".")
-            single[section][option] = values[place]
+            single.update_from_flattened_dict({field: values[place]})
         # To compile a measurement takes longest: one network says enough.
         own, own_losses, own_metrics = trained(single, measure=place == 1)
         assert own.hyper == {}
@@ -119,8 +118,8 @@ def test_without_hyper_parameters_the_program_is_the_same():
 
 def test_which_fields_may_differ():
     config = small()
-    choices = choice(config, "optimizer"), choice(config, "loss")
-    assert numeric_fields(*choices) == {
+    assert numeric_fields(config) == {
+        "init_scale": 1.0,
         "optimizer.learning_rate": 0.05,
         "optimizer.weight_decay": 1e-2,
         "optimizer.momentum": 0.9,

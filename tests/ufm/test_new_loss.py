@@ -109,8 +109,8 @@ def test_without_a_closed_form_the_convex_twin_is_compared(known, tmp_path, caps
 
 
 def test_its_numbers_are_swept(predicted, tmp_path, capsys):
-    sweep = "--sweep=height:0.02..2:4,c:1e-3..1e-1:3"
-    assert run(*OPTIMUM, sweep, f"--workdir={tmp_path}") == 0
+    sweep = "--sweep.model.height=0.02..2:4", "--sweep.model.c=1e-3..1e-1:3"
+    assert run(*OPTIMUM, *sweep, f"--workdir={tmp_path}") == 0
     out = capsys.readouterr().out
     assert "ranks        0, 4" in out
     assert "PASS  wrong ranks of 12: 0" in out
@@ -119,7 +119,7 @@ def test_its_numbers_are_swept(predicted, tmp_path, capsys):
     assert [json.loads(row)["height"] for row in rows[::3]] == pytest.approx(
         np.geomspace(0.02, 2, 4)
     )
-    assert run("--sweep=height:1..2:3", f"--workdir={tmp_path}") == 2
+    assert run("--sweep.model.height=1..2:3", f"--workdir={tmp_path}") == 2
     assert "'height' has no effect on 'cross_entropy'" in capsys.readouterr().err
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,8 +11,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax import ufm
+from ncjax.grid import is_geometric, parse_values
 from ncjax.hierarchy import Hierarchy
-from ncjax.options import ConfigError, all_options, unknown
+from ncjax.options import ConfigError, all_options, choose
 from ncjax.ufm.run.experiment import Progress
 from ncjax.ufm.run.report import Figure, Report, at_most, equal, no_error
 from ncjax.ufm.run.setting import setting_of, solve_certified, tree_of
@@ -48,13 +49,14 @@ def sweepable(*losses: str) -> tuple[str, ...]:
     return "c", *numbers, "lambda_b", "ratio"
 
 
-def parse_sweep(text: str, config: ConfigDict) -> tuple[Axis, ...]:
-    """`c:1e-4..1e-1:40,beta:1..30:40` -> one or two axes.
-
-    Values are log-spaced where the ends are positive and a factor of 10 or more apart.
+def parse_sweep(
+    swept: Mapping[str, str], together: Sequence[Sequence[str]], config: ConfigDict
+) -> tuple[Axis, ...]:
+    """The one or two axes of a sweep.
 
     Args:
-        text: the axes, as above.
+        swept: field, such as "model.c" -> text of its values, of `ncjax.grid`.
+        together: groups of fields that change together, which an optimum cannot.
         config: the configuration that is swept.
 
     Raises:
@@ -65,24 +67,18 @@ def parse_sweep(text: str, config: ConfigDict) -> tuple[Axis, ...]:
             "--sweep needs a config with experiment = 'optimum', got "
             f"{config.experiment!r}."
         )
-    axes = tuple(_parse_axis(part, config.model) for part in text.split(","))
-    if len(axes) > 2 or len({axis.name for axis in axes}) < len(axes):
-        raise ConfigError(f"--sweep takes one or two different fields, got {text!r}.")
-    return axes
-
-
-def _parse_axis(part: str, model: ConfigDict) -> Axis:
-    match = re.fullmatch(r"(\w+):([^:]+?)\.\.([^:]+):(\d+)", part.strip())
-    try:
-        if match is None:
-            raise ValueError("no match")
-        name, low, high = match[1], float(match[2]), float(match[3])
-    except ValueError as error:
+    if len(swept) > 2 or together:
         raise ConfigError(
-            f"--sweep: {part!r} is not NAME:LOW..HIGH:COUNT, as in c:1e-4..1e-1:40."
-        ) from error
-    if name not in sweepable(*FITS):
-        raise ConfigError(unknown("field of --sweep", name, sweepable(*FITS)))
+            "--sweep takes one or two fields of an optimum, each on an axis of its "
+            f"own, got {', '.join(swept)}{' and --sweep.zip' if together else ''}."
+        )
+    return tuple(_axis(field, text, config.model) for field, text in swept.items())
+
+
+def _axis(field: str, text: str, model: ConfigDict) -> Axis:
+    allowed = [f"model.{name}" for name in sweepable(*FITS)]
+    choose("--sweep field", field, allowed)
+    name = field.removeprefix("model.")
     if name not in sweepable(model.loss):
         raise ConfigError(f"--sweep: {name!r} has no effect on {model.loss!r}.")
     if name == "lambda_b" and model.lambda_b == -1:
@@ -90,13 +86,12 @@ def _parse_axis(part: str, model: ConfigDict) -> Axis:
             "--sweep: lambda_b needs a model with a bias; set "
             "--config.model.lambda_b=0."
         )
-    count = int(match[4])
-    if not low < high or not 2 <= count <= 1000:
+    values = np.array(parse_values(field, text, like=1.0))
+    if len(values) < 2 or not (np.diff(values) > 0).all():
         raise ConfigError(
-            f"--sweep: {part!r} must rise, with 2 to 1000 values; got {count}."
+            f"--sweep.{field}={text} must have two values or more, and they must rise."
         )
-    log = low > 0 and high >= 10 * low
-    return Axis(name, (np.geomspace if log else np.linspace)(low, high, count), log)
+    return Axis(name, values, is_geometric(values.tolist()))
 
 
 def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Report:

@@ -46,12 +46,14 @@ def run(*args):
         ),
         (["--config=ufm_fixed_etf", "--config.model.feature_dim=5"], "at least 10"),
         (["--config=ufm_deep_lowrank", "--config.deep.width=5"], "width = 5 is too"),
-        (["--sweep=c:1e-4"], "--sweep: 'c:1e-4' is not NAME:LOW..HIGH:COUNT"),
+        (["--sweep.model.c=1e-4"], "must have two values or more, and they must rise"),
+        (["--sweep.model.c=1..b:3"], "'1..b:3' is not LOW..HIGH:COUNT"),
+        (["--sweep=c:1e-4"], "--sweep=c:1e-4 is not --sweep.FIELD=VALUES"),
         (
-            ["--sweep=d:1..2:3"],
-            "Unknown field of --sweep 'd'. Available: c, label_smoothing, beta",
+            ["--sweep.model.d=1..2:3"],
+            "Unknown --sweep field 'model.d'. Available: model.c, model.label_",
         ),
-        (["--sweep=beta:1..2:3"], "'beta' has no effect on 'cross_entropy'"),
+        (["--sweep.model.beta=1..2:3"], "'beta' has no effect on 'cross_entropy'"),
         (
             ["--config.model.beta=2.0"],
             "config.model.beta = 2.0 has no effect: 'cross_entropy' takes "
@@ -61,10 +63,14 @@ def run(*args):
             ["--config=ufm_hxe_cifar10", "--config.model.weighting=width"],
             "Unknown loss.weighting 'width'. Available: height, depth",
         ),
-        (["--sweep=c:2..1:3"], "must rise, with 2 to 1000 values"),
-        (["--sweep=c:1..2:3,c:1..2:3"], "takes one or two different fields"),
-        (["--sweep=lambda_b:1..2:3"], "lambda_b needs a model with a bias"),
-        (["--config=ufm_fixed_etf", "--sweep=c:1..2:3"], "experiment = 'optimum'"),
+        (["--sweep.model.c=2..1:3"], "must rise from a finite end"),
+        (["--sweep.model.c=1..2:3", "--sweep.model.c=1..2:3"], "is given twice"),
+        (
+            ["--sweep.model.c=1,2", "--sweep.model.ratio=1,2", "--sweep.zip=c,ratio"],
+            "takes one or two fields of an optimum",
+        ),
+        (["--sweep.model.lambda_b=1..2:3"], "lambda_b needs a model with a bias"),
+        (["--config=ufm_fixed_etf", "--sweep.model.c=1,2"], "experiment = 'optimum'"),
     ],
 )
 def test_bad_input(tmp_path, monkeypatch, capsys, arguments, message):

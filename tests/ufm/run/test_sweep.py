@@ -18,7 +18,8 @@ def test_sweep_against_the_theorem(tmp_path, capsys):
     arguments = [
         "--config=ufm_soft_cifar10:smoke",
         "--config.model.tree=2x2x2",
-        "--sweep=c:1e-3..2e-1:7,beta:1..9:3",
+        "--sweep.model.c=1e-3..2e-1:7",
+        "--sweep.model.beta=lin:1..9:3",
         f"--workdir={tmp_path}",
     ]
     assert run(*arguments) == 0, capsys.readouterr().out
@@ -36,7 +37,8 @@ def test_sweep_against_the_theorem(tmp_path, capsys):
 
 def test_sweep_axes():
     config = default()
-    first, second = parse_sweep("c:1e-4..1e-1:4,label_smoothing:0..0.5:3", config)
+    texts = {"model.c": "1e-4..1e-1:4", "model.label_smoothing": "lin:0..0.5:3"}
+    first, second = parse_sweep(texts, (), config)
     np.testing.assert_allclose(first.values, [1e-4, 1e-3, 1e-2, 1e-1])
     np.testing.assert_allclose(second.values, [0, 0.25, 0.5])
     assert (first.log, second.log) == (True, False)

@@ -1,0 +1,309 @@
+"""A sweep: its programs one after the other, each with as many networks as fit."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from ncjax import cluster
+from ncjax.cluster.members import vmap_networks
+from ncjax.config import resolved, validate
+from ncjax.config.binding import load_data
+from ncjax.config.stored import ABOUT
+from ncjax.data import Dataset
+from ncjax.io import plain, to_json
+from ncjax.options import ConfigError
+from ncjax.runs.about import about
+from ncjax.runs.history import History, read_rows
+from ncjax.runs.record import Record
+from ncjax.runs.workdir import WorkdirError, claim
+from ncjax.sweeps.plan import Program, members, network_bytes, programs, read_fields
+from ncjax.sweeps.table import Sweep
+from ncjax.training.experiment import Experiment
+from ncjax.training.loop import advance, out_of_memory
+from ncjax.training.network import Network
+
+_FILE = "sweep.json"  # what was swept, and which runs trained in one program
+_SHARE = 0.7  # of the memory of a device that networks may take
+
+
+def sweep(
+    config: ConfigDict,
+    swept: Mapping[str, Sequence[Any] | str],
+    workdir: str | os.PathLike | None = None,
+    *,
+    together: Sequence[Sequence[str]] = (),
+    at_once: int = 0,
+    devices: Sequence[jax.Device] | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Trains a network for every combination of the values of some fields.
+
+    Networks that differ in numbers alone (learning rate, weight decay, momentum,
+    options of the loss, scale of the initial kernels, seed) train in one program;
+    other fields, such as widths or the name of the loss, make programs that follow one
+    another.  Each network is the one that a run alone with its fields would train, to
+    rounding.  The same call on the same `workdir` goes on where it was stopped.  A
+    network whose loss is no longer finite stops, and the others go on.
+
+    Args:
+        config: from `ncjax.config.default()` or a config file; with `num_seeds` each
+            setting is trained with so many seeds.
+        swept: field, such as "optimizer.learning_rate" -> its values, or a text such as
+            "1e-3..1e-1:8" (8 values by equal factors), "lin:0..1:5" (by equal steps) or
+            "0,5e-4,5e-3".
+        workdir: folder for sweep.csv, the figure and members/NAME, the folder of each
+            run; None writes nothing.
+        together: groups of fields that change together instead of in all combinations,
+            such as [("optimizer.learning_rate", "optimizer.weight_decay")].
+        at_once: largest number of networks in a program; 0 takes as many as fit into
+            the memory of the devices, by an estimate.
+        devices: devices to train on, by default all.
+        progress: show what is under way on standard error.
+
+    Returns:
+        A row for each run: its fields, final metrics, and the epochs in which the
+        metrics reached their thresholds.
+
+    Raises:
+        ConfigError, DataError, WorkdirError: before anything is compiled or written.
+        TrainingError: if memory does not suffice.
+
+    Example:
+        >>> import ncjax
+        >>> config = ncjax.default()
+        >>> config.num_epochs, config.data.examples_per_class = 2, 20  # of the digits
+        >>> config.batch_size = 64
+        >>> found = ncjax.sweep(
+        ...     config, {"optimizer.weight_decay": "0,1e-3"}, progress=False
+        ... )
+        >>> found["optimizer.weight_decay"]
+        array([0.   , 0.001])
+        >>> bool((found["nc/nc1"] > 0).all())
+        True
+    """
+    progress = progress and cluster.is_first()
+    say = functools.partial(print, file=sys.stderr, flush=True) if progress else _silent
+    fields = read_fields(config, swept)
+    config = validate(config)
+    runs = members(config, fields, together)
+    made = programs(runs, fields)
+    load = functools.cache(lambda key: cluster.in_turn(lambda: load_data(loads[key])))
+    loads = {_data_key(program): program.config for program in made}
+    parts = []
+    for program in made:
+        most = at_once or _most(program, load(_data_key(program)), devices, say)
+        parts += program.split(most)
+    folder = None if workdir is None else Path(workdir).expanduser().absolute()
+    if folder is not None:
+        order = cluster.from_first(
+            lambda: _claim(folder, config, fields, together, parts)
+        )
+        parts = _as_before(order, parts)
+    say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
+    table = Sweep(tuple(fields), [], folder)
+    for number, program in enumerate(parts):
+        done = sum(len(part.members) for part in parts[:number])
+        say(
+            f"Program {number + 1} of {len(parts)}: {_about(program, fields)}; "
+            f"{done} of {len(runs)} runs are done."
+        )
+        dataset = load(_data_key(program))
+        found = _train(program, number, dataset, folder, devices, progress, say)
+        table.add(program.members, *found)
+        if folder is not None and cluster.is_first():
+            table.write()
+    if folder is not None and cluster.is_first():
+        table.draw()
+    return table
+
+
+class _Going:
+    """The check of a program: a network whose loss is not finite stops."""
+
+    def __init__(self, names: Sequence[str], say: Callable[[str], None]):
+        self._names, self._say = names, say
+        self.stopped: dict[int, int] = {}  # place of a network -> epoch
+
+    def __call__(self, losses: np.ndarray, epoch: int, last_good: int) -> list[bool]:
+        finite = np.isfinite(losses).all(axis=1)
+        for place in np.flatnonzero(~finite).tolist():
+            if place not in self.stopped:
+                self.stopped[place] = epoch
+                self._say(
+                    f"{self._names[place]} stops: its loss is no longer finite in "
+                    f"epoch {epoch}. The other networks go on."
+                )
+        going = [place not in self.stopped for place in range(len(losses))]
+        if not any(going):
+            raise AllStopped
+        return going
+
+
+class AllStopped(Exception):
+    """No network of a program goes on."""
+
+
+def _train(
+    program: Program,
+    number: int,
+    dataset: Dataset,
+    folder: Path | None,
+    devices: Sequence[jax.Device] | None,
+    progress: bool,
+    say: Callable[[str], None],
+) -> tuple[list[History], dict[int, int]]:
+    """The histories of the networks, and the epoch in which some have stopped."""
+    config, last = program.config, program.config.num_epochs
+    alone = {f"members/{m.name}": resolved(m.config) for m in program.members}
+    place, keep = f"checkpoints/{number}", config.checkpoint.keep
+    check = _Going([member.name for member in program.members], say)
+    with closing(Record(folder, None, alone, keep, None, place)) as record:
+        latest = cluster.from_first(lambda: record.latest)
+        if folder is not None:
+            names = list(alone)
+            ends = cluster.from_first(lambda: [_end(folder / name) for name in names])
+            check.stopped = {i: e + 1 for i, e in enumerate(ends) if e < latest}
+        if latest == last:
+            record.resume(last)
+            return record.history.seeds, check.stopped
+        with out_of_memory(config):
+            networks = program.networks()
+            experiment = Experiment(config, dataset, devices, members=networks)
+            try:
+                advance(config, experiment, record, check, progress=progress)
+            except AllStopped:
+                say("No network of this program goes on.")
+    return record.history.seeds, check.stopped
+
+
+def _end(folder: Path) -> int:
+    """The last epoch in the metrics of a run; 0 without any."""
+    rows = read_rows(folder / "metrics.jsonl")
+    return rows[-1]["epoch"] if rows else 0
+
+
+def _most(
+    program: Program,
+    dataset: Dataset,
+    devices: Sequence[jax.Device] | None,
+    say: Callable[[str], None],
+) -> int:
+    """How many networks fit into the memory of the devices, by an estimate.
+
+    Raises:
+        ConfigError: if not even one does.
+    """
+    config, count = program.config, len(program.members)
+    network = Network(config, dataset)
+    held, between = network_bytes(network, config)
+    held += sum(8 * d * len(dataset.train) for d in network.feature_dims())
+    images = dataset.train.images.nbytes + dataset.test.images.nbytes
+    used = devices or jax.devices()
+    groups = math.gcd(count, len(used)) if used[0].platform != "cpu" else 1
+    room = _SHARE * _memory(used[0]) - images
+    if network.over() is vmap_networks:
+        held += between  # all networks make their step at the same time
+    else:
+        room -= between
+    most = groups * int(max(room, 0) // held)
+    if most < 1:
+        raise ConfigError(
+            f"One network of the sweep ({program.members[0].name}) takes about "
+            f"{(held + between) / 2**20:.0f} MiB, and there are {room / 2**20:.0f} MiB "
+            "for it. Lower config.batch_size or the widths of the model."
+        )
+    if most < count:
+        say(
+            f"{count} networks of about {held / 2**20:.0f} MiB each do not fit into "
+            f"{room * groups / 2**20:.0f} MiB: they train {most} at once, at most."
+        )
+    return most
+
+
+def _memory(device: jax.Device) -> int:
+    """Bytes of memory of a device; those of the host for a CPU."""
+    known = device.memory_stats() or {}
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return known.get("bytes_limit", host)
+
+
+def _data_key(program: Program) -> str:
+    """What decides which data a program trains on."""
+    return to_json(resolved(program.config)["data"])
+
+
+def _about(program: Program, fields: Mapping[str, Sequence[Any]]) -> str:
+    """How many networks a program has, and what they have in common."""
+    setting = program.members[0].setting
+    common = [
+        f for f in fields if len({str(m.setting[f]) for m in program.members}) == 1
+    ]
+    listed = ", ".join(f"{field} = {setting[field]!r}" for field in common)
+    count = len(program.members)
+    networks = "1 network" if count == 1 else f"{count} networks"
+    return networks + (
+        f" with {listed}" if listed and len(common) < len(fields) else ""
+    )
+
+
+def _claim(
+    folder: Path,
+    config: ConfigDict,
+    fields: Mapping[str, Sequence[Any]],
+    together: Sequence[Sequence[str]],
+    parts: Sequence[Program],
+) -> list[list[str]]:
+    """Makes the folder of a sweep; returns the names of the runs of each program.
+
+    They are those of the first time: as many networks as fitted then train together.
+
+    Raises:
+        WorkdirError: if the folder cannot be had, or holds another sweep.
+    """
+    content = plain(
+        {"config": resolved(config), "fields": dict(fields), "together": together}
+    )
+    order = [[member.name for member in part.members] for part in parts]
+    made = content | {"programs": order, ABOUT: about()}
+    if not claim(folder, _FILE, holds="sweep of ncjax", content=made):
+        return order
+    try:
+        stored = json.loads((folder / _FILE).read_text())
+        order = stored["programs"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WorkdirError(
+            f"{folder / _FILE} cannot be read ({error}). Choose another --workdir."
+        ) from error
+    for part, value in content.items():
+        if stored.get(part) != value:
+            raise WorkdirError(
+                f"The workdir {folder} holds another sweep: its {part} were "
+                f"{stored.get(part)!r}, and are {value!r} now. Choose another with "
+                "--workdir."
+            )
+    return order
+
+
+def _as_before(order: Sequence[Sequence[str]], parts: Sequence[Program]):
+    """The programs with the runs that they had the first time."""
+    known = {m.name: (m, part.traced) for part in parts for m in part.members}
+    return [
+        Program(tuple(known[name][0] for name in names), known[names[0]][1])
+        for names in order
+    ]
+
+
+def _silent(message: str) -> None:
+    """Says nothing."""

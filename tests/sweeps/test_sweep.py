@@ -1,0 +1,241 @@
+"""Sweeps: the programs, their networks, what is written, going on, bad input."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import ncjax
+from ncjax import ConfigError, WorkdirError
+from ncjax.config import default
+from ncjax.sweeps import plan, run, sweep
+from ncjax.training import loop
+
+FIELDS = {
+    "optimizer.learning_rate": (0.02, 0.2, 1e30),
+    "optimizer.weight_decay": (0.0, 5e-3),
+}
+
+
+def small():
+    config = default()
+    config.num_epochs, config.batch_size = 4, 40
+    config.data.examples_per_class = 12
+    config.data.test_examples_per_class = 10
+    config.model.widths = (16, 8)
+    config.eval.num_points = 3
+    return config
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A sweep of six runs in two programs, of which two runs cannot stay finite."""
+    folder = tmp_path_factory.mktemp("sweep") / "run"
+    return sweep(small(), FIELDS, folder, at_once=3, progress=False)
+
+
+def member(table, place):
+    return table.workdir / "members" / table.rows[place]["name"]
+
+
+def rows_of(folder):
+    return [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_row_for_each_run(done):
+    np.testing.assert_allclose(
+        done["optimizer.learning_rate"], [0.02, 0.02, 0.2, 0.2, 1e30, 1e30], rtol=1e-6
+    )
+    np.testing.assert_allclose(done["optimizer.weight_decay"], [0, 5e-3] * 3)
+    assert set(done["seed"]) == {0}
+    assert np.isfinite(done["nc/nc1"][:4]).all()
+    with pytest.raises(KeyError, match="Did you mean 'nc/nc1'"):
+        done["nc/nc1x"]
+
+
+def test_a_network_is_the_single_run(done, tmp_path):
+    config = small()
+    config.optimizer.learning_rate, config.optimizer.weight_decay = 0.2, 5e-3
+    alone = ncjax.train(config, tmp_path / "alone", progress=False)
+    ours, theirs = rows_of(member(done, 3)), rows_of(alone.workdir)
+    assert [row["epoch"] for row in ours] == [1, 2, 3, 4]
+    for a, b in zip(ours, theirs, strict=True):
+        assert a.keys() == b.keys()
+        for key, value in b.items():
+            if value is not None:
+                np.testing.assert_allclose(
+                    a[key], value, rtol=2e-3, atol=1e-4, err_msg=key
+                )
+    ours, theirs = (
+        json.loads((folder / "config.json").read_text())
+        for folder in (member(done, 3), alone.workdir)
+    )
+    assert ours.pop("about")
+    assert theirs.pop("about")
+    assert ours == theirs
+
+
+def test_a_network_that_is_not_finite_stops_alone(done):
+    assert done["stopped"].tolist() == ["", "", "", "", "1", "1"]
+    assert np.isnan(done["nc/nc1"][4:]).all()
+    assert rows_of(member(done, 4)) == []
+    assert len(rows_of(member(done, 0))) == 4
+
+
+def test_what_is_written(done):
+    with (done.workdir / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == [row["name"] for row in done.rows]
+    assert float(rows[2]["nc/nc1"]) == done["nc/nc1"][2]
+    assert rows[4]["nc/nc1"] == ""
+    assert (done.workdir / "sweep.png").stat().st_size > 10_000
+    names = {path.name for path in (done.workdir / "members").iterdir()}
+    assert names == {row["name"] for row in rows}
+
+
+def test_epochs_of_thresholds(done):
+    for place in range(4):
+        row, history = done.rows[place], rows_of(member(done, place))
+        reached = [r["epoch"] for r in history if r.get("nc/nc2", np.inf) <= 0.5]
+        expected = reached[0] if reached else np.nan
+        np.testing.assert_equal(row["epoch of nc/nc2 <= 0.5"], expected)
+
+
+def test_compare_reads_the_runs(done):
+    found = ncjax.compare(done.workdir)  # those that stopped are left out
+    assert len(found.groups) == 4
+
+
+def test_the_same_call_goes_on(done, monkeypatch):
+    """A finished sweep trains nothing; its table is that of its files."""
+
+    def never(*args, **kwargs):
+        raise AssertionError("a finished program was trained")
+
+    monkeypatch.setattr(run, "advance", never)
+    again = sweep(small(), FIELDS, done.workdir, progress=False)
+    for name in done.columns:
+        np.testing.assert_array_equal(again[name], done[name], err_msg=name)
+
+
+def test_it_goes_on_where_it_was_stopped(done, tmp_path, monkeypatch):
+    """Killed in the second program of two."""
+    config, epochs = small(), loop._epochs
+    config.checkpoint.every_epochs = 1
+    programs = []
+
+    def killed(*args):
+        programs.append(args)
+        for epoch in epochs(*args):
+            if len(programs) == 2 and epoch[0] == 3:
+                raise KeyboardInterrupt
+            yield epoch
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_epochs", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(config, FIELDS, tmp_path / "a", at_once=3, progress=False)
+    assert len(programs) == 2
+    # What fits now is no matter: networks go on in the program in which they began.
+    again = sweep(config, FIELDS, tmp_path / "a", at_once=6, progress=False)
+    for name in ("stopped", "epoch"):
+        np.testing.assert_array_equal(again[name], done[name], err_msg=name)
+    for place in range(4):
+        ours, theirs = (rows_of(member(x, place)) for x in (again, done))
+        assert ours == theirs
+
+
+def test_another_sweep_is_refused(done):
+    with pytest.raises(WorkdirError, match="holds another sweep: its fields were"):
+        sweep(small(), {"optimizer.momentum": "0,0.5"}, done.workdir, progress=False)
+
+
+def programs_of(config, swept, together=()):
+    fields = plan.read_fields(config, swept)
+    return plan.programs(plan.members(config, fields, together), fields)
+
+
+def test_fields_that_are_no_numbers_make_programs_of_their_own():
+    config = small()
+    config.num_seeds = 2
+    swept = {
+        "optimizer.momentum": "0,0.9",
+        "loss.name": "cross_entropy,mse",
+        "model.widths": "(8,),(16,)",
+        "init_scale": "1..4:2",
+    }
+    found = programs_of(config, swept)
+    assert len(found) == 4
+    for program in found:
+        assert len(program.members) == 8
+        assert program.traced == ("optimizer.momentum", "init_scale")
+        networks = program.networks()
+        assert networks.seeds == (0, 1) * 4
+        assert networks.hyper["init_scale"] == (1, 1, 4, 4) * 2
+    names = {(p.config.loss.name, p.config.model.widths) for p in found}
+    assert len(names) == 4
+
+
+def test_a_field_may_be_a_number_of_some_programs_only():
+    swept = {"loss.name": "cross_entropy,soft_labels", "loss.beta": "4,5"}
+    config = small()
+    config.hierarchy.name = "cifar10"
+    with pytest.raises(ConfigError, match=r"name=cross_entropy,beta=5: .* no effect"):
+        programs_of(config, swept)
+    together = [("loss.name", "loss.beta")]
+    first, second = programs_of(config, swept, together)
+    assert (first.config.loss.beta, second.config.loss.beta) == (4, 5)
+    assert (first.traced, second.traced) == ((), ("loss.beta",))
+
+
+def test_programs_are_split_evenly():
+    (program,) = programs_of(small(), {"optimizer.weight_decay": "lin:0..1:7"})
+    assert [len(part.members) for part in program.split(3)] == [3, 2, 2]
+    assert [len(part.members) for part in program.split(7)] == [7]
+
+
+def test_memory_decides_how_many_train_at_once(monkeypatch, capsys):
+    config = small()
+    (program,) = programs_of(config, {"optimizer.weight_decay": "lin:0..1:7"})
+    dataset = run.load_data(config)
+    network = run.Network(program.config, dataset)
+    held, between = plan.network_bytes(network, program.config)
+    features = 8 * 8 * len(dataset.train)
+    images = dataset.train.images.nbytes + dataset.test.images.nbytes
+    three = 3.5 * (held + between + features) + images
+    monkeypatch.setattr(run, "_memory", lambda device: three / run._SHARE)
+    said = []
+    assert run._most(program, dataset, None, said.append) == 3
+    assert "they train 3 at once" in said[0]
+    monkeypatch.setattr(run, "_memory", lambda device: images)
+    with pytest.raises(ConfigError, match="One network of the sweep"):
+        run._most(program, dataset, None, said.append)
+
+
+@pytest.mark.parametrize(
+    ("swept", "message"),
+    [
+        ({}, "A sweep needs a field"),
+        ({"optimizer.weight_decy": "0,1"}, "Did you mean 'optimizer.weight_decay'"),
+        ({"eval.num_points": "2,3"}, "cannot be swept"),
+        ({"num_seeds": "2,3"}, "cannot be swept"),
+        ({"optimizer.momentum": "0.9,1"}, r"momentum=1: .*momentum must be in \[0, 1"),
+        ({"optimizer.learning_rate": "0..1:3"}, "positive end"),
+        ({"loss.beta": "1,2"}, "loss.beta = 1.0 has no effect"),
+        ({"batch_size": "0,10"}, "batch_size must be between 1"),
+        ({"init_scale": "0,1"}, "init_scale must be positive"),
+        ({"optimizer.weight_decay": [1e-3, 1.00001e-3]}, "Take values further apart"),
+    ],
+)
+def test_bad_sweeps_are_refused_before_anything_compiles(swept, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        sweep(small(), swept, tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_seeds_are_said_once():
+    config = small()
+    config.num_seeds = 2
+    with pytest.raises(ConfigError, match="two ways to say which seeds"):
+        plan.read_fields(config, {"seed": "0,1"})
