@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,20 +13,16 @@ from matplotlib.figure import Figure
 from ncjax import style
 from ncjax.grid import is_geometric
 from ncjax.runs.metrics import describe
-
-if TYPE_CHECKING:
-    from ncjax.sweeps.table import Sweep
+from ncjax.sweeps.rows import ERROR_0, Rows, shown
 
 
-def draw(sweep: Sweep) -> Figure:
+def draw(sweep: Rows) -> Figure:
     """A panel for each error and headline metric, and for the epoch of error 0.
 
     Over one swept field a curve of means over seeds with their intervals; over two a
     heat map.  Of more fields the two with the most values are the axes, and each cell
     is the mean over the others, which the title says.
     """
-    from ncjax.sweeps.table import ERROR_0, shown
-
     metrics = [name for name in (*shown(), ERROR_0) if name in sweep.columns]
     values = {
         field: list(dict.fromkeys(row[field] for row in sweep.rows))
@@ -52,7 +48,7 @@ def draw(sweep: Sweep) -> Figure:
     return figure
 
 
-def _heading(sweep: Sweep, axes: Sequence[str]) -> str:
+def _heading(sweep: Rows, axes: Sequence[str]) -> str:
     seeds = len({row["seed"] for row in sweep.rows})
     others = [field for field in sweep.fields if field not in (*axes, "seed")]
     notes = [f"{len(sweep.rows)} runs"]
@@ -76,7 +72,7 @@ def _title(metric: str) -> str:
 
 
 def _curve(
-    panel: Axes, sweep: Sweep, metric: str, field: str, values: Sequence[Any]
+    panel: Axes, sweep: Rows, metric: str, field: str, values: Sequence[Any]
 ) -> None:
     """The metric over a field; words stand beside each other."""
     found = {setting[field]: interval for setting, interval in sweep.means(metric)}
@@ -98,7 +94,7 @@ def _curve(
 def _heat_map(
     figure: Figure,
     panel: Axes,
-    sweep: Sweep,
+    sweep: Rows,
     metric: str,
     values: Mapping[str, Sequence[Any]],
 ) -> None:

@@ -110,10 +110,11 @@ def _tables(config: ConfigDict, members: Members, steps: int) -> dict[str, np.nd
         factors = row_sum_factors(by_step, **given, nesterov=decays[0].nesterov)
         tables[ROW_SUM] = np.abs(factors)
     shape = len(members), config.num_epochs + 1
-    return {
-        key: np.broadcast_to(x[:, ::steps], shape).astype(np.float32)
-        for key, x in tables.items()
-    }
+    with np.errstate(over="ignore"):  # more than float32 holds is infinity
+        return {
+            key: np.broadcast_to(x[:, ::steps], shape).astype(np.float32)
+            for key, x in tables.items()
+        }
 
 
 def _is_governed(config: ConfigDict, network: Network) -> bool:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ncjax.sweeps.figure import draw
-from ncjax.sweeps.table import ERROR_0, Sweep, shown
+from ncjax.sweeps.rows import ERROR_0, shown
+from ncjax.sweeps.table import Sweep
 
 
 def made(**fields):

@@ -81,11 +81,12 @@ def row_sum_factors(
     out = np.ones((rates.shape[-1] + 1, *shape))
     factor, velocity = out[0], np.zeros(shape)
     coupled, direct = (1 - share) * decay, share * decay
-    for t, rate in enumerate(np.moveaxis(rates, -1, 0), 1):
-        velocity = beta * velocity + coupled * factor
-        ahead = beta * velocity + coupled * factor if nesterov else velocity
-        factor = factor - rate * (ahead + direct * factor)
-        out[t] = factor
+    with np.errstate(over="ignore", invalid="ignore"):  # rates at which W diverges
+        for t, rate in enumerate(np.moveaxis(rates, -1, 0), 1):
+            velocity = beta * velocity + coupled * factor
+            ahead = beta * velocity + coupled * factor if nesterov else velocity
+            factor = factor - rate * (ahead + direct * factor)
+            out[t] = factor
     return np.moveaxis(out, 0, -1)
 
 
