@@ -5,6 +5,8 @@
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -19,7 +21,11 @@
 # program, and draws the phase diagram.  It takes less than three minutes on a CPU.
 
 # %%
-# Installs ncjax where it is missing (Colab); does nothing in a clone or once installed.
+# Does nothing in a clone, or where ncjax is installed.  Elsewhere, as in Colab, write
+# here what pip shall install: "git+" and the address of the repository from which you
+# have this notebook, or the path of a folder or an archive of it.
+SOURCE = ""
+
 import importlib.util
 import pathlib
 import subprocess
@@ -29,10 +35,10 @@ clone = next((p for p in (".", "..") if pathlib.Path(p, "ncjax").is_dir()), None
 if clone is not None:
     sys.path.insert(0, clone)
 elif importlib.util.find_spec("ncjax") is None:
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "ncjax"], check=True)
+    assert SOURCE, "ncjax is not installed: give SOURCE, above, and run this again."
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", SOURCE], check=True)
 
 # %%
-# %matplotlib inline
 import ncjax
 
 # %% [markdown]
