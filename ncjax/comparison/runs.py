@@ -14,6 +14,7 @@ from typing import Any
 from ncjax.config.stored import complete
 from ncjax.options import InputError
 from ncjax.runs.history import Row, is_measured, read_rows
+from ncjax.runs.place import SWEEP
 
 
 class CompareError(InputError):
@@ -103,7 +104,7 @@ def _folders(path: Path) -> list[Path]:
     if _is_run(path):
         seeds = path / "seeds"
         return _folders(seeds) if seeds.is_dir() else [path]
-    if (path / "sweep.json").is_file():
+    if (path / SWEEP).is_file():
         return list(filter(_is_whole, _folders(path / "members")))
     matches = path.iterdir() if path.is_dir() else map(Path, glob.glob(str(path)))
     runs = sorted(filter(_is_run, matches), key=_natural)

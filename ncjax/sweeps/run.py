@@ -26,6 +26,7 @@ from ncjax.io import plain, to_json
 from ncjax.options import ConfigError
 from ncjax.runs.about import about
 from ncjax.runs.history import History, read_rows
+from ncjax.runs.place import SWEEP
 from ncjax.runs.record import Record
 from ncjax.runs.workdir import WorkdirError, claim
 from ncjax.sweeps.plan import Program, members, network_bytes, programs, read_fields
@@ -34,7 +35,6 @@ from ncjax.training.experiment import Experiment
 from ncjax.training.loop import advance, out_of_memory
 from ncjax.training.network import Network
 
-_FILE = "sweep.json"  # what was swept, and which runs trained in one program
 _SHARE = 0.7  # of the memory of a device that networks may take
 
 
@@ -264,7 +264,7 @@ def _claim(
     fields: Mapping[str, Sequence[Any]],
     together: Sequence[Sequence[str]],
     parts: Sequence[Program],
-) -> list[list[str]]:
+) -> list[dict[str, Any]]:
     """Makes the folder of a sweep; returns the names of the runs of each program.
 
     They are those of the first time: as many networks as fitted then train together.
@@ -275,16 +275,19 @@ def _claim(
     content = plain(
         {"config": resolved(config), "fields": dict(fields), "together": together}
     )
-    order = [[member.name for member in part.members] for part in parts]
+    order = [
+        {"runs": [member.name for member in part.members], "traced": part.traced}
+        for part in parts
+    ]
     made = content | {"programs": order, ABOUT: about()}
-    if not claim(folder, _FILE, holds="sweep of ncjax", content=made):
+    if not claim(folder, SWEEP, holds="sweep of ncjax", content=made):
         return order
     try:
-        stored = json.loads((folder / _FILE).read_text())
+        stored = json.loads((folder / SWEEP).read_text())
         order = stored["programs"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkdirError(
-            f"{folder / _FILE} cannot be read ({error}). Choose another --workdir."
+            f"{folder / SWEEP} cannot be read ({error}). Choose another --workdir."
         ) from error
     for part, value in content.items():
         if stored.get(part) != value:
@@ -296,12 +299,14 @@ def _claim(
     return order
 
 
-def _as_before(order: Sequence[Sequence[str]], parts: Sequence[Program]):
+def _as_before(
+    order: Sequence[Mapping[str, Any]], parts: Sequence[Program]
+) -> list[Program]:
     """The programs with the runs that they had the first time."""
-    known = {m.name: (m, part.traced) for part in parts for m in part.members}
+    known = {member.name: member for part in parts for member in part.members}
     return [
-        Program(tuple(known[name][0] for name in names), known[names[0]][1])
-        for names in order
+        Program(tuple(known[name] for name in one["runs"]), tuple(one["traced"]))
+        for one in order
     ]
 
 

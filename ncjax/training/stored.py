@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from ncjax.options import ConfigError
 from ncjax.runs.about import about
 from ncjax.runs.checkpoints import Checkpoints
 from ncjax.runs.history import Row
+from ncjax.runs.place import Place, place_of
 from ncjax.runs.seeds import mean_row, rows_of
 from ncjax.runs.workdir import WorkdirError
 from ncjax.training.experiment import Experiment
@@ -82,14 +84,16 @@ def measure_again(
         DataError: if the data of the run cannot be had.
     """
     folder = _absolute(workdir)
-    whole = _whole_of(folder)
-    number, state, experiment = open_run(whole or folder, epoch, devices=devices)
-    fields = read_fields(whole or folder)
-    many = fields["num_seeds"] > 1
+    place = place_of(folder)
+    # Networks of a sweep differ in their program: each is measured by one of its own.
+    of_seeds = place.index is not None and not place.traced
+    whole = place.whole if of_seeds else folder
+    number, state, experiment = open_run(whole, epoch, devices=devices)
+    many = read_fields(whole)["num_seeds"] > 1
     metrics = jax.device_get(experiment.evaluate(state))
     rows = rows_of(number, metrics, many=many)
-    if whole is not None:
-        return rows[int(folder.name) - fields["seed"]]
+    if of_seeds:
+        return rows[place.index]
     return mean_row(rows) if many else rows[0]
 
 
@@ -145,25 +149,25 @@ def load_states(
     """
 
     @lru_cache(1)
-    def of_all_seeds(whole: Path) -> tuple[int, int, TrainState]:
-        """The first seed, the epoch, and all networks, which lie in one checkpoint."""
-        fields = read_fields(whole)
-        shapes = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(
-                (fields["num_seeds"], *x.shape), x.dtype, sharding=x.sharding
-            ),
-            like,
-        )
-        return fields["seed"], *_checkpoint(whole, shapes, epoch)
+    def of_all(place: Place) -> tuple[int, TrainState]:
+        """The epoch, and all networks of a checkpoint."""
+        lead = () if place.index is None else (place.count,)
+
+        def shape(x: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=x.sharding)
+
+        number = jax.ShapeDtypeStruct((), np.float32, sharding=like.step.sharding)
+        whole = dataclasses.replace(like, hyper=dict.fromkeys(place.traced, number))
+        return _checkpoint(place, jax.tree.map(shape, whole), epoch)
 
     for folder in folders:
-        whole = _whole_of(folder)
-        if whole is not None:
-            first, number, states = of_all_seeds(whole)
-            place = int(folder.name) - first
-            yield number, jax.tree.map(lambda x, place=place: x[place], states)
-        else:
-            yield _checkpoint(folder, like, epoch)
+        check_kept(folder, epoch)
+        place = place_of(folder)
+        # The networks of a checkpoint have all but their own place in common.
+        number, states = of_all(dataclasses.replace(place, index=place.index and 0))
+        if place.index is not None:
+            states = jax.tree.map(lambda x, i=place.index: x[i], states)
+        yield number, dataclasses.replace(states, hyper={})
 
 
 def check_kept(folder: Path, epoch: int | None = None) -> list[int]:
@@ -176,9 +180,10 @@ def check_kept(folder: Path, epoch: int | None = None) -> list[int]:
     Raises:
         WorkdirError: if there is none, or not the one that is asked for.
     """
-    whole = _whole_of(folder) or folder
-    path, kept = whole / "checkpoints", []
-    if path.is_dir():
+    place = place_of(folder)
+    whole, kept = place.whole, []
+    if place.checkpoints.is_dir():
+        path = place.checkpoints
         with closing(Checkpoints(path, keep=1, read_only=True)) as checkpoints:
             kept = checkpoints.kept
     if not kept:
@@ -236,16 +241,9 @@ def _absolute(workdir: str | os.PathLike) -> Path:
     return Path(workdir).expanduser().absolute()
 
 
-def _whole_of(folder: Path) -> Path | None:
-    """The run of many seeds to which a folder seeds/SEED belongs, else None."""
-    whole = folder.parent.parent
-    inside = folder.parent.name == "seeds" and (whole / "config.json").is_file()
-    return whole if inside else None
-
-
-def _checkpoint(folder: Path, like: Any, epoch: int | None) -> tuple[int, Any]:
+def _checkpoint(place: Place, like: Any, epoch: int | None) -> tuple[int, Any]:
     """Epoch and content of a checkpoint, by default of the newest."""
-    kept = check_kept(folder, epoch)
-    epoch, path = kept[-1] if epoch is None else epoch, folder / "checkpoints"
+    path = place.checkpoints
     with closing(Checkpoints(path, keep=1, read_only=True)) as checkpoints:
+        epoch = checkpoints.latest if epoch is None else epoch
         return epoch, checkpoints.load(epoch, like)

@@ -107,6 +107,19 @@ def test_compare_reads_the_runs(done):
     assert len(found.groups) == 4
 
 
+def test_a_network_is_loaded_back(done):
+    """Its own, out of the checkpoint of its program."""
+    for place in (1, 3):  # of two programs
+        loaded = ncjax.load(member(done, place))
+        train = loaded.dataset.train
+        logits, _ = loaded(train.images)
+        error = float((np.asarray(logits).argmax(1) != train.labels).mean())
+        assert error == pytest.approx(done["train/error"][place])
+        assert loaded.config.optimizer.weight_decay == 5e-3
+        classifier = np.linalg.norm(np.asarray(loaded.classifier[0]).sum(0))
+        assert classifier == pytest.approx(done["nc/nc0"][place], rel=1e-4)
+
+
 def test_the_same_call_goes_on(done, monkeypatch):
     """A finished sweep trains nothing; its table is that of its files."""
 
