@@ -77,8 +77,8 @@ def default() -> ConfigDict:
     config.optimizer.momentum = 0.9
     config.optimizer.weight_decay = 1e-2  # lambda: adds lambda * theta to the gradient
     config.optimizer.head = ""  # optimizer of the last layer; "": that of the others
-    config.optimizer.head_learning_rate = 0.0  # that of the last layer; 0: as above
-    config.optimizer.head_weight_decay = -1.0  # that of the last layer; -1: as above
+    config.optimizer.head_learning_rate = 0.0  # of the last layer; 0: as others
+    config.optimizer.head_weight_decay = -1.0  # of the last layer; -1: as others
 
     config.eval = ConfigDict(all_options(PROBES.values()))
     config.eval.epochs = ()  # epochs after which to measure; (): log-spaced
