@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from typing import Any
 
 import jax
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ncjax import collapse
 from ncjax.measurement import checks
@@ -110,7 +112,9 @@ def measure(
         test = open_(test_features, test_labels, "test features", num_classes=k)
     if ood_features is not None:
         ood = open_(ood_features, None, "OOD features", num_classes=1, free=True)
-    with jax.enable_x64(train.dtype == np.float64):
+    # Threads of BLAS wait for each other in vain where XLA's have the other cores.
+    cores = threadpool_limits(max(1, (os.cpu_count() or 1) // 2), user_api="blas")
+    with jax.enable_x64(train.dtype == np.float64), cores:
         known = first_reading(train, weights, offsets, convention)
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
     about = {
