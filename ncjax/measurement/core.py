@@ -112,9 +112,7 @@ def measure(
         test = open_(test_features, test_labels, "test features", num_classes=k)
     if ood_features is not None:
         ood = open_(ood_features, None, "OOD features", num_classes=1, free=True)
-    # Threads of BLAS wait for each other in vain where XLA's have the other cores.
-    cores = threadpool_limits(max(1, (os.cpu_count() or 1) // 2), user_api="blas")
-    with jax.enable_x64(train.dtype == np.float64), cores:
+    with jax.enable_x64(train.dtype == np.float64), _few_threads():
         known = first_reading(train, weights, offsets, convention)
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
     about = {
@@ -138,6 +136,11 @@ def measure(
         moments=known.moments,
         class_names=names,
     )
+
+
+def _few_threads() -> threadpool_limits:
+    """Leaves cores to XLA: threads of BLAS wait for each other in vain without any."""
+    return threadpool_limits(max(1, (os.cpu_count() or 1) // 2), user_api="blas")
 
 
 def _about_features(moments: ClassMoments, train: Data) -> dict[str, Any]:
