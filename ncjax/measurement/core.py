@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from typing import Any
 
 import jax
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ncjax import collapse
 from ncjax.measurement import checks
@@ -114,7 +116,7 @@ def measure(
         test = open_(test_features, test_labels, "test features", mask=test_mask)
     if ood_features is not None:
         ood = open_(ood_features, None, "OOD features", num_classes=1, free=True)
-    with jax.enable_x64(train.dtype == np.float64):
+    with jax.enable_x64(train.dtype == np.float64), _few_threads():
         known = first_reading(train, weights, offsets, convention)
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
     about = {
@@ -138,6 +140,11 @@ def measure(
         moments=known.moments,
         class_names=names,
     )
+
+
+def _few_threads() -> threadpool_limits:
+    """Leaves cores to XLA: threads of BLAS wait for each other in vain without any."""
+    return threadpool_limits(max(1, (os.cpu_count() or 1) // 2), user_api="blas")
 
 
 def about_features(moments: ClassMoments, dtype: np.dtype) -> dict[str, Any]:

@@ -120,8 +120,7 @@ def first_pass(
         if host is None:
             return _update(moments, features, labels, weights)
         moments, finite, *added = _update_means(moments, features, labels, weights)
-        centred, rescale = map(np.asarray, added)
-        host.add(centred[: rows.stop - rows.start], rescale)
+        host.add(*added, rows.stop - rows.start)
         return moments, finite
 
     empty = jax.eval_shape(
@@ -131,7 +130,7 @@ def first_pass(
     moments = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), empty)
     moments = fold(step, moments, pairs, data)
     if host is not None:
-        moments = dataclasses.replace(moments, scatter=jax.device_put(host.scatter))
+        moments = dataclasses.replace(moments, scatter=jax.device_put(host.total()))
     largest = np.flatnonzero(moments.count)[-1]
     return _resized(moments, data.num_classes or int(largest) + 1)
 
@@ -149,13 +148,29 @@ class _HostScatter:
 
     def __init__(self, width: int, dtype: Any):
         """The scatter of no features of some width, in this type of numbers."""
-        self.scatter = np.zeros((width, width), dtype)
+        self._sum, self._next = np.zeros((width, width), dtype), None
 
-    def add(self, rows: np.ndarray, rescale: np.ndarray) -> None:
-        """Takes in centred rows [n, d], in a unit that may be another than before."""
+    def add(self, rows: jax.Array, rescale: jax.Array, number: int) -> None:
+        """Takes in the first rows of a centred batch [n, d], whose unit may be new.
+
+        They are squared when the next come, while XLA works on those.
+        """
+        waiting, self._next = self._next, (rows, rescale, number)
+        if waiting is not None:
+            self._square(*waiting)
+
+    def total(self) -> np.ndarray:
+        """The scatter [d, d] of all that was taken in."""
+        if self._next is not None:
+            self._square(*self._next)
+        self._next = None
+        return self._sum
+
+    def _square(self, rows: jax.Array, rescale: jax.Array, number: int) -> None:
+        kept = np.asarray(rows)[:number]
         with np.errstate(over="ignore", invalid="ignore"):  # the numbers will tell
-            self.scatter *= rescale
-            self.scatter += rows.T @ rows
+            self._sum *= np.asarray(rescale)
+            self._sum += kept.T @ kept
 
 
 @functools.partial(quick_jit, level=1, donate_argnums=0)

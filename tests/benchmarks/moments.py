@@ -12,6 +12,7 @@ call of a new process, which compiles, counts as well.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import statistics
 import subprocess
@@ -199,10 +200,11 @@ def numbers(num_classes: int, rounds: int) -> None:
     x, y = data(num_classes, 1e-1)
     calls = numbers_of(num_classes, x, y)
     seconds, first = harness.interleave(calls, rounds), next(iter(calls))
-    rows: list[dict[str, object]] = []
+    rows, base = [], math.nan
     for name, call in calls.items():
-        alone = [in_a_process(name, num_classes, one_core=True) for _ in range(5)]
-        begun, later, _ = (statistics.median(column) for column in zip(*alone))
+        alone = [in_a_process(name, num_classes, one_core=True) for _ in range(3)]
+        begun, later, mib = (statistics.median(column) for column in zip(*alone))
+        base = later if name == first else base
         rows.append(
             {
                 "K": num_classes,
@@ -211,10 +213,9 @@ def numbers(num_classes: int, rounds: int) -> None:
                 "seconds": float(np.median(seconds[name])),
                 "/ accumulator": harness.ratio(seconds, name, first),
                 "one core": later,
-                "one core / accumulator": later
-                / (rows[0]["one core"] if rows else later),
+                "one core / accumulator": later / base,
                 "one core, first call": begun,
-                "peak MiB": in_a_process(name, num_classes)[-1],
+                "peak MiB": mib,
             }
         )
     harness.report("moments_numbers", rows)
@@ -222,35 +223,36 @@ def numbers(num_classes: int, rounds: int) -> None:
 
 def in_a_process(name: str, num_classes: int, *, one_core: bool = False) -> list[float]:
     """What `first_of` prints in a new process."""
-    cores = (
-        sorted(os.sched_getaffinity(0))[-1:] if one_core else os.sched_getaffinity(0)
-    )
     command = [sys.executable, "-m", "tests.benchmarks.moments", "--first-of", name]
+    threads = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+    one = dict.fromkeys(threads, "1") if one_core else {}
     out = subprocess.run(
-        [*command, "--classes", str(num_classes)],
+        [*command, "--classes", str(num_classes), *(["--one-core"] * one_core)],
         check=True,
         capture_output=True,
         text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        env=os.environ | one,
     ).stdout
     return list(map(float, out.split()[-3:]))
 
 
-def first_of(name: str, num_classes: int) -> None:
+def first_of(name: str, num_classes: int, one_core: bool) -> None:
     """Prints CPU seconds of the first call, of later ones, and MiB of the first.
 
     The MiB are those by which it raises the peak of this process.
     """
+    if one_core:  # before JAX counts them
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-1:])
     x, y = data(num_classes, 1e-2)
     calls = numbers_of(num_classes, x, y) | contenders(num_classes, x, y)
     jax.block_until_ready(gram(x[:64], y[:64]))  # start the backend
-    before, spent = peak_kib(), []
+    before, spent, peaks = peak_kib(), [], []
     for _ in range(6):
         began = time.process_time()
         jax.block_until_ready(calls[name]())
         spent.append(time.process_time() - began)
-        peak = peak_kib() if len(spent) == 1 else peak
-    print(spent[0], statistics.median(spent[1:]), (peak - before) / 1024)
+        peaks.append(peak_kib())
+    print(spent[0], statistics.median(spent[1:]), (peaks[0] - before) / 1024)
 
 
 def peak_kib() -> int:
@@ -281,9 +283,10 @@ def main() -> None:
     parser.add_argument("--classes", type=int, default=0)
     parser.add_argument("--numbers", action="store_true")
     parser.add_argument("--first-of", default="")
+    parser.add_argument("--one-core", action="store_true")
     args = parser.parse_args()
     if args.first_of:
-        return first_of(args.first_of, args.classes)
+        return first_of(args.first_of, args.classes, args.one_core)
     if args.numbers:
         return numbers(args.classes or 10, args.rounds)
     rows = []
