@@ -119,8 +119,9 @@ def first_pass(
             moments = _resized(moments, 2 ** largest.bit_length())
         if host is None:
             return _update(moments, features, labels, weights)
-        moments, finite, *added = _update_means(moments, features, labels, weights)
-        host.add(*added, rows.stop - rows.start)
+        found = _update_means(moments, features, labels, weights)
+        moments, finite, centred, rescale = found
+        host.add(centred, rescale, rows.stop - rows.start)
         return moments, finite
 
     empty = jax.eval_shape(
@@ -148,7 +149,8 @@ class _HostScatter:
 
     def __init__(self, width: int, dtype: Any):
         """The scatter of no features of some width, in this type of numbers."""
-        self._sum, self._next = np.zeros((width, width), dtype), None
+        self._sum = np.zeros((width, width), dtype)
+        self._next: tuple[jax.Array, jax.Array, int] | None = None
 
     def add(self, rows: jax.Array, rescale: jax.Array, number: int) -> None:
         """Takes in the first rows of a centred batch [n, d], whose unit may be new.

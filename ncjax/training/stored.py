@@ -92,7 +92,7 @@ def measure_again(
     many = read_fields(whole)["num_seeds"] > 1
     metrics = jax.device_get(experiment.evaluate(state))
     rows = rows_of(number, metrics, many=many)
-    if of_seeds:
+    if place.index is not None and of_seeds:
         return rows[place.index]
     return mean_row(rows) if many else rows[0]
 
@@ -245,5 +245,5 @@ def _checkpoint(place: Place, like: Any, epoch: int | None) -> tuple[int, Any]:
     """Epoch and content of a checkpoint, by default of the newest."""
     path = place.checkpoints
     with closing(Checkpoints(path, keep=1, read_only=True)) as checkpoints:
-        epoch = checkpoints.latest if epoch is None else epoch
-        return epoch, checkpoints.load(epoch, like)
+        number = checkpoints.kept[-1] if epoch is None else epoch
+        return number, checkpoints.load(number, like)
