@@ -164,7 +164,11 @@ class Parser(argparse.ArgumentParser):
                 raise UsageError(
                     f"Unexpected argument {unknown[0]!r}; options start with --."
                 )
-            flags = [flag for action in self._actions for flag in action.option_strings]
+            flags = [  # of --config.FIELD the first part
+                flag.partition(".")[0]
+                for action in self._actions
+                for flag in action.option_strings
+            ]
             meant = suggest(name, flags)
             raise UsageError(
                 f"Unknown flag {name!r}.{meant} --help shows those that exist."

@@ -13,11 +13,12 @@ from ncjax.io import plain
 from ncjax.measurement.result import digits
 from ncjax.runs.history import Row, read_rows
 from ncjax.runs.metrics import describe
+from ncjax.table import Part, Result, Table
 from ncjax.training.stored import measure_again
 
 
-@dataclasses.dataclass(frozen=True)
-class CheckpointMeasurement:
+@dataclasses.dataclass(frozen=True, repr=False)
+class CheckpointMeasurement(Result):
     """All metrics of a checkpoint, under the names of `metrics.jsonl`.
 
     Attributes:
@@ -51,7 +52,11 @@ class CheckpointMeasurement:
         }
         return plain(self.values | {"measured": about})
 
-    def __str__(self) -> str:
+    def to_rows(self) -> list[Row]:
+        """The row."""
+        return [self.values]
+
+    def parts(self) -> list[Part]:
         """What was measured, whether it was logged so, and the table."""
         names = [
             name
@@ -61,11 +66,13 @@ class CheckpointMeasurement:
             and not name.endswith(("/low", "/high"))
         ]
         cells = [("metric", "value", "meaning"), *map(self._cells, names)]
-        first, second = (max(len(row[i]) for row in cells) for i in range(2))
-        lines = [f"  {a:{first}} {b:>{second}}  {c}".rstrip() for a, b, c in cells]
         head = f"Epoch {self.values['epoch']} of the run {self.path}"
         notes = textwrap.fill(self._verdict(), 88, subsequent_indent="  ")
-        return "\n".join([head, notes, "", *lines])
+        return [f"{head}\n{notes}", Table(cells, "<><")]
+
+    def __repr__(self) -> str:
+        """The run and the epoch."""
+        return f"<Measurement of epoch {self.values['epoch']} of {self.path}>"
 
     def _verdict(self) -> str:
         if not self.logged:

@@ -122,7 +122,7 @@ class Record:
 
     def resume(self, epoch: int) -> None:
         """Drops what was written after an epoch, and reads what was measured before."""
-        if self._checkpoints is None:
+        if self._whole is None and not self._each:
             return
         rows = [] if self._whole is None else self._whole.resume(epoch)
         of_seeds = cluster.from_first(lambda: [one.trim(epoch) for one in self._each])

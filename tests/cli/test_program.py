@@ -111,7 +111,7 @@ def test_every_command_suggests_the_flag_that_was_meant(name, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["measure"], "The following arguments are required: FEATURES"),
+        (["measure"], "Nothing to measure: give FEATURES, a file of features, or"),
         (["measure", "x.npy", "--batch-size=many"], "--batch-size: invalid int value"),
         (
             ["measure", "x.npy", "--preset=defualt"],

@@ -103,7 +103,9 @@ def test_a_command_that_reads_its_networks_takes_the_file(folder, trained):
     ):
         result = run(folder, *theory, *flag)
         assert result.returncode == 2
-        assert re.match(f"error: .*{message}.*\n$", result.stderr), result.stderr
+        assert re.search(f"^error: .*{message}.*\n$", result.stderr, re.MULTILINE), (
+            result.stderr
+        )
 
 
 def test_its_numbers_are_compared_without_the_file(folder, trained, tmp_path):
