@@ -156,7 +156,8 @@ def load_states(
         def shape(x: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=x.sharding)
 
-        number = jax.ShapeDtypeStruct((), np.float32, sharding=like.step.sharding)
+        step = like.step  # its shape and sharding are those of any number
+        number = jax.ShapeDtypeStruct(step.shape, np.float32, sharding=step.sharding)
         whole = dataclasses.replace(like, hyper=dict.fromkeys(place.traced, number))
         return _checkpoint(place, jax.tree.map(shape, whole), epoch)
 

@@ -26,7 +26,7 @@ def test_devices_that_are_not_there():
     result = run(sys.executable, "-m", "ncjax.main", JAX_PLATFORMS="cuda")
     assert result.returncode == 2
     assert "\nerror: JAX cannot use the devices asked for (JAX_" in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert result.stderr.count("\n") == 2
 
 
 def test_a_batch_that_does_not_divide_over_the_processes(config, monkeypatch):

@@ -99,7 +99,7 @@ def test_a_command_that_reads_its_networks_takes_the_file(folder, trained):
     theory = "-m", "ncjax", "compare", "ce", "--theory"
     for flag, message in (
         ([], r"Unknown config\.data\.name 'blobs'\. .*--register=FILE"),
-        (["--register", "mine.py"], "has no checkpoints"),
+        (["--register", "mine.py"], "has no whole checkpoint"),
     ):
         result = run(folder, *theory, *flag)
         assert result.returncode == 2

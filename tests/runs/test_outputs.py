@@ -28,12 +28,12 @@ def test_metrics_are_strict_json(tmp_path):
 
 def test_a_folder_of_an_older_version_goes_on(tmp_path):
     """Its config.json lacks the fields that came later, which had their defaults."""
-    old = (ROOT / "tests/benchmarks/results/digits/config.json").read_text()
+    old = (ROOT / "tests/benchmarks/results/cifar10_narrow_ce/config.json").read_text()
     assert "classifier" not in json.loads(old)
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.json").write_text(old)
-    config = load(ROOT / "configs" / "digits.py")
+    config = load(ROOT / "configs" / "cifar10_narrow_ce.py")
     Workdir(run, resolved(config))
     config.optimizer.learning_rate = 0.2
     differs = "they differ in optimizer.learning_rate (0.05 there, 0.2 now)."
