@@ -104,7 +104,14 @@ def test_in_a_new_process(code):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize("name", FACE)
+# A sweep compiles long for what `tests/sweeps` tests too.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=pytest.mark.slow) if n == "ncjax.sweep" else n
+        for n in FACE
+    ],
+)
 def test_examples(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = find(name).__doc__ or ""

@@ -50,6 +50,7 @@ def test_default_workdir_is_named_by_the_config(tmp_path, monkeypatch, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_a_sweep(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     flags = ["--sweep.optimizer.weight_decay=0,1e-3", "--sweep.seed=0,1"]
