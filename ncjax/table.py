@@ -6,6 +6,7 @@ tables of text, and which rows of numbers it holds; how both are shown stands he
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import html
 import re
@@ -101,16 +102,16 @@ def markdown(parts: Iterable[Part]) -> str:
     return "\n\n".join(x if isinstance(x, str) else x.markdown() for x in parts)
 
 
-class Result:
+class Result(abc.ABC):
     """What was found: it prints, shows itself in a notebook, and goes to pandas."""
 
+    @abc.abstractmethod
     def parts(self) -> list[Part]:
         """Paragraphs and tables, in which the result is shown."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def to_rows(self) -> Sequence[Mapping[str, Any]]:
         """The numbers: a dict for each row of `to_pandas`."""
-        raise NotImplementedError
 
     def to_pandas(self) -> Any:
         """The rows of `to_rows` as a `pandas.DataFrame`, a column for each key.
