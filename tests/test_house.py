@@ -122,6 +122,31 @@ def defined(tree):
         yield from (x for x in [getattr(node, "name", ""), *names] if x.strip("_") == x)
 
 
+def unordered(node):
+    """The sets in an expression but those of whole numbers, or sorted at once."""
+    if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "sorted":
+        return
+    if isinstance(node, ast.Set):
+        values = (getattr(x, "value", None) for x in node.elts)
+        found = not all(isinstance(x, int) for x in values)
+    else:
+        found = getattr(getattr(node, "func", None), "id", "") in ("set", "frozenset")
+    if found or isinstance(node, ast.SetComp):
+        yield node
+    for child in ast.iter_child_nodes(node):
+        yield from unordered(child)
+
+
+def test_cases_of_a_test_have_an_order():
+    """Sets of words differ in order by process; the workers of pytest must agree."""
+    bad = []
+    for path in TESTS:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if getattr(getattr(node, "func", None), "attr", "") == "parametrize":
+                bad += [f"{name(path)}:{found.lineno}" for found in unordered(node)]
+    assert not bad, f"write a tuple, or sort the set: {bad}"
+
+
 # They only start the command line, which tests do in processes of their own.
 STARTERS = {"ncjax/__main__.py", "ncjax/main.py"}
 

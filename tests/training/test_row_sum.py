@@ -87,20 +87,21 @@ def data():
 @pytest.mark.parametrize(
     ("fields", "found"),
     [
-        ({"optimizer.name": "muon"}, {"decay_time", "nc0"}),
-        ({"optimizer.name": "sam"}, {"decay_time", "nc0"}),
-        ({"optimizer.name": "sgd", "loss.name": "mse"}, {"decay_time"}),
-        ({"optimizer.name": "sgd", "classifier.name": "haframe"}, {"decay_time"}),
-        ({"optimizer.name": "adamw"}, {"decay_time"}),
-        ({"optimizer.name": "signumw"}, {"decay_time"}),
-        ({"optimizer.name": "adam"}, set()),
-        ({"optimizer.name": "adam", "optimizer.decoupled": 0.5}, set()),
-        ({"optimizer.name": "muon", "optimizer.head": "adamw"}, {"decay_time"}),
+        ({"optimizer.name": "muon"}, ("decay_time", "nc0")),
+        ({"optimizer.name": "sam"}, ("decay_time", "nc0")),
+        ({"optimizer.name": "sgd", "loss.name": "mse"}, ("decay_time",)),
+        ({"optimizer.name": "sgd", "classifier.name": "haframe"}, ("decay_time",)),
+        ({"optimizer.name": "adamw"}, ("decay_time",)),
+        ({"optimizer.name": "signumw"}, ("decay_time",)),
+        ({"optimizer.name": "adam"}, ()),
+        ({"optimizer.name": "adam", "optimizer.decoupled": 0.5}, ()),
+        ({"optimizer.name": "muon", "optimizer.head": "adamw"}, ("decay_time",)),
     ],
     ids=str,
 )
 def test_where_theory_says_something(data, fields, found):
-    assert {key.removeprefix("theory/") for key in keys(data, **fields)} == found
+    names = sorted(key.removeprefix("theory/") for key in keys(data, **fields))
+    assert tuple(names) == found
 
 
 def test_one_step_by_hand(data):
