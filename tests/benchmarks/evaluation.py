@@ -47,6 +47,7 @@ def compare(rounds: int) -> list[dict]:
         ("resnet18, buffered", cifar, {}),
     ):
         config = default()
+        config.model.widths = (512, 512)  # that of MNIST; the default is the digits
         config.eval.update(changes)
         if dataset is cifar:
             config.model.name, config.model.width = "resnet18", 0.25
