@@ -1,4 +1,4 @@
-"""Programs that a CPU compiles for longer than they ever run."""
+"""How programs are compiled: fast where they hardly run, and safe on a CPU."""
 
 from __future__ import annotations
 
@@ -43,5 +43,28 @@ def quick_jit(function: Callable, level: int = 0, **options: Any) -> Callable:
     @functools.wraps(function)
     def call(*args, **keywords):
         return program()(*args, **keywords)
+
+    return call
+
+
+def in_turn(function: Callable) -> Callable:
+    """The function, which `jax.vmap` on a CPU calls for one element after the other.
+
+    For functions with two decompositions (QR, SVD, eigenvalues) that do not wait for
+    each other.  Of a batch of matrices each decomposition gives parts to the threads of
+    XLA and waits for them, in such a thread itself; where as many do so at once as
+    there are threads, the program waits for ever (jaxlib 0.10, seen with 2 threads).
+    One matrix is decomposed where it is.  On other platforms nothing changes.
+
+    Args:
+        function: function of arrays or trees of arrays; under `jax.vmap` its gradient
+            cannot be taken.
+    """
+
+    @functools.wraps(function)
+    def call(*args):
+        if jax.default_backend() != "cpu":
+            return function(*args)
+        return jax.custom_batching.sequential_vmap(function)(*args)
 
     return call

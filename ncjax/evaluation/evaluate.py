@@ -19,9 +19,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+from jax.stages import Lowered
 
 from ncjax.cluster.members import Over
-from ncjax.compiling import quick
+from ncjax.compiling import in_turn, quick
 from ncjax.evaluation.passes import (
     Batch,
     Features,
@@ -82,7 +83,7 @@ class Evaluate:
         if many:
             self._forward = many(passes.forward, (0, None))
             evaluate = many(evaluate, (0, None, None, 0))
-            compute = many(compute, (0, 0, 0, 0))
+            compute = many(in_turn(compute), (0, 0, 0, 0))
             network, own = P("seeds"), P("seeds", AXIS)
         takes, gives = (network, P(), P(), own), (network, own)
         self._program = self.shares.spmd(evaluate, takes, gives, donate_argnums=3)
@@ -113,12 +114,17 @@ class Evaluate:
             self._held = {shape: buffer}
         return self.compute(variables, *sums)
 
+    def lower(self, variables: Variables, train: Arrays, test: Arrays) -> list[Lowered]:
+        """The two programs for arrays of these shapes, not compiled yet."""
+        buffer = self._empty_buffer(variables, train[0])
+        first = self._program.lower(variables, train, test, buffer)
+        sums, _ = first.out_info
+        return [first, self.compute.lower(variables, *sums)]
+
     def compile(self, variables: Variables, train: Arrays, test: Arrays) -> None:
         """Compiles for arrays of these shapes now, not at the first call."""
-        buffer = self._empty_buffer(variables, train[0])
-        lowered = self._program.lower(variables, train, test, buffer)
-        sums, _ = lowered.compile().out_info
-        self.compute.lower(variables, *sums).compile()
+        for program in self.lower(variables, train, test):
+            program.compile()
 
     def _empty_buffer(self, variables: Variables, images: Array) -> Features:
         """Memory for the features of all batches, [batches, size, d] for each layer."""

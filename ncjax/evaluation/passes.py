@@ -21,6 +21,7 @@ import numpy as np
 from ncjax import collapse, struct
 from ncjax.averages import Averages
 from ncjax.collapse import Convention, SecondPass
+from ncjax.compiling import in_turn
 from ncjax.evaluation.mistakes import Mistakes, confusion
 from ncjax.evaluation.shares import AXIS, Visit
 from ncjax.hierarchy import Hierarchy
@@ -219,14 +220,18 @@ class Passes:
         """Second passes over the training and the test set, without examples yet."""
         label = jax.ShapeDtypeStruct((1,), jnp.int32)
         weight = jax.ShapeDtypeStruct((1,), jnp.float32)
-        batches = (
+        batches = [
             jax.eval_shape(
                 partial(self.batch, asked), variables, _first(images), label, weight
             )
             for asked in (self.brief, self.mistakes)
-        )
+        ]
         about = self.mistakes.hierarchy, self.convention
-        return tuple(SetPass.empty(moments, b.averages, *about) for b in batches)
+
+        def make(moments):
+            return tuple(SetPass.empty(moments, b.averages, *about) for b in batches)
+
+        return in_turn(make)(moments)
 
     def compute(
         self, variables: Variables, moments: Moments, train: SetPass, test: SetPass

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ncjax.compiling import in_turn
 from ncjax.ufm.certify import bounds, why_not
 from ncjax.ufm.geometry import geometry
 from ncjax.ufm.model import Model, Params, random_like
@@ -167,7 +168,7 @@ def record(problem, labels, times, path, steps, stopped) -> Trajectory:
         numbers = (problem.objective(params), gap_of(problem, params))
         return *numbers, speed_of(problem, params), values, *nc
 
-    objective, gap, speed, values, nc1, nc2, nc3 = jax.vmap(look)(path)
+    objective, gap, speed, values, nc1, nc2, nc3 = jax.vmap(in_turn(look))(path)
     drift = _drift(problem, times, path)
     return Trajectory(
         *(times, path, objective, gap, speed, drift, values, nc1, nc2, nc3),

@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax import ufm
+from ncjax.compiling import in_turn
 from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
 from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.options import ConfigError, options_of, takes, unknown
@@ -121,7 +122,8 @@ def solve_certified(problems: list[ufm.Problem]) -> tuple[ufm.Solution, np.ndarr
     found = ufm.solve_many(problems)
     stacked = ufm.stack(problems)
     with jax.enable_x64(True):
-        gaps = jax.vmap(lambda p, x: ufm.bounds(p, x).gap)(stacked, found.params)
+        gap = in_turn(lambda problem, params: ufm.bounds(problem, params).gap)
+        gaps = jax.vmap(gap)(stacked, found.params)
     return found, np.asarray(gaps)
 
 

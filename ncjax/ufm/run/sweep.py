@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax import ufm
+from ncjax.compiling import in_turn
 from ncjax.grid import is_geometric, parse_values
 from ncjax.hierarchy import Hierarchy
 from ncjax.options import ConfigError, all_options, choose
@@ -112,7 +113,7 @@ def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Rep
     progress("solve", problems=number)
     found, gap = solve_certified(problems)
     with jax.enable_x64(True):
-        seen = jax.tree.map(np.asarray, jax.vmap(ufm.geometry)(found.params))
+        seen = jax.tree.map(np.asarray, jax.vmap(in_turn(ufm.geometry))(found.params))
     values = seen.singular_values
     # Merged levels of a solution are 0 to rounding: absolute, as all may have merged.
     rank = np.sum(values > 1e-6 * np.maximum(values[:, :1], 1e-3), axis=1)
