@@ -35,8 +35,8 @@ from ncjax.training.step import TrainState
 from tests.benchmarks.studies.harness import answer, difference, flags, write
 from tests.benchmarks.verdicts import Verdict
 
-# Config of each data set, and its epochs: fewer than in the config, in which the
-# correlation has long come to rest.
+# Config of each data set, and its epochs: fewer than in the config, as what is asked
+# happens early.  The learning rate falls to 0 within them.
 _RUNS = {
     "Fashion-MNIST": ("configs/fashion_mlp_ce.py", 60),
     "Gaussian tree": ("configs/synthetic_tree_ce.py", 200),
@@ -164,7 +164,8 @@ def draw(curves: dict[str, Curves]) -> Figure:
             axis.plot(steps, found.centre, color=style.BLUE, lw=1.4)
             axis.plot(steps, values.T, color=style.GREY, lw=0.5)
             axis.axvline(per_epoch, color=style.NOTE, lw=0.8, ls=":")
-            axis.set_xscale("symlog", linthresh=1)  # initialisation is step 0
+            # Initialisation is step 0.
+            axis.set_xscale("symlog", linthresh=1, linscale=0.3)
             axis.set_xlim(0, steps[-1])
             style.decorate(axis, f"{name}: {title}")
         column[1].set_xlabel("step (dotted: the first epoch)", fontsize=9)
