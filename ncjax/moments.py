@@ -25,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
+import math
 import os
 from typing import Any, Literal
 
@@ -62,6 +63,8 @@ class ClassMoments:
     unit: Leaf = struct.field(default=1.0)
     # [] number of rows left out inside `jit`, whose labels were not in 0..K-1
     left_out: Leaf = struct.field(default=0.0)
+    # [] largest |h|^2 of a feature, over unit^2; NaN if not known, as in old files
+    largest: Leaf = struct.field(default=math.nan)
 
     @classmethod
     def empty(
@@ -106,6 +109,7 @@ class ClassMoments:
             resolution=zeros(()),
             unit=zeros(()),
             left_out=zeros(()),
+            largest=zeros(()),
         )
 
     @property
@@ -255,6 +259,7 @@ class ClassMoments:
             resolution=jnp.maximum(self.resolution, other.resolution),
             unit=unit,
             left_out=self.left_out + other.left_out,
+            largest=jnp.maximum(self.largest * rescale, other.largest * other_rescale),
         )
 
     def all_reduce(self, axis_name: str) -> ClassMoments:
@@ -295,6 +300,7 @@ class ClassMoments:
             resolution=jax.lax.pmax(self.resolution, axis_name),
             unit=unit,
             left_out=jax.lax.psum(self.left_out, axis_name),
+            largest=jax.lax.pmax(self.largest * rescale, axis_name),
         )
 
     def describe(self) -> str:

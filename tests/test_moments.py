@@ -422,10 +422,13 @@ def test_rows_left_out_are_counted():
     assert "left out" not in take(empty, features[:3], labels[:3]).describe()
 
 
-def test_old_files_have_no_rows_left_out(tmp_path):
+def test_old_files_have_no_rows_left_out_and_no_largest_norm(tmp_path):
     moments = class_moments(jnp.eye(2), jnp.array([0, 1]), 2)
     moments.save(tmp_path / "m.npz")
     with np.load(tmp_path / "m.npz") as file:
-        arrays = {k: file[k] for k in file.files if k != "left_out"}
+        arrays = {k: file[k] for k in file.files if k not in ("left_out", "largest")}
     np.savez(tmp_path / "m.npz", **arrays)
-    assert ClassMoments.load(tmp_path / "m.npz").left_out == 0
+    found = ClassMoments.load(tmp_path / "m.npz")
+    assert found.left_out == 0
+    assert np.isnan(found.largest)
+    assert np.isnan(collapse.measure(found, only=["rnc1"])["rnc1"])

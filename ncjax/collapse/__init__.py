@@ -81,6 +81,7 @@ from ncjax.collapse.variability import (
     nc1_floor as nc1_floor,
     nc1_of_features as nc1_of_features,
     numerical_rank as numerical_rank,
+    rnc1 as rnc1,
     rounding_variance as rounding_variance,
     trace_ratio as trace_ratio,
     vci as vci,

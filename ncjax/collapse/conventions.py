@@ -18,6 +18,11 @@ choice open, the preset has the default.
   uniformity_var.  Early commits of the package, whose covariance_ratio had no
   metric="pinv" yet, divided Sigma_B by d instead of K.  It reports agreement, 1 - NC4,
   without the bias.
+- `zhao2026` (Zhao et al., ICLR, who compare optimizers): wu2024 with NC3 = nc3_papyan,
+  not squared, and `torch.std` (ddof 1) in equinorm.  Their code writes |W'1| as NC0,
+  and their tables print that (`nc0`); the (1/K)|W'1|^2 that their text defines is
+  `nc0_squared`.  NC2 is that of the means; their NC2W is nc2_w and their NC2M nc3_etf.
+  Their NC4 is agreement on the test set, without the bias.
 """
 
 from __future__ import annotations
@@ -51,6 +56,13 @@ PRESETS: dict[str, Convention] = {
     "zhu2021": Convention(global_mean="samples", nc2="nc2_w"),
     "kothapalli2023": Convention(),
     "wu2024": Convention(normalise_duality=False, duality_ddof=1),
+    "zhao2026": Convention(
+        ddof=1,
+        squared=False,
+        normalise_duality=False,
+        duality_ddof=1,
+        nc3="nc3_papyan",
+    ),
 }
 
 

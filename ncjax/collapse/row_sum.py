@@ -7,6 +7,7 @@ takes it down: see `ncjax.ufm.theory.row_sum`.
 References:
     Zhao, Cheng, Masarczyk & Lucchi, ICLR 2026, arXiv 2602.16642.  They define alpha =
     (1/K)|W'1|^2 (`nc0_squared`), but the numbers in their tables are |W'1| (`nc0`).
+    The preset "zhao2026" has their other definitions.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ METRICS = (
     of_classifier(
         "nc0_squared",
         "NC0 (squared)",
-        "square of that norm over the number of classes",
+        "squared norm of the sum of the rows of W over the number of classes",
         lambda x: nc0_squared(x.classifier, x.means[1]),
         changes_with=("scale W",),
         log=True,

@@ -62,6 +62,7 @@ def group_moments(
         resolution=moments.resolution,
         unit=moments.unit,
         left_out=moments.left_out,
+        largest=moments.largest,
     )
 
 

@@ -247,6 +247,30 @@ def trace_ratio(
     return jnp.where(total > 0, within / total, jnp.nan)
 
 
+def rnc1(moments: ClassMoments) -> Scalar:
+    """tr(Sigma_W) / B^2 with B = max_i |h_i|, the rescaled NC1 of the grokking theory.
+
+    The variance within classes after the features are divided by a bound of their
+    norm.  In [0, 1]; 0 at collapse.  The norm is that of the features as they are: a
+    common part makes RNC1 smaller, and whether the class means differ has no part in
+    it, so a small RNC1 alone is no evidence of collapse.  NaN where NC1 is: fewer than
+    two classes, or all class means equal; and for moments stored before they kept the
+    largest norm.
+
+    Args:
+        moments: class moments of the features, with any scatter or none.
+
+    References:
+        Sakamoto & Sato, Explaining Grokking and Information Bottleneck through Neural
+        Collapse Emergence, ICLR 2026, arXiv 2509.20829.  Their B is the supremum over
+        all inputs; here it is the largest norm that was seen.
+    """
+    centred = centred_means(moments.in_units())
+    apart = jnp.any(centred != 0)
+    within = jnp.sum(moments.spread) / moments.total
+    return jnp.where(apart, safe_divide(within, moments.largest), jnp.nan)
+
+
 def vci(moments: ClassMoments, *, basis: Basis | None = None) -> Scalar:
     """Variability collapse index: 1 - tr(pinv(Sigma_T) Sigma_B) / rank(Sigma_B).
 
@@ -335,6 +359,14 @@ METRICS = (
         "trace ratio",
         "total variance within over between classes",
         lambda x: trace_ratio(x.moments, **x.weighting),
+        log=True,
+    ),
+    to_zero(
+        "rnc1",
+        "RNC1",
+        "variance within classes over the largest squared norm; 0 to 1",
+        lambda x: rnc1(x.moments),
+        changes_with=("shift",),
         log=True,
     ),
     to_zero(

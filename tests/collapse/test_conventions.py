@@ -102,11 +102,33 @@ def wu2024(h, y, w, b):
     }
 
 
+def zhao2026(h, y, w, b):
+    """Public code: names of `log_results`, by its definitions; NC0 is not squared."""
+    k = len(w)
+    mu = np.stack([h[y == c].mean(0) for c in range(k)])
+    m = mu - mu.mean(0)
+    rows = w.sum(0)
+    papyan = papyan2020(h, y, w, b)
+    norms = ("equinorm", "equinorm_w", "max_angle", "max_angle_w")  # NC2n, NC2Wn, ...
+    difference = w / np.linalg.norm(w) - m / np.linalg.norm(m)
+    return {name: papyan[name] for name in norms} | {
+        "nc0": np.linalg.norm(rows),
+        "nc0_squared": rows @ rows / k,  # alpha of the text
+        "nc1": kothapalli2023(h, y, w, b)["nc1"],
+        "nc2": etf_distance(m @ m.T),
+        "nc2_w": etf_distance(w @ w.T),
+        "nc3_etf": etf_distance(w @ m.T),  # NC2M
+        "nc3": np.linalg.norm(difference),
+        "uniform_duality": np.sum(w * m, axis=1).var(ddof=1),
+    }
+
+
 PUBLIC = {
     "papyan2020": papyan2020,
     "zhu2021": zhu2021,
     "kothapalli2023": kothapalli2023,
     "wu2024": wu2024,
+    "zhao2026": zhao2026,
 }
 
 

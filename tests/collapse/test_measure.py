@@ -233,7 +233,9 @@ def test_gradients_are_finite_at_collapse():
     """What has no singular vectors in it can be a regulariser up to the end."""
     means = jnp.asarray(simplex(4, 6), jnp.float32)
     labels = jnp.repeat(jnp.arange(4), 3)
-    names = "trace_ratio cdnv nc2_means equinorm equiangularity max_angle uniformity "
+    names = (
+        "trace_ratio rnc1 cdnv nc2_means equinorm equiangularity max_angle uniformity "
+    )
     names += "uniformity_riesz nc3_etf nc3_papyan nc3_cosine uniform_duality"
 
     def total(features, classifier):
@@ -252,6 +254,7 @@ def test_undefined_is_nan_not_zero():
         "nc1",
         "nc1_floor",
         "trace_ratio",
+        "rnc1",
         "cdnv",
         "vci",
         "nc2_means",

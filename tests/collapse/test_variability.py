@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ncjax import blocks, collapse
+from ncjax.moments import ClassMoments
 from tests.collapse.problems import clusters, compiled, moments_of
 
 # Each metric of the module by its definition, for tests/collapse/test_measure.py.
@@ -15,6 +16,7 @@ REFERENCES = {
     "nc1": lambda x: np.trace(x.within @ x.inverse) / x.divisor,
     "nc1_floor": lambda x: np.trace(x.rounding @ x.inverse) / x.divisor,
     "trace_ratio": lambda x: np.trace(x.within) / np.trace(x.between),
+    "rnc1": lambda x: np.trace(x.within) / max(np.sum(row**2) for row in x.h),
     "vci": lambda x: (
         1 - np.trace(np.linalg.pinv(x.within + x.between) @ x.between) / x.rank
     ),
@@ -130,6 +132,37 @@ def test_nc1_floor_is_nc1_of_rounding(dtype):
     assert nc1 < 0.1 * floor
     nc1, floor = rounded(10)
     assert nc1 > 100 * floor
+
+
+def test_rnc1_is_one_number_however_features_are_read():
+    """Batches, merges and devices; weight 0 and labels outside are no features."""
+    features, labels, _, _ = clusters()
+    far = np.concatenate([features, 1e3 * np.ones((2, 9))]).astype(np.float32)
+    outside = np.concatenate([labels, [-1, 0]])
+    weights = jnp.asarray((np.arange(len(far)) < len(labels) + 1).astype(np.float32))
+    exact = far[: len(labels)].astype(np.float64)
+    mean = np.stack([exact[labels == k].mean(0) for k in range(6)])
+    want = np.mean(np.sum((exact - mean[labels]) ** 2, 1))
+    want /= max(np.sum(exact**2, 1))
+    take = jax.jit(ClassMoments.update)
+    parts = [
+        take(ClassMoments.empty(6, 9, scatter="none"), far[r], outside[r], weights[r])
+        for r in (slice(0, 40), slice(40, None))
+    ]
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *parts)
+    reduced = jax.vmap(lambda m: m.all_reduce("i"), axis_name="i")(stacked)
+    for moments in (
+        parts[0].merge(parts[1]),
+        take(parts[0], far[40:], outside[40:], weights[40:]),
+        jax.tree.map(lambda x: x[0], reduced),
+    ):
+        np.testing.assert_allclose(compiled.rnc1(moments), want, rtol=1e-5)
+
+
+def test_rnc1_of_two_pairs_by_hand(x64):
+    """Points 1 and 3, 5 and 7 on a line: variance 1, largest square 49."""
+    moments = moments_of(np.array([[1.0], [3], [5], [7]]), np.array([0, 0, 1, 1]))
+    np.testing.assert_allclose(compiled.rnc1(moments), 1 / 49)
 
 
 def test_vci_is_blind_to_linear_maps(x64):
