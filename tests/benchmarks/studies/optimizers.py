@@ -6,7 +6,8 @@ The BatchNorm MLP 256-256-256 on 10,000 images of Fashion-MNIST, 80 epochs, with
 optimizers and the two arms that give Muon's last layer to AdamW.  Each gets the same
 budget: six learning rates over two decades with each of two weight decays on one seed,
 of which the one with the least training loss among those that fit all but 0.1 % of the
-images is trained with five other seeds.
+images is trained with five other seeds.  NC3 is that of the paper, the preset
+`zhao2026`: |W/|W| - Mc/|Mc||.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ def final(arm: str, decay: float, folder: Any, smoke: bool) -> dict[str, np.ndar
     keys = (*_METRICS, "train/error", "test/error")
     rows = [seed.rows[-1] for seed in history.seeds]
     values = {key: np.array([row[key] for row in rows]) for key in keys}
+    values["nc/nc3"] = np.sqrt([row["nc/nc3_papyan"] for row in rows])
     return values | {"rate": np.full(len(rows), rate)}
 
 
