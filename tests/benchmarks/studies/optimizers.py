@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.studies.optimizers
 
-The BatchNorm MLP 256-256-256 on 10,000 images of Fashion-MNIST, 80 epochs, with nine
+The BatchNorm MLP 128-128-128 on 10,000 images of Fashion-MNIST, 80 epochs, with nine
 optimizers and the two arms that give Muon's last layer to AdamW.  Each gets the same
 budget: six learning rates over two decades with each of two weight decays on one seed,
 of which the one with the least training loss among those that fit all but 0.1 % of the
@@ -52,6 +52,7 @@ def config_of(arm: str, smoke: bool) -> ConfigDict:
         "smoke" if smoke else ""
     )
     config.num_epochs = 4 if smoke else 80
+    config.model.widths = (128, 128, 128)
     config.eval.num_points = 8
     config.optimizer.update(ARMS[arm][0])
     return config
