@@ -75,10 +75,13 @@ def take_means(
     unit, inverse, rescale = common_unit(moments.unit, unit_near(size, _STEP))
     residual = (residual - centre[labels]) * inverse
     spread = class_sum(mass * jnp.sum(residual**2, 1), labels, num_classes)
-    # The features again, from the residuals: faster than reading them a second time.
-    subtracted = (pivot + centre) * inverse
-    norms = jnp.sum((residual + subtracted[labels]) ** 2, 1)
-    largest = jnp.max(jnp.where(mass > 0, norms, 0), initial=0)
+    largest = moments.largest
+    if largest is not None:
+        # The features again, from the residuals: faster than reading them once more.
+        subtracted = (pivot + centre) * inverse
+        norms = jnp.sum((residual + subtracted[labels]) ** 2, 1)
+        norms = jnp.where(mass > 0, norms, 0)
+        largest = jnp.maximum(largest * rescale, jnp.max(norms, initial=0))
     state = dataclasses.replace(
         moments,
         count=count,
@@ -88,6 +91,6 @@ def take_means(
         resolution=jnp.maximum(moments.resolution, resolution),
         unit=unit,
         left_out=moments.left_out + jnp.sum(outside).astype(dtype),
-        largest=jnp.maximum(moments.largest * rescale, largest),
+        largest=largest,
     )
     return state, Rows(residual, mass, labels, rescale)

@@ -57,8 +57,8 @@ def in_turn(function: Callable) -> Callable:
     One matrix is decomposed where it is.  On other platforms nothing changes.
 
     Args:
-        function: function of arrays or trees of arrays; under `jax.vmap` its gradient
-            cannot be taken.
+        function: function of arrays or trees of arrays, all of them arguments; under
+            `jax.vmap` its gradient cannot be taken.
     """
 
     @functools.wraps(function)

@@ -430,5 +430,7 @@ def test_old_files_have_no_rows_left_out_and_no_largest_norm(tmp_path):
     np.savez(tmp_path / "m.npz", **arrays)
     found = ClassMoments.load(tmp_path / "m.npz")
     assert found.left_out == 0
-    assert np.isnan(found.largest)
-    assert np.isnan(collapse.measure(found, only=["rnc1"])["rnc1"])
+    assert found.largest is None
+    assert "rnc1" not in collapse.measure(found)
+    with pytest.raises(ValueError, match="RNC1 needs the largest norm"):
+        collapse.rnc1(found)

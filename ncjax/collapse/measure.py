@@ -77,6 +77,7 @@ class Inputs:
         there: dict[Needs, Any] = {
             "within": self.within_variance if scatter is None else scatter,
             "scatter": scatter,
+            "norm": self.moments.largest,
             "classifier": self.classifier,
         }
         return {"moments", *(need for need, x in there.items() if x is not None)}

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-Needs = Literal["moments", "within", "scatter", "classifier"]
+Needs = Literal["moments", "within", "scatter", "norm", "classifier"]
 Value = Callable[[Any], Any]  # `ncjax.collapse.measure.Inputs` -> scalar
 # (number of classes K, feature width d) -> value at collapse; None: not known.
 Limit = Callable[[int, int], float | None]

@@ -254,17 +254,25 @@ def rnc1(moments: ClassMoments) -> Scalar:
     norm.  In [0, 1]; 0 at collapse.  The norm is that of the features as they are: a
     common part makes RNC1 smaller, and whether the class means differ has no part in
     it, so a small RNC1 alone is no evidence of collapse.  NaN where NC1 is: fewer than
-    two classes, or all class means equal; and for moments stored before they kept the
-    largest norm.
+    two classes, or all class means equal.
 
     Args:
-        moments: class moments of the features, with any scatter or none.
+        moments: class moments of the features that keep the largest norm, with any
+            scatter or none.
+
+    Raises:
+        ValueError: for moments without the largest norm.
 
     References:
         Sakamoto & Sato, Explaining Grokking and Information Bottleneck through Neural
         Collapse Emergence, ICLR 2026, arXiv 2509.20829.  Their B is the supremum over
         all inputs; here it is the largest norm that was seen.
     """
+    if moments.largest is None:
+        raise ValueError(
+            "RNC1 needs the largest norm of a feature: make the moments with "
+            "ClassMoments.empty(..., largest_norm=True)."
+        )
     centred = centred_means(moments.in_units())
     apart = jnp.any(centred != 0)
     within = jnp.sum(moments.spread) / moments.total
@@ -366,6 +374,7 @@ METRICS = (
         "RNC1",
         "variance within classes over the largest squared norm; 0 to 1",
         lambda x: rnc1(x.moments),
+        needs="norm",
         changes_with=("shift",),
         log=True,
     ),

@@ -210,6 +210,7 @@ class Passes:
                 self.num_classes,
                 features.shape[1],
                 scatter="pooled" if self.scatter and layer == LAST else "none",
+                largest_norm=True,
             )
             for layer, features in layers.items()
         }

@@ -125,7 +125,9 @@ def first_pass(
         return moments, finite
 
     empty = jax.eval_shape(
-        lambda: ClassMoments.empty(classes, width, scatter=kept, dtype=dtype)
+        lambda: ClassMoments.empty(
+            classes, width, scatter=kept, largest_norm=True, dtype=dtype
+        )
     )
     # Each operation outside of a program is a program of its own, to be compiled.
     moments = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), empty)

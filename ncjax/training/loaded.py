@@ -116,7 +116,7 @@ class LoadedRun:
         """
         width = self.network.feature_dims()[0]
         classes, train = self.dataset.num_classes, self.dataset.train
-        moments = ClassMoments.empty(classes, width, scatter=scatter)
+        moments = ClassMoments.empty(classes, width, scatter=scatter, largest_norm=True)
         for rows in self._batches(len(train)):
             _, features = self(train.images[rows])
             moments = _update(moments, features, jnp.asarray(train.labels[rows]))

@@ -158,7 +158,7 @@ def met(problem: Model, params: Params, stops: Any) -> jax.Array:
 def record(problem, labels, times, path, steps, stopped) -> Trajectory:
     """The numbers of a `Trajectory` from its points [T, ...]."""
 
-    def look(params):
+    def look(problem, labels, params):
         point = problem.point(params)
         values = jnp.linalg.svd(point["H"] @ point["W"].T, compute_uv=False)
         nc = [jnp.full((), jnp.nan)] * 3
@@ -168,7 +168,9 @@ def record(problem, labels, times, path, steps, stopped) -> Trajectory:
         numbers = (problem.objective(params), gap_of(problem, params))
         return *numbers, speed_of(problem, params), values, *nc
 
-    objective, gap, speed, values, nc1, nc2, nc3 = jax.vmap(in_turn(look))(path)
+    objective, gap, speed, values, nc1, nc2, nc3 = jax.vmap(
+        in_turn(look), (None, None, 0)
+    )(problem, labels, path)
     drift = _drift(problem, times, path)
     return Trajectory(
         *(times, path, objective, gap, speed, drift, values, nc1, nc2, nc3),

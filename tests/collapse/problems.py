@@ -29,13 +29,19 @@ def clusters(k=6, d=9, n=20, std=0.1, seed=0, offset=3.0, balanced=False):
     return features, labels, rng.normal(size=(k, d)) + 0.3, rng.normal(size=k)
 
 
-_class_moments = jax.jit(class_moments, static_argnames=("num_classes", "scatter"))
+_class_moments = jax.jit(
+    class_moments, static_argnames=("num_classes", "scatter", "largest_norm")
+)
 
 
 def moments_of(features, labels, k=None, scatter="pooled"):
     k = int(labels.max() + 1 if k is None else k)
     return _class_moments(
-        jnp.asarray(features), jnp.asarray(labels), num_classes=k, scatter=scatter
+        jnp.asarray(features),
+        jnp.asarray(labels),
+        num_classes=k,
+        scatter=scatter,
+        largest_norm=True,
     )
 
 

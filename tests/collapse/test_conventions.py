@@ -204,13 +204,15 @@ def test_measure_gives_what_inputs_allow():
     features, labels, classifier, _ = clusters()
     light = moments_of(features.astype(np.float32), labels, scatter="none")
     names = collapse.available()
-    means = {n for n in names if collapse.METRICS[n].needs == "moments"}
+    needs = {"moments", "norm"}
+    means = {n for n in names if collapse.METRICS[n].needs in needs}
 
     def keys(moments, *args, **options):
         run = functools.partial(collapse.measure, **options)
         return set(jax.eval_shape(run, moments, *args))
 
     assert keys(light) == means
+    assert keys(light.replace(largest=None)) == means - {"rnc1"}
     assert keys(light, within_variance=jnp.ones(5)) == means | {"nc1"}
     full = light.replace(scatter=jnp.eye(9))
     assert keys(full) == means | {"nc1", "vci"}

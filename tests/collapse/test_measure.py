@@ -184,7 +184,7 @@ def test_vmap_is_a_loop():
     )
 
     def run(features, labels, classifier, bias):
-        moments = class_moments(features, labels, 6)
+        moments = class_moments(features, labels, 6, largest_norm=True)
         results = collapse.measure(moments, classifier, bias, only=names)
         results["nc4"] = collapse.nc4(features, features @ classifier.T, moments)
         results["angle"] = collapse.principal_angles(moments, classifier)[-1]
@@ -208,7 +208,7 @@ def test_gradients_match_differences(x64):
 
     @jax.jit
     def values(features, classifier, bias):
-        moments = class_moments(features, labels, 4)
+        moments = class_moments(features, labels, 4, largest_norm=True)
         results = collapse.measure(moments, classifier, bias, only=names)
         return jnp.stack(
             [
@@ -239,7 +239,7 @@ def test_gradients_are_finite_at_collapse():
     names += "uniformity_riesz nc3_etf nc3_papyan nc3_cosine uniform_duality"
 
     def total(features, classifier):
-        moments = class_moments(features, labels, 4)
+        moments = class_moments(features, labels, 4, largest_norm=True)
         results = collapse.measure(moments, classifier, only=names.split())
         return sum(results.values())
 

@@ -33,8 +33,10 @@ def everything(features, labels, classifier):
     """All numbers without a scale: by moments that were merged, and a second pass."""
     half = len(features) // 2
     one, other = slice(0, half), slice(half, None)
-    moments = class_moments(features[one], labels[one], 6)
-    moments = moments.merge(class_moments(features[other], labels[other], 6))
+    moments = class_moments(features[one], labels[one], 6, largest_norm=True)
+    moments = moments.merge(
+        class_moments(features[other], labels[other], 6, largest_norm=True)
+    )
     found = collapse.measure(moments, classifier, only=FREE)
     decisions = collapse.linear_decisions(features, classifier, None)
     state = SecondPass.empty(moments, hierarchy=TREE)

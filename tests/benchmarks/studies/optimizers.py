@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.studies.optimizers
 
-The BatchNorm MLP 128-128-128 on 10,000 images of Fashion-MNIST, 80 epochs, with nine
-optimizers and the two arms that give Muon's last layer to AdamW.  Each gets the same
+The BatchNorm MLP 128-128-128 on 10,000 images of Fashion-MNIST, 80 epochs, with eight
+optimizers, and with Muon whose last layer is left to AdamW.  Each gets the same
 budget: six learning rates over two decades with each of two weight decays on one seed,
 of which the one with the least training loss among those that fit all but 0.1 % of the
 images is trained with five other seeds.  NC3 is that of the paper, the preset
