@@ -39,6 +39,13 @@ def trained(config, members=None, epochs=2, measure=True):
     return jax.device_get((state, losses, found))
 
 
+def resnet():
+    config = small()
+    config.model = default().model
+    config.model.name, config.model.width = "resnet18", 1 / 16
+    return config
+
+
 GRIDS = {
     "sgd": (
         small,
@@ -59,6 +66,15 @@ GRIDS = {
         {
             "optimizer.learning_rate": (0.01, 0.03, 0.001),
             "optimizer.weight_decay": (0.1, 0.0, 0.02),
+        },
+    ),
+    "resnet": (
+        resnet,
+        {
+            "optimizer.learning_rate": (0.01, 0.05, 0.002),
+            "optimizer.weight_decay": (5e-4, 0.0, 5e-3),
+            "loss.label_smoothing": (0.0, 0.2, 0.05),
+            "init_scale": (1.0, 1.5, 0.8),
         },
     ),
 }
