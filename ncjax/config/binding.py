@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from ncjax.classifiers import Classifier
 from ncjax.config.fields import Choice, Hyper, choice
-from ncjax.config.optimizer import BindOptimizer, bind_optimizer
+from ncjax.config.optimizer import BindOptimizer, bind_optimizer, numeric_options
 from ncjax.data import Dataset, select
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
@@ -114,15 +114,19 @@ def numeric_fields(config: ConfigDict) -> dict[str, float]:
     """Fields in which the networks of one program may differ, with their values.
 
     They are the options of the chosen optimizer and loss that are numbers with a point,
-    the learning rate, and the scale of the initial kernels: JAX traces their values.
+    the learning rates, and the scale of the initial kernels: JAX traces their values.
     """
-    chosen = [choice(config, section) for section in ("optimizer", "loss")]
+    optimizer, loss = choice(config, "optimizer"), choice(config, "loss")
+    usual = options_of(loss.function).items()
+    numeric = [
+        (optimizer, numeric_options(optimizer)),
+        (loss, {option for option, value in usual if isinstance(value, float)}),
+    ]
     return {"init_scale": config.init_scale} | {
         f"{one.section}.{option}": value
-        for one in chosen
+        for one, options in numeric
         for option, value in one.values.items()
-        if option == "learning_rate"
-        or isinstance(options_of(one.function).get(option), float)
+        if option in options
     }
 
 

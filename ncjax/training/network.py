@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -181,9 +181,21 @@ class Network:
             target=self._target,
         )
 
-    def abstract(self) -> TrainState:
-        """The shapes of a state, without its hyper-parameters."""
-        return jax.eval_shape(partial(self.init, hyper={}), jax.random.key(0))
+    def abstract(
+        self, traced: Iterable[str] = (), sharding: jax.sharding.Sharding | None = None
+    ) -> TrainState:
+        """The shapes of a state.
+
+        Args:
+            traced: fields of the configuration that are hyper-parameters of the state.
+                An optimizer can hold more where it does not know their values.
+            sharding: where the arrays of the state are to lie; None does not say it.
+        """
+        hyper = {field: jax.ShapeDtypeStruct((), np.float32) for field in traced}
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            jax.eval_shape(self.init, jax.random.key(0), hyper),
+        )
 
     def feature_dims(self) -> list[int]:
         """Number of features of each measured layer."""

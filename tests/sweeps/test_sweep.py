@@ -11,6 +11,7 @@ from ncjax import ConfigError, WorkdirError
 from ncjax.config import default
 from ncjax.sweeps import plan, run, sweep
 from ncjax.training import loop
+from ncjax.training.stored import measure_again
 
 FIELDS = {
     "optimizer.learning_rate": (0.02, 0.2, 1e30),
@@ -118,6 +119,23 @@ def test_a_network_is_loaded_back(done):
         assert loaded.config.optimizer.weight_decay == 5e-3
         classifier = np.linalg.norm(np.asarray(loaded.classifier[0]).sum(0))
         assert classifier == pytest.approx(done["nc/nc0"][place], rel=1e-4)
+
+
+def test_a_network_without_velocity_is_loaded_back(tmp_path):
+    """Its program keeps one, as JAX traces the momentum; a run alone does not."""
+    config = small()
+    config.num_epochs, config.eval.epochs = 1, (1,)
+    fields = {
+        "optimizer.momentum": (0.0, 0.9),
+        "optimizer.head_learning_rate": (0.0, 0.1),
+    }
+    found = sweep(config, fields, tmp_path / "run", progress=False)
+    for place in (0, 1):
+        classifier, _ = ncjax.load(member(found, place)).classifier
+        total = np.linalg.norm(np.asarray(classifier).sum(0))
+        assert total == pytest.approx(found["nc/nc0"][place], rel=1e-4)
+    again = measure_again(member(found, 0))
+    assert again["nc/nc1"] == pytest.approx(found["nc/nc1"][0], rel=1e-3)
 
 
 def test_the_same_call_goes_on(done, monkeypatch):

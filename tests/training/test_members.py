@@ -39,6 +39,13 @@ def trained(config, members=None, epochs=2, measure=True):
     return jax.device_get((state, losses, found))
 
 
+def last_layer():
+    """With the defaults a single run has one optimizer, the program always two."""
+    config = small()
+    config.optimizer.weight_decay = 0.03
+    return config
+
+
 def resnet():
     config = small()
     config.model = default().model
@@ -68,6 +75,14 @@ GRIDS = {
             "optimizer.weight_decay": (0.1, 0.0, 0.02),
         },
     ),
+    "head": (
+        last_layer,
+        {
+            "optimizer.head_learning_rate": (0.0, 0.3, 0.01),  # 0: as all others
+            "optimizer.head_weight_decay": (-1.0, 0.0, 0.1),  # -1: as all others
+            "optimizer.learning_rate": (0.02, 0.05, 0.1),
+        },
+    ),
     "resnet": (
         resnet,
         {
@@ -82,7 +97,10 @@ GRIDS = {
 
 @pytest.mark.parametrize(
     "name",
-    ["sgd", *(pytest.param(n, marks=pytest.mark.slow) for n in GRIDS if n != "sgd")],
+    [
+        n if n in ("sgd", "head") else pytest.param(n, marks=pytest.mark.slow)
+        for n in GRIDS
+    ],
 )
 def test_each_network_is_the_single_run(name):
     make, grid = GRIDS[name]
@@ -140,6 +158,8 @@ def test_which_fields_may_differ():
         "optimizer.weight_decay": 1e-2,
         "optimizer.momentum": 0.9,
         "optimizer.decoupled": 0.0,
+        "optimizer.head_learning_rate": 0.0,
+        "optimizer.head_weight_decay": -1.0,
         "loss.label_smoothing": 0.0,
     }
 
@@ -154,6 +174,8 @@ BAD = [
     ({"optimizer.learning_rate": (0.1, 0.0)}, "must be positive and finite, got 0"),
     ({"optimizer.learning_rate": (float("nan"), 0.1)}, "positive and finite, got nan"),
     ({"loss.label_smoothing": (0.0, 1.0)}, r"label_smoothing must be in \[0, 1\)"),
+    ({"optimizer.head_weight_decay": (-1.0, -2.0)}, "weight_decay must be at least 0"),
+    ({"optimizer.head_learning_rate": (0.1, -1.0)}, "head_learning_rate must be pos"),
 ]
 
 
