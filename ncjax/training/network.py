@@ -69,7 +69,7 @@ class Network:
         bent = needs_hierarchy(parts["loss"], parts["classifier"])
         if bent and geometry is not None and tree is not None:
             self.limit = limit_values(geometry, tree)
-        self._init_scale = config.init_scale
+        self._loss, self._init_scale = parts["loss"], config.init_scale
         dtype = COMPUTE_DTYPES[config.compute_dtype]
         self.model = parts["model"].bind()(self.objective.classifier, dtype=dtype)
         steps = len(dataset.train) // config.batch_size
@@ -144,6 +144,10 @@ class Network:
         """The loss of each example [n], with the hyper-parameters of this network."""
         return self.objective.loss(variables.get("hyper", {}))(outputs, labels)
 
+    def temperature(self, variables: Variables) -> float | jax.Array:
+        """What the loss divides logits by; 1 of a loss without temperature."""
+        return self._loss.now(variables.get("hyper", {})).get("temperature", 1.0)
+
     def features(self, variables: Variables, images: jax.Array) -> jax.Array:
         """The features [n, d] of raw images that the classifier sees."""
         return self.forward(variables, images)[1][LAST]
@@ -175,6 +179,7 @@ class Network:
             self.losses,
             self.dataset.num_classes,
             scores=classifier.scores,
+            temperature=self.temperature,
             mistakes=Mistakes(self.hierarchy, crm=asked.crm, confusion=asked.confusion),
             geometry=self.objective.geometry,
             scatter=asked.scatter,

@@ -61,12 +61,13 @@ GRIDS = {
             "optimizer.weight_decay": (5e-4, 0.0, 5e-3),
             "optimizer.momentum": (0.9, 0.5, 0.0),
             "loss.label_smoothing": (0.0, 0.2, 0.05),
+            "loss.temperature": (1.0, 2.0, 0.5),
             "init_scale": (1.0, 2.0, 0.5),
         },
     ),
     "soft_labels": (
         lambda: small("soft_labels"),
-        {"loss.beta": (4.0, 1.0, 15.0)},
+        {"loss.beta": (4.0, 1.0, 15.0), "loss.temperature": (2.0, 1.0, 0.5)},
     ),
     "adamw": (
         lambda: small("soft_labels", "adamw"),
@@ -161,6 +162,7 @@ def test_which_fields_may_differ():
         "optimizer.head_learning_rate": 0.0,
         "optimizer.head_weight_decay": -1.0,
         "loss.label_smoothing": 0.0,
+        "loss.temperature": 1.0,
     }
 
 
@@ -174,6 +176,7 @@ BAD = [
     ({"optimizer.learning_rate": (0.1, 0.0)}, "must be positive and finite, got 0"),
     ({"optimizer.learning_rate": (float("nan"), 0.1)}, "positive and finite, got nan"),
     ({"loss.label_smoothing": (0.0, 1.0)}, r"label_smoothing must be in \[0, 1\)"),
+    ({"loss.temperature": (1.0, 0.0)}, "temperature must be positive and finite"),
     ({"optimizer.head_weight_decay": (-1.0, -2.0)}, "weight_decay must be at least 0"),
     ({"optimizer.head_learning_rate": (0.1, -1.0)}, "head_learning_rate must be pos"),
 ]
