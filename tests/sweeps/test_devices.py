@@ -1,10 +1,14 @@
 """Sweeps over several devices: which devices, how many networks, the same numbers."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
 
+import ncjax
 from ncjax.config import default
+from ncjax.config.binding import load_data
 from ncjax.sweeps import plan, run, sweep
 
 RATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
@@ -71,6 +75,33 @@ def test_the_networks_are_those_of_one_device(
         np.testing.assert_allclose(
             found[name], alone[name][:count], rtol=2e-4, atol=1e-6, err_msg=name
         )
+
+
+def test_random_labels_of_each_network(tmp_path):
+    """One program over eight devices: each network is the single run."""
+    config = small()
+    config.eval.probes = ("mse_decomposition",)
+    fields = {"data.random_labels": (0.0, 0.4, 1.0, 0.2)}
+    found = sweep(config, fields, tmp_path, devices=jax.devices(), progress=False)
+    assert len(json.loads((tmp_path / "sweep.json").read_text())["programs"]) == 1
+    config.data.random_labels = 0.4
+    alone = ncjax.train(config, devices=jax.devices()[:1], progress=False).rows[-1]
+    for name, tolerance in (
+        ("running/loss", 1e-5),
+        ("train/loss", 1e-5),
+        ("test/loss", 1e-5),
+        ("train/error", 1e-6),
+        ("test/error", 1e-6),
+        ("nc/nc1", 2e-4),
+        ("probe/mse_decomposition/loss", 2e-4),
+    ):
+        assert found[name][1] == pytest.approx(alone[name], rel=tolerance), name
+    loaded = ncjax.load(tmp_path / "members" / found.rows[2]["name"])
+    labels = load_data(loaded.config).train.labels
+    logits, _ = loaded(loaded.dataset.train.images)
+    error = float((np.asarray(logits).argmax(1) != labels).mean())
+    assert error == pytest.approx(found["train/error"][2])
+    assert (labels != load_data(small()).train.labels).mean() > 0.8
 
 
 @pytest.mark.parametrize(

@@ -255,6 +255,7 @@ def test_memory_decides_how_many_train_at_once(monkeypatch, capsys):
         ({"optimizer.learning_rate": "0..1:3"}, "positive end"),
         ({"loss.beta": "1,2"}, "loss.beta = 1.0 has no effect"),
         ({"batch_size": "0,10"}, "batch_size must be between 1"),
+        ({"data.random_labels": "0.5,1.5"}, "=1.5: .*random_labels must be in 0..1"),
         ({"init_scale": "0,1"}, "init_scale must be positive"),
         ({"optimizer.weight_decay": [1e-3, 1.00001e-3]}, "Take values further apart"),
     ],

@@ -63,6 +63,7 @@ GRIDS = {
             "loss.label_smoothing": (0.0, 0.2, 0.05),
             "loss.temperature": (1.0, 2.0, 0.5),
             "init_scale": (1.0, 2.0, 0.5),
+            "data.random_labels": (0.0, 1.0, 0.3),
         },
     ),
     "soft_labels": (
@@ -91,6 +92,7 @@ GRIDS = {
             "optimizer.weight_decay": (5e-4, 0.0, 5e-3),
             "loss.label_smoothing": (0.0, 0.2, 0.05),
             "init_scale": (1.0, 1.5, 0.8),
+            "data.random_labels": (0.5, 1.0, 0.0),
         },
     ),
 }
@@ -155,6 +157,7 @@ def test_which_fields_may_differ():
     config = small()
     assert numeric_fields(config) == {
         "init_scale": 1.0,
+        "data.random_labels": 0.0,
         "optimizer.learning_rate": 0.05,
         "optimizer.weight_decay": 1e-2,
         "optimizer.momentum": 0.9,
@@ -176,6 +179,7 @@ BAD = [
     ({"optimizer.learning_rate": (0.1, 0.0)}, "must be positive and finite, got 0"),
     ({"optimizer.learning_rate": (float("nan"), 0.1)}, "positive and finite, got nan"),
     ({"loss.label_smoothing": (0.0, 1.0)}, r"label_smoothing must be in \[0, 1\)"),
+    ({"data.random_labels": (0.5, 1.5)}, r"random_labels must be in 0\.\.1, got 1"),
     ({"loss.temperature": (1.0, 0.0)}, "temperature must be positive and finite"),
     ({"optimizer.head_weight_decay": (-1.0, -2.0)}, "weight_decay must be at least 0"),
     ({"optimizer.head_learning_rate": (0.1, -1.0)}, "head_learning_rate must be pos"),
