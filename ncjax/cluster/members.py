@@ -52,7 +52,7 @@ def map_networks(f: Callable[..., Any], in_axes: Axes) -> Callable[..., Any]:
 
 
 def _is_own(axis: Any, arg: Any) -> Any:
-    """For each leaf of an argument whether it has an axis over the networks."""
+    """Whether an argument has an axis over the networks, for each leaf of it."""
 
     def whole(axis: int | None, part: Any) -> Any:
         return jax.tree.map(lambda leaf: axis is not None, part)

@@ -59,7 +59,8 @@ def sweep(
     """Trains a network for every combination of the values of some fields.
 
     Networks that differ in numbers alone (learning rate, weight decay, momentum,
-    options of the loss, scale of the initial kernels, seed) train in one program;
+    options of the loss, scale of the initial kernels, share of random labels, seed)
+    train in one program;
     other fields, such as widths or the name of the loss, make programs that follow one
     another.  Each network is the one that a run alone with its fields would train, to
     rounding.  The same call on the same `workdir` goes on where it was stopped.  A

@@ -108,11 +108,11 @@ def test_values_of_the_last_layer_may_be_traced():
 @pytest.mark.parametrize(
     ("values", "own"),
     [
-        ({}, {"momentum", "decoupled", "head_learning_rate", "head_weight_decay"}),
-        ({"name": "sam"}, {"momentum", "rho"}),
+        ({}, ("momentum", "decoupled", "head_learning_rate", "head_weight_decay")),
+        ({"name": "sam"}, ("momentum", "rho")),
         (
             {"name": "adamw", "head": "sgd"},
-            {"momentum", "decoupled", "head_learning_rate", "head_weight_decay"},
+            ("momentum", "decoupled", "head_learning_rate", "head_weight_decay"),
         ),
     ],
 )
