@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from ncjax import cluster
 from ncjax.cluster.members import vmap_networks
 from ncjax.config import resolved, validate
-from ncjax.config.binding import load_data
+from ncjax.config.binding import RANDOM_LABELS, load_data
 from ncjax.config.stored import ABOUT
 from ncjax.data import Dataset
 from ncjax.io import plain, to_json
@@ -112,7 +112,10 @@ def sweep(
     loads = {_data_key(program): program.config for program in made}
     parts = []
     for program in made:
-        most = at_once or _most(program, load(_data_key(program)), devices, say)
+        dataset = load(_data_key(program))
+        for share in program.networks().hyper.get(RANDOM_LABELS, ()):
+            dataset.train_labels(share)  # an error if a class is left without examples
+        most = at_once or _most(program, dataset, devices, say)
         parts += program.split(most)
     folder = None if workdir is None else Path(workdir).expanduser().absolute()
     if folder is not None:

@@ -9,6 +9,7 @@ import pytest
 import ncjax
 from ncjax import ConfigError, WorkdirError
 from ncjax.config import default
+from ncjax.data import DataError
 from ncjax.sweeps import plan, run, sweep
 from ncjax.training import loop
 from ncjax.training.stored import measure_again
@@ -264,6 +265,16 @@ def test_bad_sweeps_are_refused_before_anything_compiles(swept, message, tmp_pat
     with pytest.raises(ConfigError, match=message):
         sweep(small(), swept, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_random_labels_that_leave_a_class_out_write_nothing(tmp_path):
+    config = small()
+    config.data.examples_per_class, config.batch_size = 1, 10
+    fields = {"data.random_labels": "0,1"}
+    for at_once in (0, 2):
+        with pytest.raises(DataError, match="no training example of"):
+            sweep(config, fields, tmp_path / "a", at_once=at_once, progress=False)
+    assert not (tmp_path / "a").exists()
 
 
 def test_seeds_are_said_once():
