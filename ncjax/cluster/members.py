@@ -7,18 +7,19 @@ from typing import Any
 
 import jax
 
-Over = Callable[[Callable[..., Any], Sequence[int | None]], Callable[..., Any]]
+# For each argument 0, None, or a tree of these over its parts.
+Axes = Sequence[Any]
+Over = Callable[[Callable[..., Any], Axes], Callable[..., Any]]
 
 
-def vmap_networks(
-    f: Callable[..., Any], in_axes: Sequence[int | None]
-) -> Callable[..., Any]:
+def vmap_networks(f: Callable[..., Any], in_axes: Axes) -> Callable[..., Any]:
     """The function for all networks at the same time, by `jax.vmap`.
 
     Args:
         f: function of arrays or trees of arrays.
         in_axes: for each argument of `f` either 0, if its arrays get a leading axis
-            over the networks, or None, if all networks share it.
+            over the networks, or None, if all networks share it; or a tuple of such
+            for the parts of a tuple.
 
     Returns:
         The function of many networks; all its results have the leading axis.
@@ -26,9 +27,7 @@ def vmap_networks(
     return jax.vmap(f, tuple(in_axes))
 
 
-def map_networks(
-    f: Callable[..., Any], in_axes: Sequence[int | None]
-) -> Callable[..., Any]:
+def map_networks(f: Callable[..., Any], in_axes: Axes) -> Callable[..., Any]:
     """The function for one network after the other; arguments as in `vmap_networks`.
 
     For networks with convolutions.  `jax.vmap` turns the convolutions of many networks
@@ -39,12 +38,23 @@ def map_networks(
     """
 
     def each(*args: Any) -> Any:
-        paired = enumerate(zip(args, in_axes, strict=True))
-        own = {i: arg for i, (arg, axis) in paired if axis is not None}
+        pairs = zip(args, in_axes, strict=True)
+        owned = jax.tree.leaves([_is_own(axis, arg) for arg, axis in pairs])
+        leaves, tree = jax.tree.flatten(args)
+        shared = {i: x for i, x in enumerate(leaves) if not owned[i]}
 
         def one(own):
-            return f(*(own.get(i, arg) for i, arg in enumerate(args)))
+            return f(*tree.unflatten((own | shared)[i] for i in range(len(leaves))))
 
-        return jax.lax.map(one, own)
+        return jax.lax.map(one, {i: x for i, x in enumerate(leaves) if owned[i]})
 
     return each
+
+
+def _is_own(axis: Any, arg: Any) -> Any:
+    """Whether an argument has an axis over the networks, for each leaf of it."""
+
+    def whole(axis: int | None, part: Any) -> Any:
+        return jax.tree.map(lambda leaf: axis is not None, part)
+
+    return jax.tree.map(whole, axis, arg, is_leaf=lambda x: x is None)

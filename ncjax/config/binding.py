@@ -17,8 +17,9 @@ from ml_collections import ConfigDict
 
 from ncjax.classifiers import Classifier
 from ncjax.config.fields import Choice, Hyper, choice
-from ncjax.config.optimizer import BindOptimizer, bind_optimizer
+from ncjax.config.optimizer import BindOptimizer, bind_optimizer, numeric_options
 from ncjax.data import Dataset, select
+from ncjax.data.dataset import check_share
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES, OUTPUTS, TARGETS_OF
@@ -28,6 +29,8 @@ from ncjax.targets import DEFAULT
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]  # outputs [n, M], labels [n] -> [n]
 BindLoss = Callable[[Hyper], Loss]
+
+RANDOM_LABELS = "data.random_labels"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,6 +105,8 @@ def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
 def try_out(config: ConfigDict) -> None:
     """Binds everything that needs no data: `ValueError` for an option out of range."""
     check_init_scale(config.init_scale)
+    with named("config.data"):
+        check_share(config.data.random_labels)
     loss, classifier = choice(config, "loss"), choice(config, "classifier")
     layer: Classifier | int = 2  # a linear layer of two outputs
     if not needs_hierarchy(loss, classifier):  # else once there is a tree
@@ -114,15 +119,21 @@ def numeric_fields(config: ConfigDict) -> dict[str, float]:
     """Fields in which the networks of one program may differ, with their values.
 
     They are the options of the chosen optimizer and loss that are numbers with a point,
-    the learning rate, and the scale of the initial kernels: JAX traces their values.
+    the learning rates, and the scale of the initial kernels: JAX traces their values.
+    And the share of random labels: each network gets labels of its own.
     """
-    chosen = [choice(config, section) for section in ("optimizer", "loss")]
-    return {"init_scale": config.init_scale} | {
+    optimizer, loss = choice(config, "optimizer"), choice(config, "loss")
+    usual = options_of(loss.function).items()
+    numeric = [
+        (optimizer, numeric_options(optimizer)),
+        (loss, {option for option, value in usual if isinstance(value, float)}),
+    ]
+    found = {"init_scale": config.init_scale, RANDOM_LABELS: config.data.random_labels}
+    return found | {
         f"{one.section}.{option}": value
-        for one in chosen
+        for one, options in numeric
         for option, value in one.values.items()
-        if option == "learning_rate"
-        or isinstance(options_of(one.function).get(option), float)
+        if option in options
     }
 
 
@@ -136,6 +147,7 @@ def try_hyper(hyper: Hyper, objective: Objective, optimizer: BindOptimizer) -> N
     """Binds loss and optimizer with known hyper-parameters: `ConfigError` if bad."""
     with named("A network of the program is not usable"):
         check_init_scale(hyper.get("init_scale", 1.0))
+        check_share(hyper.get(RANDOM_LABELS, 0.0))
         optimizer(hyper)
         if any(field.startswith("loss.") for field in hyper):
             _try_loss(objective.loss(hyper), objective.classifier)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 
 from ncjax.classifiers import LAYER
 from ncjax.config.fields import Choice, Hyper
@@ -19,7 +20,7 @@ from ncjax.optimizers import (
     SCHEDULES,
     with_head,
 )
-from ncjax.options import ConfigError, check_value, options_of
+from ncjax.options import ConfigError, check_value, is_traced, options_of
 
 if TYPE_CHECKING:
     import optax
@@ -36,9 +37,24 @@ def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimi
         ConfigError: for an optimizer that cannot leave the last layer to another, or an
             option of the last layer that has no effect.
     """
-    body, head = _bind_one(optimizer, num_epochs, steps), last_layer(optimizer)
+    _check_head(optimizer)
+    body = _bind_one(optimizer, num_epochs, steps)
+
+    def bound(hyper: Hyper) -> optax.GradientTransformation:
+        head = last_layer(optimizer, hyper)
+        if head is optimizer:
+            return body(hyper)
+        own = _bind_one(head, num_epochs, steps)
+        return with_head(body(hyper), own(hyper), LAYER)
+
+    return bound
+
+
+def _check_head(optimizer: Choice) -> None:
+    """Raises `ConfigError` for an optimizer of the last layer that cannot be had."""
+    head = last_layer(optimizer)
     if head is optimizer:
-        return body
+        return
     for name in {optimizer.name, head.name} & OF_ALL_LAYERS:
         raise ConfigError(
             f"The optimizer {name!r} is one of all layers together: with it leave "
@@ -51,18 +67,27 @@ def bind_optimizer(optimizer: Choice, num_epochs: int, steps: int) -> BindOptimi
             f"config.optimizer.head_weight_decay has no effect: {head.name!r} has no "
             "weight decay. Leave it at -1.0."
         )
-    own = _bind_one(head, num_epochs, steps)
-    return lambda hyper: with_head(body(hyper), own(hyper), LAYER)
 
 
-def last_layer(optimizer: Choice) -> Choice:
-    """The optimizer of the last layer; the given one if it is that of all layers."""
-    values = optimizer.values
-    name = values["head"] or optimizer.name
-    rate, decay = values["head_learning_rate"], values["head_weight_decay"]
-    if (values["head"], rate, decay) == ("", 0, -1):
+def last_layer(optimizer: Choice, hyper: Iterable[str] = ()) -> Choice:
+    """The optimizer of the last layer; the given one if it is that of all layers.
+
+    Args:
+        optimizer: the choice of the configuration.
+        hyper: fields that take values of their own in the networks of a program; with
+            one of the last layer its optimizer is apart, whatever the values.
+    """
+    values, section = optimizer.values, optimizer.section
+    usual = all(values[option] == common for option, common in _COMMON.items())
+    differ = {f"{section}.{option}" for option in _COMMON} & {*hyper}
+    if usual and not values["head"] and not differ:
         return optimizer
-    return _Head(optimizer.section, name, OPTIMIZERS[name], values)
+    name = values["head"] or optimizer.name
+    return _Head(section, name, OPTIMIZERS[name], values)
+
+
+# Options of the last layer, with the value that means: as all other layers.
+_COMMON = {"head_learning_rate": 0.0, "head_weight_decay": -1.0}
 
 
 class _Head(Choice):
@@ -71,11 +96,30 @@ class _Head(Choice):
     def now(self, hyper: Hyper) -> dict[str, Any]:
         """The values, with those of the last layer in the place of the common ones."""
         values = super().now(hyper)
-        if (rate := values["head_learning_rate"]) != 0:
-            values["learning_rate"] = rate
-        if (decay := values["head_weight_decay"]) != -1:
-            values["weight_decay"] = decay
+        for option, common in _COMMON.items():
+            own, name = values[option], option.removeprefix("head_")
+            if is_traced(own):
+                values[name] = jnp.where(own == common, values[name], own)
+            elif own != common:
+                values[name] = own
         return values
+
+
+def numeric_options(optimizer: Choice) -> set[str]:
+    """Options in which the networks of one program may differ.
+
+    They are the learning rate and the numbers with a point, also those of the last
+    layer unless the optimizer is one of all layers together.
+    """
+    head = last_layer(optimizer, [f"{optimizer.section}.head_learning_rate"])
+    found = {"learning_rate"}
+    for function in (optimizer.function, head.function):
+        usual = options_of(function).items()
+        found |= {option for option, value in usual if isinstance(value, float)}
+    if {optimizer.name, head.name} & OF_ALL_LAYERS:
+        return found
+    own = "weight_decay" in options_of(head.function)
+    return found | {"head_learning_rate", *(["head_weight_decay"] if own else [])}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,10 +143,10 @@ class Decay:
 
 def bind_decay(optimizer: Choice) -> Callable[[Hyper], Decay]:
     """Hyper-parameters -> the weight decay of the last layer."""
-    head = last_layer(optimizer)
-    takes = options_of(head.function)
 
     def decay(hyper: Hyper) -> Decay:
+        head = last_layer(optimizer, hyper)
+        takes = options_of(head.function)
         found: Mapping[str, Any] = {
             k: v for k, v in head.now(hyper).items() if k in takes
         }
@@ -141,11 +185,12 @@ def bind_rate(
         ValueError: for a learning rate at the start that is not positive and finite.
     """
     schedule = SCHEDULES[optimizer.values["schedule"]]
-    is_own = isinstance(optimizer, _Head) and optimizer.values["head_learning_rate"]
-    name = "head_learning_rate" if is_own else "learning_rate"
 
     def rate(hyper: Hyper) -> optax.Schedule:
-        start = optimizer.now(hyper)["learning_rate"]
+        values = optimizer.now(hyper)
+        start, name = values["learning_rate"], "learning_rate"
+        if isinstance(optimizer, _Head) and start is values["head_learning_rate"]:
+            name = "head_learning_rate"
         within, must_be = lambda r: 0 < r < math.inf, "positive and finite"
         check_value(f"optimizer.{name}", start, within, must_be)
         return schedule(start, num_epochs, steps)

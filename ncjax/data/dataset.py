@@ -60,6 +60,37 @@ class Split:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class RandomLabels:
+    """The training labels with any share of random ones, fixed by the seed of the data.
+
+    The label of an example is its drawn one where its number is below the share.
+
+    Attributes:
+      own: The labels before any is replaced, [n].
+      uniform: A number in [0, 1) for each example, [n].
+      drawn: A label drawn uniformly from all classes for each example, [n].
+    """
+
+    own: np.ndarray
+    uniform: np.ndarray
+    drawn: np.ndarray
+
+    def labels(self, share: float) -> np.ndarray:
+        """The labels [n] with a share of random ones.
+
+        Raises:
+          ValueError: If the share is not in 0..1.
+        """
+        check_share(share)
+        return np.where(self.uniform < share, self.drawn, self.own)
+
+
+def check_share(share: float):
+    """Raises `ValueError` for a share of random labels that is not in 0..1."""
+    check_value("random_labels", share, lambda s: 0 <= s <= 1, "in 0..1")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
     """A train and a test split over the same classes.
 
@@ -71,6 +102,7 @@ class Dataset:
       tree: The class tree where one is known: nested tuples with every class
         name once, such as `(("cat", "dog"), ("car",))`.
       target: What an example is labelled with: a name in `ncjax.targets.TARGETS`.
+      random: The training labels with other shares of random ones, where known.
 
     Raises:
       DataTypeError: On a wrong dtype.
@@ -83,6 +115,7 @@ class Dataset:
     class_names: tuple[str, ...]
     tree: Tree | None = None
     target: str = "class"
+    random: RandomLabels | None = None
 
     def __post_init__(self):
         self._check_class_names()
@@ -98,12 +131,7 @@ class Dataset:
                 f"{self.name}: images are {self.train.dtype} in train but "
                 f"{self.test.dtype} in test; convert one of them."
             )
-        if absent := self._target().absent(self.train.labels, self.num_classes):
-            raise DataError(
-                f"{self.name}: more classes than labels: {self.num_classes} class "
-                f"names, but no training example of {_some(self.class_names, absent)}."
-                " Drop these classes, or give each at least one example."
-            )
+        self._check_all_there(self.train.labels)
 
     @property
     def num_classes(self) -> int:
@@ -113,6 +141,30 @@ class Dataset:
     def image_shape(self) -> tuple[int, int, int]:
         h, w, c = self.train.shape[1:]
         return h, w, c
+
+    def train_labels(self, share: float) -> np.ndarray:
+        """The training labels [n] with a share of random ones in place of its own.
+
+        Raises:
+          ValueError: If the share is not in 0..1.
+          DataError: If the dataset does not know them, or a class is left without one.
+        """
+        if self.random is None:
+            raise DataError(
+                f"{self.name}: it is not known what random labels are drawn from. A "
+                "dataset that `ncjax.data.select` returns knows it."
+            )
+        labels = self.random.labels(share)
+        self._check_all_there(labels)
+        return labels
+
+    def _check_all_there(self, labels: np.ndarray):
+        if absent := self._target().absent(labels, self.num_classes):
+            raise DataError(
+                f"{self.name}: more classes than labels: {self.num_classes} class "
+                f"names, but no training example of {_some(self.class_names, absent)}."
+                " Drop these classes, or give each at least one example."
+            )
 
     def _check_class_names(self):
         if len(self.class_names) < 2:

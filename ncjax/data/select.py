@@ -17,7 +17,14 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int, Int32
 
-from ncjax.data.dataset import DataError, Dataset, Split, Tree, generator
+from ncjax.data.dataset import (
+    DataError,
+    Dataset,
+    RandomLabels,
+    Split,
+    Tree,
+    generator,
+)
 from ncjax.options import check_value, suggest
 
 
@@ -45,7 +52,8 @@ def select(
         The largest class gets as many examples as the smallest has before.
       long_tail_ratio: Size of the smallest class relative to the largest, in (0, 1].
       random_labels: Probability with which a training label is replaced by one drawn
-        uniformly from all classes (which may be the same), as in Zhang et al.
+        uniformly from all classes (which may be the same), as in Zhang et al.  Test
+        labels stay as they are.
       seed: Seed of all choices.
 
     Raises:
@@ -63,17 +71,19 @@ def select(
         largest = int(sizes.min())
         sizes = long_tail_counts(largest, len(names), long_tail, long_tail_ratio)
     labels = _keep(labels, sizes, generator(seed, "train examples"))
-    labels = _randomise(labels, len(names), random_labels, seed)
+    random = _random_labels(labels, len(names), seed)
+    train = _take(dataset.train, labels).labelled(random.labels(random_labels))
 
     option = "test_examples_per_class"
     sizes = _sizes(test_labels, names, test_examples_per_class, option)
     test_labels = _keep(test_labels, sizes, generator(seed, "test examples"))
     return dataclasses.replace(
         dataset,
-        train=_take(dataset.train, labels),
+        train=train,
         test=_take(dataset.test, test_labels),
         class_names=names,
         tree=None if dataset.tree is None else _prune(dataset.tree, names),
+        random=random,
     )
 
 
@@ -158,15 +168,15 @@ def _keep(
     return kept
 
 
-def _randomise(
-    labels: Int32[np.ndarray, "n"], num_classes: int, share: float, seed: int
-) -> Int32[np.ndarray, "n"]:
-    """Labels of which a share is drawn from all classes; those that are -1 stay."""
-    check_value("random_labels", share, lambda s: 0 <= s <= 1, "in 0..1")
+def _random_labels(
+    labels: Int32[np.ndarray, "n"], num_classes: int, seed: int
+) -> RandomLabels:
+    """What random labels are drawn from, of the examples whose label is not -1."""
     rng = generator(seed, "random labels")
-    replaced = (rng.random(len(labels)) < share) & (labels >= 0)
-    uniform = rng.integers(num_classes, size=len(labels), dtype=np.int32)
-    return np.where(replaced, uniform, labels)
+    uniform = rng.random(len(labels))
+    drawn = rng.integers(num_classes, size=len(labels), dtype=np.int32)
+    rows = np.flatnonzero(labels >= 0)
+    return RandomLabels(labels[rows], uniform[rows], drawn[rows])
 
 
 def _take(split: Split, labels: Int32[np.ndarray, "n"]) -> Split:

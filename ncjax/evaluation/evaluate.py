@@ -43,6 +43,7 @@ from ncjax.evaluation.shares import (
     Shares,
     fold,
     scan_chunk,
+    train_parts,
 )
 
 
@@ -62,6 +63,7 @@ class Evaluate:
         batch_size: int,
         buffer: bool = True,
         many: Over | None = None,
+        own_labels: bool = False,
     ):
         """Makes the two programs.
 
@@ -75,17 +77,19 @@ class Evaluate:
             many: `vmap_networks` or `map_networks`, to measure many networks: variables
                 and metrics have a leading axis [S], variables over the mesh axis
                 "seeds".
+            own_labels: each of many networks has training labels of its own [S, n].
         """
         self.passes, self.buffer = passes, buffer
         self.shares = Shares(mesh, batch_size)
         self._forward, network, own = passes.forward, P(), P(AXIS)
+        train = train_parts(own_labels)
         evaluate, compute = self._evaluate, passes.compute
         if many:
             self._forward = many(passes.forward, (0, None))
-            evaluate = many(evaluate, (0, None, None, 0))
+            evaluate = many(evaluate, (0, train.axes, None, 0))
             compute = many(in_turn(compute), (0, 0, 0, 0))
             network, own = P("seeds"), P("seeds", AXIS)
-        takes, gives = (network, P(), P(), own), (network, own)
+        takes, gives = (network, train.parts, P(), own), (network, own)
         self._program = self.shares.spmd(evaluate, takes, gives, donate_argnums=3)
         platform = mesh.devices.flat[0].platform
         self._on_cpu = platform == "cpu"

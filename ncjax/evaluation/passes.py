@@ -25,6 +25,7 @@ from ncjax.compiling import in_turn
 from ncjax.evaluation.mistakes import Mistakes, confusion
 from ncjax.evaluation.shares import AXIS, Visit
 from ncjax.hierarchy import Hierarchy
+from ncjax.losses.outputs import tempered
 from ncjax.moments import ClassMoments
 from ncjax.targets import Target
 from ncjax.targets.classes import CLASSES
@@ -131,6 +132,8 @@ class Passes:
         loss: (variables, outputs [n, M], labels [n]) -> loss of each example [n].
         num_classes: number of classes K.
         scores: outputs [n, M] -> scores [n, K], of which the largest is the decision.
+        temperature: variables -> number by which the scores are divided before the
+            softmax that makes them probabilities.
         mistakes: what to measure of the scores; its class tree, if it has one, is also
             that of the collapse of superclasses.
         geometry: Gram matrix of the centred class means [K, K] in theory, as
@@ -146,6 +149,7 @@ class Passes:
     loss: Loss
     num_classes: int
     scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs
+    temperature: Callable[[Variables], Any] = lambda variables: 1.0
     mistakes: Mistakes = Mistakes()  # noqa: RUF009
     geometry: np.ndarray | None = None
     scatter: bool = False
@@ -188,7 +192,8 @@ class Passes:
             "loss": self.loss(variables, outputs, labels),
             "error": self.target.error(scores, labels),
         }
-        averages = Averages.of(asked.values(scores, labels) | values, weights)
+        mistakes = asked.values(tempered(scores, self.temperature(variables)), labels)
+        averages = Averages.of(mistakes | values, weights)
         decisions = scores.argmax(1)
         if asked.confusion:
             table = confusion(decisions, labels, self.num_classes, weights)

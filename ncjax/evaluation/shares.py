@@ -7,7 +7,7 @@ The data lie on the devices (`Shares.scan`), or are streamed to them, chunk by c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,25 @@ CHUNK = (P(None, AXIS),) * 3  # images, labels and rows of some batches
 # (carry, images [n, h, w, c], labels [n], weights [n]) -> carry, output; the weights
 # are 1, or 0 for padding.
 Visit = Callable[..., tuple[Any, Any]]
+
+
+class OfTraining(NamedTuple):
+    """How the training images and labels of many networks are divided.
+
+    Attributes:
+        axes: axes over the networks (`ncjax.cluster.members`).
+        parts: partition over the devices.
+    """
+
+    axes: Any
+    parts: Any
+
+
+def train_parts(own_labels: bool) -> OfTraining:
+    """The division of the training set: all is shared, or the images alone."""
+    if own_labels:
+        return OfTraining((None, 0), (P(), P("seeds")))
+    return OfTraining(None, P())
 
 
 class Shares:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from ncjax.labels import class_indices, undefined_outside
-from ncjax.losses.outputs import Scalar, check_floating
+from ncjax.losses.outputs import Scalar, check_floating, tempered
 from ncjax.options import check_value, is_traced
 
 
@@ -16,6 +16,7 @@ def cross_entropy(
     labels: Integer[Array, "n"],
     *,
     label_smoothing: Scalar = 0.0,
+    temperature: Scalar = 1.0,
 ) -> Float[Array, "n"]:
     """Softmax cross-entropy, with optional label smoothing.
 
@@ -27,18 +28,21 @@ def cross_entropy(
         labels: class of each example [n], 0..K-1.
         label_smoothing: eps in [0, 1), the share of the target that is spread evenly
             over all classes.
+        temperature: T, positive and finite; the loss is that of the logits z / T.
 
     Returns:
         Loss of each example [n], in nats.
 
     Raises:
         TypeError: for integer logits.
-        ValueError: if `label_smoothing` is outside [0, 1), or for labels out of range.
+        ValueError: if `label_smoothing` is outside [0, 1), or for a temperature or
+            labels out of range.
 
     References:
         Szegedy et al., Rethinking the Inception Architecture, CVPR 2016.
     """
     check_floating(logits)
+    logits = tempered(logits, temperature)
     check_value("label_smoothing", label_smoothing, lambda s: 0 <= s < 1, "in [0, 1)")
     labels = class_indices(labels, logits.shape[1])
     target = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]

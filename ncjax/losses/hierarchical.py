@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Integer
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.soft_labels import soft_label_matrix
 from ncjax.labels import class_indices, undefined_outside
-from ncjax.losses.outputs import Scalar, check_floating, check_tree
+from ncjax.losses.outputs import Scalar, check_floating, check_tree, tempered
 from ncjax.options import check_value, choose, is_traced
 
 
@@ -24,6 +24,7 @@ def soft_labels(
     beta: Scalar = 4.0,
     distance: str = "height",
     subtract_entropy: bool = False,
+    temperature: Scalar = 1.0,
 ) -> Float[Array, "n"]:
     """Cross-entropy to labels that spread over near classes.
 
@@ -39,14 +40,16 @@ def soft_labels(
         distance: rule of `Hierarchy.distances`, "height" or "depth".
         subtract_entropy: subtract H(y(C)), the least value that L can have, which
             leaves the Kullback-Leibler divergence.  The gradient is the same.
+        temperature: T, positive and finite; the loss is that of the logits z / T.
 
     Returns:
         Loss of each example [n], in nats.
 
     Raises:
         TypeError: for integer logits.
-        ValueError: for a negative or non-finite `beta`, another rule, a tree with
-            another number of classes than the logits have, or labels out of range.
+        ValueError: for a negative or non-finite `beta`, another rule, a temperature out
+            of range, a tree with another number of classes than the logits have, or
+            labels out of range.
 
     References:
         Bertinetto et al., Making Better Mistakes, CVPR 2020.  Their code takes the mean
@@ -54,6 +57,7 @@ def soft_labels(
     """
     check_floating(logits)
     check_tree(hierarchy, logits.shape[1], "the logits")
+    logits = tempered(logits, temperature)
     labels = class_indices(labels, hierarchy.num_classes)
     found = soft_targets(hierarchy, beta, distance)
     table, entropies = (jnp.asarray(x, logits.dtype) for x in found)
@@ -101,6 +105,7 @@ def hxe(
     alpha: Scalar = 0.5,
     weighting: str = "height",
     normalise: bool = False,
+    temperature: Scalar = 1.0,
 ) -> Float[Array, "n"]:
     """Hierarchical cross-entropy: a weighted sum over the edges from leaf to root.
 
@@ -125,14 +130,16 @@ def hxe(
             distinctions.
         normalise: divide lambda by its sum over all nodes, the root with its 1 among
             them, as the published code does.
+        temperature: T, positive and finite; the loss is that of the logits z / T.
 
     Returns:
         Loss of each example [n], in nats.
 
     Raises:
         TypeError: for integer logits.
-        ValueError: for a non-finite `alpha`, another weighting, a tree with another
-            number of classes than the logits have, or labels out of range.
+        ValueError: for a non-finite `alpha`, another weighting, a temperature out of
+            range, a tree with another number of classes than the logits have, or labels
+            out of range.
 
     References:
         Bertinetto et al., Making Better Mistakes, CVPR 2020.
@@ -146,6 +153,7 @@ def hxe(
     """
     check_floating(logits)
     check_tree(hierarchy, logits.shape[1], "the logits")
+    logits = tempered(logits, temperature)
     labels = class_indices(labels, hierarchy.num_classes)
     coefficients = hxe_coefficients(hierarchy, alpha, weighting, normalise)
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from ncjax.hierarchy import Hierarchy
+from ncjax.options import check_value, is_traced
 
 # A numeric option: a number, or an array with one value, which JAX may trace.
 Scalar = float | int | Float[Array, ""]
@@ -59,6 +61,26 @@ def check_floating(outputs: jax.Array) -> None:
             f"Outputs must be floating-point numbers, got {outputs.dtype}. Convert "
             "them with .astype(jnp.float32)."
         )
+
+
+def tempered(logits: jax.Array, temperature: Scalar) -> jax.Array:
+    """The logits divided by a temperature, for a softmax.
+
+    Args:
+        logits: z, of any shape.
+        temperature: T, positive and finite; 1 changes nothing.
+
+    Returns:
+        z / T, of the same shape.
+
+    Raises:
+        ValueError: for a temperature out of range.
+    """
+    name, must_be = "loss.temperature", "positive and finite"
+    check_value(name, temperature, lambda t: 0 < t < math.inf, must_be)
+    if not is_traced(temperature) and float(temperature) == 1:
+        return logits
+    return logits / temperature
 
 
 def check_tree(hierarchy: Hierarchy, num_classes: int, whose: str) -> None:

@@ -26,6 +26,7 @@ def tree_distances(hierarchy: Hierarchy, *, distance: str = "height") -> np.ndar
 
 
 # Gram of the centred class means, up to scale; losses without a prediction are absent.
+# A temperature changes that scale alone, as it is the same as larger weight decays.
 # With fixed class vectors it is the centred Gram of these, whatever the loss.
 GEOMETRY: dict[str, Callable[..., np.ndarray]] = {
     "cross_entropy": simplex,

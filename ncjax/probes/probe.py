@@ -32,6 +32,7 @@ from ncjax.evaluation.shares import (
     Visit,
     fold,
     scan_chunk,
+    train_parts,
 )
 from ncjax.hierarchy import Hierarchy
 
@@ -123,7 +124,8 @@ def make_probes(
     *,
     batch_size: int,
     streamed: bool = False,
-    over: Over | None = None,
+    many: Over | None = None,
+    own_labels: bool = False,
 ) -> tuple[Callable, Sets]:
     """Makes one program of some probes; several, if the data are streamed.
 
@@ -133,9 +135,10 @@ def make_probes(
             are replicated over it.
         batch_size: examples per forward pass of a network, over all its devices.
         streamed: the data lie on the host.
-        over: how one program measures many networks (`ncjax.cluster.members`):
+        many: how one program measures many networks (`ncjax.cluster.members`):
             variables and metrics then have a leading axis [S], variables over the mesh
             axis "seeds"; None for a single network.
+        own_labels: each of many networks has training labels of its own [S, n].
 
     Returns:
         (variables, train, test, sets) -> {"probe/NAME/KEY": []}, or [S] of many
@@ -151,11 +154,12 @@ def make_probes(
         found, _ = shares.scan(visit, state, (images, labels))
         return found.all_reduce(AXIS)
 
-    measure, network = _measuring(probes, read), P()
-    if over:
-        measure, network = over(measure, (0, None, None, None)), P("seeds")
+    measure, network, train = _measuring(probes, read), P(), train_parts(own_labels)
+    if many:
+        measure = many(measure, (0, train.axes, None, None))
+        network = P("seeds")
     everywhere = NamedSharding(mesh, P())
-    takes = network, P(), P(), P()
+    takes = network, train.parts, P(), P()
     program = shares.spmd(measure, takes, network, out_shardings=everywhere)
     return program, jax.tree.map(lambda x: put(np.asarray(x), everywhere), sets)
 

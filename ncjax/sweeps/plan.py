@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -160,6 +160,47 @@ def programs(found: Sequence[Member], swept: Mapping[str, Any]) -> list[Program]
         groups.setdefault(key, []).append(member)
         traced[key] = own
     return [Program(tuple(group), traced[key]) for key, group in groups.items()]
+
+
+def usable(
+    devices: Sequence[jax.Device], networks: int, batch_size: int
+) -> Sequence[jax.Device]:
+    """The devices that the networks of a program train on: the first of those given.
+
+    They make as many groups as can be, each with as many networks as the others; among
+    such numbers of devices it is the largest with which the devices of a group divide
+    the batch evenly.  So 5 networks train on 5 devices of 8, and 4 on all 8, two of
+    which share each batch.
+
+    Args:
+        devices: devices there are.
+        networks: number of networks of the program.
+        batch_size: examples per step of a network.
+    """
+
+    def groups(count: int) -> int:
+        return math.gcd(networks, count)
+
+    even = [
+        count
+        for count in range(1, len(devices) + 1)
+        if batch_size % (count // groups(count)) == 0
+    ]
+    return devices[: max(even, key=lambda count: (groups(count), count))]
+
+
+def largest_part(count: int, fits: Callable[[int], bool]) -> int:
+    """The largest of the fewest even parts of a number such that each of them fits.
+
+    Args:
+        count: the number to divide, at least 1.
+        fits: whether a part of this size fits; a part of 1 does.
+    """
+    for parts in range(1, count + 1):
+        small, more = divmod(count, parts)
+        if fits(small) and (not more or fits(small + 1)):
+            return small + bool(more)
+    return 1
 
 
 def network_bytes(network: Network, config: ConfigDict) -> tuple[int, int]:

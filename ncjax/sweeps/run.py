@@ -19,7 +19,7 @@ from ml_collections import ConfigDict
 from ncjax import cluster
 from ncjax.cluster.members import vmap_networks
 from ncjax.config import resolved, validate
-from ncjax.config.binding import load_data
+from ncjax.config.binding import RANDOM_LABELS, load_data
 from ncjax.config.stored import ABOUT
 from ncjax.data import Dataset
 from ncjax.io import plain, to_json
@@ -29,7 +29,15 @@ from ncjax.runs.history import History, read_rows
 from ncjax.runs.place import SWEEP
 from ncjax.runs.record import Record
 from ncjax.runs.workdir import WorkdirError, claim
-from ncjax.sweeps.plan import Program, members, network_bytes, programs, read_fields
+from ncjax.sweeps.plan import (
+    Program,
+    largest_part,
+    members,
+    network_bytes,
+    programs,
+    read_fields,
+    usable,
+)
 from ncjax.sweeps.table import Sweep
 from ncjax.training.experiment import Experiment
 from ncjax.training.loop import advance, out_of_memory
@@ -51,7 +59,8 @@ def sweep(
     """Trains a network for every combination of the values of some fields.
 
     Networks that differ in numbers alone (learning rate, weight decay, momentum,
-    options of the loss, scale of the initial kernels, seed) train in one program;
+    options of the loss, scale of the initial kernels, share of random labels, seed)
+    train in one program;
     other fields, such as widths or the name of the loss, make programs that follow one
     another.  Each network is the one that a run alone with its fields would train, to
     rounding.  The same call on the same `workdir` goes on where it was stopped.  A
@@ -103,7 +112,10 @@ def sweep(
     loads = {_data_key(program): program.config for program in made}
     parts = []
     for program in made:
-        most = at_once or _most(program, load(_data_key(program)), devices, say)
+        dataset = load(_data_key(program))
+        for share in program.networks().hyper.get(RANDOM_LABELS, ()):
+            dataset.train_labels(share)  # an error if a class is left without examples
+        most = at_once or _most(program, dataset, devices, say)
         parts += program.split(most)
     folder = None if workdir is None else Path(workdir).expanduser().absolute()
     if folder is not None:
@@ -180,7 +192,8 @@ def _train(
             return record.history.seeds, check.stopped
         with out_of_memory(config):
             networks = program.networks()
-            experiment = Experiment(config, dataset, devices, members=networks)
+            used = _used(devices, len(networks), config.batch_size)
+            experiment = Experiment(config, dataset, used, members=networks)
             try:
                 advance(config, experiment, record, check, progress=progress)
             except AllStopped:
@@ -210,26 +223,48 @@ def _most(
     held, between = network_bytes(network, config)
     held += sum(8 * d * len(dataset.train) for d in network.feature_dims())
     images = dataset.train.images.nbytes + dataset.test.images.nbytes
-    used = devices or jax.devices()
-    groups = math.gcd(count, len(used)) if used[0].platform != "cpu" else 1
-    room = _SHARE * _memory(used[0]) - images
+    room = _SHARE * _memory((devices or jax.devices())[0]) - images
     if network.over() is vmap_networks:
         held += between  # all networks make their step at the same time
     else:
         room -= between
-    most = groups * int(max(room, 0) // held)
-    if most < 1:
+    fit = int(max(room, 0) // held)
+    if fit < 1:
         raise ConfigError(
             f"One network of the sweep ({program.members[0].name}) takes about "
             f"{(held + between) / 2**20:.0f} MiB, and there are {room / 2**20:.0f} MiB "
             "for it. Lower config.batch_size or the widths of the model."
         )
+    most = largest_part(
+        count, lambda n: n // _groups(devices, n, config.batch_size) <= fit
+    )
     if most < count:
         say(
             f"{count} networks of about {held / 2**20:.0f} MiB each do not fit into "
-            f"{room * groups / 2**20:.0f} MiB: they train {most} at once, at most."
+            f"the {room / 2**20:.0f} MiB of each device: they train {most} at once, at "
+            "most."
         )
     return most
+
+
+def _groups(
+    devices: Sequence[jax.Device] | None, networks: int, batch_size: int
+) -> int:
+    """Between how many memories the networks of a program are divided."""
+    used = _used(devices, networks, batch_size) or jax.devices()
+    # The devices of a CPU have one memory, that of the host.
+    return 1 if used[0].platform == "cpu" else math.gcd(networks, len(used))
+
+
+def _used(
+    devices: Sequence[jax.Device] | None, networks: int, batch_size: int
+) -> Sequence[jax.Device] | None:
+    """The devices of a program; None leaves the choice to the training."""
+    if jax.process_count() > 1:  # each process takes part with all that it has
+        return devices
+    if devices is None and jax.devices()[0].platform == "cpu":
+        return None
+    return usable(devices or jax.devices(), networks, batch_size)
 
 
 def _memory(device: jax.Device) -> int:

@@ -27,6 +27,7 @@ def make_epoch(
     augment: Augment = none,
     *,
     many: Over | None = None,
+    own_labels: bool = False,
 ) -> jax.stages.Wrapped:
     """Makes the program of an epoch over a data set that lies on the devices.
 
@@ -44,6 +45,7 @@ def make_epoch(
         many: makes a function of one network one of many (`ncjax.cluster.members`), to
             train a network for each key: state, keys and metrics have a leading axis
             [S], states lie over the mesh axis "seeds", and all share the data.
+        own_labels: each of many networks has labels of its own [S, n], over "seeds".
 
     Returns:
         `epoch(state, key, images, labels) -> (state, {"loss": [steps], "error":
@@ -65,9 +67,9 @@ def make_epoch(
         # Left to itself XLA gathers the kernels of all networks on every device.
         own, shared = P("seeds"), P()
         epoch = jax.shard_map(
-            many(epoch, (0, 0, None, None)),
+            many(epoch, (0, 0, None, 0 if own_labels else None)),
             mesh=mesh,
-            in_specs=(own, own, shared, shared),
+            in_specs=(own, own, shared, own if own_labels else shared),
             out_specs=own,
             axis_names={"seeds"},
             check_vma=False,

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 from ml_collections import ConfigDict
 
 from ncjax import cluster
-from ncjax.config.binding import bind_probes, try_hyper
+from ncjax.config.binding import RANDOM_LABELS, bind_probes, try_hyper
 from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import Evaluate, StreamedEvaluate
@@ -86,18 +86,24 @@ class Experiment:
         if over:
             fold_each = jax.vmap(jax.random.fold_in, (0, None))
             self._fold_in = jax.jit(fold_each, out_shardings=own)
-        sets = [(part.images, part.labels) for part in (dataset.train, dataset.test)]
+        labels, own_labels = _train_labels(dataset, members)
+        sets = (
+            (dataset.train.images, labels),
+            (dataset.test.images, dataset.test.labels),
+        )
         if not streamed:
-            sets = jax.tree.map(lambda array: cluster.put(array, everywhere), sets)
+            where = (everywhere, own if own_labels else everywhere), (everywhere,) * 2
+            sets = jax.tree.map(cluster.put, sets, where)
         self.train_set, self.test_set = sets
-        make_run: Callable[..., Any] = partial(make_epoch, many=over)
+        many = {"many": over, "own_labels": own_labels}
+        make_run: Callable[..., Any] = partial(make_epoch, **many)
         batch_size = config.eval.batch_size
         evaluate = Evaluate(
             network.passes(config.eval),
             mesh,
             batch_size=batch_size,
             buffer=_fits(network, mesh, len(members), config.eval.buffer_mb),
-            many=over,
+            **many,
         )
         if streamed:
             make_run, evaluate = StreamedEpoch, StreamedEvaluate(evaluate)
@@ -107,7 +113,7 @@ class Experiment:
         )
         self.run_evaluate = evaluate
         self.run_probes, self.probe_sets = make_probes(
-            probes, mesh, batch_size=batch_size, streamed=streamed, over=over
+            probes, mesh, batch_size=batch_size, streamed=streamed, **many
         )
 
     def epoch(
@@ -165,6 +171,19 @@ def _initialisation(
     quick = {"xla_backend_optimization_level": 1} if on_cpu else {}
     compiled = jax.jit(init, out_shardings=sharding, compiler_options=quick)
     return key, lambda: compiled(key, members.arrays())
+
+
+def _train_labels(dataset: Dataset, members: Members) -> tuple[np.ndarray, bool]:
+    """Labels of the training set, and whether each network has its own: [n], [S, n].
+
+    Raises:
+        DataError: where a share of random labels leaves a class without an example.
+    """
+    if (shares := members.hyper.get(RANDOM_LABELS)) is None:
+        return dataset.train.labels, False
+    found = np.stack([dataset.train_labels(share) for share in shares])
+    many = len(members) > 1
+    return found if many else found[0], many
 
 
 def _fits(network: Network, mesh: Mesh, copies: int, buffer_mb: int) -> bool:

@@ -190,12 +190,8 @@ def load_runs(
         WorkdirError, CheckpointError: if one of them cannot be read.
     """
     network, here = Network(config, dataset), SingleDeviceSharding(jax.devices()[0])
-    like = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=here),
-        network.abstract(),
-    )
     folders = list(folders)
-    states = load_states(folders, like, epoch)
+    states = load_states(folders, lambda traced: network.abstract(traced, here), epoch)
     for folder, (number, state) in zip(folders, states, strict=True):
         yield LoadedRun(
             path=folder,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -69,7 +69,7 @@ class Network:
         bent = needs_hierarchy(parts["loss"], parts["classifier"])
         if bent and geometry is not None and tree is not None:
             self.limit = limit_values(geometry, tree)
-        self._init_scale = config.init_scale
+        self._loss, self._init_scale = parts["loss"], config.init_scale
         dtype = COMPUTE_DTYPES[config.compute_dtype]
         self.model = parts["model"].bind()(self.objective.classifier, dtype=dtype)
         steps = len(dataset.train) // config.batch_size
@@ -144,6 +144,10 @@ class Network:
         """The loss of each example [n], with the hyper-parameters of this network."""
         return self.objective.loss(variables.get("hyper", {}))(outputs, labels)
 
+    def temperature(self, variables: Variables) -> float | jax.Array:
+        """What the loss divides logits by; 1 of a loss without temperature."""
+        return self._loss.now(variables.get("hyper", {})).get("temperature", 1.0)
+
     def features(self, variables: Variables, images: jax.Array) -> jax.Array:
         """The features [n, d] of raw images that the classifier sees."""
         return self.forward(variables, images)[1][LAST]
@@ -175,15 +179,28 @@ class Network:
             self.losses,
             self.dataset.num_classes,
             scores=classifier.scores,
+            temperature=self.temperature,
             mistakes=Mistakes(self.hierarchy, crm=asked.crm, confusion=asked.confusion),
             geometry=self.objective.geometry,
             scatter=asked.scatter,
             target=self._target,
         )
 
-    def abstract(self) -> TrainState:
-        """The shapes of a state, without its hyper-parameters."""
-        return jax.eval_shape(partial(self.init, hyper={}), jax.random.key(0))
+    def abstract(
+        self, traced: Iterable[str] = (), sharding: jax.sharding.Sharding | None = None
+    ) -> TrainState:
+        """The shapes of a state.
+
+        Args:
+            traced: fields of the configuration that are hyper-parameters of the state.
+                An optimizer can hold more where it does not know their values.
+            sharding: where the arrays of the state are to lie; None does not say it.
+        """
+        hyper = {field: jax.ShapeDtypeStruct((), np.float32) for field in traced}
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
+            jax.eval_shape(self.init, jax.random.key(0), hyper),
+        )
 
     def feature_dims(self) -> list[int]:
         """Number of features of each measured layer."""

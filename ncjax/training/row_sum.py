@@ -93,7 +93,7 @@ def _tables(config: ConfigDict, members: Members, steps: int) -> dict[str, np.nd
     linear = decays[0].linear
     if not linear and any(decay.decoupled != 1 for decay in decays):
         return {}
-    schedule = bind_rate(last_layer(optimizer), config.num_epochs, steps)
+    schedule = bind_rate(last_layer(optimizer, hyper), config.num_epochs, steps)
 
     def rates(own: Mapping) -> jax.Array:
         rate = schedule(own)

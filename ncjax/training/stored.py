@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -129,18 +129,26 @@ def open_run(
     check_kept(folder, epoch)
     config = to_config(fields | dict(changes)) if changes else read_config(folder)
     experiment = Experiment(config, load_data(config), devices)
-    (found,) = load_states([folder], experiment.init(), epoch)
+    new, network = experiment.init(), experiment.network
+
+    def like(traced: Sequence[str]) -> TrainState:
+        return network.abstract(traced, new.step.sharding) if traced else new
+
+    (found,) = load_states([folder], like, epoch)
     return *found, experiment
 
 
 def load_states(
-    folders: Iterable[Path], like: TrainState, epoch: int | None = None
+    folders: Iterable[Path],
+    like: Callable[[Sequence[str]], TrainState],
+    epoch: int | None = None,
 ) -> Iterator[tuple[int, TrainState]]:
     """The networks of runs that differ in nothing but the seed, and their epochs.
 
     Args:
         folders: folders of runs, or folders seeds/SEED of a run of many seeds.
-        like: the state of one of the runs, or its shapes, types and shardings.
+        like: (fields that JAX traces in the program of a run) -> the state of the run,
+            or its shapes, types and shardings.
         epoch: epoch of the checkpoints, by default the newest of each.
 
     Raises:
@@ -156,10 +164,8 @@ def load_states(
         def shape(x: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((*lead, *x.shape), x.dtype, sharding=x.sharding)
 
-        step = like.step  # its shape and sharding are those of any number
-        number = jax.ShapeDtypeStruct(step.shape, np.float32, sharding=step.sharding)
-        whole = dataclasses.replace(like, hyper=dict.fromkeys(place.traced, number))
-        return _checkpoint(place, jax.tree.map(shape, whole), epoch)
+        whole = jax.tree.map(shape, like(place.traced))
+        return _checkpoint(place, whole, epoch)
 
     for folder in folders:
         check_kept(folder, epoch)

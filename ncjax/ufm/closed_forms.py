@@ -2,13 +2,13 @@
 
 To add one for a loss of `ncjax.ufm.tables.FITS`: write a function (model, options) ->
 `Prediction`, or None where the formula does not apply, and add a line to
-`CLOSED_FORMS`.  Its keywords are those of the loss in `FITS`.
+`CLOSED_FORMS`.  Its keywords are those of the loss in `FITS`, but for a temperature.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -110,6 +110,33 @@ def _if_wide(model: Balanced, found: TreeOptimum) -> Prediction | None:
     if model.feature_dim is not None and model.feature_dim < found.rank:
         return None
     return Prediction(found.regime, found.objective, found.rank, found.gram)
+
+
+def predict(
+    loss: str, model: Balanced, options: Mapping[str, Any]
+) -> Prediction | None:
+    """The optimum of a loss in closed form; None where none is known.
+
+    A temperature T is the same as larger decays: with W = sqrt(T) W', H = sqrt(T) H'
+    and b = T b' the logits are T times those of W', H', b', and the objective is that
+    without a temperature and with the decays T lW, T lH, T^2 lb.
+
+    Args:
+        loss: name of the loss.
+        model: the model apart from its loss.
+        options: options of the loss by name, among them `hierarchy`.
+    """
+    if loss not in CLOSED_FORMS:
+        return None
+    t = options.get("temperature", 1.0)
+    plain = {name: value for name, value in options.items() if name != "temperature"}
+    model = model._replace(
+        lambda_w=t * model.lambda_w,
+        lambda_h=t * model.lambda_h,
+        lambda_b=None if model.lambda_b is None else t**2 * model.lambda_b,
+    )
+    found = CLOSED_FORMS[loss](model, **plain)
+    return found and found._replace(logits=t * found.logits)
 
 
 # Losses of `FITS` whose optimum is known: (model, options) -> its optimum, or None.

@@ -2,12 +2,13 @@
 
 Almost every loss of `ncjax.losses` is one of two kinds, told apart by tables only:
 
-    Entropic:   l(z) = sum_a c_a logsumexp(z[S_a]) - <y, z>     (CE, soft labels, HXE)
+    Entropic:   l(T z) = sum_a c_a logsumexp(z[S_a]) - <y, z>   (CE, soft labels, HXE)
     Quadratic:  l(z) = |z - y|^2 / 2                            (MSE, regression)
 
-The tables are leaves of a pytree: problems that differ in `beta`, `alpha` or the label
-smoothing share one compilation and can be stacked.  Any other loss is a `Plain` one; it
-can be minimised, but as its dual is not known it cannot be certified.
+T is a temperature, 1 as a rule.  The tables and T are leaves of a pytree: problems that
+differ in them, as by `beta`, `alpha` or the label smoothing, share one compilation and
+can be stacked.  Any other loss is a `Plain` one; it can be minimised, but as its dual
+is not known it cannot be certified.
 
 Dual value: with theta_i = -grad l_i(z_i) and the conjugate l_i*, every t in [0, limit],
 limit = mu / |Theta|_2, bounds the optimum from below by
@@ -63,7 +64,7 @@ class Fit(abc.ABC):
 
 @struct.dataclass
 class Entropic(Fit):
-    """l_i(z) = sum_a c_ai logsumexp(z_j, group_a(j) = own_ai) - <y_i, z> - offset_i.
+    """l_i(T z) = sum_a c_ai logsumexp(z_j, group_a(j) = own_ai) - <y_i, z> - offset_i.
 
     For each row sum_a c_a = sum_j y_j.  Group 0 holds all classes.  The loss is convex
     where all c_a >= 0.
@@ -74,9 +75,11 @@ class Entropic(Fit):
     groups: Leaf  # [A, K], number of the group that each class is in
     own: Leaf  # [A, n], number of the group that each row's label is in
     offset: Leaf  # [n]
+    temperature: Leaf  # T []
 
     def losses(self, logits: Leaf) -> Leaf:
         """The losses [n] of logits [n, K], in nats."""
+        logits = logits / self.temperature
         value = -jnp.sum(self.targets * logits, axis=1) - self.offset
         for a, factor in enumerate(self.factors):
             value += factor * jax.nn.logsumexp(logits, axis=1, where=self._below(a))
@@ -90,6 +93,7 @@ class Entropic(Fit):
             groups=self.groups,
             own=self.own[:, rows],
             offset=self.offset[rows],
+            temperature=self.temperature,
         )
 
     def is_convex(self) -> Leaf:
@@ -100,8 +104,10 @@ class Entropic(Fit):
         """T = min(1, limit) and D = sum_i omega_i sum_a c_a H(q^a), less the price.
 
         q^a = (1 - t) y/|y|_1 + t softmax(z[S_a]): for one-hot y the q of HXE, for one
-        group the q of cross-entropy.
+        group the q of cross-entropy.  The conjugate of l(z/T) is l*(T u), and Theta has
+        a factor 1/T: so T is in z alone.
         """
+        logits = logits / self.temperature
         t = jnp.minimum(1, limit)
         target = self.targets / jnp.sum(self.targets, axis=1, keepdims=True)
         total = -self.offset

@@ -24,10 +24,12 @@ from ncjax.options import suggest, unknown
 from ncjax.ufm.fits import Entropic, Fit, Plain, Quadratic
 
 
-def cross_entropy(num_classes: int, *, label_smoothing: Any = 0.0) -> Entropic:
+def cross_entropy(
+    num_classes: int, *, label_smoothing: Any = 0.0, temperature: Any = 1.0
+) -> Entropic:
     """`ncjax.losses.cross_entropy` of one row for each class."""
-    eye = np.eye(num_classes)
-    return _one_group((1 - label_smoothing) * eye + label_smoothing / num_classes)
+    smooth = label_smoothing / num_classes
+    return _one_group((1 - label_smoothing) * np.eye(num_classes) + smooth, temperature)
 
 
 def soft_labels(
@@ -37,11 +39,12 @@ def soft_labels(
     beta: Any = 4.0,
     distance: str = "height",
     subtract_entropy: bool = False,
+    temperature: Any = 1.0,
 ) -> Entropic:
     """`ncjax.losses.soft_labels` of one row for each class."""
     del num_classes  # the tree knows it
     table, entropy = soft_targets(hierarchy, float(beta), distance)
-    fit = _one_group(table)
+    fit = _one_group(table, temperature)
     if not subtract_entropy:
         return fit
     return fit.replace(offset=entropy)  # type: ignore[attr-defined]
@@ -54,11 +57,13 @@ def hxe(
     alpha: Any = 0.5,
     weighting: str = "height",
     normalise: bool = False,
+    temperature: Any = 1.0,
 ) -> Entropic:
     """`ncjax.losses.hxe` of one row for each class: a group for each depth."""
     factors = hxe_coefficients(hierarchy, float(alpha), weighting, normalise)
     targets = np.eye(num_classes) * factors.sum(axis=0)[:, None]
-    return _entropic(targets, factors, hierarchy.lineage[: len(factors)])
+    groups = hierarchy.lineage[: len(factors)]
+    return _entropic(targets, factors, groups, temperature)
 
 
 def mse(num_classes: int) -> Quadratic:
@@ -66,15 +71,22 @@ def mse(num_classes: int) -> Quadratic:
     return Quadratic(np.eye(num_classes))
 
 
-def _one_group(targets: Any) -> Entropic:
+def _one_group(targets: Any, temperature: Any) -> Entropic:
     shape = (1, len(targets))
-    return _entropic(targets, np.ones(shape), np.zeros(shape, np.int32))
+    groups = np.zeros(shape, np.int32)
+    return _entropic(targets, np.ones(shape), groups, temperature)
 
 
-def _entropic(targets: Any, factors: Any, groups: Any) -> Entropic:
+def _entropic(targets: Any, factors: Any, groups: Any, temperature: Any) -> Entropic:
     """One row for each class, so that its own groups are those of its label."""
-    offset = np.zeros(len(targets))
-    return Entropic(targets, factors, groups, own=groups, offset=offset)
+    return Entropic(
+        targets,
+        factors,
+        groups,
+        own=groups,
+        offset=np.zeros(len(targets)),
+        temperature=temperature * np.ones(()),
+    )
 
 
 # Losses with a dual: (number of classes, options) -> the loss of one row for each.

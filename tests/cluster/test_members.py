@@ -21,6 +21,22 @@ def test_each_network_has_its_own_results(many):
     np.testing.assert_allclose(found["b"], state["b"].sum(1), rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("many", [vmap_networks, map_networks])
+def test_parts_of_an_argument(many):
+    """Images that all share, and labels of each network."""
+
+    def f(data, w):
+        images, labels = data
+        return (images @ w)[labels]
+
+    rng = np.random.default_rng(0)
+    images, w = rng.normal(size=(5, 3)), rng.normal(size=(4, 3))
+    labels = rng.integers(0, 5, (4, 7))
+    found = jax.jit(many(f, ((None, 0), 0)))((images, labels), w)
+    want = [(images @ w[i])[labels[i]] for i in range(4)]
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
+
+
 def test_map_networks_runs_the_program_of_one_network():
     """A convolution keeps its kernel; at once it gets one for each network."""
 

@@ -8,7 +8,12 @@ import pytest
 from ncjax.config import ConfigError, default, resolved, validate
 from ncjax.config.binding import numeric_fields
 from ncjax.config.fields import choice
-from ncjax.config.optimizer import bind_decay, bind_optimizer, bind_weight_decay
+from ncjax.config.optimizer import (
+    bind_decay,
+    bind_optimizer,
+    bind_weight_decay,
+    numeric_options,
+)
 
 
 def test_the_optimizer_takes_learning_rate_and_options_from_them():
@@ -79,6 +84,41 @@ def test_the_last_layer_has_an_optimizer_of_its_own():
     config = with_last_layer(**common, head="sgdw", head_weight_decay=1.0)
     moved = stepped(config, {"optimizer.learning_rate": 0.01})
     np.testing.assert_allclose(moved, (1 - 0.01 * 1.5, 1 - 0.01 * 2), rtol=1e-5)
+
+
+def test_values_of_the_last_layer_may_be_traced():
+    """0 and -1 leave the values of all layers, as in a configuration."""
+    config = with_last_layer(momentum=0.0, weight_decay=0.5)
+
+    def moved(rate, decay):
+        fields = ("optimizer.head_learning_rate", "optimizer.head_weight_decay")
+        bound = bind_optimizer(choice(config, "optimizer"), 2, 3)
+        optimizer = bound(dict(zip(fields, (rate, decay), strict=True)))
+        params = {"Dense_0": jnp.ones(1), "classifier": jnp.ones(1)}
+        updates, _ = optimizer.update(params, optimizer.init(params), params)
+        return updates["Dense_0"][0], updates["classifier"][0]
+
+    rates, decays = jnp.array([0.0, 0.1, 0.0, 0.1]), jnp.array([-1.0, -1.0, 0.0, 2.0])
+    body, head = jax.jit(jax.vmap(moved))(rates, decays)
+    np.testing.assert_allclose(body, [-0.05 * 1.5] * 4, rtol=1e-6)
+    want = [-0.05 * 1.5, -0.1 * 1.5, -0.05, -0.1 * 3]
+    np.testing.assert_allclose(head, want, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "own"),
+    [
+        ({}, ("momentum", "decoupled", "head_learning_rate", "head_weight_decay")),
+        ({"name": "sam"}, ("momentum", "rho")),
+        (
+            {"name": "adamw", "head": "sgd"},
+            ("momentum", "decoupled", "head_learning_rate", "head_weight_decay"),
+        ),
+    ],
+)
+def test_options_that_may_be_traced(values, own):
+    found = numeric_options(choice(with_last_layer(**values), "optimizer"))
+    assert found == {"learning_rate", "weight_decay", *own}
 
 
 def test_the_penalty_and_the_law_are_those_of_the_last_layer():

@@ -380,6 +380,25 @@ def test_select_random_labels():
     assert (other != changed[0.6]).any()
 
 
+def test_other_shares_of_random_labels():
+    """They are those of `select` with that share, whatever else it keeps."""
+    dataset = make((60, 40, 50))
+    options = {"classes": ("c", "a"), "examples_per_class": 30, "seed": 3}
+    part = select(dataset, random_labels=0.5, **options)
+    for share in (0.0, 0.3, 0.5, 1.0):
+        want = select(dataset, random_labels=share, **options)
+        assert ids(part.train) == ids(want.train)
+        assert part.train_labels(share).tolist() == want.train.labels.tolist()
+        assert part.train_labels(share).dtype == np.int32
+    with pytest.raises(ValueError, match=r"random_labels must be in 0\.\.1, got -0\.1"):
+        part.train_labels(-0.1)
+    with pytest.raises(DataError, match="not known what random labels are drawn from"):
+        dataset.train_labels(0.5)
+    few = select(make((1, 1, 1)), seed=2)
+    with pytest.raises(DataError, match="no training example of"):
+        few.train_labels(1.0)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "match"),
     [

@@ -1,10 +1,13 @@
 """Batches from any source into the states of a measurement: split, merge, metrics."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ncjax.averages import Averages
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Passes, SetPass, update_moments
 from ncjax.moments import ClassMoments
@@ -23,6 +26,24 @@ def loss(variables, scores, labels):
 
 # A recorder of another framework takes what the network said in place of images.
 PASSES = Passes(lambda variables, said: said, head, loss, K, mistakes=MISTAKES)
+
+
+def test_probabilities_are_those_of_the_temperature():
+    """Calibration is of softmax(scores / T), the probabilities of the loss."""
+    scores = 3 * jax.random.normal(jax.random.key(0), (40, K))
+    labels, features = jnp.arange(40) % K, {LAST: jnp.ones((40, D))}
+    asked = Mistakes()
+    warm = dataclasses.replace(PASSES, temperature=lambda variables: variables["T"])
+    variables = network() | {"T": jnp.float32(2.5)}
+    seen = jax.jit(warm.batch, static_argnums=0)(
+        asked, variables, (scores, features), labels, jnp.ones(40)
+    )
+    found = asked.summary(seen.averages.compute())
+    want = Averages.of(asked.values(scores / 2.5, labels), jnp.ones(40)).compute()
+    want = asked.summary(want)
+    assert found["ece"] == pytest.approx(float(want["ece"]), rel=1e-5)
+    plain = Averages.of(asked.values(scores, labels), jnp.ones(40)).compute()
+    assert abs(found["ece"] - asked.summary(plain)["ece"]) > 0.05
 
 
 @jax.jit

@@ -31,6 +31,8 @@ from tests.losses.trees import CIFAR, TREES, draw
         (hxe, {"alpha": float("nan")}, "alpha must be finite, got nan"),
         (hxe, {"weighting": "width"}, "'width'. Available: height, depth"),
         (haframe, {"cosine_weight": -1.0}, "cosine_weight must be at least 0"),
+        (soft_labels, {"temperature": 0.0}, "temperature must be positive and fin"),
+        (hxe, {"temperature": float("inf")}, "temperature must be positive and fin"),
         (multi_level, {"level_weights": (1.0,)}, "3 finite numbers .* got"),
     ],
 )
@@ -42,6 +44,20 @@ def test_bad_options(loss, options, message):
     outputs = jnp.zeros((1, 18 if loss is multi_level else 10))
     with pytest.raises(ValueError, match=message):
         loss(outputs, jnp.zeros(1, jnp.int32), **options)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "soft_labels", "hxe"])
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_a_temperature_divides_the_logits(name, temperature):
+    loss, size = bound(name, CIFAR)
+    logits = 4 * np.random.default_rng(0).normal(size=(20, size)).astype(np.float32)
+    labels = jnp.arange(20) % size
+    want = loss(jnp.asarray(logits / np.float32(temperature)), labels)
+    for t in (temperature, jnp.float32(temperature)):
+        found = jax.jit(lambda z, t=t: loss(z, labels, temperature=t))(logits)
+        np.testing.assert_allclose(found, want, rtol=2e-6, atol=1e-6)
+    traced = jax.jit(lambda z, t: loss(z, labels, temperature=t))(logits, temperature)
+    np.testing.assert_allclose(traced, want, rtol=2e-6, atol=1e-6)
 
 
 def bound(name, tree):

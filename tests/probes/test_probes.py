@@ -64,7 +64,7 @@ def regularised_loss(variables, decay=DECAY):
 
 def measure(probes, variables, devices=1, over=None, networks=1, batch_size=8):
     mesh = make_mesh(jax.devices()[:devices], networks)
-    program, sets = make_probes(probes, mesh, batch_size=batch_size, over=over)
+    program, sets = make_probes(probes, mesh, batch_size=batch_size, many=over)
     return program(variables, jax.device_put(TRAIN), jax.device_put(TEST), sets)
 
 

@@ -9,8 +9,10 @@ import pytest
 import ncjax
 from ncjax import ConfigError, WorkdirError
 from ncjax.config import default
+from ncjax.data import DataError
 from ncjax.sweeps import plan, run, sweep
 from ncjax.training import loop
+from ncjax.training.stored import measure_again
 
 FIELDS = {
     "optimizer.learning_rate": (0.02, 0.2, 1e30),
@@ -118,6 +120,23 @@ def test_a_network_is_loaded_back(done):
         assert loaded.config.optimizer.weight_decay == 5e-3
         classifier = np.linalg.norm(np.asarray(loaded.classifier[0]).sum(0))
         assert classifier == pytest.approx(done["nc/nc0"][place], rel=1e-4)
+
+
+def test_a_network_without_velocity_is_loaded_back(tmp_path):
+    """Its program keeps one, as JAX traces the momentum; a run alone does not."""
+    config = small()
+    config.num_epochs, config.eval.epochs = 1, (1,)
+    fields = {
+        "optimizer.momentum": (0.0, 0.9),
+        "optimizer.head_learning_rate": (0.0, 0.1),
+    }
+    found = sweep(config, fields, tmp_path / "run", progress=False)
+    for place in (0, 1):
+        classifier, _ = ncjax.load(member(found, place)).classifier
+        total = np.linalg.norm(np.asarray(classifier).sum(0))
+        assert total == pytest.approx(found["nc/nc0"][place], rel=1e-4)
+    again = measure_again(member(found, 0))
+    assert again["nc/nc1"] == pytest.approx(found["nc/nc1"][0], rel=1e-3)
 
 
 def test_the_same_call_goes_on(done, monkeypatch):
@@ -237,6 +256,7 @@ def test_memory_decides_how_many_train_at_once(monkeypatch, capsys):
         ({"optimizer.learning_rate": "0..1:3"}, "positive end"),
         ({"loss.beta": "1,2"}, "loss.beta = 1.0 has no effect"),
         ({"batch_size": "0,10"}, "batch_size must be between 1"),
+        ({"data.random_labels": "0.5,1.5"}, "=1.5: .*random_labels must be in 0..1"),
         ({"init_scale": "0,1"}, "init_scale must be positive"),
         ({"optimizer.weight_decay": [1e-3, 1.00001e-3]}, "Take values further apart"),
     ],
@@ -245,6 +265,16 @@ def test_bad_sweeps_are_refused_before_anything_compiles(swept, message, tmp_pat
     with pytest.raises(ConfigError, match=message):
         sweep(small(), swept, tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_random_labels_that_leave_a_class_out_write_nothing(tmp_path):
+    config = small()
+    config.data.examples_per_class, config.batch_size = 1, 10
+    fields = {"data.random_labels": "0,1"}
+    for at_once in (0, 2):
+        with pytest.raises(DataError, match="no training example of"):
+            sweep(config, fields, tmp_path / "a", at_once=at_once, progress=False)
+    assert not (tmp_path / "a").exists()
 
 
 def test_seeds_are_said_once():

@@ -39,6 +39,20 @@ def trained(config, members=None, epochs=2, measure=True):
     return jax.device_get((state, losses, found))
 
 
+def last_layer():
+    """With the defaults a single run has one optimizer, the program always two."""
+    config = small()
+    config.optimizer.weight_decay = 0.03
+    return config
+
+
+def resnet():
+    config = small()
+    config.model = default().model
+    config.model.name, config.model.width = "resnet18", 1 / 16
+    return config
+
+
 GRIDS = {
     "sgd": (
         small,
@@ -47,12 +61,14 @@ GRIDS = {
             "optimizer.weight_decay": (5e-4, 0.0, 5e-3),
             "optimizer.momentum": (0.9, 0.5, 0.0),
             "loss.label_smoothing": (0.0, 0.2, 0.05),
+            "loss.temperature": (1.0, 2.0, 0.5),
             "init_scale": (1.0, 2.0, 0.5),
+            "data.random_labels": (0.0, 1.0, 0.3),
         },
     ),
     "soft_labels": (
         lambda: small("soft_labels"),
-        {"loss.beta": (4.0, 1.0, 15.0)},
+        {"loss.beta": (4.0, 1.0, 15.0), "loss.temperature": (2.0, 1.0, 0.5)},
     ),
     "adamw": (
         lambda: small("soft_labels", "adamw"),
@@ -61,12 +77,33 @@ GRIDS = {
             "optimizer.weight_decay": (0.1, 0.0, 0.02),
         },
     ),
+    "head": (
+        last_layer,
+        {
+            "optimizer.head_learning_rate": (0.0, 0.3, 0.01),  # 0: as all others
+            "optimizer.head_weight_decay": (-1.0, 0.0, 0.1),  # -1: as all others
+            "optimizer.learning_rate": (0.02, 0.05, 0.1),
+        },
+    ),
+    "resnet": (
+        resnet,
+        {
+            "optimizer.learning_rate": (0.01, 0.05, 0.002),
+            "optimizer.weight_decay": (5e-4, 0.0, 5e-3),
+            "loss.label_smoothing": (0.0, 0.2, 0.05),
+            "init_scale": (1.0, 1.5, 0.8),
+            "data.random_labels": (0.5, 1.0, 0.0),
+        },
+    ),
 }
 
 
 @pytest.mark.parametrize(
     "name",
-    ["sgd", *(pytest.param(n, marks=pytest.mark.slow) for n in GRIDS if n != "sgd")],
+    [
+        n if n in ("sgd", "head") else pytest.param(n, marks=pytest.mark.slow)
+        for n in GRIDS
+    ],
 )
 def test_each_network_is_the_single_run(name):
     make, grid = GRIDS[name]
@@ -120,11 +157,15 @@ def test_which_fields_may_differ():
     config = small()
     assert numeric_fields(config) == {
         "init_scale": 1.0,
+        "data.random_labels": 0.0,
         "optimizer.learning_rate": 0.05,
         "optimizer.weight_decay": 1e-2,
         "optimizer.momentum": 0.9,
         "optimizer.decoupled": 0.0,
+        "optimizer.head_learning_rate": 0.0,
+        "optimizer.head_weight_decay": -1.0,
         "loss.label_smoothing": 0.0,
+        "loss.temperature": 1.0,
     }
 
 
@@ -138,6 +179,10 @@ BAD = [
     ({"optimizer.learning_rate": (0.1, 0.0)}, "must be positive and finite, got 0"),
     ({"optimizer.learning_rate": (float("nan"), 0.1)}, "positive and finite, got nan"),
     ({"loss.label_smoothing": (0.0, 1.0)}, r"label_smoothing must be in \[0, 1\)"),
+    ({"data.random_labels": (0.5, 1.5)}, r"random_labels must be in 0\.\.1, got 1"),
+    ({"loss.temperature": (1.0, 0.0)}, "temperature must be positive and finite"),
+    ({"optimizer.head_weight_decay": (-1.0, -2.0)}, "weight_decay must be at least 0"),
+    ({"optimizer.head_learning_rate": (0.1, -1.0)}, "head_learning_rate must be pos"),
 ]
 
 

@@ -27,7 +27,7 @@ SIZES = [30] * 4 + [4] * 6
 CASES = {
     "ce": {},
     "ce-free-bias": {"lambda_b": 0.0},
-    "smooth-bias": {"lambda_b": 0.02, "label_smoothing": 0.1},
+    "smooth-bias": {"lambda_b": 0.02, "label_smoothing": 0.1, "temperature": 2.0},
     "mse-bias": {"loss": "mse", "lambda_b": 0.02},
     "hxe-free-bias": {"loss": "hxe", "lambda_b": 0.0, "hierarchy": CIFAR10},
 }

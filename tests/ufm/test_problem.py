@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from scipy import special
 
-from ncjax.ufm import certify, geometry, solve
+from ncjax.options import options_of
+from ncjax.ufm import Problem, certify, geometry, solve
+from ncjax.ufm.closed_forms import Balanced, predict
+from ncjax.ufm.tables import FITS
 from tests.thin import thin
-from tests.ufm.problems import P10, balanced_problem, solved
+from tests.ufm.problems import BINARY, P10, balanced_problem, solved
 
 
 @pytest.mark.parametrize(("n", "lw", "lh"), [(1, 1e-3, 1e-3), (5, 5e-4, 2e-2)])
@@ -51,6 +54,29 @@ def test_label_smoothing_closed_form(eps, s):
     problem = balanced_problem(1e-3, label_smoothing=eps)
     solution, _ = solved(problem)
     np.testing.assert_allclose(problem.logits(solution.params), s * P10, atol=5e-7)
+
+
+@pytest.mark.parametrize(
+    ("loss", "options", "lambda_b"),
+    [
+        ("cross_entropy", {"temperature": 0.4, "label_smoothing": 0.0}, None),
+        ("cross_entropy", {"temperature": 5.0, "label_smoothing": 0.1}, 0.02),
+        ("soft_labels", {"temperature": 3.0}, 0.0),
+        ("hxe", {"temperature": 0.5}, None),
+    ],
+)
+def test_closed_form_with_a_temperature(loss, options, lambda_b):
+    """Certified with the temperature, predicted by larger decays without it."""
+    if loss != "cross_entropy":
+        options = options_of(FITS[loss]) | options | {"hierarchy": BINARY}
+    model = Balanced(8, 3, 2e-3, 1e-3, lambda_b)
+    problem = Problem.create(loss, **model._asdict(), **options)
+    solution, _ = solved(problem)
+    found = predict(loss, model, options)
+    np.testing.assert_allclose(solution.objective, found.objective, atol=1e-12)
+    logits = solution.params["H"] @ solution.params["W"].T
+    centred = np.asarray(logits) @ (np.eye(8) - 1 / 8)
+    np.testing.assert_allclose(centred, found.logits, atol=1e-6)
 
 
 @pytest.mark.parametrize("c", thin([0.001, 0.01, 0.05], keep={1}))

@@ -19,10 +19,14 @@ def slow(*case):
     [
         ("cross_entropy", {}),
         slow("cross_entropy", {"label_smoothing": 0.2}),
+        ("cross_entropy", {"temperature": 3.0}),
         ("mse", {}),
         slow("soft_labels", {"hierarchy": CIFAR10, "beta": 3.0}),
-        slow("soft_labels", {"hierarchy": CIFAR10, "subtract_entropy": True}),
-        slow("hxe", {"hierarchy": CIFAR10}),
+        slow(
+            "soft_labels",
+            {"hierarchy": CIFAR10, "subtract_entropy": True, "temperature": 2.0},
+        ),
+        slow("hxe", {"hierarchy": CIFAR10, "temperature": 0.5}),
         slow("hxe", {"hierarchy": CIFAR10, "weighting": "depth", "normalise": True}),
     ],
 )

@@ -141,8 +141,8 @@ def _expected(config: ConfigDict, value: float, shape: ufm.Geometry) -> list[Sta
 def _saddle(setting: Setting, problem: ufm.Problem) -> list[Statement]:
     """The origin is a strict saddle of known curvature: cross-entropy, no bias."""
     model, closed = setting.model, setting.prediction
-    hard = setting.options.get("label_smoothing", 0) == 0
-    if setting.loss != "cross_entropy" or not hard or model.lambda_b is not None:
+    plain = setting.options == options_of(known_losses()["cross_entropy"])
+    if setting.loss != "cross_entropy" or not plain or model.lambda_b is not None:
         return []
     zero = jax.tree.map(np.zeros_like, problem.scales())
     least = float(ufm.least_curvature(problem, zero).values[0])

@@ -16,7 +16,7 @@ from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
 from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.options import ConfigError, options_of, takes, unknown
 from ncjax.ufm.certify import why_not
-from ncjax.ufm.closed_forms import CLOSED_FORMS, Balanced, Prediction
+from ncjax.ufm.closed_forms import Balanced, Prediction, predict
 from ncjax.ufm.tables import known_losses
 
 
@@ -40,8 +40,7 @@ class Setting(NamedTuple):
     @property
     def prediction(self) -> Prediction | None:
         """The optimum in closed form; None where none is known."""
-        form = CLOSED_FORMS.get(self.loss)
-        return form(self.model, **self.options) if form else None
+        return predict(self.loss, self.model, self.options)
 
     @property
     def limit(self) -> np.ndarray | None:

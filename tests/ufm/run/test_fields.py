@@ -57,7 +57,7 @@ def run(*args):
         (
             ["--config.model.beta=2.0"],
             "config.model.beta = 2.0 has no effect: 'cross_entropy' takes "
-            "label_smoothing. Leave it at 4.0",
+            "label_smoothing, temperature. Leave it at 4.0",
         ),
         (
             ["--config=ufm_hxe_cifar10", "--config.model.weighting=width"],
