@@ -30,3 +30,4 @@ class Experiment(NamedTuple):
     run: Callable[[ConfigDict, Progress], Report]
     fields: Mapping[str, Field] = {}  # those that only it has, by their dotted name
     plain_model: bool = True  # whether `config.model` is the `Problem` that is solved
+    uses: tuple[str, ...] | None = None  # fields of `config.model`; None: all

@@ -127,13 +127,26 @@ def validate(config: ConfigDict) -> None:
 
 
 def _check_unused(config: ConfigDict) -> None:
-    """Raises `ConfigError` for an option that the loss does not take."""
-    loss = config.model.loss
-    used = options_of(known_losses()[loss])
-    for name, value in all_options(known_losses().values()).items():
-        if name not in used and config.model[name] != value:
+    """Raises `ConfigError` for a field that loss or experiment do not take."""
+    loss, name = config.model.loss, config.experiment
+    taken = options_of(known_losses()[loss])
+    _check_fields(
+        config, all_options(known_losses().values()).keys() - taken, loss, taken
+    )
+    uses = EXPERIMENTS[name].uses
+    if uses is not None:
+        _check_fields(config, {*config.model} - {*uses}, name, uses)
+
+
+def _check_fields(
+    config: ConfigDict, unused: Collection[str], who: str, takes: Collection[str]
+) -> None:
+    """Raises `ConfigError` if an unused field of `config.model` was changed."""
+    known = fields()
+    for name in sorted(unused):
+        value, default = config.model[name], known[f"model.{name}"].default
+        if value != default:
             raise ConfigError(
-                f"config.model.{name} = {config.model[name]!r} has no effect: "
-                f"{loss!r} takes {', '.join(used) or 'no options'}. "
-                f"Leave it at {value!r}."
+                f"config.model.{name} = {value!r} has no effect: {who!r} takes "
+                f"{', '.join(takes) or 'no options'}. Leave it at {default!r}."
             )

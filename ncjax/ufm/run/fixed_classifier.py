@@ -81,4 +81,6 @@ def _draw(prices, t, total, last, rows):
     return figure
 
 
-FIXED_CLASSIFIER = Experiment(run)
+FIXED_CLASSIFIER = Experiment(
+    run, uses=("loss", "num_classes", "per_class", "feature_dim")
+)

@@ -101,4 +101,6 @@ def _draw(path, strengths, scalar, spread, leaks):
     return figure
 
 
-HADAMARD_FLOW = Experiment(run)
+HADAMARD_FLOW = Experiment(
+    run, uses=("loss", "num_classes", "per_class", "feature_dim")
+)

@@ -127,4 +127,6 @@ def _draw(seeds, objectives, costs, layers):
     return figure
 
 
-LOW_RANK = Experiment(run, FIELDS, plain_model=False)
+LOW_RANK = Experiment(
+    run, FIELDS, plain_model=False, uses=("loss", "num_classes", "per_class")
+)

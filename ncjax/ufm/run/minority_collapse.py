@@ -77,4 +77,4 @@ def _draw(strengths, contrast, place, means):
     return figure
 
 
-MINORITY = Experiment(run, FIELDS)
+MINORITY = Experiment(run, FIELDS, uses=("loss", "num_classes", "per_class"))

@@ -181,4 +181,9 @@ def _draw(found, pure):
     return figure
 
 
-MUON = Experiment(run, FIELDS, plain_model=False)
+MUON = Experiment(
+    run,
+    FIELDS,
+    plain_model=False,
+    uses=("loss", "num_classes", "per_class", "feature_dim"),
+)

@@ -96,4 +96,4 @@ def _draw(printed: np.ndarray, found: np.ndarray, x: np.ndarray):
     return figure
 
 
-NC0_MAP = Experiment(run, plain_model=False)
+NC0_MAP = Experiment(run, plain_model=False, uses=())

@@ -88,4 +88,6 @@ def _draw(path, lower, grams, covariance, price):
     return figure
 
 
-REGRESSION = Experiment(run, FIELDS, plain_model=False)
+REGRESSION = Experiment(
+    run, FIELDS, plain_model=False, uses=("per_class", "c", "ratio")
+)

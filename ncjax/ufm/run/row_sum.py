@@ -118,4 +118,4 @@ def _draw(paths: dict[str, dict[str, np.ndarray]]):
     return figure
 
 
-ROW_SUM = Experiment(run, FIELDS, plain_model=False)
+ROW_SUM = Experiment(run, FIELDS, plain_model=False, uses=())

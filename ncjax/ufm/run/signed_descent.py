@@ -106,4 +106,6 @@ def _draw(seen, square, want, limit, classes):
     return figure
 
 
-SIGNED_DESCENT = Experiment(run, FIELDS, plain_model=False)
+SIGNED_DESCENT = Experiment(
+    run, FIELDS, plain_model=False, uses=("loss", "num_classes")
+)

@@ -63,6 +63,15 @@ def run(*args):
             ["--config=ufm_hxe_cifar10", "--config.model.weighting=width"],
             "Unknown loss.weighting 'width'. Available: height, depth",
         ),
+        (
+            ["--config=ufm_nc0_map", "--config.model.temperature=2.0"],
+            "config.model.temperature = 2.0 has no effect: 'nc0_map' takes no options. "
+            "Leave it at 1.0",
+        ),
+        (
+            ["--config=ufm_fixed_etf", "--config.model.label_smoothing=0.1"],
+            "'fixed_etf' takes loss, num_classes, per_class, feature_dim",
+        ),
         (["--sweep.model.c=2..1:3"], "must rise from a finite end"),
         (["--sweep.model.c=1..2:3", "--sweep.model.c=1..2:3"], "is given twice"),
         (
