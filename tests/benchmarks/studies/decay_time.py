@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 import ncjax
 from ncjax import style
 from ncjax.statistics import t_interval
+from tests.benchmarks.harness import RESULTS
 from tests.benchmarks.studies.harness import flags, write
 from tests.benchmarks.verdicts import Answer, Verdict
 
@@ -33,6 +34,7 @@ _FIELDS = {
     "num_epochs": (100, 300),
 }
 _TIME = "theory/decay_time"
+_COLUMNS = (*_FIELDS, "seed", _TIME, *_METRICS, "train/error", "test/error")
 _ENOUGH = 0.1  # share of the variance that may be left about one curve
 
 
@@ -115,7 +117,7 @@ def draw(every: dict[str, dict[str, np.ndarray]]) -> Figure:
 def main() -> None:
     """Trains, measures, and writes results/decay_time."""
     folder, smoke = flags(__doc__, "decay_time")
-    every, found, tables = {}, [], []
+    every, found = {}, []
     for name, norm in (("BatchNorm", True), ("no BatchNorm", False)):
         config = ncjax.default()
         config.num_seeds = 1 if smoke else 3
@@ -126,21 +128,20 @@ def main() -> None:
             fields |= {"num_epochs": (5, 10), "optimizer.learning_rate": (0.1,)}
         place = folder / name.replace(" ", "_")
         swept = ncjax.sweep(config, fields, place)
-        keys = (*_METRICS, _TIME, "seed", "train/error", "optimizer.momentum")
-        every[name] = {key: swept[key].astype(float) for key in keys}
-        found += [] if smoke else judge(name, every[name], config.num_seeds)
-        tables.append((place / "sweep.csv").read_text())
+        every[name] = {key: swept[key].astype(float) for key in _COLUMNS}
+        if not smoke:
+            found += judge(name, every[name], config.num_seeds)
+            (RESULTS / "decay_time").mkdir(exist_ok=True)
+            style.save(swept.plot(), RESULTS / "decay_time" / f"{place.name}.png")
     figure = draw(every)
     if smoke:
         style.save(figure, folder / "decay_time.png")
     else:
-        head, *_ = tables[0].partition("\n")
-        rows = [
-            f"{name},{line}"
-            for name, text in zip(every, tables, strict=True)
-            for line in text.splitlines()[1:]
-        ]
-        write("decay_time", found, figure, "\n".join([f"network,{head}", *rows, ""]))
+        lines = ["network," + ",".join(_COLUMNS)]
+        for name, columns in every.items():
+            for row in zip(*columns.values(), strict=True):
+                lines.append(f"{name}," + ",".join(f"{x:.6g}" for x in row))
+        write("decay_time", found, figure, "\n".join([*lines, ""]))
 
 
 if __name__ == "__main__":
