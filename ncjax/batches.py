@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
-from ncjax.blocks import class_sum
+from ncjax.blocks import class_dot, class_sum
 from ncjax.units import common_unit, unit_near
 
 Moments = TypeVar("Moments", bound=Any)  # `ncjax.moments.ClassMoments`
@@ -74,12 +74,14 @@ def take_means(
     size = jnp.max(jnp.abs(features[:: max(1, n // _SAMPLED)]), initial=0)
     unit, inverse, rescale = common_unit(moments.unit, unit_near(size, _STEP))
     residual = (residual - centre[labels]) * inverse
-    spread = class_sum(mass * jnp.sum(residual**2, 1), labels, num_classes)
+    squares = jnp.sum(residual**2, 1)
+    spread = class_sum(mass * squares, labels, num_classes)
     largest = moments.largest
     if largest is not None:
-        # The features again, from the residuals: faster than reading them once more.
+        # |h|^2 from what is known: to square the features takes as long as all else.
         subtracted = (pivot + centre) * inverse
-        norms = jnp.sum((residual + subtracted[labels]) ** 2, 1)
+        norms = squares + 2 * class_dot(residual, subtracted, labels)
+        norms = norms + jnp.sum(subtracted**2, 1)[labels]
         norms = jnp.where(mass > 0, norms, 0)
         largest = jnp.maximum(largest * rescale, jnp.max(norms, initial=0))
     state = dataclasses.replace(

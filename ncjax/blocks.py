@@ -66,6 +66,16 @@ def class_sum(
     return jax.ops.segment_sum(values, labels, num_classes)
 
 
+def class_dot(
+    rows: Float[Array, "n d"], vectors: Float[Array, "K d"], labels: Integer[Array, "n"]
+) -> Float[Array, "n"]:
+    """Product of each row with the vector of its class; labels must be in 0..K-1."""
+    if len(vectors) <= _ONE_HOT_CLASSES:
+        products = dot(rows, vectors.T)
+        return jnp.take_along_axis(products, labels[:, None], axis=1)[:, 0]
+    return jnp.sum(rows * vectors[labels], axis=1)
+
+
 def dot(a: jax.Array, b: jax.Array) -> jax.Array:
     """Matrix product without TF32 or bfloat16 passes."""
     return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)

@@ -29,3 +29,13 @@ def test_every_row_is_taken_once(monkeypatch, size, weighted):
 def test_few_rows_are_taken_as_they_are():
     rows = jnp.ones((5, 2)), jnp.zeros(5, int), None
     assert blocks.scan_blocks(lambda _, given: given, None, rows) is rows
+
+
+@pytest.mark.parametrize("classes", [3, 40])
+def test_each_row_times_the_vector_of_its_class(classes):
+    rng = np.random.default_rng(0)
+    rows, vectors = rng.normal(size=(50, 4)), rng.normal(size=(classes, 4))
+    labels = rng.integers(0, classes, 50)
+    found = blocks.class_dot(*map(jnp.asarray, (rows, vectors, labels)))
+    want = np.einsum("nd,nd->n", rows, vectors[labels])
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)

@@ -299,6 +299,7 @@ rows = jax.random.normal(jax.random.key(0), (2, k, d))
 moments = ClassMoments(
     count=jnp.full(k, 10.0), pivot=rows[0], offset=1e-3 * rows[1],
     spread=jnp.ones(k), scatter=jnp.eye(d), resolution=jnp.asarray(2.0**-23),
+    largest=jnp.max(jnp.sum(rows[0]**2, 1)),
 )
 results = collapse.measure(moments, rows[1], jnp.zeros(k))
 results["nearest"] = collapse.nearest_mean(rows[0, :5], moments)[4]
