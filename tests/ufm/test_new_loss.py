@@ -149,4 +149,4 @@ def test_trained_runs_are_compared_with_it(known, monkeypatch, tmp_path):
     config.loss.name, config.loss.height, config.num_epochs = "scaled_mse", 3.0, 3
     train(config, tmp_path / "run")
     text = str(compare([tmp_path / "run"], theory=True))
-    assert "NC2 predicted" in text
+    assert "NC2 theory" in text
