@@ -25,7 +25,8 @@ from ncjax.data import Dataset
 from ncjax.io import plain, to_json
 from ncjax.options import ConfigError
 from ncjax.runs.about import about
-from ncjax.runs.history import History, read_rows
+from ncjax.runs.history import History
+from ncjax.runs.journal import NAME, read_rows
 from ncjax.runs.place import SWEEP
 from ncjax.runs.record import Record
 from ncjax.runs.workdir import WorkdirError, claim
@@ -55,6 +56,7 @@ def sweep(
     at_once: int = 0,
     devices: Sequence[jax.Device] | None = None,
     progress: bool = True,
+    restart_damaged: bool = False,
 ) -> Sweep:
     """Trains a network for every combination of the values of some fields.
 
@@ -80,6 +82,8 @@ def sweep(
             the memory of the devices, by an estimate.
         devices: devices to train on, by default all.
         progress: show what is under way on standard error.
+        restart_damaged: begin anew where a program has checkpoints, but none that can
+            be used; they are set aside.  By default that is an error.
 
     Returns:
         A row for each run: its fields, final metrics, and the epochs in which the
@@ -132,7 +136,15 @@ def sweep(
             f"{done} of {len(runs)} runs are done."
         )
         dataset = load(_data_key(program))
-        found = _train(program, number, dataset, folder, devices, progress, say)
+        open_record = functools.partial(
+            Record,
+            folder,
+            None,
+            keep=program.config.checkpoint.keep,
+            checkpoints=f"checkpoints/{number}",
+            restart_damaged=restart_damaged,
+        )
+        found = _train(program, open_record, dataset, folder, devices, progress, say)
         table.add(program.members, *found)
         if folder is not None and cluster.is_first():
             table.write()
@@ -169,7 +181,7 @@ class AllStopped(Exception):
 
 def _train(
     program: Program,
-    number: int,
+    open_record: Callable[[Mapping[str, dict[str, Any]]], Record],
     dataset: Dataset,
     folder: Path | None,
     devices: Sequence[jax.Device] | None,
@@ -179,9 +191,8 @@ def _train(
     """The histories of the networks, and the epoch in which some have stopped."""
     config, last = program.config, program.config.num_epochs
     alone = {f"members/{m.name}": resolved(m.config) for m in program.members}
-    place, keep = f"checkpoints/{number}", config.checkpoint.keep
     check = _Going([member.name for member in program.members], say)
-    with closing(Record(folder, None, alone, keep, None, place)) as record:
+    with closing(open_record(alone)) as record:
         latest = cluster.from_first(lambda: record.latest)
         if folder is not None:
             names = list(alone)
@@ -203,7 +214,7 @@ def _train(
 
 def _end(folder: Path) -> int:
     """The last epoch in the metrics of a run; 0 without any."""
-    rows = read_rows(folder / "metrics.jsonl")
+    rows = read_rows(folder / NAME)
     return rows[-1]["epoch"] if rows else 0
 
 
