@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,8 +18,9 @@ from ncjax import cluster
 from ncjax.hierarchy import Hierarchy
 from ncjax.runs.checkpoints import CheckpointError, Checkpoints, check_folder
 from ncjax.runs.history import History, Row, is_measured
+from ncjax.runs.lock import locked
 from ncjax.runs.seeds import mean_row
-from ncjax.runs.workdir import Workdir, digest
+from ncjax.runs.workdir import CONFIG, RUN, Workdir, digest
 
 State = TypeVar("State")
 
@@ -60,6 +62,7 @@ class Record:
             about=", ".join(_names(config or {})),
             limit=dict(limit or {}),
         )
+        self._lock = ExitStack()
         self._whole: Workdir | None = None
         self._each: list[Workdir] = []
         self._checkpoints: Checkpoints | None = None
@@ -71,14 +74,28 @@ class Record:
         folder = Path(workdir).expanduser().absolute()
         if keep:
             check_folder(folder)
-        if config is not None:
+        try:
+            self._open(folder, config, alone)
+            if keep:
+                runs = [self._whole] if self._whole is not None else self._each
+                paths = [one.path for one in runs]
+                self._run = cluster.from_first(lambda: digest(paths))
+                self._checkpoints = Checkpoints(folder / checkpoints, keep)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _open(
+        self,
+        folder: Path,
+        config: dict[str, Any] | None,
+        alone: Mapping[str, dict[str, Any]],
+    ) -> None:
+        """Locks the folder of the run, and claims it and those of its networks."""
+        if config is not None:  # else whoever has the folder has locked it
+            self._lock.enter_context(locked(folder, CONFIG, RUN))
             self._whole = Workdir(folder, config)
         self._each = [Workdir(folder / name, own) for name, own in alone.items()]
-        if keep:
-            runs = [self._whole] if self._whole is not None else self._each
-            paths = [one.path for one in runs]
-            self._run = cluster.from_first(lambda: digest(paths))
-            self._checkpoints = Checkpoints(folder / checkpoints, keep)
 
     @property
     def latest(self) -> int:
@@ -219,13 +236,16 @@ class Record:
 
     def close(self) -> None:
         """Writes what is left, and the TensorBoard events of the seeds."""
-        if self._checkpoints is not None:
-            self._checkpoints.close()
-        if self._whole is not None:
-            self._whole.close()
-        self.flush()
-        for one in self._each:
-            one.renew_events()
+        try:
+            if self._checkpoints is not None:
+                self._checkpoints.close()
+            if self._whole is not None:
+                self._whole.close()
+            self.flush()
+            for one in self._each:
+                one.renew_events()
+        finally:
+            self._lock.close()
 
     def draw(
         self, class_names: Sequence[str] = (), hierarchy: Hierarchy | None = None

@@ -1,6 +1,7 @@
 """The folder of a run: config.json, metrics.jsonl, TensorBoard events, checkpoints.
 
 config.json      the configuration, and as "about" what made it and went on with it
+run.lock         names the program that writes here, while it does
 metrics.jsonl    a line for each epoch; measured epochs have all metrics
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
@@ -16,6 +17,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ from ncjax.runs.columns import Row
 from ncjax.runs.events import Events, renew
 from ncjax.runs.journal import Journal, read_rows
 
-CONFIG = "config.json"
+CONFIG, RUN = "config.json", "run of ncjax"  # the mark of a folder, what it holds
+LOCK = "run.lock"  # see `ncjax.runs.lock`
 
 # Fields that may differ when a run goes on: where the data lie changes no result.
 _MAY_DIFFER = {"data.dir", "data.download", "data.placement", "data.device_mb"}
@@ -116,7 +119,7 @@ class Workdir:
 
     def _claim(self, config: dict[str, Any]) -> None:
         content = config | {ABOUT: about()}
-        if claim(self.path, CONFIG, holds="run of ncjax", content=content):
+        if claim(self.path, CONFIG, holds=RUN, content=content):
             _check_same(self.path, config)
             self._goes_on = True
 
@@ -142,7 +145,8 @@ class Workdir:
 def claim(path: Path, mark: str, *, holds: str = "", content: Any = None) -> bool:
     """Makes a folder of results; the file `mark` says that an older one `holds` them.
 
-    A new folder gets the file, if there is content for it.
+    A new folder gets the file, if there is content for it.  One that a killed program
+    has made, and not come to write the file, is as good as new.
 
     Returns:
         Whether the file was there.
@@ -152,15 +156,20 @@ def claim(path: Path, mark: str, *, holds: str = "", content: Any = None) -> boo
     """
     try:
         known = (path / mark).exists()
-        if not known and path.exists() and any(path.iterdir()):
+        temporary = f".{mark}.*"  # a file that `write_json` has not finished
+        names = [found.name for found in path.iterdir()] if path.exists() else []
+        foreign = [x for x in names if x != LOCK and not fnmatch(x, temporary)]
+        if not known and foreign:
             raise WorkdirError(
                 f"The workdir {path} is not empty and holds no {holds or mark}. "
                 "Choose another with --workdir."
             )
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        with tempfile.TemporaryFile(dir=path, prefix=f".{mark}."):
             pass
         if not known and content is not None:
+            for left in path.glob(temporary):
+                left.unlink()
             write_json(path / mark, content)
     except OSError as error:
         raise WorkdirError(

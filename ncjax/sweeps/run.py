@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from ncjax.options import ConfigError
 from ncjax.runs.about import about
 from ncjax.runs.history import History
 from ncjax.runs.journal import NAME, read_rows
+from ncjax.runs.lock import locked
 from ncjax.runs.place import SWEEP
 from ncjax.runs.record import Record
 from ncjax.runs.workdir import WorkdirError, claim
@@ -44,6 +45,7 @@ from ncjax.training.experiment import Experiment
 from ncjax.training.loop import advance, out_of_memory
 from ncjax.training.network import Network
 
+HOLDS = "sweep of ncjax"  # the folder of one
 _SHARE = 0.7  # of the memory of a device that networks may take
 
 
@@ -122,35 +124,39 @@ def sweep(
         most = at_once or _most(program, dataset, devices, say)
         parts += program.split(most)
     folder = None if workdir is None else Path(workdir).expanduser().absolute()
-    if folder is not None:
-        order = cluster.from_first(
-            lambda: _claim(folder, config, fields, together, parts)
-        )
-        parts = _as_before(order, parts)
-    say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
-    table = Sweep(tuple(fields), [], folder)
-    for number, program in enumerate(parts):
-        done = sum(len(part.members) for part in parts[:number])
-        say(
-            f"Program {number + 1} of {len(parts)}: {_about(program, fields)}; "
-            f"{done} of {len(runs)} runs are done."
-        )
-        dataset = load(_data_key(program))
-        open_record = functools.partial(
-            Record,
-            folder,
-            None,
-            keep=program.config.checkpoint.keep,
-            checkpoints=f"checkpoints/{number}",
-            restart_damaged=restart_damaged,
-        )
-        found = _train(program, open_record, dataset, folder, devices, progress, say)
-        table.add(program.members, *found)
+    held = nullcontext() if folder is None else locked(folder, SWEEP, HOLDS)
+    with held:
+        if folder is not None:
+            order = cluster.from_first(
+                lambda: _claim(folder, config, fields, together, parts)
+            )
+            parts = _as_before(order, parts)
+        say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
+        table = Sweep(tuple(fields), [], folder)
+        for number, program in enumerate(parts):
+            done = sum(len(part.members) for part in parts[:number])
+            say(
+                f"Program {number + 1} of {len(parts)}: {_about(program, fields)}; "
+                f"{done} of {len(runs)} runs are done."
+            )
+            dataset = load(_data_key(program))
+            open_record = functools.partial(
+                Record,
+                folder,
+                None,
+                keep=program.config.checkpoint.keep,
+                checkpoints=f"checkpoints/{number}",
+                restart_damaged=restart_damaged,
+            )
+            found = _train(
+                program, open_record, dataset, folder, devices, progress, say
+            )
+            table.add(program.members, *found)
+            if folder is not None and cluster.is_first():
+                table.write()
         if folder is not None and cluster.is_first():
-            table.write()
-    if folder is not None and cluster.is_first():
-        table.draw()
-    return table
+            table.draw()
+        return table
 
 
 class _Going:
@@ -326,7 +332,7 @@ def _claim(
         for part in parts
     ]
     made = content | {"programs": order, ABOUT: about()}
-    if not claim(folder, SWEEP, holds="sweep of ncjax", content=made):
+    if not claim(folder, SWEEP, holds=HOLDS, content=made):
         return order
     try:
         stored = json.loads((folder / SWEEP).read_text())

@@ -311,3 +311,21 @@ def test_what_an_old_checkpoint_cannot_restore_is_said(runs, folder, capsys):
     assert "have no row of 1 epochs (1): they were lost" in said
     assert (folder / "metrics.jsonl.damaged").read_bytes() == before
     assert [json.loads(x)["epoch"] for x in lines(folder).splitlines()] == [2, 3]
+
+
+def test_a_workdir_that_was_made_and_not_claimed_is_taken(runs, whole, tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / ".config.json.0123abcd").write_text('{"se')
+    runs.train(folder)
+    assert_same(runs, folder, whole)
+    assert not list(folder.glob(".*"))
+
+
+def test_a_run_is_locked_until_it_ends_or_fails(runs, folder):
+    with closing(runs.record(folder)):
+        assert (folder / "run.lock").exists()
+    assert not (folder / "run.lock").exists()
+    with pytest.raises(Killed):
+        runs.train(folder, until=0)
+    assert not (folder / "run.lock").exists()
