@@ -91,10 +91,16 @@ class Checkpoints:
             state: the state.
             run: digest of the configuration of the run.
             rows: its metrics up to the epoch; see `make_seal`.
+
+        Raises:
+            CheckpointError: if there is one of a later epoch.
         """
         stored = _stored(state)
         seal = make_seal(stored, epoch=number, run=run, rows=rows)
-        self._checkpointer.save(number, stored, custom_metadata={_SEAL: seal})
+        custom = {_SEAL: seal}
+        if not self._checkpointer.save(number, stored, custom_metadata=custom):
+            # Orbax keeps no checkpoint that is older than one it knows of.
+            raise CheckpointError(f"{self._named(number)} was not written.")
         sync_tree(self._folder / str(number))
 
     def load(self, number: int, like: Any, *, run: str = "") -> Any:

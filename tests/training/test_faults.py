@@ -329,3 +329,15 @@ def test_a_run_is_locked_until_it_ends_or_fails(runs, folder):
     with pytest.raises(Killed):
         runs.train(folder, until=0)
     assert not (folder / "run.lock").exists()
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_no_epoch_is_missing_in_tensorboard_after_a_kill(
+    runs, whole, cut, tmp_path, finished
+):
+    """A killed writer leaves a file in which nothing is, or half of it."""
+    folder = shutil.copytree(whole if finished else cut, tmp_path / "run")
+    (events,) = folder.glob("events.out.tfevents.*")
+    events.write_bytes(b"")
+    runs.train(folder)
+    assert_same(runs, folder, whole)
