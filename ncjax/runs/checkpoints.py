@@ -97,7 +97,7 @@ class Checkpoints:
         """
         stored = _stored(state)
         seal = make_seal(stored, epoch=number, run=run, rows=rows)
-        custom = {_SEAL: seal}
+        custom: Any = {_SEAL: seal}
         if not self._checkpointer.save(number, stored, custom_metadata=custom):
             # Orbax keeps no checkpoint that is older than one it knows of.
             raise CheckpointError(f"{self._named(number)} was not written.")
