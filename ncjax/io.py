@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import errno
+import itertools
 import json
 import math
 import os
@@ -35,8 +37,36 @@ def open_whole(path: str | os.PathLike) -> Generator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sync(path: str | os.PathLike) -> None:
+    """Brings a file, or the names in a folder, to the disk: a power cut spares it."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot
+            raise
+    finally:
+        os.close(opened)
+
+
+def sync_tree(folder: Path) -> None:
+    """Brings all files of a folder to the disk, its own name last."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            sync(os.path.join(place, name))
+        sync(place)
+    sync(folder.parent)
+
+
+def free_name(path: Path) -> Path:
+    """The path, or the first of `path-2`, `path-3`, ... that does not exist."""
+    others = (path.with_name(f"{path.name}-{n}") for n in itertools.count(2))
+    return next(x for x in itertools.chain([path], others) if not x.exists())
 
 
 def write_whole(path: str | os.PathLike, content: str | bytes) -> None:

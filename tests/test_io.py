@@ -29,6 +29,31 @@ def test_others_may_read_what_the_umask_allows(tmp_path, mask):
     assert mode == 0o666 & ~mask
 
 
+def test_a_power_cut_leaves_the_old_file_or_the_new(tmp_path, monkeypatch):
+    """The content is on the disk before it gets its name, and then the name is."""
+    steps, sync, replace = [], os.fsync, os.replace
+
+    def spy_sync(opened):
+        steps.append("folder" if stat.S_ISDIR(os.fstat(opened).st_mode) else "file")
+        sync(opened)
+
+    def spy_replace(old, new):
+        steps.append("name")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", spy_sync)
+    monkeypatch.setattr(os, "replace", spy_replace)
+    io.write_whole(tmp_path / "a.txt", "a")
+    assert steps == ["file", "name", "folder"]
+
+
+def test_a_free_name(tmp_path):
+    assert io.free_name(tmp_path / "a") == tmp_path / "a"
+    for name in ("a", "a-2"):
+        (tmp_path / name).touch()
+    assert io.free_name(tmp_path / "a") == tmp_path / "a-3"
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     io.write_whole(tmp_path / "a.txt", "old")
 

@@ -6,11 +6,12 @@ import hashlib
 import json
 import sys
 import traceback
+from argparse import Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ncjax.cli.configs import config_parser, parse_flags, show_help, take_sweep
-from ncjax.cli.usage import UsageError, announce, refuse, wants_help
+from ncjax.cli.usage import Parser, UsageError, announce, refuse, wants_help
 from ncjax.options import InputError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
     if wants_help(argv):
         from ncjax.config.fields import describe
 
-        return show_help(config_parser(prog, _ABOUT), _MORE, describe())
+        return show_help(_parser(prog), _MORE, describe())
 
     announce("train a network")  # importing takes seconds
     from ncjax import TrainingError, cluster, sweep, train as train_network
@@ -73,16 +74,19 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
     workdir = ""
     try:
         argv, swept, together = take_sweep(argv)
-        config, name, workdir = parse(argv)
+        config, name, options = parse(argv)
+        anew = options.restart_damaged
         cluster.check_devices()
         config = validate(config)
         keep_compiled_programs()
         mark = resolved(config) | ({"sweep": [swept, together]} if swept else {})
-        workdir = workdir or f"runs/{name}-{_digest(mark)}"
+        workdir = options.workdir or f"runs/{name}-{_digest(mark)}"
         if swept:
-            found = sweep(config, swept, workdir, together=together)
+            found = sweep(
+                config, swept, workdir, together=together, restart_damaged=anew
+            )
         else:
-            found = train_network(config, workdir)
+            found = train_network(config, workdir, restart_damaged=anew)
     except (InputError, cluster.ClusterError) as error:
         return refuse(error) if cluster.is_first() else 2
     except TrainingError as error:
@@ -105,20 +109,27 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
     return 0
 
 
-def parse(argv: Sequence[str]) -> tuple[ConfigDict, str, str]:
-    """The configuration, the name of its file, and the workdir, "" if not given.
+def parse(argv: Sequence[str]) -> tuple[ConfigDict, str, Namespace]:
+    """The configuration, the name of its file, and the other flags.
 
     Raises:
         UsageError: as `parse_flags`, and for a configuration of `ncjax ufm`.
     """
-    parser = config_parser("ncjax train", _ABOUT)
+    parser = _parser("ncjax train")
     config, name, options = parse_flags(argv, parser, fallback="digits.py")
     if "experiment" in config:
         raise UsageError(
             f"The config {name!r} describes an unconstrained-features model, not the "
             "training of a network. Run it with `ncjax ufm`."
         )
-    return config, name, options.workdir
+    return config, name, options
+
+
+def _parser(prog: str) -> Parser:
+    parser = config_parser(prog, _ABOUT)
+    use = "begin anew if no checkpoint of the run can be used; they are set aside"
+    parser.add_argument("--restart-damaged", action="store_true", help=use)
+    return parser
 
 
 def _digest(config: dict) -> str:

@@ -14,5 +14,6 @@ from ncjax.cluster.processes import (
     in_turn as in_turn,
     is_first as is_first,
     join as join,
+    say as say,
 )
 from ncjax.cluster.rollcall import ClusterError as ClusterError

@@ -84,6 +84,12 @@ def is_first() -> bool:
     return not jax.distributed.is_initialized() or jax.process_index() == 0
 
 
+def say(message: str) -> None:
+    """Prints a message on standard error, once for all processes."""
+    if is_first():
+        print(message, file=sys.stderr, flush=True)
+
+
 def from_first(action: Callable[[], T]) -> T:
     """Runs `action` in process 0 alone; returns its result in all processes.
 

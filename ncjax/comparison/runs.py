@@ -13,7 +13,8 @@ from typing import Any
 
 from ncjax.config.stored import complete
 from ncjax.options import InputError
-from ncjax.runs.history import Row, is_measured, read_rows
+from ncjax.runs.history import Row, is_measured
+from ncjax.runs.journal import NAME, read_rows
 from ncjax.runs.place import SWEEP
 
 
@@ -82,7 +83,7 @@ def read(path: Path) -> Run:
     """
     try:
         config = json.loads((path / "config.json").read_text())
-        rows = list(filter(is_measured, read_rows(path / "metrics.jsonl")))
+        rows = list(filter(is_measured, read_rows(path / NAME)))
         config = complete(config)
     except OSError as error:
         raise CompareError(
@@ -117,7 +118,7 @@ def _is_run(path: Path) -> bool:
 
 def _is_whole(path: Path) -> bool:
     """Whether a run of a sweep went to its end: networks that diverge stop early."""
-    rows = read_rows(path / "metrics.jsonl")
+    rows = read_rows(path / NAME)
     config = json.loads((path / "config.json").read_text())
     return bool(rows) and rows[-1]["epoch"] == config["num_epochs"]
 

@@ -1,7 +1,6 @@
 """What data sets of one's own have in common: named classes, a split of one's own."""
 
 import reprlib
-import sys
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -173,5 +172,4 @@ def say(message: str) -> None:
     """Prints a message on standard error, once for all processes."""
     from ncjax import cluster  # late: it imports JAX
 
-    if cluster.is_first():
-        print(message, file=sys.stderr, flush=True)
+    cluster.say(message)

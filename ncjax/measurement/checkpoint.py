@@ -11,7 +11,8 @@ from typing import Any
 
 from ncjax.io import plain
 from ncjax.measurement.result import digits
-from ncjax.runs.history import Row, read_rows
+from ncjax.runs.history import Row
+from ncjax.runs.journal import NAME, read_rows
 from ncjax.runs.metrics import describe
 from ncjax.table import Part, Result, Table
 from ncjax.training.stored import measure_again
@@ -124,7 +125,7 @@ def measure_checkpoint(
     """
     folder = Path(workdir).expanduser().absolute()
     row = measure_again(folder, epoch)
-    rows = read_rows(folder / "metrics.jsonl")
+    rows = read_rows(folder / NAME)
     logged = next((r for r in rows if r["epoch"] == row["epoch"]), {})
     running = {name for name in logged if name.startswith("running/")}
     kept = {name: x for name, x in logged.items() if name not in running | {"epoch"}}

@@ -34,7 +34,7 @@ def about(computed: bool = True) -> dict[str, Any]:
 @functools.cache
 def _program() -> dict[str, Any]:
     """What is the same whenever this process is asked."""
-    found: dict[str, Any] = {name: _version(name) for name in _PACKAGES}
+    found: dict[str, Any] = {name: version_of(name) for name in _PACKAGES}
     return found | {
         "python": platform.python_version(),
         "commit": commit(Path(__file__).parents[2]) or _installed_commit(),
@@ -81,7 +81,8 @@ def _devices() -> dict[str, Any]:
     }
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """The version of an installed package; None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

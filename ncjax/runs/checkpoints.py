@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 
+from ncjax import cluster
+from ncjax.io import free_name, sync_tree
+from ncjax.runs.seal import Seal, broken, make_seal, rows_in
 from ncjax.runs.workdir import WorkdirError
+
+_SEAL = "seal"  # its name in the metadata of a checkpoint
 
 
 class CheckpointError(WorkdirError):
@@ -35,7 +40,11 @@ def check_folder(folder: Path) -> None:
 
 
 class Checkpoints:
-    """Numbered checkpoints in a folder; each is there whole or not at all."""
+    """Numbered checkpoints in a folder; each is there whole or not at all.
+
+    Each has a seal (`ncjax.runs.seal`) that tells damage; those of older versions have
+    none, and are taken as they are.
+    """
 
     def __init__(self, folder: Path, keep: int, *, read_only: bool = False):
         """Opens `folder`, made with the first checkpoint; the last `keep` stay.
@@ -67,38 +76,96 @@ class Checkpoints:
         """Numbers of the whole checkpoints in the folder, in order."""
         return sorted(found.step for found in self._checkpointer.checkpoints)
 
-    def save(self, number: int, state: Any) -> None:
-        """Writes a `TrainState`; returns when it is on disk."""
-        self._checkpointer.save(number, _stored(state))
+    def save(
+        self,
+        number: int,
+        state: Any,
+        *,
+        run: str = "",
+        rows: Mapping[str, str] | None = None,
+    ) -> None:
+        """Writes a `TrainState`; returns when it is on disk.
 
-    def load(self, number: int, like: Any) -> Any:
-        """Reads a `TrainState` with the structure, types and shardings of `like`.
+        Args:
+            number: the epoch after which it is written.
+            state: the state.
+            run: digest of the configuration of the run.
+            rows: its metrics up to the epoch; see `make_seal`.
 
         Raises:
-            CheckpointError: if it is damaged, or of another structure.
+            CheckpointError: if there is one of a later epoch.
         """
+        stored = _stored(state)
+        seal = make_seal(stored, epoch=number, run=run, rows=rows)
+        custom: Any = {_SEAL: seal}
+        if not self._checkpointer.save(number, stored, custom_metadata=custom):
+            # Orbax keeps no checkpoint that is older than one it knows of.
+            raise CheckpointError(f"{self._named(number)} was not written.")
+        sync_tree(self._folder / str(number))
+
+    def load(self, number: int, like: Any, *, run: str = "") -> Any:
+        """Reads a `TrainState` with the structure, types and shardings of `like`.
+
+        All processes of a run must call it.
+
+        Args:
+            number: the epoch after which it was written.
+            like: a `TrainState`, or its shapes, types and shardings.
+            run: digest of the configuration of the run; "" for any run.
+
+        Raises:
+            CheckpointError: if it is damaged, of another structure or of another run.
+        """
+        stored, seal = cluster.agree(lambda: self._read(number, like))
+        why = "" if seal is None else broken(seal, stored, epoch=number, run=run)
+        if why:
+            raise CheckpointError(f"{self._named(number)} cannot be used: {why}.")
+        return like.replace(**stored)
+
+    def rows(self, number: int, *, run: str = "") -> dict[str, str] | None:
+        """The metrics in a checkpoint of a run; None if it has no seal.
+
+        There are none in one that is not there or is damaged.
+        """
+        try:
+            seal = self._seal(number)
+            return None if seal is None else rows_in(seal, epoch=number, run=run)
+        except Exception:  # whatever Orbax makes of foreign bytes
+            return {}
+
+    def _read(self, number: int, like: Any) -> tuple[Any, Seal | None]:
+        """The arrays of a checkpoint and its seal, whatever they are."""
         abstract = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
             _stored(like),
         )
         try:
-            return like.replace(**self._checkpointer.load(number, abstract))
+            seal = self._seal(number)
+            return self._checkpointer.load(number, abstract), seal
         except (jax.errors.JaxRuntimeError, MemoryError):  # of the devices, the host
             raise
         except Exception as error:  # whatever Orbax makes of foreign bytes
             text = " ".join(str(error).split())[:100] or type(error).__name__
             raise CheckpointError(
-                f"The checkpoint of the run {self._folder.parent}, of epoch {number}, "
-                f"cannot be read; it is damaged, or of another version ({text} ...)."
+                f"{self._named(number)} cannot be read; it is damaged, or of another "
+                f"version ({text} ...)."
             ) from error
+
+    def _seal(self, number: int) -> Seal | None:
+        """The seal of a checkpoint; None in one of an older version."""
+        about = self._checkpointer.metadata(number)
+        if about.init_timestamp_nsecs is None:
+            raise ValueError("its metadata are missing")
+        custom: Any = about.custom_metadata or {}
+        return custom.get(_SEAL)
+
+    def _named(self, number: int) -> str:
+        run = self._folder.parent
+        return f"The checkpoint of the run {run}, of epoch {number},"
 
     def set_aside(self, number: int) -> Path:
         """Moves a checkpoint to a folder beside the others; returns that folder."""
-        away = self._folder.with_name(f"checkpoint-{number}-unreadable")
-        for more in itertools.count(2):
-            if not away.exists():
-                break
-            away = away.with_name(f"checkpoint-{number}-unreadable-{more}")
+        away = free_name(self._folder.with_name(f"checkpoint-{number}-unreadable"))
         (self._folder / str(number)).rename(away)
         return away
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ncjax.runs.columns import DECAY_TIME, ROW_SUM, Columns, Row
@@ -15,8 +13,6 @@ from ncjax.table import Part, Result, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-_RENAMED = {"nc/gram_to_theory": "nc/gram_to_limit"}  # keys in files of older versions
 
 
 @dataclasses.dataclass(repr=False)
@@ -153,25 +149,6 @@ def _interval(row: Row, key: str) -> str:
     """Mean and interval; the mean alone where all seeds agree or only one is left."""
     mean, low, high = (_cell(row, key + suffix) for suffix in ("", "/low", "/high"))
     return mean if low in (high, "nan") else f"{mean} [{low}, {high}]"
-
-
-def read_rows(path: Path) -> list[Row]:
-    """All whole rows of a metrics.jsonl; none if there is no file."""
-    return [row for row in map(parse_row, read_lines(path)) if row]
-
-
-def read_lines(path: Path) -> list[str]:
-    """The lines of a file; none if there is no file."""
-    return path.read_text().splitlines() if path.exists() else []
-
-
-def parse_row(line: str) -> Row | None:
-    """The row of a line; None for a last line that a killed run left unfinished."""
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    return {_RENAMED.get(k, k): math.nan if v is None else v for k, v in row.items()}
 
 
 def is_measured(row: Row) -> bool:

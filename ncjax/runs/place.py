@@ -19,6 +19,7 @@ class Place:
     Attributes:
         whole: folder of the run: its own, or that of many seeds or of a sweep.
         checkpoints: folder of the checkpoints.
+        runs: folders whose config.json say what the networks in a checkpoint are.
         index: place of the network among those of a checkpoint; None if it is alone.
         count: number of networks in a checkpoint.
         traced: fields of the configuration in which these differ, as numbers that JAX
@@ -27,6 +28,7 @@ class Place:
 
     whole: Path
     checkpoints: Path
+    runs: tuple[Path, ...]
     index: int | None = None
     count: int = 1
     traced: tuple[str, ...] = ()
@@ -42,15 +44,18 @@ def place_of(folder: Path) -> Place:
     if own == "seeds" and (path := whole / "config.json").is_file():
         config = _read(path, "seed", "num_seeds")
         index = int(folder.name) - config["seed"]
-        return Place(whole, whole / "checkpoints", index, config["num_seeds"])
+        number = config["num_seeds"]
+        return Place(whole, whole / "checkpoints", (whole,), index, number)
     if own == "members" and (path := whole / SWEEP).is_file():
         programs = enumerate(_read(path, "programs")["programs"])
         for number, program in programs:
             if folder.name in (runs := program["runs"]):
                 place = runs.index(folder.name) if len(runs) > 1 else None
                 kept = whole / "checkpoints" / str(number)
-                return Place(whole, kept, place, len(runs), tuple(program["traced"]))
-    return Place(folder, folder / "checkpoints")
+                all_runs = tuple(whole / "members" / name for name in runs)
+                traced = tuple(program["traced"])
+                return Place(whole, kept, all_runs, place, len(runs), traced)
+    return Place(folder, folder / "checkpoints", (folder,))
 
 
 def _read(path: Path, *keys: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,8 +18,9 @@ from ncjax import cluster
 from ncjax.hierarchy import Hierarchy
 from ncjax.runs.checkpoints import CheckpointError, Checkpoints, check_folder
 from ncjax.runs.history import History, Row, is_measured
+from ncjax.runs.lock import locked
 from ncjax.runs.seeds import mean_row
-from ncjax.runs.workdir import Workdir
+from ncjax.runs.workdir import CONFIG, RUN, Workdir, digest
 
 State = TypeVar("State")
 
@@ -35,6 +36,7 @@ class Record:
         keep: int = 2,
         limit: Mapping[str, float] | None = None,
         checkpoints: str = "checkpoints",
+        restart_damaged: bool = False,
     ):
         """Claims the folders of the run.
 
@@ -47,6 +49,8 @@ class Record:
             keep: number of checkpoints that are kept; with 0 none is written.
             limit: what metrics are in theory as regularisation vanishes, by key.
             checkpoints: folder of the checkpoints below the workdir.
+            restart_damaged: begin anew where there are checkpoints, but none that can
+                be used; by default that is an error.
 
         Raises:
             WorkdirError: if one of the folders cannot be had, or not hold checkpoints.
@@ -58,20 +62,40 @@ class Record:
             about=", ".join(_names(config or {})),
             limit=dict(limit or {}),
         )
+        self._lock = ExitStack()
         self._whole: Workdir | None = None
         self._each: list[Workdir] = []
         self._checkpoints: Checkpoints | None = None
         self._waiting: list[Sequence[Row | None]] = []
+        self._anew, self._run = restart_damaged, ""
+        self._names_of_each = list(alone)
         if workdir is None:
             return
         folder = Path(workdir).expanduser().absolute()
         if keep:
             check_folder(folder)
-        if config is not None:
+        try:
+            self._open(folder, config, alone)
+            if keep:
+                runs = [self._whole] if self._whole is not None else self._each
+                paths = [one.path for one in runs]
+                self._run = cluster.from_first(lambda: digest(paths))
+                self._checkpoints = Checkpoints(folder / checkpoints, keep)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    def _open(
+        self,
+        folder: Path,
+        config: dict[str, Any] | None,
+        alone: Mapping[str, dict[str, Any]],
+    ) -> None:
+        """Locks the folder of the run, and claims it and those of its networks."""
+        if config is not None:  # else whoever has the folder has locked it
+            self._lock.enter_context(locked(folder, CONFIG, RUN))
             self._whole = Workdir(folder, config)
         self._each = [Workdir(folder / name, own) for name, own in alone.items()]
-        if keep:
-            self._checkpoints = Checkpoints(folder / checkpoints, keep)
 
     @property
     def latest(self) -> int:
@@ -99,33 +123,56 @@ class Record:
         damaged: dict[int, CheckpointError] = {}
         for epoch in reversed(kept):
             assert self._checkpoints is not None
+            load = partial(self._checkpoints.load, epoch, state, run=self._run)
             try:
-                restored = cluster.agree(partial(self._checkpoints.load, epoch, state))
+                restored = cluster.agree(load)
             except CheckpointError as error:
                 damaged[epoch] = error
                 continue
-            for number, error in damaged.items():
-                where = cluster.from_first(partial(self._checkpoints.set_aside, number))
-                _say(f"{error} It is now {where}: the run goes on from epoch {epoch}.")
-            if damaged:
-                self._checkpoints.reload()
+            self._set_aside(damaged, f"goes on from epoch {epoch}")
             self.resume(epoch)
             return epoch, restored
-        if damaged:
+        if damaged and not self._anew:
             raise CheckpointError(
                 f"{damaged[kept[-1]]} No older one can be read either. To train from "
-                "the start, move its folder `checkpoints` away, or choose another "
-                "folder with --workdir."
+                "the start in the same folder, give --restart-damaged (in Python "
+                "restart_damaged=True), or choose another folder with --workdir."
             )
+        self._set_aside(damaged, "begins anew")
         self.resume(0)
         return 0, state
 
+    def _set_aside(self, damaged: Mapping[int, CheckpointError], then: str) -> None:
+        """Moves damaged checkpoints away, and says what the run does then."""
+        if self._checkpoints is None or not damaged:
+            return
+        for number, error in damaged.items():
+            where = cluster.from_first(partial(self._checkpoints.set_aside, number))
+            cluster.say(f"{error} It is now {where}: the run {then}.")
+        self._checkpoints.reload()
+
     def resume(self, epoch: int) -> None:
-        """Drops what was written after an epoch, and reads what was measured before."""
+        """Drops what was written after an epoch, and reads what was measured before.
+
+        What metrics.jsonl has lost is restored from the checkpoint of that epoch.
+        """
         if self._whole is None and not self._each:
             return
-        rows = [] if self._whole is None else self._whole.resume(epoch)
-        of_seeds = cluster.from_first(lambda: [one.trim(epoch) for one in self._each])
+        sealed = cluster.from_first(lambda: self._sealed(epoch))
+        rows = []
+        if self._whole is not None:
+            rows = self._whole.resume(epoch, sealed.get(""))
+        names = self._names_of_each
+        of_seeds = cluster.from_first(
+            lambda: [
+                one.trim(epoch, sealed.get(name))
+                for name, one in zip(names, self._each, strict=True)
+            ]
+        )
+        if epoch and self._checkpoints is not None and not sealed:
+            _say_missing(self._whole, rows, epoch)
+            for one, own in zip(self._each, of_seeds, strict=True):
+                _say_missing(one, own, int(own[-1]["epoch"]) if own else 0)
         each = zip(self._each, of_seeds, strict=True)
         self.history = dataclasses.replace(
             self.history,
@@ -135,6 +182,19 @@ class Record:
                 History(list(filter(is_measured, own)), one.path) for one, own in each
             ],
         )
+
+    def _sealed(self, epoch: int) -> dict[str, str]:
+        """The metrics in the checkpoint of an epoch; {} if there are none in it."""
+        if self._checkpoints is None or not epoch:
+            return {}
+        rows = self._checkpoints.rows(epoch, run=self._run)
+        if rows is None:
+            cluster.say(
+                f"The checkpoint of epoch {epoch} is of an older version, without "
+                "checksums: damage to it would not be noticed. Those that follow have "
+                "them."
+            )
+        return rows or {}
 
     def add(self, rows: Sequence[Row | None]) -> Row:
         """Takes in an epoch, with a row for each network; returns the row of the run.
@@ -169,17 +229,23 @@ class Record:
         """Writes a checkpoint; with a workdir the run can go on from here."""
         if self._checkpoints is not None:
             self.flush()
-            self._checkpoints.save(epoch, state)
+            rows = {} if self._whole is None else {"": self._whole.text}
+            names = self._names_of_each
+            rows |= {n: one.text for n, one in zip(names, self._each, strict=True)}
+            self._checkpoints.save(epoch, state, run=self._run, rows=rows)
 
     def close(self) -> None:
         """Writes what is left, and the TensorBoard events of the seeds."""
-        if self._checkpoints is not None:
-            self._checkpoints.close()
-        if self._whole is not None:
-            self._whole.close()
-        self.flush()
-        for one in self._each:
-            one.renew_events()
+        try:
+            if self._checkpoints is not None:
+                self._checkpoints.close()
+            if self._whole is not None:
+                self._whole.close()
+            self.flush()
+            for one in self._each:
+                one.renew_events()
+        finally:
+            self._lock.close()
 
     def draw(
         self, class_names: Sequence[str] = (), hierarchy: Hierarchy | None = None
@@ -202,9 +268,15 @@ class Record:
             plots.save(drawn, folder / "confusion.png")
 
 
-def _say(message: str) -> None:
-    if cluster.is_first():
-        print(message, file=sys.stderr)
+def _say_missing(workdir: Workdir | None, rows: Sequence[Row], last: int) -> None:
+    """Says which epochs have no row; training writes one for each."""
+    missing = sorted(set(range(1, last + 1)) - {int(row["epoch"]) for row in rows})
+    if workdir is not None and missing:
+        listed = ", ".join(map(str, missing[:9])) + (", ..." if missing[9:] else "")
+        cluster.say(
+            f"The metrics in {workdir.path} have no row of {len(missing)} epochs "
+            f"({listed}): they were lost, and no checkpoint has them."
+        )
 
 
 def _names(config: Mapping[str, Any]) -> list[str]:

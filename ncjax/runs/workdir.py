@@ -1,6 +1,7 @@
 """The folder of a run: config.json, metrics.jsonl, TensorBoard events, checkpoints.
 
 config.json      the configuration, and as "about" what made it and went on with it
+run.lock         names the program that writes here, while it does
 metrics.jsonl    a line for each epoch; measured epochs have all metrics
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
@@ -10,22 +11,27 @@ seeds/SEED       with many seeds the run of each seed, without checkpoints
 
 from __future__ import annotations
 
+import hashlib
 import json
-import math
 import os
 import socket
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 from ncjax import cluster
 from ncjax.config.stored import ABOUT, RECORDER, complete
-from ncjax.io import plain, to_json, write_json, write_lines
-from ncjax.options import InputError
+from ncjax.io import plain, write_json
+from ncjax.options import InputError, flat
 from ncjax.runs.about import about
-from ncjax.runs.history import Row, parse_row, read_lines, read_rows
+from ncjax.runs.columns import Row
+from ncjax.runs.events import Events, renew
+from ncjax.runs.journal import Journal, read_rows
+
+CONFIG, RUN = "config.json", "run of ncjax"  # the mark of a folder, what it holds
+LOCK = "run.lock"  # see `ncjax.runs.lock`
 
 # Fields that may differ when a run goes on: where the data lie changes no result.
 _MAY_DIFFER = {"data.dir", "data.download", "data.placement", "data.device_mb"}
@@ -49,8 +55,8 @@ class Workdir:
                 holds a run of another configuration.
         """
         self.path = Path(path).expanduser().absolute()
-        self._metrics = self.path / "metrics.jsonl"
-        self._events: Any = None
+        self._journal = Journal(self.path)
+        self._events: Events | None = None
         self._goes_on = False  # whether config.json is still to name this process
         cluster.from_first(lambda: self._claim(config))
         cluster.agree(self._look)
@@ -58,37 +64,32 @@ class Workdir:
     @property
     def latest(self) -> int:
         """The last epoch of which there is a row; 0 without any."""
+        return cluster.from_first(lambda: self._journal.latest)
 
-        def last() -> int:
-            rows = map(parse_row, read_lines(self._metrics))
-            return max((int(row["epoch"]) for row in rows if row), default=0)
+    @property
+    def text(self) -> str:
+        """The rows up to now, as lines of JSON; known to the first process alone."""
+        return self._journal.text
 
-        return cluster.from_first(last)
-
-    def resume(self, epoch: int) -> list[Row]:
+    def resume(self, epoch: int, sealed: str | None = None) -> list[Row]:
         """Drops what was written after `epoch`; returns the rows up to it.
 
-        Only then can `write` be called.
+        Only then can `write` be called.  With the lines that are `sealed` in the
+        checkpoint metrics.jsonl is mended; see `Journal.resume`.
         """
 
         def go_on() -> list[Row]:
-            rows = self.trim(epoch)
-            # TensorBoard then forgets what older files hold: of the epochs that follow,
-            # and of those before, of which a killed run has not written all.
-            self._events = _new_events(self.path, purge_step=1)
-            for row in rows:
-                _add(self._events, row)
+            rows = self.trim(epoch, sealed)
+            self._events = Events(self.path, rows)
             return rows
 
         return cluster.from_first(go_on)
 
-    def trim(self, epoch: int) -> list[Row]:
+    def trim(self, epoch: int, sealed: str | None = None) -> list[Row]:
         """The rows up to `epoch`; those after it are dropped from metrics.jsonl."""
-        lines = read_lines(self._metrics)
-        rows = [row for row in map(parse_row, lines) if row and row["epoch"] <= epoch]
-        # A killed run may have written its last row, and not the end of that line.
-        if len(rows) < len(lines) or not _ends_a_line(self._metrics):
-            write_lines(self._metrics, rows)
+        rows, damage = self._journal.resume(epoch, sealed)
+        if damage:
+            cluster.say(damage)
         return rows
 
     def write(self, row: Row) -> None:
@@ -96,32 +97,20 @@ class Workdir:
         if cluster.is_first():
             assert self._events is not None, "call resume first"
             self.append([row])
-            _add(self._events, row)
+            self._events.add(row)
 
     def append(self, rows: Sequence[Row]) -> None:
         """Appends rows to metrics.jsonl alone; numbers not finite become null."""
         if cluster.is_first():
             if self._goes_on and rows:
                 self._sign(int(rows[0]["epoch"]))
-            with self._metrics.open("a") as file:
-                file.writelines(to_json(row) + "\n" for row in rows)
+            self._journal.append(rows)
 
     def renew_events(self) -> None:
         """Makes TensorBoard events of metrics.jsonl, unless they are newer than it."""
-        if not cluster.is_first() or not self._metrics.exists():
-            return
-        written = self._metrics.stat().st_mtime_ns
-        old = list(self.path.glob("events.out.tfevents.*"))
-        if any(events.stat().st_mtime_ns > written for events in old):
-            return
-        with tempfile.TemporaryDirectory(dir=self.path) as folder:
-            with closing(_new_events(folder)) as new:
-                for row in read_rows(self._metrics):
-                    _add(new, row)
-            for events in old:
-                events.unlink()
-            for events in Path(folder).iterdir():
-                os.replace(events, self.path / events.name)
+        path = self._journal.path
+        if cluster.is_first() and path.exists():
+            renew(self.path, read_rows(path), path.stat().st_mtime_ns)
 
     def close(self) -> None:
         """Writes what is left of the TensorBoard events."""
@@ -130,22 +119,22 @@ class Workdir:
 
     def _claim(self, config: dict[str, Any]) -> None:
         content = config | {ABOUT: about()}
-        if claim(self.path, "config.json", holds="run of ncjax", content=content):
+        if claim(self.path, CONFIG, holds=RUN, content=content):
             _check_same(self.path, config)
             self._goes_on = True
 
     def _sign(self, epoch: int) -> None:
         """Adds to config.json what goes on with the run, and with which epoch."""
         self._goes_on = False
-        path = self.path / "config.json"
-        stored = json.loads(path.read_text())
+        path = self.path / CONFIG
+        stored = _read_config(path)
         later = stored.setdefault(ABOUT, {}).setdefault("continued", [])
         later.append({"from_epoch": epoch} | about())
         write_json(path, stored)
 
     def _look(self) -> None:
         """Raises `WorkdirError` in a process that does not see the folder."""
-        if not (self.path / "config.json").exists():
+        if not (self.path / CONFIG).exists():
             raise WorkdirError(
                 f"The workdir {self.path} is not there on {socket.gethostname()}, one "
                 "of the hosts of this run. Choose one with --workdir that lies on a "
@@ -156,7 +145,8 @@ class Workdir:
 def claim(path: Path, mark: str, *, holds: str = "", content: Any = None) -> bool:
     """Makes a folder of results; the file `mark` says that an older one `holds` them.
 
-    A new folder gets the file, if there is content for it.
+    A new folder gets the file, if there is content for it.  One that a killed program
+    has made, and not come to write the file, is as good as new.
 
     Returns:
         Whether the file was there.
@@ -166,15 +156,20 @@ def claim(path: Path, mark: str, *, holds: str = "", content: Any = None) -> boo
     """
     try:
         known = (path / mark).exists()
-        if not known and path.exists() and any(path.iterdir()):
+        temporary = f".{mark}.*"  # a file that `write_json` has not finished
+        names = [found.name for found in path.iterdir()] if path.exists() else []
+        foreign = [x for x in names if x != LOCK and not fnmatch(x, temporary)]
+        if not known and foreign:
             raise WorkdirError(
                 f"The workdir {path} is not empty and holds no {holds or mark}. "
                 "Choose another with --workdir."
             )
         path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
+        with tempfile.TemporaryFile(dir=path, prefix=f".{mark}."):
             pass
         if not known and content is not None:
+            for left in path.glob(temporary):
+                left.unlink()
             write_json(path / mark, content)
     except OSError as error:
         raise WorkdirError(
@@ -184,46 +179,46 @@ def claim(path: Path, mark: str, *, holds: str = "", content: Any = None) -> boo
     return known
 
 
-def _ends_a_line(path: Path) -> bool:
-    """Whether a file, if there is one, ends with the end of a line."""
-    if not path.exists() or not path.stat().st_size:
-        return True
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() == b"\n"
+def digest(folders: Sequence[Path]) -> str:
+    """What tells the configurations of the runs in some folders from all others.
 
+    Fields that may differ when a run goes on are left out.
 
-def _new_events(folder: str | os.PathLike, **options: Any) -> Any:
-    """A `SummaryWriter` of TensorBoard events, in a new file."""
-    # Late: tensorboardX imports PyTorch where that is installed, which takes a second.
-    from tensorboardX import SummaryWriter
-
-    return SummaryWriter(os.fspath(folder), **options)
-
-
-def _add(events: Any, row: Row) -> None:
-    """Writes the finite numbers of a row, under its keys; tables are left out."""
-    from tensorboardX.proto import summary_pb2
-
-    # `events.add_scalar` would make `test/ahd_1` of `test/ahd@1`.
-    made: Any = summary_pb2  # its messages are not declared
-    values = [
-        made.Summary.Value(tag=name, simple_value=value)
-        for name, value in row.items()
-        if name != "epoch" and not isinstance(value, list) and math.isfinite(value)
+    Raises:
+        WorkdirError: if one cannot be read.
+    """
+    configs = [flat(_read_config(folder / CONFIG)) for folder in folders]
+    told = [
+        {
+            field: value
+            for field, value in config.items()
+            if field not in _MAY_DIFFER and field.partition(".")[0] != ABOUT
+        }
+        for config in configs
     ]
-    events.file_writer.add_summary(made.Summary(value=values), int(row["epoch"]))
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    """The content of a config.json.
+
+    Raises:
+        WorkdirError: if it cannot be read.
+    """
+    try:
+        stored = json.loads(path.read_text())
+        if not isinstance(stored, dict):
+            raise ValueError("it has no fields")
+    except (OSError, ValueError) as error:  # a ValueError: no JSON, or no UTF-8
+        raise WorkdirError(
+            f"{path} is not readable as JSON ({error}). Choose another workdir."
+        ) from error
+    return stored
 
 
 def _check_same(path: Path, config: dict[str, Any]) -> None:
     """Raises `WorkdirError` naming the fields in which a folder has another value."""
-    written = path / "config.json"
-    try:
-        stored = json.loads(written.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise WorkdirError(
-            f"{written} is not readable as JSON ({error}). Choose another workdir."
-        ) from error
+    stored = _read_config(path / CONFIG)
     kinds = ["a recorder" if RECORDER in x else "training" for x in (stored, config)]
     if kinds[0] != kinds[1]:
         raise WorkdirError(

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from ncjax.data import Dataset
 from ncjax.io import plain, to_json
 from ncjax.options import ConfigError
 from ncjax.runs.about import about
-from ncjax.runs.history import History, read_rows
+from ncjax.runs.history import History
+from ncjax.runs.journal import NAME, read_rows
+from ncjax.runs.lock import locked
 from ncjax.runs.place import SWEEP
 from ncjax.runs.record import Record
 from ncjax.runs.workdir import WorkdirError, claim
@@ -43,6 +45,7 @@ from ncjax.training.experiment import Experiment
 from ncjax.training.loop import advance, out_of_memory
 from ncjax.training.network import Network
 
+HOLDS = "sweep of ncjax"  # the folder of one
 _SHARE = 0.7  # of the memory of a device that networks may take
 
 
@@ -55,6 +58,7 @@ def sweep(
     at_once: int = 0,
     devices: Sequence[jax.Device] | None = None,
     progress: bool = True,
+    restart_damaged: bool = False,
 ) -> Sweep:
     """Trains a network for every combination of the values of some fields.
 
@@ -80,6 +84,8 @@ def sweep(
             the memory of the devices, by an estimate.
         devices: devices to train on, by default all.
         progress: show what is under way on standard error.
+        restart_damaged: begin anew where a program has checkpoints, but none that can
+            be used; they are set aside.  By default that is an error.
 
     Returns:
         A row for each run: its fields, final metrics, and the epochs in which the
@@ -118,27 +124,39 @@ def sweep(
         most = at_once or _most(program, dataset, devices, say)
         parts += program.split(most)
     folder = None if workdir is None else Path(workdir).expanduser().absolute()
-    if folder is not None:
-        order = cluster.from_first(
-            lambda: _claim(folder, config, fields, together, parts)
-        )
-        parts = _as_before(order, parts)
-    say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
-    table = Sweep(tuple(fields), [], folder)
-    for number, program in enumerate(parts):
-        done = sum(len(part.members) for part in parts[:number])
-        say(
-            f"Program {number + 1} of {len(parts)}: {_about(program, fields)}; "
-            f"{done} of {len(runs)} runs are done."
-        )
-        dataset = load(_data_key(program))
-        found = _train(program, number, dataset, folder, devices, progress, say)
-        table.add(program.members, *found)
+    held = nullcontext() if folder is None else locked(folder, SWEEP, HOLDS)
+    with held:
+        if folder is not None:
+            order = cluster.from_first(
+                lambda: _claim(folder, config, fields, together, parts)
+            )
+            parts = _as_before(order, parts)
+        say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
+        table = Sweep(tuple(fields), [], folder)
+        for number, program in enumerate(parts):
+            done = sum(len(part.members) for part in parts[:number])
+            say(
+                f"Program {number + 1} of {len(parts)}: {_about(program, fields)}; "
+                f"{done} of {len(runs)} runs are done."
+            )
+            dataset = load(_data_key(program))
+            open_record = functools.partial(
+                Record,
+                folder,
+                None,
+                keep=program.config.checkpoint.keep,
+                checkpoints=f"checkpoints/{number}",
+                restart_damaged=restart_damaged,
+            )
+            found = _train(
+                program, open_record, dataset, folder, devices, progress, say
+            )
+            table.add(program.members, *found)
+            if folder is not None and cluster.is_first():
+                table.write()
         if folder is not None and cluster.is_first():
-            table.write()
-    if folder is not None and cluster.is_first():
-        table.draw()
-    return table
+            table.draw()
+        return table
 
 
 class _Going:
@@ -169,7 +187,7 @@ class AllStopped(Exception):
 
 def _train(
     program: Program,
-    number: int,
+    open_record: Callable[[Mapping[str, dict[str, Any]]], Record],
     dataset: Dataset,
     folder: Path | None,
     devices: Sequence[jax.Device] | None,
@@ -179,9 +197,8 @@ def _train(
     """The histories of the networks, and the epoch in which some have stopped."""
     config, last = program.config, program.config.num_epochs
     alone = {f"members/{m.name}": resolved(m.config) for m in program.members}
-    place, keep = f"checkpoints/{number}", config.checkpoint.keep
     check = _Going([member.name for member in program.members], say)
-    with closing(Record(folder, None, alone, keep, None, place)) as record:
+    with closing(open_record(alone)) as record:
         latest = cluster.from_first(lambda: record.latest)
         if folder is not None:
             names = list(alone)
@@ -203,7 +220,7 @@ def _train(
 
 def _end(folder: Path) -> int:
     """The last epoch in the metrics of a run; 0 without any."""
-    rows = read_rows(folder / "metrics.jsonl")
+    rows = read_rows(folder / NAME)
     return rows[-1]["epoch"] if rows else 0
 
 
@@ -315,7 +332,7 @@ def _claim(
         for part in parts
     ]
     made = content | {"programs": order, ABOUT: about()}
-    if not claim(folder, SWEEP, holds="sweep of ncjax", content=made):
+    if not claim(folder, SWEEP, holds=HOLDS, content=made):
         return order
     try:
         stored = json.loads((folder / SWEEP).read_text())

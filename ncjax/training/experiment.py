@@ -20,7 +20,7 @@ from ncjax.evaluation.shares import Array, Arrays
 from ncjax.probes.probe import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network
-from ncjax.training.plan import Members, members_of, place, say
+from ncjax.training.plan import Members, members_of, place
 from ncjax.training.row_sum import RowSum
 from ncjax.training.step import TrainState
 
@@ -194,7 +194,7 @@ def _fits(network: Network, mesh: Mesh, copies: int, buffer_mb: int) -> bool:
     copies *= len(network.dataset.train)
     needed = per_example * copies / mesh.devices.size / 2**20
     if needed > buffer_mb:
-        say(
+        cluster.say(
             f"The features of the training set take {needed:.0f} MiB a device, more "
             f"than config.eval.buffer_mb = {buffer_mb}: each measurement makes a "
             "second forward pass."

@@ -18,7 +18,8 @@ from ml_collections import ConfigDict
 from ncjax.config.binding import load_data
 from ncjax.data import Dataset
 from ncjax.moments import ClassMoments, Scatter
-from ncjax.runs.history import History, is_measured, read_rows
+from ncjax.runs.history import History, is_measured
+from ncjax.runs.journal import NAME, read_rows
 from ncjax.runs.workdir import WorkdirError
 from ncjax.training.network import Network
 from ncjax.training.stored import check_kept, load_states, read_config, read_fields
@@ -56,7 +57,7 @@ class LoadedRun:
         """All that the run has logged, also after the epoch of this network."""
         parts = (self.config.data, self.config.model, self.config.loss)
         return History(
-            rows=list(filter(is_measured, read_rows(self.path / "metrics.jsonl"))),
+            rows=list(filter(is_measured, read_rows(self.path / NAME))),
             workdir=self.path,
             about=", ".join(part.name for part in parts),
             limit=dict(self.network.limit),

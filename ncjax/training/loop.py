@@ -37,6 +37,7 @@ def train(
     *,
     devices: Sequence[jax.Device] | None = None,
     progress: bool = True,
+    restart_damaged: bool = False,
 ) -> History:
     """Trains and measures as `config` says.
 
@@ -50,6 +51,8 @@ def train(
         devices: devices to train on, by default all; the result does not depend on
             them.
         progress: show a progress line on standard error.
+        restart_damaged: begin anew where the run has checkpoints, but none that can be
+            used; they are set aside.  By default that is an error.
 
     Returns:
         The metrics of all measured epochs; with many seeds their means and intervals,
@@ -82,7 +85,10 @@ def train(
         dataset = cluster.in_turn(lambda: load_data(config))
         experiment = Experiment(config, dataset, devices)
         limit = experiment.network.limit
-        with closing(Record(workdir, whole, alone, keep, limit)) as record:
+        record = Record(
+            workdir, whole, alone, keep, limit, restart_damaged=restart_damaged
+        )
+        with closing(record):
             start = advance(
                 config, experiment, record, Unbroken(config), progress=progress
             )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import sys
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -128,12 +127,6 @@ def place(
     return mesh, _is_streamed(config.data, dataset, num_networks)
 
 
-def say(message: str) -> None:
-    """Prints a message on standard error, once for all processes."""
-    if cluster.is_first():
-        print(message, file=sys.stderr)
-
-
 def _all_devices(several: bool) -> Sequence[jax.Device]:
     """All devices that make the run of one or several networks faster."""
     if several and jax.devices()[0].platform == "cpu":
@@ -157,7 +150,7 @@ def _is_streamed(data: ConfigDict, dataset: Dataset, num_networks: int) -> bool:
             "seed at a time, or set config.data.placement = 'device'."
         )
     if large:
-        say(
+        cluster.say(
             f"The images take {size:.0f} MiB, more than config.data.device_mb = "
             f"{data.device_mb}: they are streamed to the devices."
         )
@@ -184,7 +177,7 @@ def _check_bfloat16(device: jax.Device) -> None:
         ) from error
     capability = getattr(device, "compute_capability", "8.0")  # of NVIDIA's GPUs
     if not _fast_bfloat16(device.platform, capability):
-        say(
+        cluster.say(
             f"config.compute_dtype = 'bfloat16' saves memory on {device}, but most "
             "likely no time: it is meant for TPUs, and GPUs of compute capability 8.0 "
             "or more."

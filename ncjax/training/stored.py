@@ -23,7 +23,7 @@ from ncjax.runs.checkpoints import Checkpoints
 from ncjax.runs.history import Row
 from ncjax.runs.place import Place, place_of
 from ncjax.runs.seeds import mean_row, rows_of
-from ncjax.runs.workdir import WorkdirError
+from ncjax.runs.workdir import WorkdirError, digest
 from ncjax.training.experiment import Experiment
 from ncjax.training.step import TrainState
 
@@ -253,4 +253,4 @@ def _checkpoint(place: Place, like: Any, epoch: int | None) -> tuple[int, Any]:
     path = place.checkpoints
     with closing(Checkpoints(path, keep=1, read_only=True)) as checkpoints:
         number = checkpoints.kept[-1] if epoch is None else epoch
-        return number, checkpoints.load(number, like)
+        return number, checkpoints.load(number, like, run=digest(place.runs))

@@ -73,9 +73,9 @@ def test_a_bad_sweep_writes_nothing(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("name", ["digits", "digits.py", "configs/digits.py"])
 def test_shipped_configs_are_found_from_anywhere(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
-    config, stem, workdir = train.parse([f"--config={name}:smoke", "--workdir=w"])
+    config, stem, options = train.parse([f"--config={name}:smoke", "--workdir=w"])
     assert config.num_epochs == 20
-    assert (stem, workdir) == ("digits", "w")
+    assert (stem, options.workdir) == ("digits", "w")
 
 
 def test_a_config_of_ones_own(tmp_path):

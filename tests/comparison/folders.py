@@ -33,7 +33,7 @@ def write(path, rows, seed=0, **changes):
     path.mkdir(parents=True)
     (path / "config.json").write_text(json.dumps(config))
     lines = [json.dumps(r) for r in rows]
-    lines.insert(0, json.dumps({"epoch": 1, "running/loss": 2.0}))  # not measured
+    lines.insert(0, json.dumps({"epoch": 0, "running/loss": 2.0}))  # not measured
     (path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     return path
 

@@ -1,5 +1,8 @@
 """Checkpoints: written whole, read back bit for bit, the last ones kept."""
 
+import os
+from contextlib import closing
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -44,6 +47,32 @@ def test_a_reader_finds_what_is_there(tmp_path):
     assert reader.latest == 3
     for one in (writer, reader):
         one.close()
+
+
+def test_a_checkpoint_is_on_the_disk_before_anything_goes_on(tmp_path, monkeypatch):
+    """A power cut loses what was not brought there: every file, and every name."""
+    synced, sync = set(), os.fsync
+
+    def spy(opened):
+        synced.add(os.fstat(opened).st_ino)
+        sync(opened)
+
+    monkeypatch.setattr(os, "fsync", spy)
+    folder = tmp_path / "run" / "checkpoints"
+    with closing(Checkpoints(folder, keep=1)) as checkpoints:
+        checkpoints.save(1, jax.tree.map(jnp.asarray, state(2.0)))
+    kept = [folder, folder / "1", *(folder / "1").rglob("*")]
+    assert len(kept) > 8
+    assert [path for path in kept if path.stat().st_ino not in synced] == []
+
+
+def test_a_checkpoint_that_is_not_written_is_an_error(tmp_path):
+    saved = jax.tree.map(jnp.asarray, state(2.0))
+    with closing(Checkpoints(tmp_path / "checkpoints", keep=2)) as checkpoints:
+        checkpoints.save(2, saved)
+        with pytest.raises(CheckpointError, match="of epoch 1, was not written"):
+            checkpoints.save(1, saved)
+        assert checkpoints.kept == [2]
 
 
 def damage(folder):

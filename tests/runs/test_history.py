@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ncjax.runs.history import History, parse_row
+from ncjax.runs.history import History
+from ncjax.runs.journal import parse
 from tests.runs.rows import row
 
 
@@ -45,7 +46,7 @@ def test_what_is_undefined_at_all_epochs_has_no_values():
 
 
 def test_keys_of_older_versions_are_read_as_those_of_now():
-    row = parse_row('{"epoch": 1, "nc/gram_to_theory": 0.5}')
+    (row,) = parse('{"epoch": 1, "nc/gram_to_theory": 0.5}')
     assert row == {"epoch": 1, "nc/gram_to_limit": 0.5}
 
 

@@ -74,15 +74,21 @@ def test_a_run_leaves_its_files(tmp_path):
 def test_files_are_readable_by_whom_the_umask_allows(tmp_path):
     old = os.umask(0o027)
     try:
-        record = Record(tmp_path / "run", {})
+        seeds = {"seeds/4": {"seed": 4}, "seeds/5": {"seed": 5}}
+        record = Record(tmp_path / "run", {"num_seeds": 2}, seeds)
         record.resume(0)
-        record.add([row(1)])
+        record.add([row(1), row(1, 1)])
+        record.save(1, state_of(1))
         record.close()
         record.draw()
     finally:
         os.umask(old)
-    for name in ("config.json", "metrics.jsonl", "collapse.png"):
-        assert (tmp_path / "run" / name).stat().st_mode & 0o777 == 0o640, name
+    found = list((tmp_path / "run").rglob("*"))
+    names = {path.name.partition(".")[0] for path in found}
+    assert {"config", "metrics", "collapse", "events", "manifest"} < names
+    for path in found:
+        mode = 0o750 if path.is_dir() else 0o640
+        assert path.stat().st_mode & 0o777 == mode, path
 
 
 def test_layers_and_the_confusion_are_drawn_where_they_were_measured(tmp_path):
@@ -200,6 +206,17 @@ def test_tensorboard_has_the_keys_of_the_metrics(tmp_path):
     found = scalars(tmp_path / "run")
     assert set(found) == {key for key in row(1) if key != "epoch"} | set(keys)
     assert found["test/ahd@1"] == [(1, 0.5)]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[1]", b"3", b"\0\0"])
+def test_a_damaged_config_is_refused_and_left(tmp_path, content):
+    Record(tmp_path / "run", {"seed": 1}, keep=0).close()
+    path = tmp_path / "run" / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(WorkdirError, match="is not readable as JSON"):
+        Record(tmp_path / "run", {"seed": 1}, keep=0)
+    assert path.read_bytes() == content
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_another_run_is_refused(tmp_path):
