@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import re
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ncjax.cli.usage import Parser, UsageError, mistake_in, run_file
+from ncjax.cli.usage import Parser, UsageError, mistakes_in, run_file
 from ncjax.options import suggest, unknown
 
 if TYPE_CHECKING:
@@ -161,11 +162,26 @@ def take_sweep(
 
 def _load(path: Path, preset: Sequence[str]) -> ConfigDict:
     """The configuration of a file; the error for a mistake in it has its place."""
-    defined = run_file(path, "config file")
-    try:
-        return defined["get_config"](*preset)
-    except Exception as error:
-        raise mistake_in("config file", error) from error
+    from ml_collections import ConfigDict
+
+    made = run_file(path, "config file").get("get_config")
+    if not callable(made):
+        raise UsageError(
+            f"The config file cannot be used: {path} must define a function "
+            "get_config(preset='') that returns a configuration, such as that of "
+            f'ncjax.default() with a few fields changed (File "{path}", line 1)'
+        )
+    with mistakes_in(path, "config file"):
+        config = made(*preset)
+    if not isinstance(config, ConfigDict):
+        line = getattr(getattr(made, "__code__", None), "co_firstlineno", 1)
+        raise UsageError(
+            f"The config file cannot be used: its get_config returned "
+            f"{reprlib.repr(config)}, but must return a ConfigDict, such as "
+            f"ncjax.default() with a few fields changed: is `return config` missing? "
+            f'(File "{path}", line {line})'
+        )
+    return config
 
 
 def _joined(argv: Sequence[str]) -> list[str]:
