@@ -236,11 +236,11 @@ def test_memory_decides_how_many_train_at_once(monkeypatch, capsys):
     features = 8 * 8 * len(dataset.train)
     images = dataset.train.images.nbytes + dataset.test.images.nbytes
     three = 3.5 * (held + between + features) + images
-    monkeypatch.setattr(run, "_memory", lambda device: three / run._SHARE)
+    monkeypatch.setattr(run, "device_memory", lambda device: three / run._SHARE)
     said = []
     assert run._most(program, dataset, None, said.append) == 3
     assert "they train 3 at once" in said[0]
-    monkeypatch.setattr(run, "_memory", lambda device: images)
+    monkeypatch.setattr(run, "device_memory", lambda device: images)
     with pytest.raises(ConfigError, match="One network of the sweep"):
         run._most(program, dataset, None, said.append)
 
