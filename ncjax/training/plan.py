@@ -6,6 +6,7 @@ import dataclasses
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from ncjax import cluster
 from ncjax.config.binding import numeric_fields
 from ncjax.data import Dataset
 from ncjax.extras import install
+from ncjax.memory import device_memory, gigabytes
 from ncjax.options import ConfigError
 
 
@@ -126,6 +128,29 @@ def place(
     mesh = cluster.make_mesh(devices, num_networks)
     _check_batch(config.batch_size, len(dataset.train), mesh, num_networks)
     return mesh, _is_streamed(config.data, dataset, num_networks)
+
+
+def check_memory(state: Any, mesh: Mesh, num_networks: int) -> None:
+    """Refuses networks whose state alone is more than the memory of a device.
+
+    Args:
+        state: shapes and types of the state of one network, as `jax.eval_shape` gives.
+        mesh: the devices, as of `place`; those of a CPU have one memory, of the host.
+        num_networks: number of networks in the program.
+
+    Raises:
+        ConfigError: which says what to lower.
+    """
+    each = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state))
+    device = mesh.devices.flat[0]
+    parts = 1 if device.platform == "cpu" else mesh.shape["seeds"]
+    needed, there = each * num_networks / parts, device_memory(device)
+    if needed > there:
+        raise ConfigError(
+            f"Memory does not suffice: the parameters of {num_networks} network(s) and "
+            f"the state of the optimizer are {gigabytes(needed)}, and there are "
+            f"{gigabytes(there)}. Lower the widths in config.model or config.num_seeds."
+        )
 
 
 def say(message: str) -> None:
