@@ -92,8 +92,8 @@ def from_newick(text: str, classes: Sequence[str] | None = None) -> Hierarchy:
         _fail(text, opened[-1], "this bracket is not closed")
     if labels == [None]:
         raise HierarchyError("The Newick text holds no tree.")
-    if (end := _NOTHING.match(text, at).end()) < len(text):
-        _fail(text, at, f"the tree has ended, but {text[end : end + 20]!r} follows")
+    if rest := _NOTHING.sub("", text[at:], count=1):
+        _fail(text, at, f"the tree has ended, but {rest[:20]!r} follows")
     return Hierarchy(name_nodes(_without_support(labels, parents)), parents, classes)
 
 
