@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import reprlib
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncjax.cli.usage import Parser, UsageError, mistakes_in, run_file
-from ncjax.options import suggest, unknown
+from ncjax.options import flat, suggest, unknown
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -28,7 +29,8 @@ def find_config(name: str, prefix: str | None = None) -> Path:
         UsageError: if there is no such file; the message lists the shipped ones that
             have the prefix, see `shipped_configs`.
     """
-    if (given := Path(name)).is_file():
+    given = Path(name)
+    if os.path.isfile(given):  # which takes any name, however long
         return given
     every = shipped_configs("")
     for path in every if given.parent in (Path(), Path("configs")) else ():
@@ -173,7 +175,10 @@ def _load(path: Path, preset: Sequence[str]) -> ConfigDict:
         )
     with mistakes_in(path, "config file"):
         config = made(*preset)
-    if not isinstance(config, ConfigDict):
+    if isinstance(config, ConfigDict):
+        with mistakes_in(path, "config file"):
+            flat(config.to_dict())  # a section may hold itself
+    else:
         line = getattr(getattr(made, "__code__", None), "co_firstlineno", 1)
         raise UsageError(
             f"The config file cannot be used: its get_config returned "

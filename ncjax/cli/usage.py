@@ -96,7 +96,7 @@ def run_file(path: str | os.PathLike, what: str) -> dict[str, Any]:
     Raises:
         UsageError: for a mistake in it, with its place.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # which takes any name, however long
         raise UsageError(f"The {what} cannot be used: there is no file {path}.")
     folder = str(Path(path).absolute().parent)
     if folder not in sys.path:
@@ -210,6 +210,9 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(
                 f"Unknown flag {name!r}.{meant} --help shows those that exist."
             )
+        for name, value in vars(options).items():
+            if value == []:  # argparse takes the value "--" for none
+                raise UsageError(f"--{name.replace('_', '-')} has no value.")
         if file := getattr(options, "register", None):
             run_file(file, "file given by --register")
         return options

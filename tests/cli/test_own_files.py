@@ -47,6 +47,7 @@ FUNCTIONS = {
     "no end": ("return get_config(preset)", "RecursionError: .*", 4),
     "nothing": ("pass", "its get_config returned None, but must.*", 3),
     "a dict": ("return {'a': 1}", r"its get_config returned \{'a': 1\}, but must.*", 3),
+    "itself": ("c.unlock(); c.loss = c; return c", "RecursionError: .*", None),
     "much": ("return 'x' * 10**6", "its get_config returned 'xxx.*", 3),
     "a mistake of ours": ("c.optimizer.momentun = 1\n    return c", ".*momentun.*", 4),
 }

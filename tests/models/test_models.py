@@ -236,7 +236,9 @@ def test_bad_sizes():
     with pytest.raises(ValueError, match=r"leave 1 to 10000000, got nan"):
         resnet18(3, width=float("nan"))
     for name in CONVOLUTIONAL:
-        with pytest.raises(ValueError, match="feature_dim must be at least 1, or 0"):
+        with pytest.raises(
+            ValueError, match="feature_dim must be at least 1, at most 10000000, or 0"
+        ):
             MODELS[name](3, feature_dim=-1)
     with pytest.raises(ValueError, match="Available: cifar, imagenet"):
         MODELS["densenet121"](3, stem="mnist")
