@@ -43,6 +43,7 @@ from ncjax.sweeps.table import Sweep
 from ncjax.training.experiment import Experiment
 from ncjax.training.loop import advance, out_of_memory
 from ncjax.training.network import Network
+from ncjax.training.plan import check_full_batch
 
 _SHARE = 0.7  # of the memory of a device that networks may take
 
@@ -220,6 +221,7 @@ def _most(
         ConfigError: if not even one does.
     """
     config, count = program.config, len(program.members)
+    check_full_batch(config.batch_size, len(dataset.train))
     network = Network(config, dataset)
     held, between = network_bytes(network, config)
     held += sum(8 * d * len(dataset.train) for d in network.feature_dims())

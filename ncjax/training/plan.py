@@ -225,14 +225,19 @@ def _multiply(device: jax.Device) -> None:
     jax.block_until_ready(ones @ ones)
 
 
-def _check_batch(batch_size: int, num_examples: int, mesh: Mesh, networks: int) -> None:
-    """Raises `ConfigError` for a batch that does not fit the data or the devices."""
-    groups, devices = mesh.shape["seeds"], mesh.shape["data"]
+def check_full_batch(batch_size: int, num_examples: int) -> None:
+    """Raises `ConfigError` for a batch of more examples than there are."""
     if batch_size > num_examples:
         raise ConfigError(
             f"config.batch_size = {batch_size} is larger than the training set "
             f"of {num_examples} examples. Choose a batch of at most {num_examples}."
         )
+
+
+def _check_batch(batch_size: int, num_examples: int, mesh: Mesh, networks: int) -> None:
+    """Raises `ConfigError` for a batch that does not fit the data or the devices."""
+    groups, devices = mesh.shape["seeds"], mesh.shape["data"]
+    check_full_batch(batch_size, num_examples)
     if batch_size % devices:
         others = held = ""
         if networks > 1:

@@ -227,6 +227,13 @@ def test_programs_are_split_evenly():
     assert [len(part.members) for part in program.split(7)] == [7]
 
 
+def test_a_batch_larger_than_the_data_of_a_program(tmp_path):
+    config, folder = small(), tmp_path / "sweep"
+    with pytest.raises(ConfigError, match="is larger than the training set of 20 ex"):
+        ncjax.sweep(config, {"data.examples_per_class": "2,3"}, folder)
+    assert not folder.exists()
+
+
 def test_memory_decides_how_many_train_at_once(monkeypatch, capsys):
     config = small()
     (program,) = programs_of(config, {"optimizer.weight_decay": "lin:0..1:7"})
