@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import stat
 import uuid
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ncjax.options import InputError
+
+_MOST_TEXT = 2**28  # bytes of a text that is read whole
 
 
 @contextmanager
@@ -75,6 +78,26 @@ def write_whole(path: str | os.PathLike, content: str | bytes) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+def no_file(path: str | os.PathLike) -> str:
+    """What a path is that is no file, such as "a pipe"; "" for a file.
+
+    To read a pipe may take for ever, and a device may have no end.
+
+    Raises:
+        OSError: if nothing is there.
+    """
+    return _KINDS.get(stat.S_IFMT(os.stat(path).st_mode), "")
+
+
 def text_encoding(path: str | os.PathLike) -> str:
     """UTF-16 if a file begins with its mark, as some programs write text, else UTF-8.
 
@@ -90,9 +113,15 @@ def read_text(path: str | os.PathLike) -> str:
     """A text file, in UTF-8 or in UTF-16 with its mark.
 
     Raises:
-        InputError: for a file that is no such text.
+        InputError: for a file that is no such text, too large, or no file.
         OSError: if it cannot be read.
     """
+    if kind := no_file(path):
+        raise InputError(f"{path} is {kind}; a file is needed.")
+    if (size := os.path.getsize(path)) > _MOST_TEXT:
+        raise InputError(
+            f"{path} has {size:,} bytes; text of {_MOST_TEXT:,} is read at most."
+        )
     try:
         text = Path(path).read_text(encoding=text_encoding(path))
     except UnicodeDecodeError as error:

@@ -10,11 +10,14 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import itertools
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 PLAIN = (bool, int, float, str, tuple)
 _SHORT = 10  # names that are read before the one that was meant
+_MANY, _LONG = 25_000, 100  # names, and characters of one, among which one is sought
 
 
 class InputError(ValueError):
@@ -99,15 +102,29 @@ def check_value(
         raise ValueError(f"{name} must be {must_be}, got {known}.")
 
 
+def brief(text: str, most: int) -> str:
+    """A message of at most so many characters: long words and the middle are cut."""
+    if len(text) <= most:
+        return text
+    cut = re.sub(r"\S{100,}", lambda word: f"{word[0][:60]}...{word[0][-20:]}", text)
+    if len(cut) > most:
+        cut = f"{cut[: most - most // 4 - 5]} ... {cut[-(most // 4) :]}"
+    return cut
+
+
 def suggest(word: str, allowed: Iterable[str]) -> str:
     """The question whether the nearest allowed word was meant; "" if none is near.
 
     Capitals are no matter, and of words like `nc/nc1` the last part alone will do.
+    Among very many words, or for a very long one, none is sought: that takes minutes.
     """
+    allowed = list(itertools.islice(allowed, _MANY + 1))
+    if len(word) > _LONG or len(allowed) > _MANY:
+        return ""
     known: dict[
         str, str
     ] = {}  # what may be written for a word: the shortest goes first
-    for name in sorted(allowed, key=len):
+    for name in sorted((x for x in allowed if len(x) <= _LONG), key=len):
         for written in (name, name.rpartition("/")[2]):
             known.setdefault(written.lower(), name)
     near = difflib.get_close_matches(word.lower(), known, n=1)

@@ -27,7 +27,7 @@ LAYERS = (
     (
         *("gram", "blocks", "statistics", "averages", "labels", "units"),
         *("io", "style", "options", "struct", "extras", "table", "compiling"),
-        *("batches", "grid"),
+        *("batches", "grid", "memory"),
     ),
 )
 LAYER = {room: depth for depth, rooms in enumerate(LAYERS) for room in rooms}

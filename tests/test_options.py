@@ -1,10 +1,12 @@
 """Options are read off signatures: only what a user may set, each with one meaning."""
 
 import pytest
+from hypothesis import given, strategies as st
 
 from ncjax.options import (
     ConfigError,
     all_options,
+    brief,
     choose,
     fill,
     options_of,
@@ -68,3 +70,24 @@ def test_suggest():
     for word in ("nc1", "NC1", "nc/nc1x", "nc/NC1"):
         assert suggest(word, keys) == " Did you mean 'nc/nc1'?"
     assert suggest("error", keys) == " Did you mean 'test/error'?"
+
+
+@given(st.text(max_size=3000), st.integers(20, 1000))
+def test_a_message_is_cut_where_it_is_too_long(text, most):
+    cut = brief(text, most)
+    assert len(cut) <= max(most, 20)
+    if len(text) <= most:
+        assert cut == text
+    assert cut[:10] == text[:10]
+
+
+def test_a_long_name_is_cut_and_the_sentence_about_it_is_kept():
+    cut = brief(f"The name {'x' * 10**6} stands for two nodes.", 500)
+    assert cut == f"The name {'x' * 60}...{'x' * 20} stands for two nodes."
+
+
+def test_no_name_is_suggested_where_to_seek_it_takes_minutes():
+    names = [f"a name of some length {i}" for i in range(10**5)]
+    assert suggest("a name of some lenght 1", names[:100]) != ""
+    assert suggest("a name of some lenght 1", names) == ""
+    assert suggest("x" * 10**5, ["x" * (10**5 - 1)]) == ""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ncjax.cli.usage import Parser, UsageError, mistake_in, run_file
-from ncjax.options import suggest, unknown
+from ncjax.cli.usage import Parser, UsageError, mistakes_in, run_file
+from ncjax.options import flat, suggest, unknown
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -27,7 +29,8 @@ def find_config(name: str, prefix: str | None = None) -> Path:
         UsageError: if there is no such file; the message lists the shipped ones that
             have the prefix, see `shipped_configs`.
     """
-    if (given := Path(name)).is_file():
+    given = Path(name)
+    if os.path.isfile(given):  # which takes any name, however long
         return given
     every = shipped_configs("")
     for path in every if given.parent in (Path(), Path("configs")) else ():
@@ -161,11 +164,29 @@ def take_sweep(
 
 def _load(path: Path, preset: Sequence[str]) -> ConfigDict:
     """The configuration of a file; the error for a mistake in it has its place."""
-    defined = run_file(path, "config file")
-    try:
-        return defined["get_config"](*preset)
-    except Exception as error:
-        raise mistake_in("config file", error) from error
+    from ml_collections import ConfigDict
+
+    made = run_file(path, "config file").get("get_config")
+    if not callable(made):
+        raise UsageError(
+            f"The config file cannot be used: {path} must define a function "
+            "get_config(preset='') that returns a configuration, such as that of "
+            f'ncjax.default() with a few fields changed (File "{path}", line 1)'
+        )
+    with mistakes_in(path, "config file"):
+        config = made(*preset)
+    if isinstance(config, ConfigDict):
+        with mistakes_in(path, "config file"):
+            flat(config.to_dict())  # a section may hold itself
+    else:
+        line = getattr(getattr(made, "__code__", None), "co_firstlineno", 1)
+        raise UsageError(
+            f"The config file cannot be used: its get_config returned "
+            f"{reprlib.repr(config)}, but must return a ConfigDict, such as "
+            f"ncjax.default() with a few fields changed: is `return config` missing? "
+            f'(File "{path}", line {line})'
+        )
+    return config
 
 
 def _joined(argv: Sequence[str]) -> list[str]:

@@ -8,12 +8,16 @@ import os
 import re
 import runpy
 import sys
+import tokenize
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ncjax.options import InputError, suggest, unknown
+from ncjax.options import InputError, brief, suggest, unknown
+
+_LONGEST = 4000  # characters of a message
 
 HELP_FLAGS = ("--help", "-h", "-help")
 
@@ -92,26 +96,58 @@ def run_file(path: str | os.PathLike, what: str) -> dict[str, Any]:
     Raises:
         UsageError: for a mistake in it, with its place.
     """
-    if not Path(path).is_file():
+    if not os.path.isfile(path):  # which takes any name, however long
         raise UsageError(f"The {what} cannot be used: there is no file {path}.")
     folder = str(Path(path).absolute().parent)
     if folder not in sys.path:
         sys.path.append(folder)
-    try:
+    with mistakes_in(path, what):
+        # `runpy` would take bytes that are no text for a compiled program.
+        with tokenize.open(path) as file:
+            text = file.read()
+        if "\0" in text:
+            raise UsageError(f"The {what} cannot be used: {path}, line 1, is no text.")
         return runpy.run_path(str(path))
-    except Exception as error:
-        raise mistake_in(what, error) from error
 
 
-def mistake_in(what: str, error: Exception) -> UsageError:
-    """The error for a mistake in a Python file of a user's, with its place."""
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    mistake = traceback.format_exception_only(error)[-1].strip()
-    return UsageError(
-        f"The {what} cannot be used: "
-        f"{mistake.removeprefix('ncjax.options.ConfigError: ')} "
-        f'(File "{place.filename}", line {place.lineno})'
-    )
+@contextmanager
+def mistakes_in(path: str | os.PathLike, what: str) -> Generator[None]:
+    """Turns whatever the code of a user's file raises into a `UsageError`.
+
+    Args:
+        path: the file.
+        what: what messages call it.
+
+    Raises:
+        UsageError: naming the file and the line; of an error in a library the line that
+            led there.
+    """
+    try:
+        yield
+    except (UsageError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # SystemExit among them
+        mistake = traceback.format_exception_only(error)[-1].strip()
+        mistake = mistake.removeprefix("ncjax.options.ConfigError: ")
+        if isinstance(error, SystemExit):
+            mistake = f"it ends the program, by sys.exit({error.code!r})"
+        file, line = _place(path, error)
+        raise UsageError(
+            f'The {what} cannot be used: {mistake} (File "{file}", line {line})'
+        ) from error
+
+
+def _place(path: str | os.PathLike, error: BaseException) -> tuple[Any, int]:
+    """The last file and line of the user's, in the folder of this file, of an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [(frame.filename, frame.lineno or 1) for frame in frames]
+    if isinstance(error, UnicodeDecodeError):
+        places.append((str(path), error.object.count(b"\n", 0, error.start) + 1))
+    if isinstance(error, SyntaxError):
+        places.append((error.filename or str(path), error.lineno or 1))
+    folder = Path(path).absolute().parent
+    own = [place for place in places if Path(place[0]).absolute().parent == folder]
+    return (own or [(path, 1)])[-1]
 
 
 def wants_help(argv: Sequence[str]) -> bool:
@@ -122,7 +158,8 @@ def wants_help(argv: Sequence[str]) -> bool:
 def refuse(error: object) -> int:
     """Prints an error as one paragraph on stderr and returns the exit status 2."""
     lines = (line.strip() for line in str(error).splitlines())
-    print(f"error: {' '.join(line for line in lines if line)}", file=sys.stderr)
+    text = " ".join(line for line in lines if line)
+    print(f"error: {brief(text, _LONGEST)}", file=sys.stderr)
     return 2
 
 
@@ -173,6 +210,9 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(
                 f"Unknown flag {name!r}.{meant} --help shows those that exist."
             )
+        for name, value in vars(options).items():
+            if value == []:  # argparse takes the value "--" for none
+                raise UsageError(f"--{name.replace('_', '-')} has no value.")
         if file := getattr(options, "register", None):
             run_file(file, "file given by --register")
         return options

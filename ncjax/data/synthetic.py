@@ -15,6 +15,7 @@ $E|\mu_j - \mu_k|^2 = 2\,dim \sum_{l=L-h+1}^{L} s_l^2$.
 import numpy as np
 
 from ncjax.data.dataset import Dataset, Split, Tree, generator
+from ncjax.memory import gigabytes, host_memory
 from ncjax.options import check_value
 
 
@@ -64,6 +65,14 @@ def synthetic(
     ):
         must_be = f"{least} or larger"
         check_value(name, value, lambda v, least=least: v >= least, must_be)
+    examples = num_classes * (train_size_per_class + test_size_per_class)
+    needed = 8 * dim * (num_classes + sum(train_counts) + examples)
+    if needed > host_memory():
+        raise ValueError(
+            f"{num_classes} classes of {train_size_per_class} and "
+            f"{test_size_per_class} examples of dim={dim} need {gigabytes(needed)} of "
+            f"memory, and there are {gigabytes(host_memory())}."
+        )
     above = "finite and above 0"
     check_value("depth_scale", depth_scale, lambda s: 0 < s < np.inf, above)
     check_value("noise", noise, lambda s: 0 <= s < np.inf, "finite and 0 or larger")

@@ -26,6 +26,8 @@ from ncjax.hierarchy.tree import Hierarchy, HierarchyError
 from ncjax.io import read_text, write_whole
 from ncjax.options import InputError
 
+_TOO_DEEP = "The JSON is nested too deeply; use a table."
+
 # Titles of the columns of a table, and keys of its rows in JSON: of the node and of its
 # parent.  The first that is there counts.
 _IDS = ("id", "key")
@@ -69,6 +71,8 @@ def read(
         return reader(text, classes)
     except HierarchyError as error:
         raise HierarchyError(f"{path}: {error}") from error
+    except RecursionError as error:
+        raise HierarchyError(f"{path}: {_TOO_DEEP}") from error
 
 
 def write(tree: Hierarchy, path: str | os.PathLike[str]) -> None:
@@ -106,7 +110,11 @@ def _read_json(text: str, classes: Sequence[str] | None) -> Hierarchy:
             f"Line {error.lineno}, column {error.colno}: not JSON: {error.msg}."
         ) from error
     except RecursionError as error:
-        raise HierarchyError("The JSON is nested too deeply; use a table.") from error
+        raise HierarchyError(_TOO_DEEP) from error
+    except HierarchyError:
+        raise
+    except ValueError as error:  # a number of thousands of digits
+        raise HierarchyError(f"Not JSON that can be read: {error}") from error
     if is_node_link(tree):
         return from_node_link(tree, classes)
     recorded = is_record(tree)
@@ -126,8 +134,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object without equal keys, of which `json` would keep the last alone."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))
         raise HierarchyError(f"The key {twice!r} comes twice in one JSON object.")
     return found
 

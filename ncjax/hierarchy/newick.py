@@ -16,6 +16,7 @@ _TOKEN = re.compile(
     r"| (?P<bare>[^\s()\[\]',:;]+)",
     re.VERBOSE,
 )
+_NOTHING = re.compile(r"(?:\s+|\[[^\]]*\])*+")
 # Support of a branch, which programs of phylogenetics write in the place of a name.
 _SUPPORT = re.compile(r"[\d.]+(e[-+]?\d+)?(/[\d.]+(e[-+]?\d+)?)*", re.IGNORECASE)
 _BARE = re.compile(r"[A-Za-z0-9.+-]+")
@@ -91,7 +92,7 @@ def from_newick(text: str, classes: Sequence[str] | None = None) -> Hierarchy:
         _fail(text, opened[-1], "this bracket is not closed")
     if labels == [None]:
         raise HierarchyError("The Newick text holds no tree.")
-    if rest := re.sub(r"\s+|\[[^\]]*\]", "", text[at:]):
+    if rest := _NOTHING.sub("", text[at:], count=1):
         _fail(text, at, f"the tree has ended, but {rest[:20]!r} follows")
     return Hierarchy(name_nodes(_without_support(labels, parents)), parents, classes)
 

@@ -12,13 +12,22 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ncjax.options import suggest
+from ncjax.memory import gigabytes
+from ncjax.options import brief, suggest
 
+_LINEAGE = 1 << 28  # numbers in the table of the ancestors of the classes, at most
 _ROWS = 1 << 24  # entries of a [rows, K] block of a pairwise table
 
 
 class HierarchyError(ValueError):
-    """A tree that cannot be used; the message names the node and says what to mend."""
+    """A tree that cannot be used; the message names the node and says what to mend.
+
+    Names of nodes may be very long, and cycles, too: in a message they are cut.
+    """
+
+    def __init__(self, message: str):
+        """Takes the message, of which it keeps 500 characters at most."""
+        super().__init__(brief(message, 500))
 
 
 class Hierarchy:
@@ -66,21 +75,29 @@ class Hierarchy:
         self.names: tuple[str, ...] = tuple(names[i] for i in order)
         self.parents = _positions(order, len(names))[above[order]]
 
-        inner = {names[parent] for parent in above if parent >= 0}
+        inner = {names[parent] for parent in above.tolist() if parent >= 0}
         found = [name for name in names if name not in inner]
         classes = found if classes is None else [str(name) for name in classes]
         _check_classes(classes, found, inner)
         index = {name: i for i, name in enumerate(self.names)}
         self.leaves = np.array([index[name] for name in classes], np.int32)
 
-        self.depths = np.zeros(len(names), np.int32)
+        up = self.parents.tolist()  # lists are faster, number by number
+        depths, heights = [0] * len(names), [0] * len(names)
         for node in range(1, len(names)):
-            self.depths[node] = self.depths[self.parents[node]] + 1
-        self.heights = np.zeros(len(names), np.int32)
+            depths[node] = depths[up[node]] + 1
         for node in range(len(names) - 1, 0, -1):
-            parent = self.parents[node]
-            self.heights[parent] = max(self.heights[parent], self.heights[node] + 1)
+            heights[up[node]] = max(heights[up[node]], heights[node] + 1)
+        self.depths = np.array(depths, np.int32)
+        self.heights = np.array(heights, np.int32)
 
+        if (entries := (self.height + 1) * len(classes)) > _LINEAGE:
+            raise HierarchyError(
+                f"A tree of {len(classes):,} classes that is {self.height:,} nodes "
+                f"deep needs a table of {gigabytes(4 * entries)} of their ancestors; "
+                f"{gigabytes(4 * _LINEAGE)} are allowed. Leave out nodes with a single "
+                "child, or group the classes less deeply."
+            )
         rows = [self.leaves]
         for depth in range(self.height, 0, -1):
             row = rows[-1]
@@ -299,7 +316,7 @@ def _check_nodes(names: list[str], parents: np.ndarray) -> None:
 def _parents_first(names: list[str], parents: np.ndarray) -> list[int]:
     """An order of the nodes, depth by depth, that starts at the root."""
     children: list[list[int]] = [[] for _ in names]
-    for node, parent in enumerate(parents):
+    for node, parent in enumerate(parents.tolist()):
         if parent >= 0:
             children[parent].append(node)
     order = np.flatnonzero(parents == -1).tolist()
@@ -307,11 +324,12 @@ def _parents_first(names: list[str], parents: np.ndarray) -> list[int]:
         order.extend(children[node])
     if len(order) < len(names):
         node = int(np.setdiff1d(np.arange(len(names)), order)[0])
-        seen: list[int] = []
+        seen: dict[int, None] = {}  # in order
         while node not in seen:
-            seen.append(node)
+            seen[node] = None
             node = int(parents[node])
-        cycle = [names[i] for i in (*seen[seen.index(node) :], node)]
+        first = list(seen).index(node)
+        cycle = [names[i] for i in (*list(seen)[first:], node)]
         raise HierarchyError(f"The tree has a cycle: {' -> '.join(cycle)}.")
     return order
 

@@ -32,7 +32,7 @@ def batch_rows(width: int, num_classes: int = 0) -> int:
         width: width d of the features.
         num_classes: number of classes K, or 0 where it is not known.
     """
-    rows = int(np.clip(_BATCH // width, 256, 2**16))
+    rows = int(np.clip(_BATCH // width, np.clip(_MOST // width, 1, 256), 2**16))
     return max(rows, min(num_classes - 1, _MOST // width))
 
 
@@ -98,7 +98,7 @@ class Data:
         if labels is not None:
             self.labels = self._checked(self._loaded(labels), self.title)
             if self.source.rows not in (None, len(self.labels)):
-                raise _mismatch(self.name, self.source.rows, self.labels)
+                raise _mismatch(self.name, self.source.rows, len(self.labels))
         self._check_mask(self.source.rows)
         first = self._peek()
         self.width, self.dtype = first.shape[1], first.dtype
@@ -155,6 +155,10 @@ class Data:
         if not isinstance(labels, Source):
             return to_numpy(labels)
         self.notes += labels.notes
+        # A file may say that it has any number of them: they are not loaded to count.
+        rows = {labels.rows, self.source.rows} - {None}
+        if len(rows) > 1 and not labels.headed:
+            raise _mismatch(self.name, self.source.rows, labels.rows)
         loaded = labels.load()
         if labels.headed:
             count = self.source.count
@@ -225,7 +229,7 @@ class Data:
                 labels = self.labels[start : start + rows]
                 if len(labels) < rows:
                     rest = sum(len(features) for features, _ in stream)
-                    raise _mismatch(self.name, start + rows + rest, self.labels)
+                    raise _mismatch(self.name, start + rows + rest, len(self.labels))
             elif labels is None or self.free:
                 labels = np.zeros(rows, np.int32)
             elif len(labels) != rows:
@@ -238,7 +242,7 @@ class Data:
             yield features.astype(self.dtype, copy=False), labels
             start += rows
         if self.labels is not None and start != len(self.labels):
-            raise _mismatch(self.name, start, self.labels)
+            raise _mismatch(self.name, start, len(self.labels))
         self._check_mask(start)
         self.seen = start
 
@@ -256,9 +260,9 @@ def _shared(rows: int) -> int:
     return -(-rows // step) * step
 
 
-def _mismatch(name: str, rows: int | None, labels: np.ndarray) -> MeasureError:
+def _mismatch(name: str, rows: int | None, labels: int | None) -> MeasureError:
     return MeasureError(
-        f"{name} have {rows:,} rows, but there are {len(labels):,} labels; one for "
+        f"{name} have {rows:,} rows, but there are {labels:,} labels; one for "
         "each row is needed, in the same order."
     )
 

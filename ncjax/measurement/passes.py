@@ -22,6 +22,7 @@ from ncjax import collapse
 from ncjax.batches import take_means
 from ncjax.compiling import quick_jit
 from ncjax.measurement.data import Data, Pair
+from ncjax.measurement.sizes import check_means
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
@@ -111,11 +112,13 @@ def first_pass(
         MeasureError: for NaN or infinite features.
     """
     classes, width = data.num_classes or 16, data.width
+    check_means(classes, width)
     host = _HostScatter(width, dtype) if scatter == "pooled" and _on_cpu() else None
     kept: Scatter = scatter if host is None else "none"
 
     def step(moments, features, labels, weights, rows):
         if (largest := int(labels.max())) >= moments.num_classes:
+            check_means(largest + 1, width)
             moments = _resized(moments, 2 ** largest.bit_length())
         if host is None:
             return _update(moments, features, labels, weights)

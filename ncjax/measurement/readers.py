@@ -6,18 +6,23 @@ than memory.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import math
+import operator
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from ncjax.io import no_file
+from ncjax.measurement.sizes import check_complete, check_shape, check_unpacked
 from ncjax.measurement.sources import (
     MeasureError,
     MeasureTypeError,
@@ -45,6 +50,9 @@ NAMES = {
     ),
     "bias": ("bias", "b"),
 }
+
+_MEMBERS = 10**4  # arrays in a file
+_HEADER = 2 * 10**7  # bytes, of some 200,000 arrays
 
 _SAFETENSORS = {
     "F64": np.float64,
@@ -80,24 +88,42 @@ def open_arrays(path: str | os.PathLike, label: str | None = None) -> Arrays:
         raise MeasureError(
             f"{path} has the ending {path.suffix!r}. Available: {', '.join(READERS)}."
         )
-    try:
+    with _readable(path):
+        if kind := no_file(path):
+            raise MeasureError(f"{path} is {kind}; a file is needed.")
         if path.stat().st_size == 0:
             raise MeasureError(f"{path} is empty (0 bytes).")
         arrays = reader(path, label=label) if takes(reader, "label") else reader(path)
+    if not arrays:
+        raise MeasureError(f"{path} is empty: it holds no arrays.")
+    return {
+        name: dataclasses.replace(x, chunks=functools.partial(_chunks, path, x.chunks))
+        for name, x in arrays.items()
+    }
+
+
+@contextmanager
+def _readable(path: Path) -> Generator[None]:
+    """Makes a `MeasureError` of whatever a parser says of foreign or damaged bytes."""
+    try:
+        yield
     except MeasureError:
         raise
     except FileNotFoundError as error:
         raise MeasureError(f"There is no file {path}.") from error
     except UnicodeDecodeError as error:
         raise MeasureError(f"{path} is no text in UTF-8: save it as UTF-8.") from error
-    except Exception as error:  # whatever a parser makes of foreign bytes
+    except Exception as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise MeasureError(
             f"Cannot read {path} as {path.suffix.lower()}: {text[:300]}"
         ) from error
-    if not arrays:
-        raise MeasureError(f"{path} is empty: it holds no arrays.")
-    return arrays
+
+
+def _chunks(path: Path, chunks: Callable[[int], Iterator[Any]], size: int) -> Iterator:
+    """The chunks of an array in a file, of which the damaged part may come late."""
+    with _readable(path):
+        yield from chunks(size)
 
 
 def find(
@@ -167,12 +193,12 @@ def _is_matrix(array: Source) -> bool:
 
 def _npy(path: Path) -> Arrays:
     with open(path, "rb") as file:
-        shape, fortran, dtype = _npy_header(file)
+        shape, fortran, dtype = _npy_header(file, str(path))
         offset = file.tell()
     return {"": _mapped(path, str(path), dtype, shape, offset, fortran)}
 
 
-def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+def _npy_header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(file)
     read = (
         np.lib.format.read_array_header_1_0
@@ -182,29 +208,30 @@ def _npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     shape, fortran, dtype = read(file)
     if dtype.hasobject:
         raise MeasureTypeError(
-            f"{file.name} holds Python objects, which are not read from files; save "
+            f"{name} holds Python objects, which are not read from files; save "
             "one array of numbers."
         )
     if dtype.kind == "V" and dtype.itemsize == 2 and dtype.names is None:
         dtype = np.dtype(ml_dtypes.bfloat16)  # as np.save writes it
+    check_shape(name, shape, dtype.itemsize)
     return shape, fortran, dtype
 
 
 def _mapped(path, name, dtype, shape, offset, fortran=False) -> Source:
     """An array at a place in a file; each chunk is its own memory map."""
     dtype = np.dtype(dtype)
-    needed = offset + math.prod(shape) * dtype.itemsize
-    if (there := path.stat().st_size) < needed:
-        raise MeasureError(f"{path} is cut off: it has {there:,} bytes of {needed:,}.")
+    needed = offset + check_shape(name, shape, dtype.itemsize)
+    check_complete(str(path), path.stat().st_size, needed)
     row = math.prod(shape[1:]) * dtype.itemsize
 
     mapped = functools.partial(np.memmap, path, dtype, "r")
 
     def chunks(size: int) -> Iterator[np.ndarray]:
-        if not shape or 0 in shape or fortran:
-            whole = np.empty(shape, dtype)
-            if whole.size:
-                whole = mapped(offset, shape, "F" if fortran else "C")
+        if 0 in shape:  # the other numbers of its header may be anything
+            yield _nothing(shape, dtype)
+            return
+        if not shape or fortran:
+            whole = mapped(offset, shape, "F" if fortran else "C")
             yield from map(np.ascontiguousarray, sliced(np.atleast_1d(whole), size))
             return
         for start in range(0, shape[0], size):
@@ -215,24 +242,39 @@ def _mapped(path, name, dtype, shape, offset, fortran=False) -> Source:
     return Source(name, chunks, tuple(shape))
 
 
+def _nothing(shape: Sequence[int], dtype: np.dtype) -> np.ndarray:
+    """An array without numbers, with an axis of length 0 where `shape` has one."""
+    return np.empty([min(n, 1) for n in shape], dtype)
+
+
 def _npz(path: Path) -> Arrays:
     arrays = {}
     with zipfile.ZipFile(path) as archive:
-        for member in archive.namelist():
-            if not member.endswith(".npy"):
-                continue
+        members = [x for x in archive.infolist() if x.filename.endswith(".npy")]
+        if len(members) > _MEMBERS:
+            raise MeasureError(
+                f"{path} holds {len(members):,} arrays; {_MEMBERS:,} are read at most."
+            )
+        for member in members:
+            key = member.filename.removesuffix(".npy")
+            name = f"{path}[{key}]"
             with archive.open(member) as file:
-                shape, fortran, dtype = _npy_header(file)
-            key = member.removesuffix(".npy")
-            read = functools.partial(_unzip, path, member, shape, fortran, dtype)
-            arrays[key] = Source(f"{path}[{key}]", read, tuple(shape))
+                shape, fortran, dtype = _npy_header(file, name)
+                needed = file.tell() + check_shape(name, shape, dtype.itemsize)
+            check_complete(name, member.file_size, needed)
+            read = functools.partial(_unzip, path, name, member, shape, fortran, dtype)
+            arrays[key] = Source(name, read, tuple(shape))
     return arrays
 
 
-def _unzip(path, member, shape, fortran, dtype, size: int) -> Iterator[np.ndarray]:
+def _unzip(path, name, member, shape, fortran, dtype, size: int) -> Iterator:
     """Chunks of a member of an .npz, compressed or not, without reading it whole."""
+    check_unpacked(name, member.file_size, member.compress_size)
+    if 0 in shape:
+        yield _nothing(shape, dtype)
+        return
     with zipfile.ZipFile(path) as archive, archive.open(member) as file:
-        _npy_header(file)
+        _npy_header(file, name)
         if fortran or not shape:
             whole = np.frombuffer(file.read(), dtype)
             whole = whole.reshape(shape or (1,), order="F" if fortran else "C")
@@ -248,7 +290,7 @@ def _safetensors(path: Path) -> Arrays:
     """The format is a length, a JSON header and the bytes; no library is needed."""
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if not 0 < length <= min(path.stat().st_size - 8, 10**8):
+        if not 0 < length <= min(path.stat().st_size - 8, _HEADER):
             raise MeasureError(f"{path} is no .safetensors file, or is cut off.")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
@@ -256,12 +298,27 @@ def _safetensors(path: Path) -> Arrays:
     for key, entry in header.items():
         name, kind, shape = f"{path}[{key}]", entry["dtype"], entry["shape"]
         if kind in _SAFETENSORS:
-            begin = 8 + length + entry["data_offsets"][0]
-            arrays[key] = _mapped(path, name, _SAFETENSORS[kind], shape, begin)
+            dtype = np.dtype(_SAFETENSORS[kind])
+            needed = check_shape(name, shape, dtype.itemsize)
+            begin = 8 + length + _begin(name, entry["data_offsets"], needed)
+            arrays[key] = _mapped(path, name, dtype, shape, begin)
         else:  # refused where it is asked for
             unread = functools.partial(_unread, name, kind)
             arrays[key] = Source(name, unread, tuple(shape))
     return arrays
+
+
+def _begin(name: str, offsets: Any, needed: int) -> int:
+    """Where an array begins in a .safetensors file, of the bytes that it needs."""
+    try:
+        begin, end = map(operator.index, offsets)
+    except (TypeError, ValueError):
+        begin, end = 0, -1
+    if begin < 0 or end - begin != needed:
+        raise MeasureError(
+            f"{name} is damaged: it lies at {offsets!r}, but has {needed:,} bytes."
+        )
+    return begin
 
 
 def _unread(name: str, kind: str, size: int) -> Iterator[np.ndarray]:

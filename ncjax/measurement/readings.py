@@ -15,6 +15,7 @@ from ncjax.compiling import quick_jit
 from ncjax.measurement.data import Data
 from ncjax.measurement.passes import Known, Pairs, first_pass, scored, second_pass
 from ncjax.measurement.result import TEST
+from ncjax.measurement.sizes import check_number
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
@@ -42,6 +43,17 @@ def check_classes(moments: ClassMoments, name: str) -> None:
         )
 
 
+def _check_number(train: Data) -> None:
+    """Refuses a number of classes that only a wrong label or argument can mean."""
+    rows = train.source.rows
+    if train.labels is not None:
+        rows = len(train.labels)
+        if train.num_classes is None and rows:
+            check_number(int(train.labels.max()) + 1, rows, "the largest label")
+    if train.num_classes is not None:
+        check_number(train.num_classes, rows, "num_classes")
+
+
 def first_reading(
     train: Data,
     weights: np.ndarray | None,
@@ -59,6 +71,8 @@ def first_reading(
     Raises:
         MeasureError: for features that are not finite, or all of one class.
     """
+    if weights is None and train.names is None:  # of which there is one for each class
+        _check_number(train)
     dtype = jnp.promote_types(train.dtype, jnp.float32)
     moments = first_pass(
         train.read("moments"), train, scatter=scatter_of(train.width), dtype=dtype

@@ -14,6 +14,13 @@ import numpy as np
 
 from ncjax.io import text_encoding
 from ncjax.measurement.checks import some
+from ncjax.measurement.sizes import (
+    LINE,
+    bounded_lines,
+    check_columns,
+    check_unpacked,
+    short_labels,
+)
 from ncjax.measurement.sources import MeasureError, Source
 
 # Best first.
@@ -23,6 +30,7 @@ LABEL_COLUMNS = ("labels", "y", "targets", "label", "target")
 _INDEX_COLUMNS = re.compile(r"|index|id|idx|row|unnamed: [\d.]+|__index_level_\d+__")
 
 _LOOK = 64  # lines that tell what the columns are
+_HELD = 2**26  # characters of a chunk
 _COUNTED = 8  # rows that at least must count up to be an index without a name
 _DECIMAL = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?")
 _EMPTY = ' \t\r\n,;"'  # all that is in an empty row
@@ -109,11 +117,17 @@ def _look(path: Path, label: str | None) -> _Table:
     """
     encoding = text_encoding(path)
     with open(path, newline="", encoding=encoding) as file:
-        lines = list(itertools.islice(file, _LOOK))
+        lines, read = [], 0
+        for line in bounded_lines(file, path):
+            lines.append(line)
+            read += len(line)
+            if len(lines) == _LOOK or (len(lines) > 1 and read > LINE):
+                break
     if not lines[0].strip():
         raise MeasureError(f"{path} begins with an empty line; data are needed there.")
     above = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
     body = [line for line in lines[len(above) :] if line.strip(_EMPTY)]
+    check_columns(body[:1], path)
     delimiter = _delimiter(body)
     rows = [_split(line, delimiter) for line in body]
     names, skip = None, len(above)
@@ -148,7 +162,9 @@ def _look(path: Path, label: str | None) -> _Table:
 def _delimiter(lines: list[str]) -> str | None:
     """What stands between the columns; None is white space."""
     for delimiter in "\t;":
-        sizes = {len(_split(line, delimiter)) for line in lines[:2]}
+        # A line is not split by what is not in it: as one field it may be too long.
+        split = [_split(x, delimiter) if delimiter in x else [x] for x in lines[:2]]
+        sizes = set(map(len, split))
         if len(sizes) == 1 and min(sizes) > 1:
             return delimiter
     spaced = lines[-1].split() if lines else []
@@ -164,7 +180,7 @@ def _is_header(first: list[str], rows: list[list[str]], label: str | None) -> bo
     numbers or a number above text, if all of several fields are text, or if those that
     are numbers count the columns, 0, 1, ..., as pandas names them.
     """
-    texts = [field for field in first if field and not _is_number(field)]
+    texts = {field for field in first if field and not _is_number(field)}
     if any(field == label or _is_label(field) or is_index(field) for field in texts):
         return True
     # R leaves out the name of the column of row names.
@@ -194,18 +210,25 @@ def _counts(fields: list[str]) -> bool:
 
 def _lines(table: _Table, size: int) -> Iterator[tuple[int, int, list[str]]]:
     """The lines with data, up to `size` at a time, and the first and last line read."""
-    start = table.skip + 1
+    number = begin = table.skip + 1
+    held, read = [], 0
     try:
         with open(table.path, newline="", encoding=table.encoding) as file:
             for _ in range(table.skip):
                 file.readline()
-            while lines := list(itertools.islice(file, size)):
-                start, first = start + len(lines), start
-                if kept := [line for line in lines if line.strip(_EMPTY)]:
-                    yield first, start - 1, kept
+            for number, line in enumerate(bounded_lines(file, table.path), begin):
+                if line.strip(_EMPTY):
+                    held.append(line)
+                    read += len(line)
+                if len(held) == size or read > _HELD:
+                    yield begin, number, held
+                    held, read, begin = [], 0, number + 1
+            if held:
+                yield begin, number, held
     except UnicodeDecodeError as error:
         raise MeasureError(
-            f"{table.path} is no text in UTF-8 beyond line {start:,}: save it as UTF-8."
+            f"{table.path} is no text in UTF-8 beyond line {number:,}: save it as "
+            "UTF-8."
         ) from error
 
 
@@ -221,7 +244,7 @@ def _chunks(table: _Table, places, text: bool, size: int) -> Iterator[np.ndarray
         try:
             rows = np.loadtxt(
                 lines,
-                str if text else np.float32,
+                object if text else np.float32,
                 comments=None,
                 delimiter=table.delimiter,
                 usecols=places,
@@ -233,7 +256,7 @@ def _chunks(table: _Table, places, text: bool, size: int) -> Iterator[np.ndarray
                 f"{table.path} cannot be read between lines {first:,} and {last:,}: "
                 f"{error}"
             ) from error
-        yield _meaning(rows) if text else rows
+        yield _meaning(short_labels(rows, table.path)) if text else rows
 
 
 def _meaning(text: np.ndarray) -> np.ndarray:
@@ -243,7 +266,9 @@ def _meaning(text: np.ndarray) -> np.ndarray:
     except ValueError:
         return text
     dotted = np.char.find(text, ".") >= 0
-    whole = (numbers == np.floor(numbers)).all() and not dotted.any()
+    # What is beyond 2^53, or no number, stays as it is, and is refused so.
+    whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < 2**53)
+    whole = whole.all() and not dotted.any()
     return numbers.astype(np.int64) if whole else numbers
 
 
@@ -281,7 +306,8 @@ def _notes(
     ]
     if label is None:
         label = next((n for x in LABEL_COLUMNS for n in names if n.lower() == x), None)
-    if others := [repr(n) for n in names if n not in taken and n != label]:
+    known = {*taken, label}
+    if others := [repr(name) for name in names if name not in known]:
         notes.append(f"Columns of {path} that are no features: {some(others)}.")
     return notes
 
@@ -312,6 +338,8 @@ def read_parquet(path: Path, label: str | None = None) -> dict[str, Source]:
         raise MeasureError(f"{path} is empty: it has columns, but no rows.")
 
     def stored(names: list[str], matrix: bool, notes=()) -> Source:
+        least = 8 * rows * len(names)  # numbers as they are read
+        check_unpacked(str(path), least, path.stat().st_size)
         read = functools.partial(_record_batches, path, names, matrix)
         name = str(path) if matrix else f"{path}[{names[0]}]"
         return Source(name, read, (rows, len(names)) if matrix else None, notes)

@@ -11,7 +11,7 @@ import jax
 from flax import linen as nn
 
 from ncjax.models.conv import CONVOLUTIONS
-from ncjax.models.network import Network
+from ncjax.models.network import WIDEST, Network
 from ncjax.options import choose
 
 STEMS = ("cifar", "imagenet")
@@ -64,11 +64,12 @@ def scaled(channels: int, width: float) -> int:
     """`channels` times `width`, rounded.
 
     Raises:
-        ValueError: if no channel is left.
+        ValueError: if no channel is left, or more than `WIDEST`.
     """
-    if not math.isfinite(width) or (out := round(channels * width)) < 1:
+    out = round(channels * width) if math.isfinite(width) else 0
+    if not 1 <= out <= WIDEST:
         raise ValueError(
-            f"model.width multiplies {channels} channels and must leave at least 1, "
+            f"model.width multiplies {channels} channels and must leave 1 to {WIDEST}, "
             f"got {width}."
         )
     return out
@@ -76,10 +77,10 @@ def scaled(channels: int, width: float) -> int:
 
 def check_options(feature_dim: int, conv: str, stem: str = "cifar") -> None:
     """Raises `ValueError` for options that no network takes."""
-    if feature_dim < 0:
+    if not 0 <= feature_dim <= WIDEST:
         raise ValueError(
-            "model.feature_dim must be at least 1, or 0 for the network's own width, "
-            f"got {feature_dim}."
+            f"model.feature_dim must be at least 1, at most {WIDEST}, or 0 for the "
+            f"network's own width, got {feature_dim}."
         )
     choose("model.stem", stem, STEMS)
     choose("model.conv", conv, CONVOLUTIONS)

@@ -8,7 +8,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from ncjax.classifiers import Classifier
-from ncjax.models.network import Network
+from ncjax.models.network import WIDEST, Network
 
 
 class MLP(Network):
@@ -47,10 +47,11 @@ def mlp(
         dtype: type of the computation; parameters are float32.
 
     Raises:
-        ValueError: if there is no hidden layer or a width is below 1.
+        ValueError: if there is no hidden layer, a width is below 1 or beyond `WIDEST`.
     """
-    if not widths or min(widths) < 1:
+    if not widths or min(widths) < 1 or max(widths) > WIDEST:
         raise ValueError(
-            f"model.widths must hold at least one width, each at least 1, got {widths}."
+            "model.widths must hold at least one width, each at least 1 and at most "
+            f"{WIDEST}, got {widths}."
         )
     return MLP(classifier, tuple(widths), batch_norm, dtype=dtype)

@@ -14,6 +14,8 @@ from flax.typing import Dtype
 
 from ncjax.classifiers import LAYER, Classifier, linear
 
+WIDEST = 10**7  # units or channels of a layer, at most
+
 
 class Network(nn.Module):
     """Features of images, and the classifier on them; a subclass has `hidden`.

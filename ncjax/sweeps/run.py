@@ -23,6 +23,7 @@ from ncjax.config.binding import RANDOM_LABELS, load_data
 from ncjax.config.stored import ABOUT
 from ncjax.data import Dataset
 from ncjax.io import plain, to_json
+from ncjax.memory import device_memory
 from ncjax.options import ConfigError
 from ncjax.runs.about import about
 from ncjax.runs.history import History
@@ -44,6 +45,7 @@ from ncjax.sweeps.table import Sweep
 from ncjax.training.experiment import Experiment
 from ncjax.training.loop import advance, out_of_memory
 from ncjax.training.network import Network
+from ncjax.training.plan import check_full_batch
 
 HOLDS = "sweep of ncjax"  # the folder of one
 _SHARE = 0.7  # of the memory of a device that networks may take
@@ -236,11 +238,12 @@ def _most(
         ConfigError: if not even one does.
     """
     config, count = program.config, len(program.members)
+    check_full_batch(config.batch_size, len(dataset.train))
     network = Network(config, dataset)
     held, between = network_bytes(network, config)
     held += sum(8 * d * len(dataset.train) for d in network.feature_dims())
     images = dataset.train.images.nbytes + dataset.test.images.nbytes
-    room = _SHARE * _memory((devices or jax.devices())[0]) - images
+    room = _SHARE * device_memory((devices or jax.devices())[0]) - images
     if network.over() is vmap_networks:
         held += between  # all networks make their step at the same time
     else:
@@ -282,13 +285,6 @@ def _used(
     if devices is None and jax.devices()[0].platform == "cpu":
         return None
     return usable(devices or jax.devices(), networks, batch_size)
-
-
-def _memory(device: jax.Device) -> int:
-    """Bytes of memory of a device; those of the host for a CPU."""
-    known = device.memory_stats() or {}
-    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return known.get("bytes_limit", host)
 
 
 def _data_key(program: Program) -> str:

@@ -20,7 +20,7 @@ from ncjax.evaluation.shares import Array, Arrays
 from ncjax.probes.probe import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network
-from ncjax.training.plan import Members, members_of, place
+from ncjax.training.plan import Members, check_memory, members_of, place
 from ncjax.training.row_sum import RowSum
 from ncjax.training.step import TrainState
 
@@ -76,6 +76,7 @@ class Experiment:
                 try_hyper(hyper, network.objective, network.optimizer)
         probes = bind_probes(config.eval, network.subject())
         mesh, streamed = place(config, dataset, devices, len(members))
+        check_memory(network.abstract(), mesh, len(members))
         over = network.over() if len(members) > 1 else None
         everywhere = NamedSharding(mesh, P())
         own = NamedSharding(mesh, P("seeds")) if over else everywhere

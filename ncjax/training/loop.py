@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -229,7 +230,9 @@ def out_of_memory(config: ConfigDict) -> Generator[None]:
         yield
     except (jax.errors.JaxRuntimeError, MemoryError) as error:
         said = str(error).strip()
-        if "RESOURCE_EXHAUSTED" not in said and not isinstance(error, MemoryError):
+        # A device says RESOURCE_EXHAUSTED, a CPU "INTERNAL: ... Out of memory".
+        known = re.search("RESOURCE_EXHAUSTED|out of memory", said, re.IGNORECASE)
+        if not known and not isinstance(error, MemoryError):
             raise
         reason = (said or "on the host").splitlines()[0].rstrip(".")
         values = flat(config.to_dict())

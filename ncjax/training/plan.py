@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from ncjax import cluster
 from ncjax.config.binding import numeric_fields
 from ncjax.data import Dataset
 from ncjax.extras import install
+from ncjax.memory import device_memory, gigabytes
 from ncjax.options import ConfigError
 
 
@@ -127,11 +129,33 @@ def place(
     return mesh, _is_streamed(config.data, dataset, num_networks)
 
 
+def check_memory(state: Any, mesh: Mesh, num_networks: int) -> None:
+    """Refuses networks whose state alone is more than the memory of a device.
+
+    Args:
+        state: shapes and types of the state of one network, as `jax.eval_shape` gives.
+        mesh: the devices, as of `place`; those of a CPU have one memory, of the host.
+        num_networks: number of networks in the program.
+
+    Raises:
+        ConfigError: which says what to lower.
+    """
+    each = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state))
+    device = mesh.devices.flat[0]
+    parts = 1 if device.platform == "cpu" else mesh.shape["seeds"]
+    needed, there = each * num_networks / parts, device_memory(device)
+    if needed > there:
+        raise ConfigError(
+            f"Memory does not suffice: the parameters of {num_networks} network(s) and "
+            f"the state of the optimizer are {gigabytes(needed)}, and there are "
+            f"{gigabytes(there)}. Lower the widths in config.model or config.num_seeds."
+        )
+
+
 def _all_devices(several: bool) -> Sequence[jax.Device]:
     """All devices that make the run of one or several networks faster."""
     if several and jax.devices()[0].platform == "cpu":
-        # Virtual devices share the cores, so one in each process is as fast; and with
-        # two, jax 0.10 was seen to wait forever in a measurement of 16 seeds.
+        # Virtual devices share the cores, so one in each process is as fast.
         return [jax.local_devices(i)[0] for i in range(jax.process_count())]
     return jax.devices()
 
@@ -193,14 +217,19 @@ def _multiply(device: jax.Device) -> None:
     jax.block_until_ready(ones @ ones)
 
 
-def _check_batch(batch_size: int, num_examples: int, mesh: Mesh, networks: int) -> None:
-    """Raises `ConfigError` for a batch that does not fit the data or the devices."""
-    groups, devices = mesh.shape["seeds"], mesh.shape["data"]
+def check_full_batch(batch_size: int, num_examples: int) -> None:
+    """Raises `ConfigError` for a batch of more examples than there are."""
     if batch_size > num_examples:
         raise ConfigError(
             f"config.batch_size = {batch_size} is larger than the training set "
             f"of {num_examples} examples. Choose a batch of at most {num_examples}."
         )
+
+
+def _check_batch(batch_size: int, num_examples: int, mesh: Mesh, networks: int) -> None:
+    """Raises `ConfigError` for a batch that does not fit the data or the devices."""
+    groups, devices = mesh.shape["seeds"], mesh.shape["data"]
+    check_full_batch(batch_size, num_examples)
     if batch_size % devices:
         others = held = ""
         if networks > 1:

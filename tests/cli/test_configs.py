@@ -70,6 +70,8 @@ def test_without_arguments_the_fallback_is_read():
             "'--config.loss=mse' names no field, but a section.*nam",
         ),
         (["x"], "Unexpected argument 'x'"),
+        (["--workdir=--"], "--workdir has no value"),
+        (["--config=" + "x" * 5000], "No config file 'xxx"),
     ],
 )
 def test_what_cannot_be_read(arguments, message):

@@ -229,14 +229,16 @@ def test_blocks_are_numbered_and_the_last_is_the_features(name, first, number):
 def test_bad_sizes():
     with pytest.raises(ValueError, match="at least one width"):
         mlp(3, widths=())
-    with pytest.raises(ValueError, match=r"at least 1, got \(4, 0\)"):
+    with pytest.raises(ValueError, match=r"at most 10000000, got \(4, 0\)"):
         mlp(3, widths=(4, 0))
-    with pytest.raises(ValueError, match=r"leave at least 1, got 0\.001"):
+    with pytest.raises(ValueError, match=r"leave 1 to 10000000, got 0\.001"):
         resnet18(3, width=0.001)
-    with pytest.raises(ValueError, match=r"leave at least 1, got nan"):
+    with pytest.raises(ValueError, match=r"leave 1 to 10000000, got nan"):
         resnet18(3, width=float("nan"))
     for name in CONVOLUTIONAL:
-        with pytest.raises(ValueError, match="feature_dim must be at least 1, or 0"):
+        with pytest.raises(
+            ValueError, match="feature_dim must be at least 1, at most 10000000, or 0"
+        ):
             MODELS[name](3, feature_dim=-1)
     with pytest.raises(ValueError, match="Available: cifar, imagenet"):
         MODELS["densenet121"](3, stem="mnist")

@@ -227,6 +227,13 @@ def test_programs_are_split_evenly():
     assert [len(part.members) for part in program.split(7)] == [7]
 
 
+def test_a_batch_larger_than_the_data_of_a_program(tmp_path):
+    config, folder = small(), tmp_path / "sweep"
+    with pytest.raises(ConfigError, match="is larger than the training set of 20 ex"):
+        ncjax.sweep(config, {"data.examples_per_class": "2,3"}, folder)
+    assert not folder.exists()
+
+
 def test_memory_decides_how_many_train_at_once(monkeypatch, capsys):
     config = small()
     (program,) = programs_of(config, {"optimizer.weight_decay": "lin:0..1:7"})
@@ -236,11 +243,11 @@ def test_memory_decides_how_many_train_at_once(monkeypatch, capsys):
     features = 8 * 8 * len(dataset.train)
     images = dataset.train.images.nbytes + dataset.test.images.nbytes
     three = 3.5 * (held + between + features) + images
-    monkeypatch.setattr(run, "_memory", lambda device: three / run._SHARE)
+    monkeypatch.setattr(run, "device_memory", lambda device: three / run._SHARE)
     said = []
     assert run._most(program, dataset, None, said.append) == 3
     assert "they train 3 at once" in said[0]
-    monkeypatch.setattr(run, "_memory", lambda device: images)
+    monkeypatch.setattr(run, "device_memory", lambda device: images)
     with pytest.raises(ConfigError, match="One network of the sweep"):
         run._most(program, dataset, None, said.append)
 

@@ -221,6 +221,18 @@ def exhausted(*_):
     )
 
 
+def exhausted_on_a_cpu(*_):
+    raise jax.errors.JaxRuntimeError(
+        "INTERNAL: Error dispatching computation: Out of memory allocating 9 bytes."
+    )
+
+
+def test_out_of_memory_on_a_cpu_gets_the_same_message(monkeypatch):
+    monkeypatch.setattr(Experiment, "compile", exhausted_on_a_cpu)
+    with pytest.raises(TrainingError, match=r"allocating 9 bytes\. Lower what takes"):
+        ncjax.train(small("device"), devices=ONE, progress=False)
+
+
 @pytest.mark.parametrize("stage", ["compile", "epoch", "evaluate"])
 def test_out_of_memory_says_what_to_lower(monkeypatch, stage):
     monkeypatch.setattr(Experiment, "compile", lambda self, state: None)
