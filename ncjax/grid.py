@@ -178,7 +178,7 @@ def _value(text: str) -> Any:
         return _WORDS[text.lower()]
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
 
 
@@ -186,8 +186,8 @@ def _typed(field: str, value: Any, like: Any) -> Any:
     """A value with the type of `like`: an integer may stand for a float."""
     kind, number = type(like), isinstance(value, (int, float))
     if kind is float and number and not isinstance(value, bool):
-        return float(value)
-    if kind is int and isinstance(value, float) and value == round(value):
+        return float(repr(value))  # an integer beyond all floats is infinity
+    if kind is int and isinstance(value, float) and value.is_integer():
         return int(value)
     if kind is str and not isinstance(value, (str, tuple)):
         return str(value)

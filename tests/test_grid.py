@@ -124,3 +124,9 @@ def test_which_values_need_a_logarithmic_axis():
     assert not is_geometric((1.0, 2.0))
     assert not is_geometric(("a", "b"))
     assert not is_geometric((True, False))
+
+
+def test_numbers_beyond_all_floats_are_no_tracebacks():
+    with pytest.raises(ConfigError, match="inf is of type float, but the field is"):
+        parse_values("batch_size", "1e400", 128)
+    assert parse_values("x", "1" + "0" * 400, 0.5) == (math.inf,)

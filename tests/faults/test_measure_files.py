@@ -314,6 +314,7 @@ def test_damaged_archives(at, tmp_path, capsys):
     assert_refused(status, capsys.readouterr())
 
 
+@pytest.mark.slow
 def test_labels_of_a_large_table_of_few_rows_are_read_in_bounded_memory(tmp_path):
     """The lines of a wide table are not all held, though there are few of them."""
     from ncjax.measurement.readers import open_arrays
