@@ -93,7 +93,8 @@ figures.optimum(
 # %%
 config = default()
 config.model.loss, config.model.tree = "soft_labels", "2x2x2"
-axes = parse_sweep("c:1e-3..1e-1:20,beta:1..30:20", config)
+swept = {"model.c": "1e-3..1e-1:20", "model.beta": "1..30:20"}
+axes = parse_sweep(swept, (), config)
 report = sweep(config, axes, lambda stage, **values: None)
 report
 
