@@ -243,7 +243,10 @@ def _most(
     held, between = network_bytes(network, config)
     held += sum(8 * d * len(dataset.train) for d in network.feature_dims())
     images = dataset.train.images.nbytes + dataset.test.images.nbytes
-    room = _SHARE * device_memory((devices or jax.devices())[0]) - images
+    # Devices of other processes tell nothing.
+    here = jax.process_index()
+    own = next(d for d in devices or jax.devices() if d.process_index == here)
+    room = _SHARE * device_memory(own) - images
     if network.over() is vmap_networks:
         held += between  # all networks make their step at the same time
     else:

@@ -141,7 +141,7 @@ def check_memory(state: Any, mesh: Mesh, num_networks: int) -> None:
         ConfigError: which says what to lower.
     """
     each = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(state))
-    device = mesh.devices.flat[0]
+    device = mesh.local_devices[0]  # those of other processes tell nothing
     parts = 1 if device.platform == "cpu" else mesh.shape["seeds"]
     needed, there = each * num_networks / parts, device_memory(device)
     if needed > there:
