@@ -31,6 +31,7 @@ IGNORED = {
 # Sections in the order in which a name mentions them.
 _ORDER = ("data", "hierarchy", "model", "classifier", "loss", "optimizer", "eval")
 _OFF = (0, "", "none", None, ())
+_FACTORS = ("loss.temperature", "init_scale")  # they are off at 1
 _ABSENT = object()  # the value of a field that a configuration does not have
 
 
@@ -240,13 +241,15 @@ def _is_mute(
 ) -> bool:
     """Whether a field may be left out: some lack it, for all others it is off.
 
-    A word or a switch at its default counts as off; a number must be 0.
+    A word or a switch at its default counts as off; a number must be 0, a factor 1.
     """
     values = {config.get(field, _ABSENT) for config in configs}
     if len(values) != 2 or _ABSENT not in values:
         return False
     (value,) = values - {_ABSENT}
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if field in _FACTORS:
+        return value == 1
     return value in _OFF or (not number and value == defaults.get(field, _ABSENT))
 
 

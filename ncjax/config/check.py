@@ -64,7 +64,7 @@ def validate(config: ConfigDict) -> ValidConfig:
         "config.hierarchy.name", config.hierarchy.name, ("dataset", "none", *BUILTIN)
     )
     for probe in config.eval.probes:
-        choose("config.eval.probes", probe, PROBES)
+        choose("config.eval.probes", str(probe), PROBES)
     _check_unused(config)
     with named("The configuration is not usable"):  # functions know their ranges
         try_out(config)

@@ -37,7 +37,7 @@ def _stopped(monkeypatch):
         raise Ran
 
     monkeypatch.setattr("ncjax.training.loop.Record", stop)
-    monkeypatch.setattr("ncjax.sweeps.run.claim", stop)
+    monkeypatch.setattr("ncjax.sweeps.run.locked", stop)
     monkeypatch.setattr("ncjax.runs.workdir.claim", stop)
     monkeypatch.setattr("ncjax.cli.measure.measure", stop)
 
