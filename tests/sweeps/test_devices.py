@@ -10,6 +10,7 @@ import ncjax
 from ncjax.config import default
 from ncjax.config.binding import load_data
 from ncjax.sweeps import plan, run, sweep
+from tests.thin import thin
 
 RATES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4)
 
@@ -55,11 +56,14 @@ def alone():
 
 @pytest.mark.parametrize(
     ("count", "devices", "seeds", "data"),
-    [
-        (4, 8, 4, 2),  # two devices share the batches of each network
-        (6, 8, 6, 1),  # 8 devices are not divided by 6 networks
-        (4, 3, 2, 1),  # nor is the batch of 40 by 3 devices
-    ],
+    thin(
+        [
+            (4, 8, 4, 2),  # two devices share the batches of each network
+            (6, 8, 6, 1),  # 8 devices are not divided by 6 networks
+            (4, 3, 2, 1),  # nor is the batch of 40 by 3 devices
+        ],
+        keep={0},
+    ),
 )
 def test_the_networks_are_those_of_one_device(
     alone, count, devices, seeds, data, monkeypatch

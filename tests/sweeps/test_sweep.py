@@ -122,6 +122,7 @@ def test_a_network_is_loaded_back(done):
         assert classifier == pytest.approx(done["nc/nc0"][place], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_a_network_without_velocity_is_loaded_back(tmp_path):
     """Its program keeps one, as JAX traces the momentum; a run alone does not."""
     config = small()

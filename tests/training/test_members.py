@@ -100,10 +100,7 @@ GRIDS = {
 
 @pytest.mark.parametrize(
     "name",
-    [
-        n if n in ("sgd", "head") else pytest.param(n, marks=pytest.mark.slow)
-        for n in GRIDS
-    ],
+    [n if n == "sgd" else pytest.param(n, marks=pytest.mark.slow) for n in GRIDS],
 )
 def test_each_network_is_the_single_run(name):
     make, grid = GRIDS[name]
