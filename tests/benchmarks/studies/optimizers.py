@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from ml_collections import ConfigDict
 
 import ncjax
@@ -158,8 +159,12 @@ def draw(found: Found) -> Figure:
                 label = f"weight decay {decay:g}" if place == 0 else None
                 axis.plot(each.centre, height, "o", ms=4, label=label, **look)
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_yticks(range(len(ARMS)), list(ARMS))
-        style.decorate(axis, metric.removeprefix("nc/").upper(), legend=axis is axes[0])
+        style.decorate(axis, metric.removeprefix("nc/").upper())
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center")
     return figure
 
 
