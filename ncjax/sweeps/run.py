@@ -121,10 +121,8 @@ def sweep(
     parts = []
     for program in made:
         dataset = load(_data_key(program))
-        for share in program.networks().hyper.get(RANDOM_LABELS, ()):
-            dataset.train_labels(share)  # an error if a class is left without examples
-        most = at_once or _most(program, dataset, devices, say)
-        parts += program.split(most)
+        _check_labels(program, dataset)
+        parts += program.split(at_once or _most(program, dataset, devices, say))
     folder = None if workdir is None else Path(workdir).expanduser().absolute()
     held = nullcontext() if folder is None else locked(folder, SWEEP, HOLDS)
     with held:
@@ -159,6 +157,12 @@ def sweep(
         if folder is not None and cluster.is_first():
             table.draw()
         return table
+
+
+def _check_labels(program: Program, dataset: Dataset) -> None:
+    """Raises `DataError` if random labels leave a class without examples."""
+    for share in program.networks().hyper.get(RANDOM_LABELS, ()):
+        dataset.train_labels(share)
 
 
 class _Going:
