@@ -52,6 +52,11 @@ def validate(config: ConfigDict) -> ValidConfig:
     fields = flat(config.to_dict())
     _check_fields(fields, flat(default().to_dict()))
     _check_ranges(fields)
+    if not 0 < config.checkpoint.max_share <= 1:
+        raise ConfigError(
+            f"config.checkpoint.max_share = {config.checkpoint.max_share} must be more "
+            "than 0 and at most 1."
+        )
     choose("config.compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
     choose("config.optimizer.schedule", config.optimizer.schedule, SCHEDULES)
     if config.optimizer.head:

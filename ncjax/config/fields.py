@@ -95,6 +95,7 @@ def default() -> ConfigDict:
     config.checkpoint = ConfigDict()
     config.checkpoint.every_epochs = 0  # epochs between checkpoints; 0: ten in a run
     config.checkpoint.keep = 2  # number of checkpoints to keep
+    config.checkpoint.max_share = 0.1  # of the time; more are left out, 1: none
     return config.lock()
 
 

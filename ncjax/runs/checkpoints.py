@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,11 @@ class Checkpoints:
         from orbax.checkpoint import v1 as ocp
 
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        self._folder = folder
-        # Orbax's own policies do not satisfy its declared protocol.
-        keep_last: Any = ocp.training.preservation_policies.LatestN(keep)
+        self._folder, self._keep = folder, keep
         self._checkpointer = ocp.training.Checkpointer(
             str(folder.absolute()),
-            preservation_policy=keep_last,
+            # Left to Orbax, old ones go before the new one is sure to be on the disk.
+            preservation_policy=ocp.training.preservation_policies.PreserveAll(),
             cleanup_tmp_directories=not read_only,
         )
 
@@ -84,7 +84,7 @@ class Checkpoints:
         run: str = "",
         rows: Mapping[str, str] | None = None,
     ) -> None:
-        """Writes a `TrainState`; returns when it is on disk.
+        """Writes a `TrainState`; returns when it is on the disk; removes older ones.
 
         Args:
             number: the epoch after which it is written.
@@ -102,6 +102,8 @@ class Checkpoints:
             # Orbax keeps no checkpoint that is older than one it knows of.
             raise CheckpointError(f"{self._named(number)} was not written.")
         sync_tree(self._folder / str(number))
+        for old in self.kept[: -self._keep]:
+            self._checkpointer.delete(old)
 
     def load(self, number: int, like: Any, *, run: str = "") -> Any:
         """Reads a `TrainState` with the structure, types and shardings of `like`.
@@ -121,6 +123,20 @@ class Checkpoints:
         if why:
             raise CheckpointError(f"{self._named(number)} cannot be used: {why}.")
         return like.replace(**stored)
+
+    def is_whole(self, number: int, *, run: str = "") -> bool:
+        """Whether a checkpoint of a run is undamaged; of one without a seal it is not.
+
+        It takes no `like` and compiles nothing; one process alone may ask.
+        """
+        try:
+            seal = self._seal(number)
+            with warnings.catch_warnings():  # of Orbax, which would know where they lay
+                warnings.simplefilter("ignore")
+                stored = self._checkpointer.load(number)
+        except Exception:  # whatever Orbax makes of foreign bytes
+            return False
+        return seal is not None and not broken(seal, stored, epoch=number, run=run)
 
     def rows(self, number: int, *, run: str = "") -> dict[str, str] | None:
         """The metrics in a checkpoint of a run; None if it has no seal.

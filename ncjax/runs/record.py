@@ -14,11 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import jax
+
 from ncjax import cluster
 from ncjax.hierarchy import Hierarchy
 from ncjax.runs.checkpoints import CheckpointError, Checkpoints, check_folder
 from ncjax.runs.history import History, Row, is_measured
 from ncjax.runs.lock import locked
+from ncjax.runs.saver import Saver
 from ncjax.runs.seeds import mean_row
 from ncjax.runs.workdir import CONFIG, RUN, Workdir, digest
 
@@ -37,6 +40,7 @@ class Record:
         limit: Mapping[str, float] | None = None,
         checkpoints: str = "checkpoints",
         restart_damaged: bool = False,
+        max_share: float = 1.0,
     ):
         """Claims the folders of the run.
 
@@ -51,6 +55,7 @@ class Record:
             checkpoints: folder of the checkpoints below the workdir.
             restart_damaged: begin anew where there are checkpoints, but none that can
                 be used; by default that is an error.
+            max_share: largest share of the time that checkpoints may take; see `due`.
 
         Raises:
             WorkdirError: if one of the folders cannot be had, or not hold checkpoints.
@@ -66,6 +71,7 @@ class Record:
         self._whole: Workdir | None = None
         self._each: list[Workdir] = []
         self._checkpoints: Checkpoints | None = None
+        self._saver: Saver | None = None
         self._waiting: list[Sequence[Row | None]] = []
         self._anew, self._run = restart_damaged, ""
         self._names_of_each = list(alone)
@@ -81,6 +87,7 @@ class Record:
                 paths = [one.path for one in runs]
                 self._run = cluster.from_first(lambda: digest(paths))
                 self._checkpoints = Checkpoints(folder / checkpoints, keep)
+                self._saver = Saver(self._checkpoints, max_share)
         except BaseException:
             self._lock.close()
             raise
@@ -99,8 +106,8 @@ class Record:
 
     @property
     def latest(self) -> int:
-        """Epoch of the newest checkpoint; 0 if there is none."""
-        return (self._checkpoints and self._checkpoints.latest) or 0
+        """Epoch of the newest checkpoint on the disk; 0 if there is none."""
+        return 0 if self._saver is None else self._saver.latest
 
     @property
     def written(self) -> int:
@@ -130,6 +137,8 @@ class Record:
                 damaged[epoch] = error
                 continue
             self._set_aside(damaged, f"goes on from epoch {epoch}")
+            assert self._saver is not None
+            self._saver.latest = epoch
             self.resume(epoch)
             return epoch, restored
         if damaged and not self._anew:
@@ -150,6 +159,21 @@ class Record:
             where = cluster.from_first(partial(self._checkpoints.set_aside, number))
             cluster.say(f"{error} It is now {where}: the run {then}.")
         self._checkpoints.reload()
+
+    def finish(self, epoch: int) -> bool:
+        """Reads a run that has come to its last epoch; trains and compiles nothing.
+
+        Returns:
+            Whether it has; not if its checkpoint is damaged, or of several processes.
+        """
+        if self._checkpoints is None or jax.process_count() > 1:
+            return False
+        whole = self.latest == epoch and self._checkpoints.is_whole(
+            epoch, run=self._run
+        )
+        if whole:
+            self.resume(epoch)
+        return whole
 
     def resume(self, epoch: int) -> None:
         """Drops what was written after an epoch, and reads what was measured before.
@@ -213,6 +237,8 @@ class Record:
             self._whole.write(row)
         if self._each:
             self._waiting.append(rows)
+        if self._saver is not None:
+            self._saver.check()
         return row
 
     def flush(self) -> None:
@@ -225,18 +251,25 @@ class Record:
             one.append([row for row in own if row is not None])
         self._waiting.clear()
 
+    def due(self) -> bool:
+        """Whether checkpoints have taken so little time that there may be another."""
+        return self._saver is not None and self._saver.due()
+
     def save(self, epoch: int, state: Any) -> None:
-        """Writes a checkpoint; with a workdir the run can go on from here."""
-        if self._checkpoints is not None:
-            self.flush()
-            rows = {} if self._whole is None else {"": self._whole.text}
-            names = self._names_of_each
-            rows |= {n: one.text for n, one in zip(names, self._each, strict=True)}
-            self._checkpoints.save(epoch, state, run=self._run, rows=rows)
+        """Begins to write a checkpoint; with a workdir the run can go on from here."""
+        if self._saver is None:
+            return
+        self.flush()
+        rows = {} if self._whole is None else {"": self._whole.text}
+        names = self._names_of_each
+        rows |= {n: one.text for n, one in zip(names, self._each, strict=True)}
+        self._saver.save(epoch, state, run=self._run, rows=rows)
 
     def close(self) -> None:
         """Writes what is left, and the TensorBoard events of the seeds."""
         try:
+            if self._saver is not None:
+                self._saver.close()
             if self._checkpoints is not None:
                 self._checkpoints.close()
             if self._whole is not None:
@@ -248,24 +281,42 @@ class Record:
             self._lock.close()
 
     def draw(
-        self, class_names: Sequence[str] = (), hierarchy: Hierarchy | None = None
+        self,
+        class_names: Sequence[str] = (),
+        hierarchy: Hierarchy | None = None,
+        *,
+        again: bool = True,
     ) -> None:
         """Draws collapse.png, and layers.png and confusion.png if they were measured.
 
-        The confusion has the names of the classes, and panels for the levels of a tree.
+        Args:
+            class_names: names of the classes, for the confusion.
+            hierarchy: a tree, for whose levels the confusion has panels.
+            again: draw those too that are there.
         """
         folder = self.history.workdir
         if folder is None or not self.history.rows or not cluster.is_first():
             return
+        keys = self.history.rows[-1].keys()
+        names = ["collapse.png"]
+        if any(key.startswith("layers/") for key in keys):
+            names.append("layers.png")
+        if "test/confusion" in keys:
+            names.append("confusion.png")
+        names = [name for name in names if again or not (folder / name).exists()]
+        if not names:
+            return
         from ncjax.runs import plots  # late: matplotlib takes long to import
 
-        plots.save(plots.collapse(self.history), folder / "collapse.png")
-        keys = self.history.rows[-1].keys()
-        if any(key.startswith("layers/") for key in keys):
-            plots.save(plots.layers(self.history), folder / "layers.png")
-        if "test/confusion" in keys:
-            drawn = plots.confusion(self.history, class_names, hierarchy)
-            plots.save(drawn, folder / "confusion.png")
+        drawn = {
+            "collapse.png": partial(plots.collapse, self.history),
+            "layers.png": partial(plots.layers, self.history),
+            "confusion.png": partial(
+                plots.confusion, self.history, class_names, hierarchy
+            ),
+        }
+        for name in names:
+            plots.save(drawn[name](), folder / name)
 
 
 def _say_missing(workdir: Workdir | None, rows: Sequence[Row], last: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -59,10 +60,10 @@ def broken(seal: Seal, state: Any, *, epoch: int, run: str = "") -> str:
         run: digest of the configuration of the run; "" for any run.
     """
     # All processes read all arrays, before any of them gives up.
-    found = json.loads(json.dumps(_describe(state)))
+    found = _by_plain_name(json.loads(json.dumps(_describe(state))))
     if why := _foreign(seal, epoch, run):
         return why
-    sealed = seal["arrays"]
+    sealed = _by_plain_name(seal["arrays"])
     names = sorted(sealed.keys() | found.keys())
     if differ := [name for name in names if sealed.get(name) != found.get(name)]:
         return (
@@ -107,6 +108,11 @@ def _describe(state: Any) -> dict[str, list]:
         described = [zlib.crc32(data.data), list(array.shape), array.dtype.name]
         found[jax.tree_util.keystr(path)] = described
     return found
+
+
+def _by_plain_name(arrays: Mapping[str, list]) -> dict[str, list]:
+    """The same with fields of a class named like keys of a dict, as Orbax has them."""
+    return {re.sub(r"\.(\w+)", r"['\1']", name): x for name, x in arrays.items()}
 
 
 def _whole(leaf: Any) -> np.ndarray:

@@ -33,8 +33,9 @@ from ncjax.runs.journal import Journal, read_rows
 CONFIG, RUN = "config.json", "run of ncjax"  # the mark of a folder, what it holds
 LOCK = "run.lock"  # see `ncjax.runs.lock`
 
-# Fields that may differ when a run goes on: where the data lie changes no result.
+# Fields that may differ when a run goes on: they change no result.
 _MAY_DIFFER = {"data.dir", "data.download", "data.placement", "data.device_mb"}
+_CHECKPOINT = "checkpoint"  # a section, all of whose fields may differ too
 
 
 class WorkdirError(InputError):
@@ -229,7 +230,9 @@ def _check_same(path: Path, config: dict[str, Any]) -> None:
     differ = [
         f"{name} ({old.get(name)!r} there, {new.get(name)!r} now)"
         for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name) and name not in _MAY_DIFFER
+        if old.get(name) != new.get(name)
+        and name not in _MAY_DIFFER
+        and name.partition(".")[0] != _CHECKPOINT
     ]
     if differ:
         raise WorkdirError(

@@ -145,6 +145,7 @@ def sweep(
                 folder,
                 None,
                 keep=program.config.checkpoint.keep,
+                max_share=program.config.checkpoint.max_share,
                 checkpoints=f"checkpoints/{number}",
                 restart_damaged=restart_damaged,
             )
@@ -210,8 +211,7 @@ def _train(
             names = list(alone)
             ends = cluster.from_first(lambda: [_end(folder / name) for name in names])
             check.stopped = {i: e + 1 for i, e in enumerate(ends) if e < latest}
-        if latest == last:
-            record.resume(last)
+        if record.finish(last):
             return record.history.seeds, check.stopped
         with out_of_memory(config):
             networks = program.networks()

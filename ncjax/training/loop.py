@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -24,6 +26,7 @@ from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record
 from ncjax.runs.seeds import rows_of
 from ncjax.training.experiment import Experiment
+from ncjax.training.network import Network
 from ncjax.training.plan import measured_epochs, saved_epochs, seeds_of
 from ncjax.training.step import TrainState
 
@@ -81,20 +84,30 @@ def train(
     seeds = seeds_of(config)
     whole = resolved(config)
     alone = {f"seeds/{s}": whole | {"seed": s, "num_seeds": 1} for s in seeds}
-    keep = config.checkpoint.keep
     with out_of_memory(config):
         dataset = cluster.in_turn(lambda: load_data(config))
-        experiment = Experiment(config, dataset, devices)
-        limit = experiment.network.limit
+        make = functools.cache(lambda: Experiment(config, dataset, devices))
+        finished = _may_be_finished(workdir, config.num_epochs)
+        network = Network(config, dataset) if finished else make().network
         record = Record(
-            workdir, whole, alone, keep, limit, restart_damaged=restart_damaged
+            workdir,
+            whole,
+            alone,
+            config.checkpoint.keep,
+            network.limit,
+            restart_damaged=restart_damaged,
+            max_share=config.checkpoint.max_share,
         )
         with closing(record):
-            start = advance(
-                config, experiment, record, Unbroken(config), progress=progress
-            )
-        tree = experiment.network.hierarchy if config.eval.confusion else None
-        record.draw(dataset.class_names, tree)
+            if finished and record.finish(config.num_epochs):
+                start = config.num_epochs
+                _say_finished(record, start, progress=progress)
+            else:
+                check = Unbroken(config)
+                start = advance(config, make(), record, check, progress=progress)
+        tree = network.hierarchy if config.eval.confusion else None
+        again = start < config.num_epochs
+        record.draw(dataset.class_names, tree, again=again)
         if start < config.num_epochs and progress:
             first = f"epochs {start + 1} to " if start else ""
             spent = tqdm.format_interval(time.monotonic() - began)
@@ -132,13 +145,12 @@ def advance(
     say = partial(print, file=sys.stderr, flush=True) if progress else _silent
     start, state = record.restore(experiment.init())
     if start == config.num_epochs:
-        has = f"This run is finished, with {start} epochs"
-        say(f"{has}: nothing is trained.{_where(record)}")
+        _say_finished(record, start, progress=progress)
         return start
     if start:
         say(f"Going on after epoch {start}.")
     _compile(experiment, state, say)
-    epochs = _epochs(config, experiment, state, start, record.save)
+    epochs = _epochs(config, experiment, state, start, record)
     with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
         for epoch, steps, metrics in epochs:
             going = check(np.atleast_2d(steps["loss"]), epoch, record.latest)
@@ -147,6 +159,20 @@ def advance(
             row = record.add([row if goes_on else None for row, goes_on in pairs])
             bar.update(epoch, _shown(row, record.history))
     return start
+
+
+def _may_be_finished(workdir: str | os.PathLike | None, num_epochs: int) -> bool:
+    """Whether a folder has a checkpoint of the last epoch, be it whole or not."""
+    if workdir is None:
+        return False
+    return (Path(workdir).expanduser() / "checkpoints" / str(num_epochs)).is_dir()
+
+
+def _say_finished(record: Record, epoch: int, *, progress: bool) -> None:
+    if progress:
+        has = f"This run is finished, with {epoch} epochs"
+        said = f"{has}: nothing is trained.{_where(record)}"
+        print(said, file=sys.stderr, flush=True)
 
 
 def _compile(
@@ -176,7 +202,7 @@ def _epochs(
     experiment: Experiment,
     state: TrainState,
     start: int,
-    save: Callable[[int, TrainState], None],
+    record: Record,
 ) -> Iterator[tuple[int, Mapping, Mapping]]:
     """Trains after epoch `start`: the number of each epoch, its steps, its metrics.
 
@@ -192,10 +218,10 @@ def _epochs(
         if pending is not None:
             yield pending
         pending = epoch, steps, metrics
-        if epoch in saved:
+        if epoch in saved and (record.due() or epoch == config.num_epochs):
             yield pending
             pending = None
-            save(epoch, state)
+            record.save(epoch, state)
 
 
 def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, many: bool) -> list[Row]:

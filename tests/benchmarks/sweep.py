@@ -11,15 +11,12 @@ take.  Compiled programs are not kept from one process to the next, except in th
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 
 from tests.benchmarks.harness import report
+from tests.benchmarks.processes import run
 
 _RATES = "1e-3..3e-1:8"
 _DECAYS = "0,1e-4,5e-4,1e-3,5e-3,1e-2,5e-2"
@@ -27,21 +24,9 @@ _SETTINGS, _SEEDS = 56, 3
 
 
 def seconds(flags: list[str], cache: str) -> tuple[float, float]:
-    """Seconds of a process `ncjax train`, and its largest memory in MiB."""
-    env = os.environ | {"JAX_COMPILATION_CACHE_DIR": cache, "JAX_PLATFORMS": "cpu"}
+    """Seconds of a process `ncjax train` in a new folder, and its memory in MiB."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "ncjax", "train", f"--workdir={folder}/run"]
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [*command, *flags],
-            env=env,
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            raise RuntimeError(f"{command + flags} failed")
-        return time.perf_counter() - began, usage.ru_maxrss / 2**10
+        return run(flags, cache, f"{folder}/run")
 
 
 def measure(epochs: int, sample: int) -> list[dict[str, object]]:
