@@ -106,7 +106,7 @@ class Record:
 
     @property
     def latest(self) -> int:
-        """Epoch of the newest checkpoint on the disk; 0 if there is none."""
+        """Epoch of the newest checkpoint, be it still being written; 0 without one."""
         return 0 if self._saver is None else self._saver.latest
 
     @property

@@ -20,7 +20,8 @@ class Saver:
     Several processes write theirs together, and training waits for them.
 
     Attributes:
-        latest: epoch of the newest checkpoint that is on the disk; 0 without one.
+        latest: epoch of the newest checkpoint, which may still be being written; 0
+            without one.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Saver:
         else:
             state = jax.tree.map(np.array, state)  # which copies it
             self._writing = self._thread.submit(self._write, epoch, state, run, rows)
+        self.latest = epoch
 
     def check(self) -> None:
         """Raises the error of a checkpoint that could not be written, if any."""
@@ -94,6 +96,5 @@ class Saver:
     def _write(self, epoch: int, state: Any, run: str, rows: Mapping[str, str]) -> None:
         began = self._clock()
         self._checkpoints.save(epoch, state, run=run, rows=rows)
-        self.latest = epoch
         ended = self._clock()
         self._rests_until = ended + (ended - began) * (1 / self._share - 1)

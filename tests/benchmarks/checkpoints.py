@@ -3,8 +3,8 @@
     python -m tests.benchmarks.checkpoints [--epochs 400] [--rounds 3]
 
 The digits, each run a process `ncjax train` from start to end, in turns, with compiled
-programs kept from one run before them.  A run writes "all" its checkpoints, or those that
-fit in a tenth of its time, as it does by default.
+programs kept from one run before them.  A run writes "all" its checkpoints, or those
+that fit in a tenth of its time, as it does by default.
 """
 
 from __future__ import annotations

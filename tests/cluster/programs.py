@@ -43,6 +43,7 @@ def get_config(preset="mlp"):
     config.eval.epochs = (1, 2, 3)
     config.checkpoint.every_epochs = 1
     config.checkpoint.keep = 3
+    config.checkpoint.max_share = 1.0
     return config
 """
 

@@ -82,6 +82,8 @@ BAD = [
     ("model.width", 2.0, r"config.model.width = 2.0 has no effect: 'mlp' takes "),
     ("eval.epochs", (0,), "between 1 and num_epochs = 400, got 0"),
     ("eval.epochs", (3.5,), "must hold integers"),
+    ("checkpoint.max_share", 0.0, "max_share = 0.0 must be more than 0"),
+    ("checkpoint.max_share", 1.5, "must be more than 0 and at most 1"),
     ("eval.num_points", 1, "num_points must be between 2"),
     ("eval.probes", ("mse_decompositon",), r"mse_decompositon'. Available: mse_dec"),
     ("eval.layers", "first", "eval.layers 'first'. Available: last, all"),

@@ -114,6 +114,22 @@ def test_a_damaged_checkpoint_is_named_and_can_be_set_aside(tmp_path):
     again.close()
 
 
+def test_a_whole_checkpoint_is_known_without_its_network(tmp_path):
+    saved = jax.tree.map(jnp.asarray, state(2.0))
+    folder = tmp_path / "checkpoints"
+    with closing(Checkpoints(folder, keep=2)) as checkpoints:
+        for number in (1, 2):
+            checkpoints.save(number, saved, run="r")
+        assert checkpoints.is_whole(2, run="r")
+        assert not checkpoints.is_whole(2, run="another")
+        assert not checkpoints.is_whole(3, run="r")
+        damage(folder / "2")
+        assert not checkpoints.is_whole(2, run="r")
+        (path,) = folder.glob("1/_CHECKPOINT_METADATA")
+        path.write_text(path.read_text().replace('"seal"', '"no seal"'))
+        assert not checkpoints.is_whole(1, run="r")
+
+
 @pytest.mark.parametrize("name", ["sweep[lr=0.05]", "a*b", "really?", "[x]/run"])
 def test_a_folder_whose_checkpoints_would_be_lost_is_refused(tmp_path, name):
     with pytest.raises(CheckpointError, match=r"takes for a pattern.*--workdir"):

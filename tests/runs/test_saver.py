@@ -47,7 +47,6 @@ def test_training_goes_on_while_a_checkpoint_is_written():
     saver.save(3, given, run="r", rows={"": "row"})
     jax.block_until_ready(change(given))
     assert double.given == {}
-    assert saver.latest == 0
     double.go.set()
     saver.close()
     assert saver.latest == 3
@@ -79,7 +78,6 @@ def test_an_error_is_raised_once_by_whatever_comes_next(after):
     with pytest.raises(CheckpointError, match="-1 was not written"):
         getattr(saver, after)(*given["args"], **given["kwargs"])
     saver.close()
-    assert saver.latest == 0
 
 
 def test_checkpoints_take_their_share_of_the_time():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ def small(epochs=4):
     config.data.test_examples_per_class = 10
     config.batch_size = 64
     config.checkpoint.every_epochs = 2
+    config.checkpoint.max_share = 1.0
     config.hierarchy.name = "none"  # compiles in half the time
     return config
 
@@ -207,17 +209,39 @@ def test_a_run_says_what_it_does(tmp_path, capsys):
     assert f"This run is finished, with 2 epochs: nothing is trained. {files}" in said
 
 
-def test_a_finished_run_is_only_read_again(whole):
+def test_a_finished_run_is_only_read_again(whole, monkeypatch):
+    """No network is made, and no figure that is there is drawn again."""
     before = (whole.workdir / "metrics.jsonl").read_text()
-    again = run(small(), whole.workdir)
+    figure = whole.workdir / "collapse.png"
+    drawn = figure.read_bytes()
+    monkeypatch.delattr("ncjax.training.loop.Experiment")
+    for there in (True, False):
+        figure.write_text("kept") if there else figure.unlink()
+        again = run(small(), whole.workdir)
+        assert again.rows == whole.rows
+        assert again.limit == whole.limit
+        assert (whole.workdir / "metrics.jsonl").read_text() == before
+        assert figure.read_bytes() == (b"kept" if there else drawn)
+
+
+def test_a_finished_run_with_a_damaged_checkpoint_is_not_taken_as_finished(
+    whole, tmp_path, capsys
+):
+    folder = shutil.copytree(whole.workdir, tmp_path / "run")
+    last = max(map(int, os.listdir(folder / "checkpoints")))
+    arrays = (folder / "checkpoints" / str(last)).rglob("*")
+    largest = max(filter(Path.is_file, arrays), key=lambda path: path.stat().st_size)
+    largest.write_bytes(bytes(largest.stat().st_size))
+    again = run(small(), folder)
+    assert f"checkpoint-{last}-unreadable: the run goes on" in capsys.readouterr().err
     assert again.rows == whole.rows
-    assert (whole.workdir / "metrics.jsonl").read_text() == before
 
 
 def test_kill_and_continue(tmp_path):
     """SIGKILL, then the same command again: the numbers of a run never killed."""
     arguments = [
         "--config.num_epochs=60", "--config.checkpoint.every_epochs=5",
+        "--config.checkpoint.max_share=1.0",
         "--config.model.widths=(32, 16)", "--config.hierarchy.name=none",
         "--config.data.examples_per_class=60", "--config.eval.num_points=6",
     ]  # fmt: skip
