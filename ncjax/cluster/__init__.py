@@ -10,6 +10,7 @@ from ncjax.cluster.processes import (
     abandon as abandon,
     agree as agree,
     check_devices as check_devices,
+    first_true as first_true,
     from_first as from_first,
     in_turn as in_turn,
     is_first as is_first,

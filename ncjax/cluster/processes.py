@@ -131,6 +131,12 @@ def in_turn(action: Callable[[], T]) -> T:
     return cast(T, outcome[0])
 
 
+def first_true(value: T) -> T:
+    """The first true value that a process has, in all processes; else their last."""
+    found = _exchange(value)
+    return next(filter(None, found), found[-1])
+
+
 def abandon(status: int, message: str = "") -> None:
     """Ends a process that gives up while others may go on; alone, does nothing.
 

@@ -43,7 +43,7 @@ from ncjax.sweeps.plan import (
 )
 from ncjax.sweeps.table import Sweep
 from ncjax.training.experiment import Experiment
-from ncjax.training.loop import advance, out_of_memory
+from ncjax.training.loop import Stop, Stopped, advance, asked, out_of_memory
 from ncjax.training.network import Network
 from ncjax.training.plan import check_full_batch
 
@@ -61,6 +61,7 @@ def sweep(
     devices: Sequence[jax.Device] | None = None,
     progress: bool = True,
     restart_damaged: bool = False,
+    stop: Stop | None = None,
 ) -> Sweep:
     """Trains a network for every combination of the values of some fields.
 
@@ -88,6 +89,8 @@ def sweep(
         progress: show what is under way on standard error.
         restart_damaged: begin anew where a program has checkpoints, but none that can
             be used; they are set aside.  By default that is an error.
+        stop: called after each epoch and each program, as by `ncjax.train`; when it
+            returns something true the sweep stops there.
 
     Returns:
         A row for each run: its fields, final metrics, and the epochs in which the
@@ -96,6 +99,7 @@ def sweep(
     Raises:
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
         TrainingError: if memory does not suffice.
+        Stopped: when `stop` has said so before the end.
 
     Example:
         >>> import ncjax
@@ -149,11 +153,14 @@ def sweep(
                 restart_damaged=restart_damaged,
             )
             found = _train(
-                program, open_record, dataset, folder, devices, progress, say
+                program, open_record, dataset, folder, devices, progress, say, stop
             )
             table.add(program.members, *found)
             if folder is not None and cluster.is_first():
                 table.write()
+            if number + 1 < len(parts) and (reason := asked(stop)):
+                last = program.config.num_epochs
+                raise Stopped(reason, last, saved=folder is not None)
         if folder is not None and cluster.is_first():
             table.draw()
         return table
@@ -199,6 +206,7 @@ def _train(
     devices: Sequence[jax.Device] | None,
     progress: bool,
     say: Callable[[str], None],
+    stop: Stop | None,
 ) -> tuple[list[History], dict[int, int]]:
     """The histories of the networks, and the epoch in which some have stopped."""
     config, last = program.config, program.config.num_epochs
@@ -218,7 +226,8 @@ def _train(
             used = _used(devices, len(networks), config.batch_size)
             experiment = Experiment(config, dataset, used, members=networks)
             try:
-                advance(config, experiment, record, check, progress=progress)
+                shown = {"progress": progress, "stop": stop}
+                advance(config, experiment, record, check, **shown)
             except AllStopped:
                 say("No network of this program goes on.")
     return record.history.seeds, check.stopped

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,6 +33,27 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message says where it stopped and why."""
 
 
+class Stopped(Exception):
+    """Training has stopped after an epoch, because it was asked to.
+
+    Attributes:
+        reason: what `stop` has returned; see `train`.
+        epoch: the last epoch that was trained; 0 if none was.
+        saved: whether there is a checkpoint of that epoch, to go on from.
+    """
+
+    def __init__(self, reason: Any, epoch: int, *, saved: bool):
+        """Makes the message of the attributes."""
+        kept = "which is saved" if saved else "of which nothing is saved"
+        where = f"after epoch {epoch}, {kept}" if epoch else "before the first epoch"
+        super().__init__(f"Stopped {where}.")
+        self.reason, self.epoch, self.saved = reason, epoch, saved
+
+
+# Asked after each epoch; what is true stops the training.
+Stop = Callable[[], Any]
+
+
 def train(
     config: ConfigDict,
     workdir: str | os.PathLike | None = None,
@@ -39,6 +61,7 @@ def train(
     devices: Sequence[jax.Device] | None = None,
     progress: bool = True,
     restart_damaged: bool = False,
+    stop: Stop | None = None,
 ) -> History:
     """Trains and measures as `config` says.
 
@@ -54,6 +77,10 @@ def train(
         progress: show a progress line on standard error.
         restart_damaged: begin anew where the run has checkpoints, but none that can be
             used; they are set aside.  By default that is an error.
+        stop: called after each epoch; when it returns something true, in any of the
+            processes, that epoch is saved, whatever `config.checkpoint.every_epochs`
+            says, and `Stopped` is raised.  An epoch is one compiled program, and on a
+            GPU or TPU the next one waits there already, so it is trained as well.
 
     Returns:
         The metrics of all measured epochs; with many seeds their means and intervals,
@@ -62,6 +89,7 @@ def train(
     Raises:
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
         TrainingError: if the loss is no longer finite, or memory does not suffice.
+        Stopped: when `stop` has said so before the last epoch.
 
     Example:
         >>> import ncjax
@@ -90,8 +118,9 @@ def train(
             workdir, whole, alone, keep, limit, restart_damaged=restart_damaged
         )
         with closing(record):
+            check = Unbroken(config)
             start = advance(
-                config, experiment, record, Unbroken(config), progress=progress
+                config, experiment, record, check, progress=progress, stop=stop
             )
         tree = experiment.network.hierarchy if config.eval.confusion else None
         record.draw(dataset.class_names, tree)
@@ -115,6 +144,7 @@ def advance(
     check: Check,
     *,
     progress: bool,
+    stop: Stop | None = None,
 ) -> int:
     """Trains from the newest checkpoint of a record to the last epoch.
 
@@ -125,9 +155,13 @@ def advance(
         check: says after each epoch which of the networks go on; the rows of the others
             are left out.  It may raise.
         progress: show what is under way on standard error.
+        stop: see `train`; it is asked for the first time before the first epoch.
 
     Returns:
         The epoch of that checkpoint; 0 without one.
+
+    Raises:
+        Stopped: when `stop` has said so before the last epoch.
     """
     say = partial(print, file=sys.stderr, flush=True) if progress else _silent
     start, state = record.restore(experiment.init())
@@ -138,7 +172,7 @@ def advance(
     if start:
         say(f"Going on after epoch {start}.")
     _compile(experiment, state, say)
-    epochs = _epochs(config, experiment, state, start, record.save)
+    epochs = _epochs(config, experiment, state, start, record, stop)
     with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
         for epoch, steps, metrics in epochs:
             going = check(np.atleast_2d(steps["loss"]), epoch, record.latest)
@@ -176,7 +210,8 @@ def _epochs(
     experiment: Experiment,
     state: TrainState,
     start: int,
-    save: Callable[[int, TrainState], None],
+    record: Record,
+    stop: Stop | None,
 ) -> Iterator[tuple[int, Mapping, Mapping]]:
     """Trains after epoch `start`: the number of each epoch, its steps, its metrics.
 
@@ -186,16 +221,26 @@ def _epochs(
     """
     measured, saved = measured_epochs(config), saved_epochs(config)
     pending: tuple[int, Mapping, Mapping] | None = None
+    if reason := asked(stop):  # while it compiled
+        raise Stopped(reason, start, saved=start > 0)
     for epoch in range(start + 1, config.num_epochs + 1):
         state, steps = experiment.epoch(state, epoch)
         metrics = experiment.evaluate(state) if epoch in measured else {}
         if pending is not None:
             yield pending
         pending = epoch, steps, metrics
-        if epoch in saved:
+        reason = asked(stop)
+        if epoch in saved or reason:
             yield pending
             pending = None
-            save(epoch, state)
+            record.save(epoch, state)
+        if reason and epoch < config.num_epochs:
+            raise Stopped(reason, epoch, saved=record.latest == epoch)
+
+
+def asked(stop: Stop | None) -> Any:
+    """What `stop` says, in the first of the processes where it is true."""
+    return None if stop is None else cluster.first_true(stop())
 
 
 def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, many: bool) -> list[Row]:
