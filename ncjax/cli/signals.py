@@ -111,19 +111,20 @@ class StopAfterEpoch:
                     self._take(number)
 
     def _take(self, number: int) -> None:
-        name, first = signal.Signals(number).name, not self._number
-        self._number = self._number or number
+        name, former = signal.Signals(number).name, self._number
+        self._number = former or number
         if not self._asked:
             _say(f"\n{name}: stopped before the training began; nothing is lost.")
-        elif not first:
+            os._exit(128 + number)
+        if not former:
+            if self.speaks():
+                _say(
+                    f"\n{name}: the training stops after the epoch that is under way, "
+                    "and saves it. A second signal ends it at once, with nothing saved "
+                    "since the last checkpoint."
+                )
+        elif name != "SIGHUP":  # which a terminal that closes sends, and then its shell
             _say(f"\n{name}: ended at once; the newest checkpoint is whole.")
-        elif self.speaks():
-            _say(
-                f"\n{name}: the training stops after the epoch that is under way, and "
-                "saves it. A second signal ends it at once, with nothing saved since "
-                "the last checkpoint."
-            )
-        if not (self._asked and first):
             os._exit(128 + number)
 
 

@@ -43,7 +43,14 @@ from ncjax.sweeps.plan import (
 )
 from ncjax.sweeps.table import Sweep
 from ncjax.training.experiment import Experiment
-from ncjax.training.loop import Stop, Stopped, advance, asked, out_of_memory
+from ncjax.training.loop import (
+    Stop,
+    Stopped,
+    advance,
+    asked,
+    broken,
+    out_of_memory,
+)
 from ncjax.training.network import Network
 from ncjax.training.plan import check_full_batch
 
@@ -175,18 +182,21 @@ def _check_labels(program: Program, dataset: Dataset) -> None:
 class _Going:
     """The check of a program: a network whose loss is not finite stops."""
 
-    def __init__(self, names: Sequence[str], say: Callable[[str], None]):
-        self._names, self._say = names, say
+    def __init__(self, program: Program, say: Callable[[str], None]):
+        self._names = [member.name for member in program.members]
+        self._config, self._say = program.config, say
+        skips = self._config.on_nonfinite == "skip"
+        most = f", in more steps than config.max_skipped = {self._config.max_skipped}"
+        self._often = most if skips else ""
         self.stopped: dict[int, int] = {}  # place of a network -> epoch
 
     def __call__(self, losses: np.ndarray, epoch: int, last_good: int) -> list[bool]:
-        finite = np.isfinite(losses).all(axis=1)
-        for place in np.flatnonzero(~finite).tolist():
+        for place in np.flatnonzero(broken(losses, self._config)).tolist():
             if place not in self.stopped:
                 self.stopped[place] = epoch
                 self._say(
                     f"{self._names[place]} stops: its loss is no longer finite in "
-                    f"epoch {epoch}. The other networks go on."
+                    f"epoch {epoch}{self._often}. The other networks go on."
                 )
         going = [place not in self.stopped for place in range(len(losses))]
         if not any(going):
@@ -211,7 +221,7 @@ def _train(
     """The histories of the networks, and the epoch in which some have stopped."""
     config, last = program.config, program.config.num_epochs
     alone = {f"members/{m.name}": resolved(m.config) for m in program.members}
-    check = _Going([member.name for member in program.members], say)
+    check = _Going(program, say)
     with closing(open_record(alone)) as record:
         latest = cluster.from_first(lambda: record.latest)
         if folder is not None:

@@ -132,8 +132,8 @@ def train(
         return record.history
 
 
-# (losses of an epoch [S, steps], its number, epoch of the newest checkpoint) -> for
-# each network whether it goes on.
+# (losses of an epoch [S, steps], NaN of steps that were skipped, its number, epoch of
+# the newest checkpoint) -> for each network whether it goes on.
 Check = Callable[[np.ndarray, int, int], Sequence[bool]]
 
 
@@ -176,7 +176,8 @@ def advance(
     with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
         for epoch, steps, metrics in epochs:
             going = check(np.atleast_2d(steps["loss"]), epoch, record.latest)
-            rows = _rows(epoch, steps, metrics, many=np.ndim(steps["loss"]) == 2)
+            skips = config.on_nonfinite == "skip"
+            rows = _rows(epoch, steps, metrics, skips=skips)
             pairs = zip(rows, going, strict=True)
             row = record.add([row if goes_on else None for row, goes_on in pairs])
             bar.update(epoch, _shown(row, record.history))
@@ -243,16 +244,28 @@ def asked(stop: Stop | None) -> Any:
     return None if stop is None else cluster.first_true(stop())
 
 
-def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, many: bool) -> list[Row]:
-    """What is known of an epoch, for each network; many have a leading axis [S]."""
+def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, skips: bool) -> list[Row]:
+    """What is known of an epoch, for each network; many have a leading axis [S].
+
+    Averages are over the steps that were taken.
+    """
     steps, metrics = jax.device_get((dict(steps), dict(metrics)))
     found = {f"running/{name}": steps[name].mean(-1) for name in ("loss", "error")}
-    return rows_of(epoch, found | metrics, many=many)
+    if skips:
+        taken = np.isfinite(steps["loss"])
+        for name in ("loss", "error"):
+            total, count = steps[name].sum(-1, where=taken), taken.sum(-1)
+            none = np.full_like(total, np.nan)
+            found[f"running/{name}"] = np.divide(total, count, none, where=count > 0)
+        found["running/skipped"] = (~taken).sum(-1)
+    return rows_of(epoch, found | metrics, many=np.ndim(steps["loss"]) == 2)
 
 
 def _shown(row: Row, history: History) -> dict[str, float]:
     """The numbers beside the progress bar."""
     shown = {"loss": row["running/loss"], "error": row["running/error"]}
+    if skipped := row.get("running/skipped"):
+        shown["skipped"] = skipped
     if history.rows and "nc/nc1" in history.rows[-1]:
         shown["NC1"] = history.rows[-1]["nc/nc1"]
     return shown
@@ -291,24 +304,51 @@ def out_of_memory(config: ConfigDict) -> Generator[None]:
         ) from error
 
 
+def broken(losses: np.ndarray, config: ConfigDict) -> np.ndarray:
+    """Which networks cannot go on, from the losses of an epoch: [S, steps] -> [S].
+
+    Without `config.on_nonfinite = "skip"` these are all that had a loss that is not
+    finite; with it those with too many, or nothing but such.
+    """
+    share = (~np.isfinite(losses)).mean(axis=1)
+    most = config.max_skipped if config.on_nonfinite == "skip" else 0
+    return (share > most) | (share == 1)
+
+
 class Unbroken:
-    """The check that every loss is finite; the first that is not ends the run."""
+    """The check that every loss is finite, or that not too many steps were skipped."""
 
     def __init__(self, config: ConfigDict):
-        """Takes the learning rate and the seeds of a configuration, to name them."""
-        self._rate, self._seeds = config.optimizer.learning_rate, seeds_of(config)
+        """Takes a configuration, to name what may help."""
+        self._config, self._seeds = config, seeds_of(config)
 
     def __call__(self, losses: np.ndarray, epoch: int, last_good: int) -> list[bool]:
-        """Raises `TrainingError` unless each loss [S, steps] was finite."""
-        if np.isfinite(losses).all():
+        """Raises `TrainingError` for the first network that is `broken`."""
+        found = broken(losses, self._config)
+        if not found.any():
             return [True] * len(losses)
-        first, who = np.argwhere(~np.isfinite(losses.T))[0]
-        of = f" of seed {self._seeds[who]}" if self._seeds else ""
+        bad = ~np.isfinite(losses) & found[:, None]
+        first, who = np.argwhere(bad.T)[0]
+        of, steps = f" of seed {self._seeds[who]}" if self._seeds else "", len(bad.T)
         saved = "There is no checkpoint yet"
         if last_good:
             saved = f"The last good checkpoint is that of epoch {last_good}"
-        raise TrainingError(
+        what = (
             f"The loss{of} became {losses[who, first]} in epoch {epoch}, at step "
-            f"{(epoch - 1) * losses.shape[1] + first + 1}. {saved}. Try a lower "
-            f"config.optimizer.learning_rate (now {self._rate})."
+            f"{(epoch - 1) * steps + first + 1}."
+        )
+        also = "config.on_nonfinite = 'skip' leaves such steps out"
+        if self._config.on_nonfinite == "skip":
+            what = (
+                f"In epoch {epoch} {bad[who].sum()} of {steps} steps{of} were skipped, "
+                "because their loss or gradients were not finite: more than the share "
+                f"config.max_skipped = {self._config.max_skipped}."
+            )
+            also = "with a larger config.max_skipped the same one goes on"
+        chosen = self._config.optimizer
+        raise TrainingError(
+            f"{what} {saved}. Try a lower config.optimizer.learning_rate (now "
+            f"{chosen.learning_rate}) or config.optimizer.weight_decay (now "
+            f"{chosen.weight_decay}), in another --workdir, as that is another run; "
+            f"{also}."
         )

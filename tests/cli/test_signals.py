@@ -1,10 +1,13 @@
 """Signals: a training stops after an epoch, the other commands at once, with a line."""
 
+import fcntl
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
@@ -17,6 +20,21 @@ ROOT = Path(__file__).parents[2]
 OTHERS = (signal.SIGTERM, signal.SIGHUP)
 
 
+def _usual():
+    """The signals as a terminal gives them; a job in the background ignores SIGINT."""
+    for number in NUMBERS:
+        signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.fixture(autouse=True)
+def usual_signals():
+    before = {number: signal.getsignal(number) for number in NUMBERS}
+    _usual()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 class Process:
     """A Python process, whose standard error is followed."""
 
@@ -26,7 +44,7 @@ class Process:
             cwd=ROOT,
             env=os.environ | {"JAX_PLATFORMS": "cpu"},
             stdout=subprocess.DEVNULL,
-            **{"stderr": subprocess.PIPE} | options,
+            **{"stderr": subprocess.PIPE, "preexec_fn": _usual} | options,
         )
         self.said = ""
 
@@ -45,7 +63,7 @@ class Process:
         return self.popen.returncode
 
 
-# Trains in epochs of a quarter of a second, each a call that runs no Python, as XLA does.
+# Trains in epochs of a quarter of a second, each a call that runs no Python, as of XLA.
 TRAINS = """\
 import hashlib, sys, time
 from ncjax.cli.signals import StopAfterEpoch
@@ -209,7 +227,10 @@ def whole(tmp_path_factory):
 
 def hung_up(folder):
     """The exit status of a run whose terminal is closed under it."""
-    import pty
+
+    def own_terminal():
+        _usual()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
     ours, theirs = pty.openpty()
     process = stop(
@@ -218,7 +239,7 @@ def hung_up(folder):
         stdout=theirs,
         stdin=theirs,
         start_new_session=True,
-        preexec_fn=lambda: __import__("fcntl").ioctl(0, 0x540E, 0),  # TIOCSCTTY
+        preexec_fn=own_terminal,
     )
     os.close(theirs)
     os.close(ours)
