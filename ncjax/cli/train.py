@@ -118,6 +118,7 @@ def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
             1,
             f"{traceback.format_exc()}\nThis process cannot go on, nor can the others "
             f"without it. {_CONTINUES.format(workdir)}",
+            patience=2.0,
         )
         raise
     if cluster.is_first():

@@ -145,11 +145,7 @@ def sweep(
         say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
         table = Sweep(tuple(fields), [], folder)
         for number, program in enumerate(parts):
-            done = sum(len(part.members) for part in parts[:number])
-            say(
-                f"Program {number + 1} of {len(parts)}: {_about(program, fields)}; "
-                f"{done} of {len(runs)} runs are done."
-            )
+            say(_where(number, parts, fields))
             dataset = load(_data_key(program))
             open_record = functools.partial(
                 Record,
@@ -316,6 +312,17 @@ def _used(
 def _data_key(program: Program) -> str:
     """What decides which data a program trains on."""
     return to_json(resolved(program.config)["data"])
+
+
+def _where(
+    number: int, parts: Sequence[Program], fields: Mapping[str, Sequence[Any]]
+) -> str:
+    """Which of the programs comes now, and how many runs are done."""
+    sizes = [len(part.members) for part in parts]
+    return (
+        f"Program {number + 1} of {len(parts)}: {_about(parts[number], fields)}; "
+        f"{sum(sizes[:number])} of {sum(sizes)} runs are done."
+    )
 
 
 def _about(program: Program, fields: Mapping[str, Sequence[Any]]) -> str:
