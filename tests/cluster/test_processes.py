@@ -19,6 +19,7 @@ def test_a_single_process_agrees_with_itself():
         assert together(lambda: 3) == 3
         with pytest.raises(ZeroDivisionError):
             together(lambda: 1 / 0)
+    assert [cluster.first_true(value) for value in (0, 3)] == [0, 3]
     assert cluster.abandon(7) is None
 
 
@@ -122,6 +123,7 @@ except ConfigError as error:
     print("error", error)
 print("from", cluster.from_first(jax.process_index))
 print("own", cluster.agree(jax.process_index))
+print("true", cluster.first_true(jax.process_index()))
 """
 
 
@@ -130,7 +132,7 @@ def test_an_error_in_one_process_is_raised_in_all(address):
     for i, process in enumerate(start(2, address, "-c", AGREE)):
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0
-        for line in ("error of process 1", "from 0", f"own {i}"):
+        for line in ("error of process 1", "from 0", f"own {i}", "true 1"):
             assert line in said
 
 

@@ -53,10 +53,10 @@ def assert_equal(a, b):
 @pytest.mark.parametrize(
     ("name", "bad"),
     [
-        ("sgd", infinite),
-        ("adamw", infinite_slope),
-        ("sam", infinite),
-        ("muon", infinite_slope),
+        ("sgd", infinite_slope),
+        pytest.param("adamw", infinite_slope, marks=pytest.mark.slow),
+        pytest.param("sam", infinite, marks=pytest.mark.slow),
+        pytest.param("muon", infinite, marks=pytest.mark.slow),
     ],
 )
 def test_a_step_that_is_not_finite_changes_nothing(name, bad):
