@@ -1,44 +1,32 @@
 """Signals: a training stops after an epoch, the other commands at once, with a line."""
 
-import fcntl
 import json
 import os
 import pty
 import signal
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
 import pytest
 
-from ncjax.cli.signals import NUMBERS, Interrupted, StopAfterEpoch, interrupts
+from ncjax.cli.signals import NUMBERS, Interrupted, interrupts
 from ncjax.cli.usage import command
 
 ROOT = Path(__file__).parents[2]
 
 
-def _usual():
-    """The signals as a terminal gives them; a job in the background ignores SIGINT."""
-    for number in NUMBERS:
-        signal.signal(number, signal.SIG_DFL)
-
-
 @pytest.fixture(autouse=True)
 def usual_signals():
-    before = {number: signal.getsignal(number) for number in NUMBERS}
-    _usual()
+    """As a terminal gives them; a job in the background ignores SIGINT."""
+    before = {n: signal.signal(n, signal.SIG_DFL) for n in NUMBERS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
 
 
-USUAL = {
-    "stdout": subprocess.DEVNULL,
-    "stderr": subprocess.PIPE,
-    "preexec_fn": _usual,
-}
+USUAL = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
 
 
 class Process:
@@ -138,10 +126,8 @@ def test_before_the_first_epoch_it_ends_at_once_in_the_midst_of_compiling():
 def test_a_hangup_that_is_ignored_stays_so():
     """As `nohup` has it."""
 
-    def ignore():
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-
-    process = Process("-c", TRAINS, "short", "short", "4", preexec_fn=ignore)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    process = Process("-c", TRAINS, "short", "short", "4")
     process.wait_for("epoch 1")
     process.send(signal.SIGHUP)
     assert process.end() == 0
@@ -149,21 +135,30 @@ def test_a_hangup_that_is_ignored_stays_so():
     assert process.said.endswith("epoch 4\nsaved after 0\nleft\n")
 
 
+FORKS = """\
+import os, signal, time
+from ncjax.cli.signals import StopAfterEpoch
+
+with StopAfterEpoch() as stop:
+    assert stop() == 0
+    ready, tell = os.pipe()
+    worker = os.fork()
+    if worker == 0:
+        os.write(tell, b"!")
+        time.sleep(60)
+        os._exit(0)
+    os.read(ready, 1)
+    os.kill(worker, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) == -signal.SIGTERM
+    assert stop() == 0
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+"""
+
+
 def test_a_forked_worker_ends_at_its_signal_and_stops_nothing():
-    before = signal.getsignal(signal.SIGTERM)
-    with StopAfterEpoch() as stop:
-        assert stop() == 0
-        ready, tell = os.pipe()
-        worker = os.fork()
-        if worker == 0:
-            os.write(tell, b"!")
-            time.sleep(60)
-            os._exit(0)
-        os.read(ready, 1)
-        os.kill(worker, signal.SIGTERM)
-        assert os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) == -signal.SIGTERM
-        assert stop() == 0
-    assert signal.getsignal(signal.SIGTERM) == before
+    process = Process("-c", FORKS)
+    assert process.end() == 0, process.said
+    assert process.said == ""
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -198,15 +193,20 @@ def rows_of(folder):
     return [json.loads(x) for x in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def stop(folder, number, *flags, after=3, **options):
-    """A run that gets a signal once it has trained so many epochs."""
-    process = Process(*TRAIN, *flags, f"--workdir={folder}", **options)
+def train_until(folder, process, epoch=3):
+    """Waits until a run has trained so far."""
     path = folder / "metrics.jsonl"
     deadline = time.monotonic() + 100
-    while not path.exists() or len(path.read_text().splitlines()) < after:
+    while not path.exists() or len(path.read_text().splitlines()) < epoch:
         assert time.monotonic() < deadline
-        assert process.popen.poll() is None, process.end() and process.said
+        assert process.popen.poll() is None
         time.sleep(0.01)
+
+
+def stop(folder, number, *flags):
+    """A run that gets a signal once it has trained for some epochs."""
+    process = Process(*TRAIN, *flags, f"--workdir={folder}")
+    train_until(folder, process)
     process.send(number)
     return process
 
@@ -231,23 +231,22 @@ def whole(tmp_path_factory):
     return rows_of(folder)
 
 
+# Takes the terminal that is its input for its own, and becomes another program.
+TAKES_TERMINAL = """\
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+
+
 def hung_up(folder):
     """The exit status of a run whose terminal is closed under it."""
-
-    def own_terminal():
-        _usual()
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
     ours, theirs = pty.openpty()
-    process = stop(
-        *(folder, 0),  # no signal, but what follows
-        stderr=theirs,
-        stdout=theirs,
-        stdin=theirs,
-        start_new_session=True,
-        preexec_fn=own_terminal,
-    )
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+    command = ("-c", TAKES_TERMINAL, *TRAIN, f"--workdir={folder}")
+    process = Process(*command, start_new_session=True, **streams)
     os.close(theirs)
+    train_until(folder, process)
     os.close(ours)
     return process.popen.wait(200)
 
