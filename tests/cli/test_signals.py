@@ -125,7 +125,6 @@ def test_before_the_first_epoch_it_ends_at_once_in_the_midst_of_compiling():
 
 def test_a_hangup_that_is_ignored_stays_so():
     """As `nohup` has it."""
-
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     process = Process("-c", TRAINS, "short", "short", "4")
     process.wait_for("epoch 1")
