@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import selectors
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -29,8 +30,14 @@ def watch(peers: Peers) -> None:
     Args:
         peers: connections of the roll call.
     """
+    for _, peer in peers:
+        peer.settimeout(None)
+        # What lies between hosts may forget a connection on which nothing is sent.
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)  # seconds
     threading.Thread(target=_watch, args=(peers,), daemon=True).start()
-    atexit.register(_tell, peers, _BYE)
+    atexit.register(_say_goodbye, peers)
 
 
 def give_up(patience: float) -> None:
@@ -48,7 +55,6 @@ def _watch(peers: Peers) -> None:
     """Waits until a process is gone, or all have said goodbye."""
     with selectors.DefaultSelector() as waiting:
         for who, peer in peers:
-            peer.settimeout(None)
             waiting.register(peer, selectors.EVENT_READ, who)
         while waiting.get_map():
             for key, _ in waiting.select():
@@ -72,6 +78,11 @@ def _end(peers: Peers, who: str) -> None:
         _tell(peers, _GONE)
         time.sleep(0.3)
     os._exit(1)
+
+
+def _say_goodbye(peers: Peers) -> None:
+    give_up(0.0)
+    _tell(peers, _BYE)
 
 
 def _hear(peer: Any) -> bytes:

@@ -42,7 +42,7 @@ def peers():
 def test_all_say_goodbye(peers, ends):
     ours, theirs = peers
     for end in theirs:
-        watch._tell([("Process 0", end)], watch._BYE)
+        end.sendall(watch._BYE)
         end.close()
     watch._watch(ours)
     assert ends == []
@@ -73,6 +73,30 @@ def test_a_process_that_gives_up_by_itself_says_nothing_of_others(peers, ends):
     theirs[1].sendall(watch._BYE)
     watch._watch(ours)
     assert ends == []
+
+
+def test_goodbye_is_said_to_all_and_the_last_word(peers, ends):
+    ours, theirs = peers
+    watch._say_goodbye(ours)
+    assert [end.recv(9) for end in theirs] == [watch._BYE] * 2
+    for end in theirs:
+        end.close()
+    watch._watch(ours)
+    assert ends == []
+
+
+def test_a_thread_watches_real_connections(ends, monkeypatch):
+    gone = threading.Event()
+    monkeypatch.setattr(watch, "_end", lambda peers, who: gone.set())
+    monkeypatch.setattr(watch.atexit, "register", lambda *_: None)
+    with socket.create_server(("localhost", 0)) as server:
+        theirs = socket.create_connection(server.getsockname())
+        ours, _ = server.accept()
+        watch.watch([("Process 1 on a", ours)])
+        assert not gone.is_set()
+        theirs.close()
+        assert gone.wait(60)
+        ours.close()
 
 
 def test_the_end(peers, monkeypatch, capfd):
