@@ -25,8 +25,21 @@ export JAX_COORDINATOR_ADDRESS
 export JAX_NUM_PROCESSES=$count
 
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true' EXIT
-trap 'exit 130' INT TERM
+trap 'kill -KILL "${pids[@]}" 2>/dev/null || true' EXIT
+trap 'stop TERM' INT TERM # processes in the background ignore INT
+trap 'stop HUP' HUP
+
+# The processes save the epoch under way; a second signal ends them at once.
+stop() {
+    trap 'exit 143' INT TERM
+    kill -"$1" "${pids[@]}" 2>/dev/null || true
+    status=0
+    for pid in "${pids[@]}"; do
+        wait "$pid" || status=$?
+    done
+    exit "$status"
+}
+
 for ((i = 0; i < count; i++)); do
     if [[ $JAX_PLATFORMS != cpu ]]; then
         export JAX_LOCAL_DEVICE_IDS=$i

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from ncjax.runs.workdir import WorkdirError as WorkdirError
     from ncjax.sweeps import Sweep as Sweep, sweep as sweep
     from ncjax.training.loaded import LoadedRun as LoadedRun, load as load
-    from ncjax.training.loop import TrainingError as TrainingError, train as train
+    from ncjax.training.loop import (
+        Stopped as Stopped,
+        TrainingError as TrainingError,
+        train as train,
+    )
 
 # Programs that a notebook starts inherit its backend, for which matplotlib stops where
 # the package is not installed.  Figures of ncjax are files and need none.
@@ -65,7 +69,7 @@ _NAMES = {
     "ncjax.runs.workdir": ("WorkdirError",),
     "ncjax.sweeps": ("Sweep", "sweep"),
     "ncjax.training.loaded": ("LoadedRun", "load"),
-    "ncjax.training.loop": ("TrainingError", "train"),
+    "ncjax.training.loop": ("Stopped", "TrainingError", "train"),
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import sys
 import traceback
 from argparse import Namespace
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ncjax.cli.configs import config_parser, parse_flags, show_help, take_sweep
+from ncjax.cli.signals import StopAfterEpoch
 from ncjax.cli.usage import Parser, UsageError, announce, refuse, wants_help
 from ncjax.options import InputError
 
@@ -43,6 +45,11 @@ Values of a sweep: 1e-3..1e-1:8 are 8 by equal factors, lin:0..1:5 are 5 by equa
 that differ in numbers of the optimizer or the loss, in init_scale or in the seed train
 in one program.  The workdir gets sweep.csv, sweep.png and members/NAME, a run each.
 
+A signal (SIGTERM, SIGHUP, or SIGINT by Ctrl-C) stops the run when the epoch under way,
+which is one compiled program, is done and saved; it exits with 143, 129 or 130.  A
+second signal, or one before the first epoch, ends it at once.  Either way the same
+command goes on from the newest checkpoint, to the numbers of a run never stopped.
+
 Compiled programs are kept in ~/.cache/ncjax for the next run.  The environment chooses
 another folder (JAX_COMPILATION_CACHE_DIR) or none (JAX_ENABLE_COMPILATION_CACHE=false).
 
@@ -56,14 +63,23 @@ _CONTINUES = "The same command with --workdir={} continues from the last checkpo
 
 
 def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
-    """Trains a network; returns 0, 2 for bad input, or 1 for a failed run."""
+    """Trains a network.
+
+    Returns:
+        0; 2 for bad input, 1 for a failed run, or 128 + the number of a signal.
+    """
     if wants_help(argv):
         from ncjax.config.fields import describe
 
         return show_help(_parser(prog), _MORE, describe())
 
     announce("train a network")  # importing takes seconds
-    from ncjax import TrainingError, cluster, sweep, train as train_network
+    with StopAfterEpoch() as stop:
+        return _train(argv, stop)
+
+
+def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
+    from ncjax import Stopped, TrainingError, cluster, sweep, train as train_network
     from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
 
@@ -71,6 +87,7 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         cluster.join()
     except cluster.ClusterError as error:
         return refuse(error)
+    stop.speaks = cluster.is_first
     workdir = ""
     try:
         argv, swept, together = take_sweep(argv)
@@ -82,26 +99,26 @@ def main(argv: Sequence[str], prog: str = "ncjax train") -> int:
         mark = resolved(config) | ({"sweep": [swept, together]} if swept else {})
         workdir = options.workdir or f"runs/{name}-{_digest(mark)}"
         if swept:
-            found = sweep(
-                config, swept, workdir, together=together, restart_damaged=anew
-            )
+            how = {"together": together, "restart_damaged": anew, "stop": stop}
+            found = sweep(config, swept, workdir, **how)
         else:
-            found = train_network(config, workdir, restart_damaged=anew)
+            found = train_network(config, workdir, restart_damaged=anew, stop=stop)
     except (InputError, cluster.ClusterError) as error:
         return refuse(error) if cluster.is_first() else 2
     except TrainingError as error:
         cluster.abandon(1, f"error: {error}")  # memory may have run out here only
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"\nStopped. {_CONTINUES.format(workdir)}", file=sys.stderr)
-        cluster.abandon(130)
-        return 130
+    except Stopped as stopped:
+        name = signal.Signals(stopped.reason).name
+        cluster.say(f"\n{stopped} ({name}) {_CONTINUES.format(workdir)}")
+        return 128 + stopped.reason
     except Exception:
         cluster.abandon(
             1,
             f"{traceback.format_exc()}\nThis process cannot go on, nor can the others "
             f"without it. {_CONTINUES.format(workdir)}",
+            patience=2.0,
         )
         raise
     if cluster.is_first():

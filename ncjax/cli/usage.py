@@ -13,8 +13,10 @@ import traceback
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from signal import SIGINT
 from typing import Any, NoReturn
 
+from ncjax.cli.signals import interrupts
 from ncjax.options import InputError, brief, suggest, unknown
 
 _LONGEST = 4000  # characters of a message
@@ -32,22 +34,23 @@ Main = Callable[[Sequence[str]], int]
 def command(stopped: str) -> Callable[[Main], Main]:
     """Makes the `main` of a command of a function of its arguments.
 
-    What a user can mend is then one paragraph on stderr with the exit status 2, and
-    Ctrl-C the line `stopped` with 130.
+    What a user can mend is then one paragraph on stderr with the exit status 2, and a
+    signal the line `stopped` with 128 + its number: 130 for Ctrl-C, 143 for SIGTERM.
     """
 
     def decorate(work: Main) -> Main:
         @functools.wraps(work)
         def main(argv: Sequence[str]) -> int:
             try:
-                return work(argv)
+                with interrupts():
+                    return work(argv)
             except SystemExit:  # argparse has printed the help
                 return 0
             except InputError as error:
                 return refuse(error)
-            except KeyboardInterrupt:
+            except KeyboardInterrupt as signal:
                 print(f"\n{stopped}", file=sys.stderr)
-                return 130
+                return 128 + getattr(signal, "number", SIGINT)
 
         return main
 

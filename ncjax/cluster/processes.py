@@ -17,8 +17,9 @@ from typing import Any, TypeVar, cast
 import jax
 import numpy as np
 
+from ncjax.cluster import watch
 from ncjax.cluster.launchers import find, join_timeout
-from ncjax.cluster.rollcall import COUNT, ClusterError, roll_call
+from ncjax.cluster.rollcall import COUNT, ClusterError, Peers, roll_call
 
 T = TypeVar("T")
 
@@ -41,10 +42,11 @@ def join() -> None:
     # The preemption service of JAX would swallow SIGTERM, for a notice nobody reads.
     jax.config.update("jax_enable_preemption_service", False)
     known: dict[str, Any] = {}
+    peers: Peers = []
     if place.address:  # else JAX finds the others while it connects
         # When processes are missing, JAX ends this one by SIGABRT, with a stack trace
         # that names none of them; the roll call names them.
-        roll_call(place, timeout)
+        peers = roll_call(place, timeout)
         known = {
             "coordinator_address": place.address,
             "num_processes": place.count,
@@ -54,6 +56,7 @@ def join() -> None:
     jax.distributed.initialize(
         **known, local_device_ids=place.devices, initialization_timeout=timeout
     )
+    watch.watch(peers)
 
 
 def check_devices() -> None:
@@ -131,13 +134,25 @@ def in_turn(action: Callable[[], T]) -> T:
     return cast(T, outcome[0])
 
 
-def abandon(status: int, message: str = "") -> None:
+def first_true(value: T) -> T:
+    """The first true value that a process has, in all processes; else their last."""
+    found = _exchange(value)
+    return next(filter(None, found), found[-1])
+
+
+def abandon(status: int, message: str = "", *, patience: float = 0.0) -> None:
     """Ends a process that gives up while others may go on; alone, does nothing.
 
-    An ordinary end would wait for the others, who may wait for this one.  The message
-    goes to standard error.
+    An ordinary end would wait for the others, who may wait for this one.
+
+    Args:
+        status: exit status.
+        message: goes to standard error.
+        patience: seconds in which it may turn out that another process has gone first;
+            then that is said instead.
     """
     if jax.distributed.is_initialized():
+        watch.give_up(patience)
         print(message, file=sys.stderr, flush=True)
         sys.stdout.flush()
         os._exit(status)

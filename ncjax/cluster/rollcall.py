@@ -31,12 +31,19 @@ class Place(NamedTuple):
     devices: Sequence[int] | None  # devices of this host to use; None: all of them
 
 
-def roll_call(place: Place, timeout: float) -> None:
+# Who is at the other end, such as "Process 1 on node7", and the open connection.
+Peers = list[tuple[str, socket.socket]]
+
+
+def roll_call(place: Place, timeout: float) -> Peers:
     """Returns in all processes once all are there.
 
     Args:
         place: place of this process.
         timeout: seconds to wait for the others.
+
+    Returns:
+        In process 0 connections to all others, in these that to process 0.
 
     Raises:
         ClusterError: in all processes that came, naming those that did not.
@@ -48,10 +55,15 @@ def roll_call(place: Place, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while True:
         try:
-            with socket.create_connection((host.strip("[]"), int(port)), 5) as peer:
+            with ExitStack() as stack:
+                where = (host.strip("[]"), int(port))
+                peer = stack.enter_context(socket.create_connection(where, 5))
                 peer.sendall(json.dumps(hello).encode() + b"\n")
                 peer.settimeout(timeout + 10)  # process 0 may have come later
                 answer = peer.makefile().readline()
+                if answer and not (problem := json.loads(answer)):
+                    stack.pop_all()
+                    return [(f"Process 0 at {place.address}", peer)]
         except OSError as error:
             if time.monotonic() > deadline:
                 raise ClusterError(
@@ -64,12 +76,10 @@ def roll_call(place: Place, timeout: float) -> None:
             continue
         if not answer:
             raise ClusterError(f"Process 0 at {place.address} ended; see its message.")
-        if problem := json.loads(answer):
-            raise ClusterError(problem)
-        return None
+        raise ClusterError(problem)
 
 
-def _call_roll(place: Place, port: int, timeout: float) -> None:
+def _call_roll(place: Place, port: int, timeout: float) -> Peers:
     """Process 0 waits for the others and answers them."""
     deadline = time.monotonic() + timeout
     came = {0: socket.gethostname()}
@@ -82,7 +92,8 @@ def _call_roll(place: Place, port: int, timeout: float) -> None:
                 f"Process 0 cannot listen on port {port}: {error.strerror}. Choose "
                 f"another port in {ADDRESS}."
             ) from error
-        peers, problem = [], ""
+        peers: Peers = []
+        problem = ""
         while len(came) < place.count and not problem:
             server.settimeout(max(deadline - time.monotonic(), 1e-3))
             try:
@@ -95,7 +106,6 @@ def _call_roll(place: Place, port: int, timeout: float) -> None:
                 continue
             except (OSError, ValueError, TypeError):
                 continue  # a stranger at the port
-            peers.append(peer)
             if count != place.count:
                 problem = (
                     f"Process {index} on {host} was told of {count} processes, "
@@ -107,10 +117,14 @@ def _call_roll(place: Place, port: int, timeout: float) -> None:
                     f"{host}. Give each its own {INDEX}."
                 )
             came[index] = host
-        for peer in peers:
+            peers.append((f"Process {index} on {host}", peer))
+        for _, peer in peers:
             peer.sendall(json.dumps(problem).encode() + b"\n")
-    if problem:
-        raise ClusterError(problem)
+        if problem:
+            raise ClusterError(problem)
+        server.close()
+        stack.pop_all()
+        return peers
 
 
 def _missing(place: Place, came: dict[int, str], timeout: float) -> str:

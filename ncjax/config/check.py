@@ -9,6 +9,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from ncjax.config.binding import named, try_out
 from ncjax.config.fields import (
     COMPUTE_DTYPES,
+    ON_NONFINITE,
     choice,
     chosen_functions,
     default,
@@ -26,6 +27,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "num_seeds": (1, 10**4),
     "num_epochs": (1, 10**7),
     "batch_size": (1, 10**7),
+    "max_skipped": (0, 1),
     "data.device_mb": (0, 10**7),
     "eval.num_points": (2, 10**6),
     "eval.batch_size": (1, 10**7),
@@ -57,6 +59,7 @@ def validate(config: ConfigDict) -> ValidConfig:
             f"config.checkpoint.max_share = {config.checkpoint.max_share} must be more "
             "than 0 and at most 1."
         )
+    choose("config.on_nonfinite", config.on_nonfinite, ON_NONFINITE)
     choose("config.compute_dtype", config.compute_dtype, COMPUTE_DTYPES)
     choose("config.optimizer.schedule", config.optimizer.schedule, SCHEDULES)
     if config.optimizer.head:
@@ -112,6 +115,12 @@ def _check_ranges(fields: dict[str, Any]) -> None:
 def _check_unused(config: ConfigDict) -> None:
     """An option that the chosen functions do not take must keep its default."""
     defaults = default()
+    if config.on_nonfinite == "stop" and config.max_skipped != defaults.max_skipped:
+        raise ConfigError(
+            f"config.max_skipped = {config.max_skipped} has no effect: with "
+            "config.on_nonfinite = 'stop' no step is skipped. Set it to 'skip', or "
+            f"leave max_skipped at {defaults.max_skipped}."
+        )
     for section, options in unused(config).items():
         for option in sorted(options):
             value, usual = config[section][option], defaults[section][option]

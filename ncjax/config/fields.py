@@ -26,6 +26,8 @@ from ncjax.probes import PROBES
 # Values that take the place of fields: {"optimizer.learning_rate": [], ...}.
 Hyper = Mapping[str, Any]
 
+# What a step does whose loss or gradients are not finite.
+ON_NONFINITE = ("stop", "skip")
 COMPUTE_DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -50,6 +52,8 @@ def default() -> ConfigDict:
     config.num_seeds = 1  # networks in one program, with seeds seed, seed + 1, ...
     config.num_epochs = 400  # passes over the training set
     config.batch_size = 128  # examples per step, over all devices together
+    config.on_nonfinite = "stop"  # or "skip": steps with no finite loss and gradients
+    config.max_skipped = 0.1  # share of an epoch's steps; the run stops at more skipped
     config.init_scale = 1.0  # factor on the initial kernels of every layer
     config.compute_dtype = "float32"  # or "bfloat16"; parameters are always float32
 
@@ -196,6 +200,8 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
     plain = config.to_dict()
     for section, options in unused(config).items():
         plain[section] = {k: v for k, v in plain[section].items() if k not in options}
+    if config.on_nonfinite == "stop":  # older runs and sweeps have neither field
+        del plain["on_nonfinite"], plain["max_skipped"]
     return plain
 
 

@@ -33,8 +33,12 @@ from ncjax.runs.journal import Journal, read_rows
 CONFIG, RUN = "config.json", "run of ncjax"  # the mark of a folder, what it holds
 LOCK = "run.lock"  # see `ncjax.runs.lock`
 
-# Fields that may differ when a run goes on: they change no result.
-_MAY_DIFFER = {"data.dir", "data.download", "data.placement", "data.device_mb"}
+# Fields that may differ when a run goes on: where the data lie changes no result, nor
+# does what ends a run.
+_MAY_DIFFER = {
+    *("data.dir", "data.download", "data.placement", "data.device_mb"),
+    "max_skipped",
+}
 _CHECKPOINT = "checkpoint"  # a section, all of whose fields may differ too
 
 

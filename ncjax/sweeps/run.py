@@ -43,7 +43,14 @@ from ncjax.sweeps.plan import (
 )
 from ncjax.sweeps.table import Sweep
 from ncjax.training.experiment import Experiment
-from ncjax.training.loop import advance, out_of_memory
+from ncjax.training.loop import (
+    Stop,
+    Stopped,
+    advance,
+    asked,
+    broken,
+    out_of_memory,
+)
 from ncjax.training.network import Network
 from ncjax.training.plan import check_full_batch
 
@@ -61,6 +68,7 @@ def sweep(
     devices: Sequence[jax.Device] | None = None,
     progress: bool = True,
     restart_damaged: bool = False,
+    stop: Stop | None = None,
 ) -> Sweep:
     """Trains a network for every combination of the values of some fields.
 
@@ -88,6 +96,8 @@ def sweep(
         progress: show what is under way on standard error.
         restart_damaged: begin anew where a program has checkpoints, but none that can
             be used; they are set aside.  By default that is an error.
+        stop: called after each epoch and each program, as by `ncjax.train`; when it
+            returns something true the sweep stops there.
 
     Returns:
         A row for each run: its fields, final metrics, and the epochs in which the
@@ -96,6 +106,7 @@ def sweep(
     Raises:
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
         TrainingError: if memory does not suffice.
+        Stopped: when `stop` has said so before the end.
 
     Example:
         >>> import ncjax
@@ -134,11 +145,7 @@ def sweep(
         say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
         table = Sweep(tuple(fields), [], folder)
         for number, program in enumerate(parts):
-            done = sum(len(part.members) for part in parts[:number])
-            say(
-                f"Program {number + 1} of {len(parts)}: {_about(program, fields)}; "
-                f"{done} of {len(runs)} runs are done."
-            )
+            say(_where(number, parts, fields))
             dataset = load(_data_key(program))
             open_record = functools.partial(
                 Record,
@@ -150,11 +157,14 @@ def sweep(
                 restart_damaged=restart_damaged,
             )
             found = _train(
-                program, open_record, dataset, folder, devices, progress, say
+                program, open_record, dataset, folder, devices, progress, say, stop
             )
             table.add(program.members, *found)
             if folder is not None and cluster.is_first():
                 table.write()
+            if number + 1 < len(parts) and (reason := asked(stop)):
+                last = program.config.num_epochs
+                raise Stopped(reason, last, saved=folder is not None)
         if folder is not None and cluster.is_first():
             table.draw()
         return table
@@ -169,18 +179,21 @@ def _check_labels(program: Program, dataset: Dataset) -> None:
 class _Going:
     """The check of a program: a network whose loss is not finite stops."""
 
-    def __init__(self, names: Sequence[str], say: Callable[[str], None]):
-        self._names, self._say = names, say
+    def __init__(self, program: Program, say: Callable[[str], None]):
+        self._names = [member.name for member in program.members]
+        self._config, self._say = program.config, say
+        skips = self._config.on_nonfinite == "skip"
+        most = f", in more steps than config.max_skipped = {self._config.max_skipped}"
+        self._often = most if skips else ""
         self.stopped: dict[int, int] = {}  # place of a network -> epoch
 
     def __call__(self, losses: np.ndarray, epoch: int, last_good: int) -> list[bool]:
-        finite = np.isfinite(losses).all(axis=1)
-        for place in np.flatnonzero(~finite).tolist():
+        for place in np.flatnonzero(broken(losses, self._config)).tolist():
             if place not in self.stopped:
                 self.stopped[place] = epoch
                 self._say(
                     f"{self._names[place]} stops: its loss is no longer finite in "
-                    f"epoch {epoch}. The other networks go on."
+                    f"epoch {epoch}{self._often}. The other networks go on."
                 )
         going = [place not in self.stopped for place in range(len(losses))]
         if not any(going):
@@ -200,11 +213,12 @@ def _train(
     devices: Sequence[jax.Device] | None,
     progress: bool,
     say: Callable[[str], None],
+    stop: Stop | None,
 ) -> tuple[list[History], dict[int, int]]:
     """The histories of the networks, and the epoch in which some have stopped."""
     config, last = program.config, program.config.num_epochs
     alone = {f"members/{m.name}": resolved(m.config) for m in program.members}
-    check = _Going([member.name for member in program.members], say)
+    check = _Going(program, say)
     with closing(open_record(alone)) as record:
         latest = cluster.from_first(lambda: record.latest)
         if folder is not None:
@@ -218,7 +232,8 @@ def _train(
             used = _used(devices, len(networks), config.batch_size)
             experiment = Experiment(config, dataset, used, members=networks)
             try:
-                advance(config, experiment, record, check, progress=progress)
+                shown = {"progress": progress, "stop": stop}
+                advance(config, experiment, record, check, **shown)
             except AllStopped:
                 say("No network of this program goes on.")
     return record.history.seeds, check.stopped
@@ -297,6 +312,17 @@ def _used(
 def _data_key(program: Program) -> str:
     """What decides which data a program trains on."""
     return to_json(resolved(program.config)["data"])
+
+
+def _where(
+    number: int, parts: Sequence[Program], fields: Mapping[str, Sequence[Any]]
+) -> str:
+    """Which of the programs comes now, and how many runs are done."""
+    sizes = [len(part.members) for part in parts]
+    return (
+        f"Program {number + 1} of {len(parts)}: {_about(parts[number], fields)}; "
+        f"{sum(sizes[:number])} of {sum(sizes)} runs are done."
+    )
 
 
 def _about(program: Program, fields: Mapping[str, Sequence[Any]]) -> str:

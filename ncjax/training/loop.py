@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,6 +36,27 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message says where it stopped and why."""
 
 
+class Stopped(Exception):
+    """Training has stopped after an epoch, because it was asked to.
+
+    Attributes:
+        reason: what `stop` has returned; see `train`.
+        epoch: the last epoch that was trained; 0 if none was.
+        saved: whether there is a checkpoint of that epoch, to go on from.
+    """
+
+    def __init__(self, reason: Any, epoch: int, *, saved: bool):
+        """Makes the message of the attributes."""
+        kept = "which is saved" if saved else "of which nothing is saved"
+        where = f"after epoch {epoch}, {kept}" if epoch else "before the first epoch"
+        super().__init__(f"Stopped {where}.")
+        self.reason, self.epoch, self.saved = reason, epoch, saved
+
+
+# Asked after each epoch; what is true stops the training.
+Stop = Callable[[], Any]
+
+
 def train(
     config: ConfigDict,
     workdir: str | os.PathLike | None = None,
@@ -42,6 +64,7 @@ def train(
     devices: Sequence[jax.Device] | None = None,
     progress: bool = True,
     restart_damaged: bool = False,
+    stop: Stop | None = None,
 ) -> History:
     """Trains and measures as `config` says.
 
@@ -57,6 +80,10 @@ def train(
         progress: show a progress line on standard error.
         restart_damaged: begin anew where the run has checkpoints, but none that can be
             used; they are set aside.  By default that is an error.
+        stop: called after each epoch; when it returns something true, in any of the
+            processes, that epoch is saved, whatever `config.checkpoint.every_epochs`
+            says, and `Stopped` is raised.  An epoch is one compiled program, and on a
+            GPU or TPU the next one waits there already, so it is trained as well.
 
     Returns:
         The metrics of all measured epochs; with many seeds their means and intervals,
@@ -65,6 +92,7 @@ def train(
     Raises:
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
         TrainingError: if the loss is no longer finite, or memory does not suffice.
+        Stopped: when `stop` has said so before the last epoch.
 
     Example:
         >>> import ncjax
@@ -104,7 +132,9 @@ def train(
                 _say_finished(record, start, progress=progress)
             else:
                 check = Unbroken(config)
-                start = advance(config, make(), record, check, progress=progress)
+                start = advance(
+                    config, make(), record, check, progress=progress, stop=stop
+                )
         tree = network.hierarchy if config.eval.confusion else None
         again = start < config.num_epochs
         record.draw(dataset.class_names, tree, again=again)
@@ -116,8 +146,8 @@ def train(
         return record.history
 
 
-# (losses of an epoch [S, steps], its number, epoch of the newest checkpoint) -> for
-# each network whether it goes on.
+# (losses of an epoch [S, steps], NaN of steps that were skipped, its number, epoch of
+# the newest checkpoint) -> for each network whether it goes on.
 Check = Callable[[np.ndarray, int, int], Sequence[bool]]
 
 
@@ -128,6 +158,7 @@ def advance(
     check: Check,
     *,
     progress: bool,
+    stop: Stop | None = None,
 ) -> int:
     """Trains from the newest checkpoint of a record to the last epoch.
 
@@ -138,9 +169,13 @@ def advance(
         check: says after each epoch which of the networks go on; the rows of the others
             are left out.  It may raise.
         progress: show what is under way on standard error.
+        stop: see `train`; it is asked for the first time before the first epoch.
 
     Returns:
         The epoch of that checkpoint; 0 without one.
+
+    Raises:
+        Stopped: when `stop` has said so before the last epoch.
     """
     say = partial(print, file=sys.stderr, flush=True) if progress else _silent
     start, state = record.restore(experiment.init())
@@ -150,11 +185,12 @@ def advance(
     if start:
         say(f"Going on after epoch {start}.")
     _compile(experiment, state, say)
-    epochs = _epochs(config, experiment, state, start, record)
+    epochs = _epochs(config, experiment, state, start, record, stop)
     with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
         for epoch, steps, metrics in epochs:
             going = check(np.atleast_2d(steps["loss"]), epoch, record.latest)
-            rows = _rows(epoch, steps, metrics, many=np.ndim(steps["loss"]) == 2)
+            skips = config.on_nonfinite == "skip"
+            rows = _rows(epoch, steps, metrics, skips=skips)
             pairs = zip(rows, going, strict=True)
             row = record.add([row if goes_on else None for row, goes_on in pairs])
             bar.update(epoch, _shown(row, record.history))
@@ -203,6 +239,7 @@ def _epochs(
     state: TrainState,
     start: int,
     record: Record,
+    stop: Stop | None,
 ) -> Iterator[tuple[int, Mapping, Mapping]]:
     """Trains after epoch `start`: the number of each epoch, its steps, its metrics.
 
@@ -212,28 +249,51 @@ def _epochs(
     """
     measured, saved = measured_epochs(config), saved_epochs(config)
     pending: tuple[int, Mapping, Mapping] | None = None
+    if reason := asked(stop):  # while it compiled
+        raise Stopped(reason, start, saved=start > 0)
     for epoch in range(start + 1, config.num_epochs + 1):
         state, steps = experiment.epoch(state, epoch)
         metrics = experiment.evaluate(state) if epoch in measured else {}
         if pending is not None:
             yield pending
         pending = epoch, steps, metrics
-        if epoch in saved and (record.due() or epoch == config.num_epochs):
+        reason = asked(stop)
+        last = epoch == config.num_epochs
+        if reason or (epoch in saved and (last or record.due())):
             yield pending
             pending = None
             record.save(epoch, state)
+        if reason and not last:
+            raise Stopped(reason, epoch, saved=record.latest == epoch)
 
 
-def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, many: bool) -> list[Row]:
-    """What is known of an epoch, for each network; many have a leading axis [S]."""
+def asked(stop: Stop | None) -> Any:
+    """What `stop` says, in the first of the processes where it is true."""
+    return None if stop is None else cluster.first_true(stop())
+
+
+def _rows(epoch: int, steps: Mapping, metrics: Mapping, *, skips: bool) -> list[Row]:
+    """What is known of an epoch, for each network; many have a leading axis [S].
+
+    Averages are over the steps that were taken.
+    """
     steps, metrics = jax.device_get((dict(steps), dict(metrics)))
     found = {f"running/{name}": steps[name].mean(-1) for name in ("loss", "error")}
-    return rows_of(epoch, found | metrics, many=many)
+    if skips:
+        taken = np.isfinite(steps["loss"])
+        for name in ("loss", "error"):
+            total, count = steps[name].sum(-1, where=taken), taken.sum(-1)
+            none = np.full_like(total, np.nan)
+            found[f"running/{name}"] = np.divide(total, count, none, where=count > 0)
+        found["running/skipped"] = (~taken).sum(-1)
+    return rows_of(epoch, found | metrics, many=np.ndim(steps["loss"]) == 2)
 
 
 def _shown(row: Row, history: History) -> dict[str, float]:
     """The numbers beside the progress bar."""
     shown = {"loss": row["running/loss"], "error": row["running/error"]}
+    if skipped := row.get("running/skipped"):
+        shown["skipped"] = skipped
     if history.rows and "nc/nc1" in history.rows[-1]:
         shown["NC1"] = history.rows[-1]["nc/nc1"]
     return shown
@@ -272,24 +332,51 @@ def out_of_memory(config: ConfigDict) -> Generator[None]:
         ) from error
 
 
+def broken(losses: np.ndarray, config: ConfigDict) -> np.ndarray:
+    """Which networks cannot go on, from the losses of an epoch: [S, steps] -> [S].
+
+    Without `config.on_nonfinite = "skip"` these are all that had a loss that is not
+    finite; with it those with too many, or nothing but such.
+    """
+    share = (~np.isfinite(losses)).mean(axis=1)
+    most = config.max_skipped if config.on_nonfinite == "skip" else 0
+    return (share > most) | (share == 1)
+
+
 class Unbroken:
-    """The check that every loss is finite; the first that is not ends the run."""
+    """The check that every loss is finite, or that not too many steps were skipped."""
 
     def __init__(self, config: ConfigDict):
-        """Takes the learning rate and the seeds of a configuration, to name them."""
-        self._rate, self._seeds = config.optimizer.learning_rate, seeds_of(config)
+        """Takes a configuration, to name what may help."""
+        self._config, self._seeds = config, seeds_of(config)
 
     def __call__(self, losses: np.ndarray, epoch: int, last_good: int) -> list[bool]:
-        """Raises `TrainingError` unless each loss [S, steps] was finite."""
-        if np.isfinite(losses).all():
+        """Raises `TrainingError` for the first network that is `broken`."""
+        found = broken(losses, self._config)
+        if not found.any():
             return [True] * len(losses)
-        first, who = np.argwhere(~np.isfinite(losses.T))[0]
-        of = f" of seed {self._seeds[who]}" if self._seeds else ""
+        bad = ~np.isfinite(losses) & found[:, None]
+        first, who = np.argwhere(bad.T)[0]
+        of, steps = f" of seed {self._seeds[who]}" if self._seeds else "", len(bad.T)
         saved = "There is no checkpoint yet"
         if last_good:
             saved = f"The last good checkpoint is that of epoch {last_good}"
-        raise TrainingError(
+        what = (
             f"The loss{of} became {losses[who, first]} in epoch {epoch}, at step "
-            f"{(epoch - 1) * losses.shape[1] + first + 1}. {saved}. Try a lower "
-            f"config.optimizer.learning_rate (now {self._rate})."
+            f"{(epoch - 1) * steps + first + 1}."
+        )
+        also = "config.on_nonfinite = 'skip' leaves such steps out"
+        if self._config.on_nonfinite == "skip":
+            what = (
+                f"In epoch {epoch} {bad[who].sum()} of {steps} steps{of} were skipped, "
+                "because their loss or gradients were not finite: more than the share "
+                f"config.max_skipped = {self._config.max_skipped}."
+            )
+            also = "with a larger config.max_skipped the same one goes on"
+        chosen = self._config.optimizer
+        raise TrainingError(
+            f"{what} {saved}. Try a lower config.optimizer.learning_rate (now "
+            f"{chosen.learning_rate}) or config.optimizer.weight_decay (now "
+            f"{chosen.weight_decay}), in another --workdir, as that is another run; "
+            f"{also}."
         )

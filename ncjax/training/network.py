@@ -70,6 +70,7 @@ class Network:
         if bent and geometry is not None and tree is not None:
             self.limit = limit_values(geometry, tree)
         self._loss, self._init_scale = parts["loss"], config.init_scale
+        self._skips = config.on_nonfinite == "skip"
         dtype = COMPUTE_DTYPES[config.compute_dtype]
         self.model = parts["model"].bind()(self.objective.classifier, dtype=dtype)
         steps = len(dataset.train) // config.batch_size
@@ -104,6 +105,7 @@ class Network:
             self.optimizer(state.hyper),
             scores=self.objective.classifier.scores,
             error=self._target.error,
+            skip_nonfinite=self._skips,
         )
         return step(state, images, labels)
 

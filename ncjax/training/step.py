@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from ncjax import struct
 from ncjax.targets.classes import CLASSES
@@ -33,7 +34,7 @@ class TrainState:
     of the epoch, so that a run continues exactly where it stopped.
 
     Attributes:
-        step: number of updates done [].
+        step: number of updates done []; a step that was skipped is none.
         params: learned parameters.
         batch_stats: running statistics of the layers; {} for a network without
             BatchNorm.
@@ -93,6 +94,7 @@ def make_train_step(
     scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs,
     error: Callable[[jax.Array, jax.Array], jax.Array] = CLASSES.error,
     axis_name: str | None = None,
+    skip_nonfinite: bool = False,
 ) -> Step:
     """Builds `step(state, images, labels) -> (state, {"loss": [], "error": []})`.
 
@@ -105,6 +107,9 @@ def make_train_step(
         error: (scores, labels [n]) -> error of each example [n]; by default whether
             the decision is another class than the label.
         axis_name: name of the mapped axis if the step runs inside `jax.pmap`.
+        skip_nonfinite: a step whose loss, gradients, update or running statistics are
+            not finite returns the state as it was, also the count of steps and with it
+            the place in the schedule of the learning rate; its metrics are NaN.
     """
 
     def step(
@@ -136,13 +141,23 @@ def make_train_step(
         updates_, opt_state = optax.with_extra_args_support(optimizer).update(
             grads, state.opt_state, state.params, grad_fn=mean_grad
         )
-        state = dataclasses.replace(
+        new = dataclasses.replace(
             state,
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates_),
             batch_stats=updates.get("batch_stats", {}),
             opt_state=opt_state,
         )
-        return state, metrics
+        if not skip_nonfinite:
+            return new, metrics
+        taken = _all_finite((metrics["loss"], grads, updates_, new.batch_stats))
+        state = jax.tree.map(partial(jnp.where, taken), new, state)
+        return state, {k: jnp.where(taken, x, jnp.nan) for k, x in metrics.items()}
 
     return step
+
+
+def _all_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether all numbers of some arrays are finite."""
+    each = [jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]
+    return jnp.stack(each).all()

@@ -94,7 +94,13 @@ def test_a_config_of_ones_own(tmp_path):
 def test_help(capsys):
     assert run("--help") == 0
     out = capsys.readouterr().out
-    for text in ("--workdir", ":smoke", "configs/cifar10_ce.py", "label_smoothing"):
+    for text in (
+        "--workdir",
+        ":smoke",
+        "configs/cifar10_ce.py",
+        "label_smoothing",
+        "SIGTERM",
+    ):
         assert text in out
 
 

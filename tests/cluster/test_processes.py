@@ -19,6 +19,7 @@ def test_a_single_process_agrees_with_itself():
         assert together(lambda: 3) == 3
         with pytest.raises(ZeroDivisionError):
             together(lambda: 1 / 0)
+    assert [cluster.first_true(value) for value in (0, 3)] == [0, 3]
     assert cluster.abandon(7) is None
 
 
@@ -122,6 +123,7 @@ except ConfigError as error:
     print("error", error)
 print("from", cluster.from_first(jax.process_index))
 print("own", cluster.agree(jax.process_index))
+print("true", cluster.first_true(jax.process_index()))
 """
 
 
@@ -130,17 +132,14 @@ def test_an_error_in_one_process_is_raised_in_all(address):
     for i, process in enumerate(start(2, address, "-c", AGREE)):
         said, _ = process.communicate(timeout=300)
         assert process.returncode == 0
-        for line in ("error of process 1", "from 0", f"own {i}"):
+        for line in ("error of process 1", "from 0", f"own {i}", "true 1"):
             assert line in said
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_process_that_dies_ends_the_run(tmp_path, config, address, victim):
-    """What was saved is whole, and one process alone goes on from it."""
+def begin(config, folder, address):
+    """Two processes that have trained three epochs of a run of forty."""
     text = config.read_text().replace("num_epochs = 3", "num_epochs = 40")
     config.write_text(text.replace("epochs = (1, 2, 3)", "epochs = (1, 40)"))
-    folder = tmp_path / "run"
     arguments = (f"--config={config}", f"--workdir={folder}")
     processes = start(2, address, "-m", "ncjax.main", *arguments)
     deadline = time.monotonic() + 200
@@ -148,12 +147,11 @@ def test_a_process_that_dies_ends_the_run(tmp_path, config, address, victim):
         assert time.monotonic() < deadline
         assert [process.poll() for process in processes] == [None, None]
         time.sleep(0.01)
-    processes[victim].kill()
-    _, said = processes[1 - victim].communicate(timeout=200)
-    processes[victim].communicate()
-    assert processes[1 - victim].returncode in (1, -signal.SIGABRT), said
-    if processes[1 - victim].returncode == 1:
-        assert "continues from the last checkpoint" in said
+    return processes
+
+
+def go_on(config, folder):
+    """One process alone goes on with the run, and keeps the rows that it has."""
     rows = rows_of(folder)
     assert 3 <= len(rows) < 40
     settings = runpy.run_path(str(config))["get_config"]()
@@ -161,3 +159,39 @@ def test_a_process_that_dies_ends_the_run(tmp_path, config, address, victim):
     resumed = rows_of(folder)
     assert [row["epoch"] for row in resumed] == list(range(1, 41))
     assert resumed[:3] == rows[:3]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_dies_ends_the_run(tmp_path, config, address, victim):
+    """What was saved is whole; of process 1 the other says so in one paragraph.
+
+    When process 0 is killed, JAX may be the first to notice.
+    """
+    processes = begin(config, tmp_path / "run", address)
+    processes[victim].kill()
+    _, said = processes[1 - victim].communicate(timeout=200)
+    processes[victim].communicate()
+    if victim == 1:
+        assert processes[0].returncode == 1
+        assert "\nerror: Process 1 on " in said
+        assert said.partition("\nerror: Process 1 on ")[2].count("\n") == 1
+        assert "Traceback" not in said
+    else:
+        assert processes[1].returncode in (1, -signal.SIGABRT), said
+        assert "error: Process 0 at " in said or "the leader" in said
+    go_on(config, tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_signal_to_one_of_them_stops_all(tmp_path, config, address, told):
+    processes = begin(config, tmp_path / "run", address)
+    processes[told].send_signal(signal.SIGTERM)
+    said = [process.communicate(timeout=200)[1] for process in processes]
+    assert [process.returncode for process in processes] == [143, 143]
+    last = rows_of(tmp_path / "run")[-1]["epoch"]
+    assert f"Stopped after epoch {last}, which is saved. (SIGTERM)" in said[0]
+    assert "is gone" not in "".join(said)
+    assert said[1].count("\n") == 1  # process 0 speaks for both
+    go_on(config, tmp_path / "run")

@@ -9,11 +9,12 @@ from ncjax.cluster.rollcall import ClusterError, Place, roll_call
 
 def call(places, timeout=1.0):
     """`roll_call` of all at once: the message of each, "" where all came."""
-    messages = [None] * len(places)
+    messages, met = [None] * len(places), {}
 
     def run(i, place):
         try:
-            messages[i] = roll_call(place, timeout) or ""
+            met[i] = roll_call(place, timeout)
+            messages[i] = ""
         except ClusterError as error:
             messages[i] = str(error)
 
@@ -22,6 +23,12 @@ def call(places, timeout=1.0):
         thread.start()
     for thread in threads:
         thread.join(60)
+    for i, peers in met.items():
+        names = [who.split(" ")[:2] for who, _ in peers]
+        assert names == [["Process", "0"]] or not places[i].index
+        assert len(peers) == (1 if places[i].index else places[i].count - 1)
+        for _, peer in peers:
+            peer.close()
     return messages
 
 

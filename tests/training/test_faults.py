@@ -7,13 +7,14 @@ from contextlib import closing
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from ncjax.config import default, resolved, validate
 from ncjax.config.binding import load_data
 from ncjax.runs.checkpoints import CheckpointError, Checkpoints
 from ncjax.runs.record import Record
 from ncjax.training.experiment import Experiment
-from ncjax.training.loop import Unbroken, advance
+from ncjax.training.loop import Stopped, Unbroken, advance
 from tests.runs.events import scalars
 
 EPOCHS = 3
@@ -40,8 +41,10 @@ class Runs:
     def record(self, folder, **options):
         return Record(folder, resolved(self.config), keep=3, **options)
 
-    def train(self, folder, *, until=EPOCHS, **options):
+    def train(self, folder, *, until=EPOCHS, every=1, stop=None, **options):
         """Trains in a folder to the end, or is killed in the epoch after `until`."""
+        config = ConfigDict(self.config)
+        config.checkpoint.every_epochs = every
         unbroken = Unbroken(self.config)
 
         def check(losses, epoch, last):
@@ -50,7 +53,8 @@ class Runs:
             return unbroken(losses, epoch, last)
 
         with closing(self.record(folder, **options)) as record:
-            return advance(self.config, self.experiment, record, check, progress=False)
+            how = {"progress": False, "stop": stop}
+            return advance(config, self.experiment, record, check, **how)
 
     def state(self, folder, epoch=EPOCHS):
         with closing(Checkpoints(folder / "checkpoints", 3, read_only=True)) as kept:
@@ -116,6 +120,32 @@ def test_a_run_that_was_stopped_is_that_which_was_not(runs, whole, folder, capsy
     assert runs.train(folder) == 2
     assert_same(runs, folder, whole)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 2])
+def test_a_run_that_is_asked_to_stop_saves_its_epoch(runs, whole, tmp_path, epoch):
+    """Whatever `every_epochs` says; and goes on as if it had never been asked."""
+    answers = iter([*[0] * epoch, 15])
+    with pytest.raises(Stopped, match="first epoch" if not epoch else "is saved") as at:
+        runs.train(tmp_path / "run", every=3, stop=lambda: next(answers))
+    assert (at.value.reason, at.value.epoch, at.value.saved) == (15, epoch, epoch > 0)
+    assert next(answers, None) is None
+    saved = sorted(path.name for path in (tmp_path / "run").glob("checkpoints/*"))
+    assert saved == [str(epoch)] * (epoch > 0)
+    assert runs.train(tmp_path / "run", every=3, stop=lambda: 0) == epoch
+    assert_same(runs, tmp_path / "run", whole)
+
+
+def test_without_a_folder_nothing_is_saved(runs):
+    answers = iter([False, True])
+    with pytest.raises(Stopped, match=r"after epoch 1, of which nothing is saved\.$"):
+        runs.train(None, stop=lambda: next(answers))
+
+
+def test_a_run_that_is_asked_to_stop_in_its_last_epoch_is_finished(runs, whole, folder):
+    answers = iter([0, 1])
+    assert runs.train(folder, stop=lambda: next(answers)) == 2
+    assert_same(runs, folder, whole)
 
 
 def truncated(checkpoint):
