@@ -47,9 +47,8 @@ def test_one_device_eight_and_two_processes(tmp_path, config, model):
         assert_same_curves(rows_of(two), whole)
 
 
-@pytest.mark.parametrize(
-    "count", [2, pytest.param(3, marks=pytest.mark.slow)], ids="{} seeds".format
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3], ids="{} seeds".format)
 def test_many_seeds_in_two_processes(tmp_path, config, count):
     """Two train a seed in each process; three have their batches in both.
 

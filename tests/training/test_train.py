@@ -237,6 +237,7 @@ def test_a_finished_run_with_a_damaged_checkpoint_is_not_taken_as_finished(
     assert again.rows == whole.rows
 
 
+@pytest.mark.slow  # tests/faults/driver.py kills many runs
 def test_kill_and_continue(tmp_path):
     """SIGKILL, then the same command again: the numbers of a run never killed."""
     arguments = [
