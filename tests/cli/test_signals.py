@@ -210,6 +210,7 @@ def stop(folder, number, *flags):
     return process
 
 
+@pytest.mark.slow  # in process: tests/training/test_faults.py
 def test_a_run_is_stopped_and_saved(tmp_path):
     process = stop(tmp_path, signal.SIGTERM)
     assert process.end() == 143
