@@ -41,6 +41,12 @@ def open_whole(path: str | os.PathLike) -> Generator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync(path.parent)
+    except OSError as error:
+        # The system names the temporary file, or none where a disk is full.
+        unnamed = error.filename in (None, str(temporary))
+        if error.errno and unnamed:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

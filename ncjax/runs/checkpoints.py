@@ -76,6 +76,10 @@ class Checkpoints:
         """Numbers of the whole checkpoints in the folder, in order."""
         return sorted(found.step for found in self._checkpointer.checkpoints)
 
+    def is_there(self, number: int) -> bool:
+        """Whether a checkpoint of this number is still in the folder."""
+        return (self._folder / str(number)).is_dir()
+
     def save(
         self,
         number: int,

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ncjax import cluster
 from ncjax.hierarchy import Hierarchy
+from ncjax.options import TrainingError
 from ncjax.runs.checkpoints import CheckpointError, Checkpoints, check_folder
+from ncjax.runs.failure import writing
 from ncjax.runs.history import History, Row, is_measured
 from ncjax.runs.lock import locked
 from ncjax.runs.seeds import mean_row
@@ -26,7 +28,10 @@ State = TypeVar("State")
 
 
 class Record:
-    """What a run has measured so far: `history`, and with a workdir its folders."""
+    """What a run has measured so far: `history`, and with a workdir its folders.
+
+    All methods raise `TrainingError` where a folder cannot be written any more.
+    """
 
     def __init__(
         self,
@@ -37,6 +42,7 @@ class Record:
         limit: Mapping[str, float] | None = None,
         checkpoints: str = "checkpoints",
         restart_damaged: bool = False,
+        held: Callable[[], None] | None = None,
     ):
         """Claims the folders of the run.
 
@@ -51,6 +57,8 @@ class Record:
             checkpoints: folder of the checkpoints below the workdir.
             restart_damaged: begin anew where there are checkpoints, but none that can
                 be used; by default that is an error.
+            held: makes sure that whoever has locked the folder still holds it; None if
+                nobody has.
 
         Raises:
             WorkdirError: if one of the folders cannot be had, or not hold checkpoints.
@@ -63,6 +71,9 @@ class Record:
             limit=dict(limit or {}),
         )
         self._lock = ExitStack()
+        self._still_held = held or _nothing
+        self._folder: Path | None = None
+        self._epoch, self._failed = 0, False  # the last epoch of which there is a row
         self._whole: Workdir | None = None
         self._each: list[Workdir] = []
         self._checkpoints: Checkpoints | None = None
@@ -71,7 +82,7 @@ class Record:
         self._names_of_each = list(alone)
         if workdir is None:
             return
-        folder = Path(workdir).expanduser().absolute()
+        self._folder = folder = Path(workdir).expanduser().absolute()
         if keep:
             check_folder(folder)
         try:
@@ -93,7 +104,7 @@ class Record:
     ) -> None:
         """Locks the folder of the run, and claims it and those of its networks."""
         if config is not None:  # else whoever has the folder has locked it
-            self._lock.enter_context(locked(folder, CONFIG, RUN))
+            self._still_held = self._lock.enter_context(locked(folder, CONFIG, RUN))
             self._whole = Workdir(folder, config)
         self._each = [Workdir(folder / name, own) for name, own in alone.items()]
 
@@ -117,6 +128,10 @@ class Record:
         Raises:
             CheckpointError: if there are checkpoints, but none can be read.
         """
+        with self._writing():
+            return self._restore(state)
+
+    def _restore(self, state: State) -> tuple[int, State]:
         # All processes look, the first decides: files may appear late on the others.
         found = self._checkpoints.kept if self._checkpoints is not None else []
         kept = cluster.from_first(lambda: found)
@@ -130,7 +145,7 @@ class Record:
                 damaged[epoch] = error
                 continue
             self._set_aside(damaged, f"goes on from epoch {epoch}")
-            self.resume(epoch)
+            self._resume(epoch)
             return epoch, restored
         if damaged and not self._anew:
             raise CheckpointError(
@@ -139,7 +154,7 @@ class Record:
                 "restart_damaged=True), or choose another folder with --workdir."
             )
         self._set_aside(damaged, "begins anew")
-        self.resume(0)
+        self._resume(0)
         return 0, state
 
     def _set_aside(self, damaged: Mapping[int, CheckpointError], then: str) -> None:
@@ -156,6 +171,11 @@ class Record:
 
         What metrics.jsonl has lost is restored from the checkpoint of that epoch.
         """
+        with self._writing():
+            self._resume(epoch)
+
+    def _resume(self, epoch: int) -> None:
+        self._epoch = epoch
         if self._whole is None and not self._each:
             return
         sealed = cluster.from_first(lambda: self._sealed(epoch))
@@ -209,8 +229,10 @@ class Record:
             for one, own in zip(self.history.seeds, rows, strict=False):
                 if own is not None:
                     one.rows.append(own)
+        self._epoch = int(row["epoch"])
         if self._whole is not None:
-            self._whole.write(row)
+            with self._writing():
+                self._whole.write(row)
         if self._each:
             self._waiting.append(rows)
         return row
@@ -220,32 +242,75 @@ class Record:
 
         One seed after the other: thousands of files cannot be open at once.
         """
-        for i, one in enumerate(self._each):
-            own = (rows[i] for rows in self._waiting)
-            one.append([row for row in own if row is not None])
+        with self._writing():
+            for i, one in enumerate(self._each):
+                own = (rows[i] for rows in self._waiting)
+                one.append([row for row in own if row is not None])
         self._waiting.clear()
 
     def save(self, epoch: int, state: Any) -> None:
         """Writes a checkpoint; with a workdir the run can go on from here."""
-        if self._checkpoints is not None:
-            self.flush()
-            rows = {} if self._whole is None else {"": self._whole.text}
-            names = self._names_of_each
-            rows |= {n: one.text for n, one in zip(names, self._each, strict=True)}
+        if self._checkpoints is None:
+            return
+        self.flush()
+        rows = {} if self._whole is None else {"": self._whole.text}
+        names = self._names_of_each
+        rows |= {n: one.text for n, one in zip(names, self._each, strict=True)}
+        with self._writing():
+            self._still_held()
+            # Before: Orbax would make a folder anew that was deleted, and a part of it.
+            self._keep_configs()
             self._checkpoints.save(epoch, state, run=self._run, rows=rows)
+            self._keep_configs()
+
+    def _keep_configs(self) -> None:
+        """Makes sure that the run can go on from its folders, if they are there."""
+        for one in (self._whole, *self._each):
+            if one is not None:
+                one.keep_config()
 
     def close(self) -> None:
         """Writes what is left, and the TensorBoard events of the seeds."""
         try:
-            if self._checkpoints is not None:
-                self._checkpoints.close()
-            if self._whole is not None:
-                self._whole.close()
+            if self._failed:  # there is nothing to be written any more
+                with suppress(Exception):  # the same again, of Orbax
+                    self._close_checkpoints()
+                return
+            with self._writing():
+                self._close_checkpoints()
             self.flush()
-            for one in self._each:
-                one.renew_events()
+            with self._writing():
+                self._keep_configs()
+                for one in self._each:
+                    one.renew_events()
         finally:
             self._lock.close()
+
+    def _close_checkpoints(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        """Raises `TrainingError` where the folder cannot be written any more."""
+        if self._folder is None:
+            yield
+            return
+        try:
+            with writing(self._folder, self._stand):
+                yield
+        except TrainingError:
+            self._failed = True
+            raise
+
+    def _stand(self) -> str:
+        """How far the run has come, and which checkpoint of it is whole."""
+        known = self._checkpoints
+        there = [n for n in known.kept if known.is_there(n)] if known else []
+        whole = "No checkpoint is whole"
+        if there:
+            whole = f"The checkpoint of epoch {there[-1]} is whole"
+        return f"The run stopped after epoch {self._epoch}. {whole}."
 
     def draw(
         self, class_names: Sequence[str] = (), hierarchy: Hierarchy | None = None
@@ -259,13 +324,21 @@ class Record:
             return
         from ncjax.runs import plots  # late: matplotlib takes long to import
 
-        plots.save(plots.collapse(self.history), folder / "collapse.png")
+        figures = {"collapse.png": partial(plots.collapse, self.history)}
         keys = self.history.rows[-1].keys()
         if any(key.startswith("layers/") for key in keys):
-            plots.save(plots.layers(self.history), folder / "layers.png")
+            figures["layers.png"] = partial(plots.layers, self.history)
         if "test/confusion" in keys:
-            drawn = plots.confusion(self.history, class_names, hierarchy)
-            plots.save(drawn, folder / "confusion.png")
+            figures["confusion.png"] = partial(
+                plots.confusion, self.history, class_names, hierarchy
+            )
+        with self._writing():
+            for name, draw in figures.items():
+                plots.save(draw(), folder / name)
+
+
+def _nothing() -> None:
+    """There is no lock."""
 
 
 def _say_missing(workdir: Workdir | None, rows: Sequence[Row], last: int) -> None:

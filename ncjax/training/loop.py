@@ -18,7 +18,7 @@ from tqdm import tqdm
 from ncjax import cluster
 from ncjax.config import resolved, validate
 from ncjax.config.binding import load_data
-from ncjax.options import flat
+from ncjax.options import TrainingError, flat
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record
@@ -26,10 +26,6 @@ from ncjax.runs.seeds import rows_of
 from ncjax.training.experiment import Experiment
 from ncjax.training.plan import measured_epochs, saved_epochs, seeds_of
 from ncjax.training.step import TrainState
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says where it stopped and why."""
 
 
 def train(
@@ -61,7 +57,8 @@ def train(
 
     Raises:
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
-        TrainingError: if the loss is no longer finite, or memory does not suffice.
+        TrainingError: if the loss is no longer finite, memory does not suffice, or the
+            workdir cannot be written any more.
 
     Example:
         >>> import ncjax
