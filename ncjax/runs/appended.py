@@ -51,6 +51,6 @@ class Appended:
 
 
 def _write(file: io.FileIO, data: bytes) -> None:
-    """Writes all bytes: a disk that is nearly full takes a part of them, and says so."""
+    """Writes all bytes; a disk that is nearly full takes a part of them at first."""
     while data:
         data = data[file.write(data) :]

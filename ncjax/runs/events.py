@@ -57,7 +57,7 @@ def renew(folder: Path, journal: Path) -> None:
 
 
 def _new_name(folder: Path, mark: str = "") -> Path:
-    """A name that comes after all those there: TensorBoard reads files in this order."""
+    """A name after all those there: TensorBoard reads files in the order of names."""
     times = [name.name.split(".")[3] for name in folder.glob(f"{_PREFIX}*.*")]
     stamp = max([int(time.time()), *(int(x) + 1 for x in times if x.isdecimal())])
     parts = [f"{_PREFIX}{stamp:010d}", socket.gethostname(), *([mark] if mark else [])]

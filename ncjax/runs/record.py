@@ -43,6 +43,7 @@ class Record:
         checkpoints: str = "checkpoints",
         restart_damaged: bool = False,
         held: Callable[[], None] | None = None,
+        data: dict[str, Any] | None = None,
     ):
         """Claims the folders of the run.
 
@@ -59,6 +60,8 @@ class Record:
                 be used; by default that is an error.
             held: makes sure that whoever has locked the folder still holds it; None if
                 nobody has.
+            data: what tells the data of the run, of `ncjax.data.fingerprint`; a run
+                that began with others is refused.
 
         Raises:
             WorkdirError: if one of the folders cannot be had, or not hold checkpoints.
@@ -86,7 +89,7 @@ class Record:
         if keep:
             check_folder(folder)
         try:
-            self._open(folder, config, alone)
+            self._open(folder, config, alone, data)
             if keep:
                 runs = [self._whole] if self._whole is not None else self._each
                 paths = [one.path for one in runs]
@@ -101,12 +104,13 @@ class Record:
         folder: Path,
         config: dict[str, Any] | None,
         alone: Mapping[str, dict[str, Any]],
+        data: dict[str, Any] | None,
     ) -> None:
         """Locks the folder of the run, and claims it and those of its networks."""
         if config is not None:  # else whoever has the folder has locked it
             self._still_held = self._lock.enter_context(locked(folder, CONFIG, RUN))
-            self._whole = Workdir(folder, config)
-        self._each = [Workdir(folder / name, own) for name, own in alone.items()]
+            self._whole = Workdir(folder, config, data)
+        self._each = [Workdir(folder / n, own, data) for n, own in alone.items()]
 
     @property
     def latest(self) -> int:

@@ -23,6 +23,7 @@ from typing import Any
 
 from ncjax import cluster
 from ncjax.config.stored import ABOUT, RECORDER, complete
+from ncjax.data.fingerprint import differing
 from ncjax.io import plain, write_json
 from ncjax.options import InputError, flat
 from ncjax.runs.about import about
@@ -31,6 +32,7 @@ from ncjax.runs.events import Events, renew
 from ncjax.runs.journal import Journal
 
 CONFIG, RUN = "config.json", "run of ncjax"  # the mark of a folder, what it holds
+DATA = "data"  # in config.json, below "about": what tells the data of the run
 LOCK = "run.lock"  # see `ncjax.runs.lock`
 
 # Fields that may differ when a run goes on: where the data lie changes no result.
@@ -47,12 +49,22 @@ class Workdir:
     Of several processes, the first alone reads and writes, but all must see the folder.
     """
 
-    def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
-        """Claims the folder for a run, of a nested dict of plain values.
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        config: dict[str, Any],
+        data: dict[str, Any] | None = None,
+    ):
+        """Claims the folder for a run.
+
+        Args:
+            path: the folder.
+            config: configuration of the run, a nested dict of plain values.
+            data: what tells its data, of `ncjax.data.fingerprint`; None if not known.
 
         Raises:
             WorkdirError: if the folder cannot be written, holds something else, or
-                holds a run of another configuration.
+                holds a run of another configuration or other data.
         """
         self.path = Path(path).expanduser().absolute()
         self._journal = Journal(self.path)
@@ -60,7 +72,7 @@ class Workdir:
         self._goes_on = False  # whether config.json is still to name this process
         self._stored: dict[str, Any] = {}  # content of config.json; of process 0
         self._said = False
-        cluster.from_first(lambda: self._claim(config))
+        cluster.from_first(lambda: self._claim(config, data))
         cluster.agree(self._look)
 
     @property
@@ -129,10 +141,15 @@ class Workdir:
         if cluster.is_first() and self._journal.path.exists():
             renew(self.path, self._journal.path)
 
-    def _claim(self, config: dict[str, Any]) -> None:
-        self._stored = config | {ABOUT: about()}
+    def _claim(self, config: dict[str, Any], data: dict[str, Any] | None) -> None:
+        made = {DATA: data} if data else {}
+        self._stored = config | {ABOUT: about() | made}
         if claim(self.path, CONFIG, holds=RUN, content=self._stored):
             self._stored = _check_same(self.path, config)
+            known = self._stored.get(ABOUT) or {}
+            _check_data(self.path, known.get(DATA), data)
+            # A run of an older version gets it with the next row.
+            self._stored[ABOUT] = made | known
             self._goes_on = True
 
     def _sign(self, epoch: int) -> None:
@@ -252,3 +269,16 @@ def _check_same(path: Path, config: dict[str, Any]) -> dict[str, Any]:
             f"{', '.join(differ)}. Choose another with --workdir."
         )
     return stored
+
+
+def _check_data(
+    path: Path, then: dict[str, Any] | None, now: dict[str, Any] | None
+) -> None:
+    """Raises `WorkdirError` if the data of a run are no longer those of its begin."""
+    if not (then and now) or not (other := differing(then, now)):
+        return
+    raise WorkdirError(
+        f"The workdir {path} holds a run of other data: {other} of the data set "
+        f"{now['name']} are not those with which it began. Bring these back to go on, "
+        "or choose another folder with --workdir."
+    )

@@ -22,6 +22,7 @@ from ncjax.config import resolved, validate
 from ncjax.config.binding import RANDOM_LABELS, load_data
 from ncjax.config.stored import ABOUT
 from ncjax.data import Dataset
+from ncjax.data.fingerprint import fingerprint
 from ncjax.io import plain, to_json, write_json
 from ncjax.memory import device_memory
 from ncjax.options import ConfigError
@@ -151,6 +152,7 @@ def sweep(
                 checkpoints=f"checkpoints/{number}",
                 restart_damaged=restart_damaged,
                 held=still_held,
+                data=fingerprint(dataset),
             )
             found = _train(
                 program, open_record, dataset, folder, devices, progress, say

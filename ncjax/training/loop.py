@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ncjax import cluster
 from ncjax.config import resolved, validate
 from ncjax.config.binding import load_data
+from ncjax.data.fingerprint import fingerprint
 from ncjax.options import TrainingError, flat
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
@@ -84,7 +85,13 @@ def train(
         experiment = Experiment(config, dataset, devices)
         limit = experiment.network.limit
         record = Record(
-            workdir, whole, alone, keep, limit, restart_damaged=restart_damaged
+            workdir,
+            whole,
+            alone,
+            keep,
+            limit,
+            restart_damaged=restart_damaged,
+            data=fingerprint(dataset),
         )
         with closing(record):
             start = advance(

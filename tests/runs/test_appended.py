@@ -43,7 +43,7 @@ def test_what_does_not_fit_leaves_what_was_there(tmp_path, most):
     file = Appended(tmp_path / "file")
     file.append(b"x" * 90)
     most(100)
-    with pytest.raises(OSError, match="File too large: .*file"):
+    with pytest.raises(OSError, match=r"File too large: .*file"):
         file.append(b"y" * 20)
     assert file.path.read_bytes() == b"x" * 90
     file.append(b"z" * 10)
