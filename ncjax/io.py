@@ -63,6 +63,15 @@ def sync(path: str | os.PathLike) -> None:
         os.close(opened)
 
 
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it; brings the names of new ones to the disk."""
+    above = [place for place in folder.parents if not place.exists()]
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in (folder, *above) if new else ():
+        sync(place.parent)
+
+
 def sync_tree(folder: Path) -> None:
     """Brings all files of a folder to the disk, its own name last."""
     for place, _, names in os.walk(folder, topdown=False):

@@ -118,3 +118,12 @@ def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path):
     assert missing.value.filename == str(tmp_path / "no" / "file")
     assert full.value.filename == str(tmp_path / "x")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(io, "sync", synced.append)
+    for _ in range(2):
+        io.make_folder(tmp_path / "a" / "b")
+        assert (tmp_path / "a" / "b").is_dir()
+        assert synced == [tmp_path / "a", tmp_path]  # the names of b, and of a; once

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 
 from ncjax import cluster
-from ncjax.io import free_name, sync_tree
+from ncjax.io import free_name, sync, sync_tree
 from ncjax.runs.seal import Seal, broken, make_seal, rows_in
 from ncjax.runs.workdir import WorkdirError
 
@@ -106,6 +106,17 @@ class Checkpoints:
             # Orbax keeps no checkpoint that is older than one it knows of.
             raise CheckpointError(f"{self._named(number)} was not written.")
         sync_tree(self._folder / str(number))
+
+    def sync_names(self, above: Path) -> None:
+        """Brings the name of the folder, which Orbax has made, to the disk.
+
+        Args:
+            above: the folder of the run, somewhere above it.
+        """
+        for place in self._folder.parents:
+            sync(place)
+            if place == above:
+                break
 
     def load(self, number: int, like: Any, *, run: str = "") -> Any:
         """Reads a `TrainState` with the structure, types and shardings of `like`.

@@ -266,6 +266,8 @@ class Record:
             self._keep_configs()
             self._checkpoints.save(epoch, state, run=self._run, rows=rows)
             self._keep_configs()
+            if cluster.is_first():
+                self._checkpoints.sync_names(self._folder)
 
     def _keep_configs(self) -> None:
         """Makes sure that the run can go on from its folders, if they are there."""

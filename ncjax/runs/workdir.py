@@ -24,7 +24,7 @@ from typing import Any
 from ncjax import cluster
 from ncjax.config.stored import ABOUT, RECORDER, complete
 from ncjax.data.fingerprint import differing
-from ncjax.io import plain, write_json
+from ncjax.io import make_folder, plain, write_json
 from ncjax.options import InputError, flat
 from ncjax.runs.about import about
 from ncjax.runs.columns import Row
@@ -192,7 +192,7 @@ def claim(path: Path, mark: str, *, holds: str = "", content: Any = None) -> boo
                 f"The workdir {path} is not empty and holds no {holds or mark}. "
                 "Choose another with --workdir."
             )
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         with tempfile.TemporaryFile(dir=path, prefix=f".{mark}."):
             pass
         if not known and content is not None:
