@@ -266,7 +266,7 @@ class Record:
             self._keep_configs()
             self._checkpoints.save(epoch, state, run=self._run, rows=rows)
             self._keep_configs()
-            if cluster.is_first():
+            if self._folder is not None and cluster.is_first():
                 self._checkpoints.sync_names(self._folder)
 
     def _keep_configs(self) -> None:

@@ -14,6 +14,7 @@ from ncjax.options import TrainingError
 from ncjax.training.loop import advance
 from tests.training.test_faults import (
     assert_same,
+    cut,
     lines,
     runs,
     whole,
@@ -107,6 +108,25 @@ def test_a_figure_that_cannot_be_written_loses_nothing(runs, whole, tmp_path, mo
     assert_same(runs, folder, whole)
     record.draw()
     assert (folder / "collapse.png").is_file()
+
+
+@pytest.mark.parametrize("at", [2, 3])
+def test_a_checkpoint_that_appears_late(runs, whole, cut, tmp_path, at):
+    """A double of a file system whose other hosts see new names late, as NFS may.
+
+    Checkpoint 2 is hidden until the run, which goes on from 1, has trained epoch `at`.
+    """
+    folder = shutil.copytree(cut, tmp_path / "run")
+    hidden, there = tmp_path / "hidden", folder / "checkpoints" / "2"
+    there.rename(hidden)
+
+    def appear():
+        if there.exists():
+            shutil.rmtree(there)
+        hidden.rename(there)
+
+    assert train(runs, folder, appear, at) == 1
+    assert_same(runs, folder, whole)
 
 
 @pytest.fixture
