@@ -41,6 +41,12 @@ def open_whole(path: str | os.PathLike) -> Generator[BinaryIO]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
         sync(path.parent)
+    except OSError as error:
+        # The system names the temporary file, or none where a disk is full.
+        unnamed = error.filename in (None, str(temporary))
+        if error.errno and unnamed:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -55,6 +61,15 @@ def sync(path: str | os.PathLike) -> None:
             raise
     finally:
         os.close(opened)
+
+
+def make_folder(folder: Path) -> None:
+    """Makes a folder and those above it; brings the names of new ones to the disk."""
+    above = [place for place in folder.parents if not place.exists()]
+    new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in (folder, *above) if new else ():
+        sync(place.parent)
 
 
 def sync_tree(folder: Path) -> None:

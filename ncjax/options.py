@@ -28,6 +28,10 @@ class ConfigError(InputError):
     """A configuration that cannot be run; the message says how to mend it."""
 
 
+class TrainingError(RuntimeError):
+    """A run cannot go on; the message says where it stopped and why."""
+
+
 def options_of(function: Callable) -> dict[str, Any]:
     """The options of a function: name -> default value."""
     return {

@@ -1,5 +1,6 @@
 """Files whole or not at all, and strict JSON."""
 
+import errno
 import json
 import os
 import stat
@@ -104,3 +105,25 @@ def test_json_files(tmp_path):
     with pytest.raises(TypeError):
         io.write_json(tmp_path / "b.json", object())
     assert not (tmp_path / "b.json").exists()
+
+
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path):
+    with pytest.raises(FileNotFoundError) as missing:
+        io.write_whole(tmp_path / "no" / "file", "text")
+    with (
+        pytest.raises(OSError, match="No space") as full,
+        io.open_whole(tmp_path / "x"),
+    ):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert missing.value.filename == str(tmp_path / "no" / "file")
+    assert full.value.filename == str(tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_made_with_those_above_it(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(io, "sync", synced.append)
+    for _ in range(2):
+        io.make_folder(tmp_path / "a" / "b")
+        assert (tmp_path / "a" / "b").is_dir()
+        assert synced == [tmp_path / "a", tmp_path]  # the names of b, and of a; once

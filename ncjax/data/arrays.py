@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ncjax.data.dataset import DataError, Dataset, Split
+from ncjax.data.dataset import DataError, Dataset, Split, check_finite
 from ncjax.data.labelled import assemble, list_names, say
 
 # Names that arrays have in files of others, small letters or not: images, labels.
@@ -132,7 +132,11 @@ class _Arrays:
                 )
             images, labels = images or pair[0], labels or pair[1]
         where = f"{self.path}: {images}"
-        return Split(to_images(self.read(images), where), self.read(labels))
+        found = to_images(self.read(images), where)
+        if found.dtype == np.float32 and found.size:
+            # Here, not only in `Dataset`: a test set that is cut off shifts the places.
+            check_finite(where, found)
+        return Split(found, self.read(labels))
 
     def read(self, name: str) -> np.ndarray:
         """An array."""

@@ -206,7 +206,7 @@ class Dataset:
             kind = DataTypeError if isinstance(error, TypeError) else DataError
             raise kind(f"{where}: {error}") from error
         if split.dtype == np.float32:  # uint8 is finite: leave a map unread
-            _check_finite(where, split.images)
+            check_finite(where, split.images)
 
     def _target(self) -> Any:
         from ncjax.targets import get_target  # late: it imports JAX
@@ -260,7 +260,13 @@ def _chunks(images: np.ndarray) -> Iterator[np.ndarray]:
     return (images[i : i + step] for i in range(0, len(images), step))
 
 
-def _check_finite(where: str, images: np.ndarray):
+def check_finite(where: str, images: np.ndarray):
+    """Raises `DataError` for NaN and infinity; memory maps are read in parts.
+
+    Args:
+      where: Names the images in the message.
+      images: float32 [n, h, w, c].
+    """
     bad = [(~np.isfinite(x)).sum(axis=(1, 2, 3)) for x in _chunks(images)]
     counts = np.concatenate(bad)
     if counts.any():

@@ -7,6 +7,7 @@ next chunk is copied to the devices.  A process reads its own devices' rows alon
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ import grain
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+
+from ncjax.options import TrainingError
 
 Array = jax.Array | np.ndarray
 Chunk = tuple[jax.Array, jax.Array, jax.Array]  # images, labels, rows [s, n, ...]
@@ -50,6 +53,9 @@ def read(
         size: number of batches in a chunk; the last chunk may have fewer.
         mesh: batches are sharded over its axis "data".
 
+    Raises:
+        TrainingError: if the file of a memory map is gone or cut off.
+
     Yields:
         Images [size, batch, h, w, c], labels and rows [size, batch].
     """
@@ -61,6 +67,7 @@ def read(
     def gather(chunk: np.ndarray) -> tuple[np.ndarray, ...]:
         mine = chunk[:, own]
         present = np.maximum(mine, 0)
+        check_mapped(images)
         return np.asarray(images[present]), np.asarray(labels[present]), mine
 
     def place(local: np.ndarray) -> jax.Array:
@@ -72,6 +79,33 @@ def read(
     for local in grain.MapDataset.source(chunks).map(gather).to_iter_dataset(options):
         pixels, classes, places = map(place, local)
         yield pixels, classes, places
+
+
+def check_mapped(images: Array) -> None:
+    """Makes sure that the file of a memory map is still there, and not cut off.
+
+    To read what a map no longer has ends the process by a signal (SIGBUS), without a
+    word.  A file that is cut off between this check and the reading still does that.
+
+    Raises:
+        TrainingError: naming the file.
+    """
+    path = getattr(images, "filename", None)
+    if not (isinstance(images, np.memmap) and path):
+        return
+    need = images.offset + images.nbytes
+    try:
+        size = os.stat(path).st_size
+        if size >= need:
+            return
+        why = f"it has {size:,} bytes, and had {need:,} or more"
+    except OSError as error:
+        why = error.strerror
+    raise TrainingError(
+        f"The images in {path} can no longer be read: {why}. They are streamed from "
+        "there (config.data.placement). Bring the file back, then give the same "
+        "command: it goes on from the last checkpoint."
+    )
 
 
 def read_shares(

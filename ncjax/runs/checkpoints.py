@@ -12,7 +12,7 @@ from typing import Any
 import jax
 
 from ncjax import cluster
-from ncjax.io import free_name, sync_tree
+from ncjax.io import free_name, sync, sync_tree
 from ncjax.runs.seal import Seal, broken, make_seal, rows_in
 from ncjax.runs.workdir import WorkdirError
 
@@ -76,6 +76,10 @@ class Checkpoints:
         """Numbers of the whole checkpoints in the folder, in order."""
         return sorted(found.step for found in self._checkpointer.checkpoints)
 
+    def is_there(self, number: int) -> bool:
+        """Whether a checkpoint of this number is still in the folder."""
+        return (self._folder / str(number)).is_dir()
+
     def save(
         self,
         number: int,
@@ -104,6 +108,17 @@ class Checkpoints:
         sync_tree(self._folder / str(number))
         for old in self.kept[: -self._keep]:
             self._checkpointer.delete(old)
+
+    def sync_names(self, above: Path) -> None:
+        """Brings the name of the folder, which Orbax has made, to the disk.
+
+        Args:
+            above: the folder of the run, somewhere above it.
+        """
+        for place in self._folder.parents:
+            sync(place)
+            if place == above:
+                break
 
     def load(self, number: int, like: Any, *, run: str = "") -> Any:
         """Reads a `TrainState` with the structure, types and shardings of `like`.

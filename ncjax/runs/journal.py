@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ncjax.io import free_name, to_json, write_whole
+from ncjax.runs.appended import Appended
 from ncjax.runs.columns import Row
 
 NAME = "metrics.jsonl"
@@ -29,13 +30,17 @@ class Journal:
 
     Attributes:
         path: the file.
-        text: what it holds since `resume`, as lines of JSON.
     """
 
     def __init__(self, folder: Path):
         """Opens the journal of a folder; nothing is read or written yet."""
         self.path = folder / NAME
-        self.text = ""
+        self._file = Appended(self.path)
+
+    @property
+    def text(self) -> str:
+        """What it holds since `resume`, as lines of JSON."""
+        return self._file.content.decode()
 
     @property
     def latest(self) -> int:
@@ -69,25 +74,31 @@ class Journal:
                 f"{_listed(self.path, problems)} What cannot be read is left out; the "
                 f"file as it was is now {away.name}."
             )
-        self.text = _lines(rows)
         old = self.path.read_bytes() if self.path.exists() else b""
         # A killed run may have written its last row, and not the end of that line.
         if problems or old.count(b"\n") != len(rows):
-            write_whole(self.path, self.text)
-        else:
-            self.text = old.decode()
+            old = _lines(rows).encode()
+            write_whole(self.path, old)
+        self._file = Appended(self.path, old)
         return rows, said
 
-    def append(self, rows: Sequence[Row]) -> None:
-        """Appends rows; numbers not finite become null."""
-        text = _lines(rows)
-        self.text += text
-        with self.path.open("a") as file:
-            file.write(text)
+    def append(self, rows: Sequence[Row]) -> str:
+        """Appends rows; numbers not finite become null.
+
+        Returns:
+            A sentence if others have deleted or changed the file since; "" if not.
+        """
+        if not self._file.append(_lines(rows).encode()):
+            return ""
+        return (
+            f"{self.path} was deleted or changed by others while the run went on: all "
+            "its rows are written anew."
+        )
 
     def _restore(self, sealed: str) -> str:
         """Makes the file what the checkpoint has; says so if that is not its begin."""
-        self.text, want = sealed, sealed.encode()
+        want = sealed.encode()
+        self._file = Appended(self.path, want)
         there = self.path.exists()
         found = self.path.read_bytes() if there else b""
         if found == want:

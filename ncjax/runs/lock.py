@@ -2,7 +2,9 @@
 
 It is a file, `run.lock`, that names the program that holds it.  A program that was
 killed leaves the file: the next one takes it over if that program is no longer there,
-or, on another host, has given no sign for ten minutes.
+or, on another host, has given no sign for ten minutes.  Their clocks may differ, and be
+set: only the times that the file system gives are compared, and the file is watched
+before it is taken over.
 """
 
 from __future__ import annotations
@@ -11,19 +13,22 @@ import json
 import os
 import socket
 import sys
+import tempfile
 import threading
 import time
 import uuid
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from ncjax import cluster
+from ncjax.options import TrainingError
 from ncjax.runs.workdir import LOCK, WorkdirError, claim
 
 _BEAT = 30.0  # seconds between signs of life
+_WATCHED = 3  # signs of life for which one waits before a lock is taken over
 _SILENT = 600.0  # seconds without one after which a program on another host is dead
 
 
@@ -47,16 +52,34 @@ class Lock:
             content = {"host": socket.gethostname(), "pid": os.getpid()}
             content |= {"started": _started(os.getpid()), "token": token}
             content |= {"since": time.strftime("%Y-%m-%d %H:%M:%S")}
-            file.seek(0)
-            file.truncate()
-            file.write(json.dumps(content) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+            _write(file, content)
+        self._path, self._token, self._content = path, token, content
         ended = threading.Event()
         beat = threading.Thread(target=_live, args=(path, ended), daemon=True)
         beat.start()
         self._release = weakref.finalize(
             self, _release, path, token, ended, os.getpid()
+        )
+
+    def check(self) -> None:
+        """Makes sure that this process still holds it, after a pause of its host too.
+
+        A file that was deleted is written anew.
+
+        Raises:
+            TrainingError: if another program has taken it over.
+            OSError: if the file cannot be read or written.
+        """
+        with _alone_with(self._path) as file:
+            if (holder := _read(file)).get("token") == self._token:
+                return
+            if not holder:
+                _write(file, self._content)
+                return
+        raise TrainingError(
+            f"The workdir {self._path.parent} was taken over by another program: "
+            f"{_named(holder)}. This one has given no sign of life for too long, or "
+            "its run.lock was deleted. It stops and leaves the folder to the other."
         )
 
     def close(self) -> None:
@@ -65,10 +88,13 @@ class Lock:
 
 
 @contextmanager
-def locked(folder: Path, mark: str, holds: str) -> Generator[None]:
+def locked(folder: Path, mark: str, holds: str) -> Generator[Callable[[], None]]:
     """Holds the lock of a folder of results, made if it is not there; see `claim`.
 
     Several processes that are one run hold it together: the first has it.
+
+    Yields:
+        () -> None: makes sure that it is still held, see `Lock.check`.
 
     Raises:
         WorkdirError: if another program holds it, or the folder cannot be written or
@@ -77,7 +103,7 @@ def locked(folder: Path, mark: str, holds: str) -> Generator[None]:
     held: list[Lock] = []
     try:
         cluster.from_first(lambda: held.append(_take(folder, mark, holds)))
-        yield
+        yield lambda: held[0].check() if held else None
     finally:
         for lock in held:
             lock.close()
@@ -117,6 +143,15 @@ def _wait_for(file: Any) -> None:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX)
 
 
+def _write(file: Any, content: dict[str, Any]) -> None:
+    """Makes the content of a lock."""
+    file.seek(0)
+    file.truncate()
+    file.write(json.dumps(content) + "\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def _read(file: Any) -> dict[str, Any]:
     """What a lock says of its holder; {} of none."""
     file.seek(0)
@@ -134,15 +169,15 @@ def _check_dead(path: Path, holder: dict[str, Any]) -> None:
         WorkdirError: if it is alive.
     """
     host, pid = holder.get("host"), holder.get("pid")
-    who = f"process {pid} on {host}, since {holder.get('since')}"
+    who = _named(holder)
     if host == socket.gethostname():
         if pid == os.getpid() and holder.get("started") == _started(pid):
             return
         alive = _is_alive(pid, holder.get("started"))
         why = "which no longer runs"
     else:
-        silent = time.time() - path.stat().st_mtime
-        alive = silent < _SILENT
+        silent = abs(_now(path.parent) - path.stat().st_mtime)
+        alive = silent < _SILENT or _gives_signs(path)
         why = f"which has given no sign of life for {silent / 60:.0f} minutes"
     if alive:
         raise WorkdirError(
@@ -152,6 +187,37 @@ def _check_dead(path: Path, holder: dict[str, Any]) -> None:
         )
     said = f"The lock of {path.parent} is taken over from {who}, {why}."
     print(said, file=sys.stderr, flush=True)
+
+
+def _named(holder: dict[str, Any]) -> str:
+    """The program that holds a lock, for a message."""
+    process, host = holder.get("pid"), holder.get("host")
+    return f"process {process} on {host}, since {holder.get('since')}"
+
+
+def _now(folder: Path) -> float:
+    """The time of the file system of a folder, in seconds since 1970."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{LOCK}.") as file:
+        return os.fstat(file.fileno()).st_mtime
+
+
+def _gives_signs(path: Path) -> bool:
+    """Whether the file of a lock gets new times while one looks on.
+
+    An old time may come of a clock that was set.
+    """
+    print(
+        f"{path} looks left behind; {_WATCHED * _BEAT:.0f} seconds will tell.",
+        file=sys.stderr,
+        flush=True,
+    )
+    before, end = path.stat().st_mtime_ns, time.monotonic() + _WATCHED * _BEAT
+    while time.monotonic() < end:
+        time.sleep(_BEAT / 10)
+        with path.open() as file:  # to open it makes a client of NFS ask the server
+            if os.fstat(file.fileno()).st_mtime_ns != before:
+                return True
+    return False
 
 
 def _is_alive(pid: Any, started: Any) -> bool:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,7 +18,9 @@ import jax
 
 from ncjax import cluster
 from ncjax.hierarchy import Hierarchy
+from ncjax.options import TrainingError
 from ncjax.runs.checkpoints import CheckpointError, Checkpoints, check_folder
+from ncjax.runs.failure import writing
 from ncjax.runs.history import History, Row, is_measured
 from ncjax.runs.lock import locked
 from ncjax.runs.saver import Saver
@@ -29,7 +31,10 @@ State = TypeVar("State")
 
 
 class Record:
-    """What a run has measured so far: `history`, and with a workdir its folders."""
+    """What a run has measured so far: `history`, and with a workdir its folders.
+
+    All methods raise `TrainingError` where a folder cannot be written any more.
+    """
 
     def __init__(
         self,
@@ -41,6 +46,8 @@ class Record:
         checkpoints: str = "checkpoints",
         restart_damaged: bool = False,
         max_share: float = 1.0,
+        held: Callable[[], None] | None = None,
+        data: dict[str, Any] | None = None,
     ):
         """Claims the folders of the run.
 
@@ -56,6 +63,10 @@ class Record:
             restart_damaged: begin anew where there are checkpoints, but none that can
                 be used; by default that is an error.
             max_share: largest share of the time that checkpoints may take; see `due`.
+            held: makes sure that whoever has locked the folder still holds it; None if
+                nobody has.
+            data: what tells the data of the run, of `ncjax.data.fingerprint`; a run
+                that began with others is refused.
 
         Raises:
             WorkdirError: if one of the folders cannot be had, or not hold checkpoints.
@@ -68,6 +79,9 @@ class Record:
             limit=dict(limit or {}),
         )
         self._lock = ExitStack()
+        self._still_held = held or _nothing
+        self._folder: Path | None = None
+        self._epoch, self._failed = 0, False  # the last epoch of which there is a row
         self._whole: Workdir | None = None
         self._each: list[Workdir] = []
         self._checkpoints: Checkpoints | None = None
@@ -77,17 +91,17 @@ class Record:
         self._names_of_each = list(alone)
         if workdir is None:
             return
-        folder = Path(workdir).expanduser().absolute()
+        self._folder = folder = Path(workdir).expanduser().absolute()
         if keep:
             check_folder(folder)
         try:
-            self._open(folder, config, alone)
+            self._open(folder, config, alone, data)
             if keep:
                 runs = [self._whole] if self._whole is not None else self._each
                 paths = [one.path for one in runs]
                 self._run = cluster.from_first(lambda: digest(paths))
                 self._checkpoints = Checkpoints(folder / checkpoints, keep)
-                self._saver = Saver(self._checkpoints, max_share)
+                self._saver = Saver(self._checkpoints, max_share, self._saved)
         except BaseException:
             self._lock.close()
             raise
@@ -97,12 +111,13 @@ class Record:
         folder: Path,
         config: dict[str, Any] | None,
         alone: Mapping[str, dict[str, Any]],
+        data: dict[str, Any] | None,
     ) -> None:
         """Locks the folder of the run, and claims it and those of its networks."""
         if config is not None:  # else whoever has the folder has locked it
-            self._lock.enter_context(locked(folder, CONFIG, RUN))
-            self._whole = Workdir(folder, config)
-        self._each = [Workdir(folder / name, own) for name, own in alone.items()]
+            self._still_held = self._lock.enter_context(locked(folder, CONFIG, RUN))
+            self._whole = Workdir(folder, config, data)
+        self._each = [Workdir(folder / n, own, data) for n, own in alone.items()]
 
     @property
     def latest(self) -> int:
@@ -124,6 +139,10 @@ class Record:
         Raises:
             CheckpointError: if there are checkpoints, but none can be read.
         """
+        with self._writing():
+            return self._restore(state)
+
+    def _restore(self, state: State) -> tuple[int, State]:
         # All processes look, the first decides: files may appear late on the others.
         found = self._checkpoints.kept if self._checkpoints is not None else []
         kept = cluster.from_first(lambda: found)
@@ -139,7 +158,7 @@ class Record:
             self._set_aside(damaged, f"goes on from epoch {epoch}")
             assert self._saver is not None
             self._saver.latest = epoch
-            self.resume(epoch)
+            self._resume(epoch)
             return epoch, restored
         if damaged and not self._anew:
             raise CheckpointError(
@@ -148,7 +167,9 @@ class Record:
                 "restart_damaged=True), or choose another folder with --workdir."
             )
         self._set_aside(damaged, "begins anew")
-        self.resume(0)
+        if self._saver is not None:
+            self._saver.latest = 0
+        self._resume(0)
         return 0, state
 
     def _set_aside(self, damaged: Mapping[int, CheckpointError], then: str) -> None:
@@ -180,6 +201,11 @@ class Record:
 
         What metrics.jsonl has lost is restored from the checkpoint of that epoch.
         """
+        with self._writing():
+            self._resume(epoch)
+
+    def _resume(self, epoch: int) -> None:
+        self._epoch = epoch
         if self._whole is None and not self._each:
             return
         sealed = cluster.from_first(lambda: self._sealed(epoch))
@@ -233,12 +259,15 @@ class Record:
             for one, own in zip(self.history.seeds, rows, strict=False):
                 if own is not None:
                     one.rows.append(own)
+        self._epoch = int(row["epoch"])
         if self._whole is not None:
-            self._whole.write(row)
+            with self._writing():
+                self._whole.write(row)
         if self._each:
             self._waiting.append(rows)
         if self._saver is not None:
-            self._saver.check()
+            with self._writing():
+                self._saver.check()
         return row
 
     def flush(self) -> None:
@@ -246,9 +275,10 @@ class Record:
 
         One seed after the other: thousands of files cannot be open at once.
         """
-        for i, one in enumerate(self._each):
-            own = (rows[i] for rows in self._waiting)
-            one.append([row for row in own if row is not None])
+        with self._writing():
+            for i, one in enumerate(self._each):
+                own = (rows[i] for rows in self._waiting)
+                one.append([row for row in own if row is not None])
         self._waiting.clear()
 
     def due(self) -> bool:
@@ -263,22 +293,71 @@ class Record:
         rows = {} if self._whole is None else {"": self._whole.text}
         names = self._names_of_each
         rows |= {n: one.text for n, one in zip(names, self._each, strict=True)}
-        self._saver.save(epoch, state, run=self._run, rows=rows)
+        with self._writing():
+            self._still_held()
+            # Before: Orbax would make a folder anew that was deleted, and a part of it.
+            self._keep_configs()
+            self._saver.save(epoch, state, run=self._run, rows=rows)
+
+    def _saved(self) -> None:
+        """What follows when a checkpoint is written, in the thread that did it."""
+        self._keep_configs()
+        if self._folder is not None and cluster.is_first():
+            assert self._checkpoints is not None
+            self._checkpoints.sync_names(self._folder)
+
+    def _keep_configs(self) -> None:
+        """Makes sure that the run can go on from its folders, if they are there."""
+        for one in (self._whole, *self._each):
+            if one is not None:
+                one.keep_config()
 
     def close(self) -> None:
         """Writes what is left, and the TensorBoard events of the seeds."""
         try:
-            if self._saver is not None:
-                self._saver.close()
-            if self._checkpoints is not None:
-                self._checkpoints.close()
-            if self._whole is not None:
-                self._whole.close()
+            if self._failed:  # there is nothing to be written any more
+                with suppress(Exception):  # the same again, of Orbax
+                    self._close_checkpoints()
+                return
+            with self._writing():
+                self._close_checkpoints()
             self.flush()
-            for one in self._each:
-                one.renew_events()
+            with self._writing():
+                self._keep_configs()
+                for one in self._each:
+                    one.renew_events()
         finally:
             self._lock.close()
+
+    def _close_checkpoints(self) -> None:
+        try:
+            if self._saver is not None:
+                self._saver.close()
+        finally:
+            if self._checkpoints is not None:
+                self._checkpoints.close()
+
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        """Raises `TrainingError` where the folder cannot be written any more."""
+        if self._folder is None:
+            yield
+            return
+        try:
+            with writing(self._folder, self._stand):
+                yield
+        except TrainingError:
+            self._failed = True
+            raise
+
+    def _stand(self) -> str:
+        """How far the run has come, and which checkpoint of it is whole."""
+        known = self._checkpoints
+        there = [n for n in known.kept if known.is_there(n)] if known else []
+        whole = "No checkpoint is whole"
+        if there:
+            whole = f"The checkpoint of epoch {there[-1]} is whole"
+        return f"The run stopped after epoch {self._epoch}. {whole}."
 
     def draw(
         self,
@@ -315,8 +394,13 @@ class Record:
                 plots.confusion, self.history, class_names, hierarchy
             ),
         }
-        for name in names:
-            plots.save(drawn[name](), folder / name)
+        with self._writing():
+            for name in names:
+                plots.save(drawn[name](), folder / name)
+
+
+def _nothing() -> None:
+    """There is no lock."""
 
 
 def _say_missing(workdir: Workdir | None, rows: Sequence[Row], last: int) -> None:

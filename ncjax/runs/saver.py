@@ -28,6 +28,7 @@ class Saver:
         self,
         checkpoints: Checkpoints,
         max_share: float = 1.0,
+        then: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ):
         """Takes the folder of the checkpoints.
@@ -35,9 +36,11 @@ class Saver:
         Args:
             checkpoints: the folder.
             max_share: largest share of the time that is spent on writing; 1 writes all.
+            then: called after each, in the thread that has written it.
             clock: seconds since any moment.
         """
         self._checkpoints, self._share, self._clock = checkpoints, max_share, clock
+        self._then = then
         self.latest = checkpoints.latest or 0
         self._thread = ThreadPoolExecutor(1, "checkpoints")
         self._writing: Future[None] | None = None
@@ -96,5 +99,6 @@ class Saver:
     def _write(self, epoch: int, state: Any, run: str, rows: Mapping[str, str]) -> None:
         began = self._clock()
         self._checkpoints.save(epoch, state, run=run, rows=rows)
+        self._then()
         ended = self._clock()
         self._rests_until = ended + (ended - began) * (1 / self._share - 1)

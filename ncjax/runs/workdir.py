@@ -23,14 +23,16 @@ from typing import Any
 
 from ncjax import cluster
 from ncjax.config.stored import ABOUT, RECORDER, complete
-from ncjax.io import plain, write_json
+from ncjax.data.fingerprint import differing
+from ncjax.io import make_folder, plain, write_json
 from ncjax.options import InputError, flat
 from ncjax.runs.about import about
 from ncjax.runs.columns import Row
 from ncjax.runs.events import Events, renew
-from ncjax.runs.journal import Journal, read_rows
+from ncjax.runs.journal import Journal
 
 CONFIG, RUN = "config.json", "run of ncjax"  # the mark of a folder, what it holds
+DATA = "data"  # in config.json, below "about": what tells the data of the run
 LOCK = "run.lock"  # see `ncjax.runs.lock`
 
 # Fields that may differ when a run goes on: where the data lie changes no result, nor
@@ -52,18 +54,30 @@ class Workdir:
     Of several processes, the first alone reads and writes, but all must see the folder.
     """
 
-    def __init__(self, path: str | os.PathLike, config: dict[str, Any]):
-        """Claims the folder for a run, of a nested dict of plain values.
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        config: dict[str, Any],
+        data: dict[str, Any] | None = None,
+    ):
+        """Claims the folder for a run.
+
+        Args:
+            path: the folder.
+            config: configuration of the run, a nested dict of plain values.
+            data: what tells its data, of `ncjax.data.fingerprint`; None if not known.
 
         Raises:
             WorkdirError: if the folder cannot be written, holds something else, or
-                holds a run of another configuration.
+                holds a run of another configuration or other data.
         """
         self.path = Path(path).expanduser().absolute()
         self._journal = Journal(self.path)
         self._events: Events | None = None
         self._goes_on = False  # whether config.json is still to name this process
-        cluster.from_first(lambda: self._claim(config))
+        self._stored: dict[str, Any] = {}  # content of config.json; of process 0
+        self._said = False
+        cluster.from_first(lambda: self._claim(config, data))
         cluster.agree(self._look)
 
     @property
@@ -109,33 +123,46 @@ class Workdir:
         if cluster.is_first():
             if self._goes_on and rows:
                 self._sign(int(rows[0]["epoch"]))
-            self._journal.append(rows)
+            said = self._journal.append(rows)
+            if said and not self._said:
+                cluster.say(said)
+                self._said = True
+
+    def keep_config(self) -> None:
+        """Writes config.json again if it was deleted, or the run could not go on.
+
+        Raises:
+            OSError: if the folder is no longer there.
+        """
+        path = self.path / CONFIG
+        if cluster.is_first() and not path.exists():
+            write_json(path, self._stored)
+            cluster.say(
+                f"{path} was deleted while the run went on: it is written anew."
+            )
 
     def renew_events(self) -> None:
-        """Makes TensorBoard events of metrics.jsonl, unless they are newer than it."""
-        path = self._journal.path
-        if cluster.is_first() and path.exists():
-            renew(self.path, read_rows(path), path.stat().st_mtime_ns)
+        """Makes TensorBoard events of metrics.jsonl, unless they are of its rows."""
+        if cluster.is_first() and self._journal.path.exists():
+            renew(self.path, self._journal.path)
 
-    def close(self) -> None:
-        """Writes what is left of the TensorBoard events."""
-        if self._events is not None:
-            self._events.close()
-
-    def _claim(self, config: dict[str, Any]) -> None:
-        content = config | {ABOUT: about()}
-        if claim(self.path, CONFIG, holds=RUN, content=content):
-            _check_same(self.path, config)
+    def _claim(self, config: dict[str, Any], data: dict[str, Any] | None) -> None:
+        made = {DATA: data} if data else {}
+        self._stored = config | {ABOUT: about() | made}
+        if claim(self.path, CONFIG, holds=RUN, content=self._stored):
+            self._stored = _check_same(self.path, config)
+            known = self._stored.get(ABOUT) or {}
+            _check_data(self.path, known.get(DATA), data)
+            # A run of an older version gets it with the next row.
+            self._stored[ABOUT] = made | known
             self._goes_on = True
 
     def _sign(self, epoch: int) -> None:
         """Adds to config.json what goes on with the run, and with which epoch."""
         self._goes_on = False
-        path = self.path / CONFIG
-        stored = _read_config(path)
-        later = stored.setdefault(ABOUT, {}).setdefault("continued", [])
+        later = self._stored.setdefault(ABOUT, {}).setdefault("continued", [])
         later.append({"from_epoch": epoch} | about())
-        write_json(path, stored)
+        write_json(self.path / CONFIG, self._stored)
 
     def _look(self) -> None:
         """Raises `WorkdirError` in a process that does not see the folder."""
@@ -163,13 +190,14 @@ def claim(path: Path, mark: str, *, holds: str = "", content: Any = None) -> boo
         known = (path / mark).exists()
         temporary = f".{mark}.*"  # a file that `write_json` has not finished
         names = [found.name for found in path.iterdir()] if path.exists() else []
-        foreign = [x for x in names if x != LOCK and not fnmatch(x, temporary)]
+        own = (LOCK, f".{LOCK}.*", temporary)  # also what a killed program has left
+        foreign = [x for x in names if not any(fnmatch(x, y) for y in own)]
         if not known and foreign:
             raise WorkdirError(
                 f"The workdir {path} is not empty and holds no {holds or mark}. "
                 "Choose another with --workdir."
             )
-        path.mkdir(parents=True, exist_ok=True)
+        make_folder(path)
         with tempfile.TemporaryFile(dir=path, prefix=f".{mark}."):
             pass
         if not known and content is not None:
@@ -221,8 +249,12 @@ def _read_config(path: Path) -> dict[str, Any]:
     return stored
 
 
-def _check_same(path: Path, config: dict[str, Any]) -> None:
-    """Raises `WorkdirError` naming the fields in which a folder has another value."""
+def _check_same(path: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """The content of the config.json of a folder, which is that of the same run.
+
+    Raises:
+        WorkdirError: naming the fields in which it has another value.
+    """
     stored = _read_config(path / CONFIG)
     kinds = ["a recorder" if RECORDER in x else "training" for x in (stored, config)]
     if kinds[0] != kinds[1]:
@@ -243,3 +275,17 @@ def _check_same(path: Path, config: dict[str, Any]) -> None:
             f"The workdir {path} holds a run of another configuration; they differ in "
             f"{', '.join(differ)}. Choose another with --workdir."
         )
+    return stored
+
+
+def _check_data(
+    path: Path, then: dict[str, Any] | None, now: dict[str, Any] | None
+) -> None:
+    """Raises `WorkdirError` if the data of a run are no longer those of its begin."""
+    if not (then and now) or not (other := differing(then, now)):
+        return
+    raise WorkdirError(
+        f"The workdir {path} holds a run of other data: {other} of the data set "
+        f"{now['name']} are not those with which it began. Bring these back to go on, "
+        "or choose another folder with --workdir."
+    )

@@ -22,10 +22,12 @@ from ncjax.config import resolved, validate
 from ncjax.config.binding import RANDOM_LABELS, load_data
 from ncjax.config.stored import ABOUT
 from ncjax.data import Dataset
-from ncjax.io import plain, to_json
+from ncjax.data.fingerprint import fingerprint
+from ncjax.io import plain, to_json, write_json
 from ncjax.memory import device_memory
 from ncjax.options import ConfigError
 from ncjax.runs.about import about
+from ncjax.runs.failure import writing
 from ncjax.runs.history import History
 from ncjax.runs.journal import NAME, read_rows
 from ncjax.runs.lock import locked
@@ -105,7 +107,8 @@ def sweep(
 
     Raises:
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
-        TrainingError: if memory does not suffice.
+        TrainingError: if memory does not suffice, or the workdir cannot be written any
+            more.
         Stopped: when `stop` has said so before the end.
 
     Example:
@@ -136,12 +139,13 @@ def sweep(
         parts += program.split(at_once or _most(program, dataset, devices, say))
     folder = None if workdir is None else Path(workdir).expanduser().absolute()
     held = nullcontext() if folder is None else locked(folder, SWEEP, HOLDS)
-    with held:
+    claimed: dict[str, Any] = {}
+    with held as still_held:
         if folder is not None:
-            order = cluster.from_first(
+            claimed = cluster.from_first(
                 lambda: _claim(folder, config, fields, together, parts)
             )
-            parts = _as_before(order, parts)
+            parts = _as_before(claimed["programs"], parts)
         say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
         table = Sweep(tuple(fields), [], folder)
         for number, program in enumerate(parts):
@@ -155,19 +159,29 @@ def sweep(
                 max_share=program.config.checkpoint.max_share,
                 checkpoints=f"checkpoints/{number}",
                 restart_damaged=restart_damaged,
+                held=still_held,
+                data=fingerprint(dataset),
             )
             found = _train(
                 program, open_record, dataset, folder, devices, progress, say, stop
             )
             table.add(program.members, *found)
-            if folder is not None and cluster.is_first():
-                table.write()
+            _write(table, table.write, claimed)
             if number + 1 < len(parts) and (reason := asked(stop)):
                 last = program.config.num_epochs
                 raise Stopped(reason, last, saved=folder is not None)
-        if folder is not None and cluster.is_first():
-            table.draw()
+        _write(table, table.draw, claimed)
         return table
+
+
+def _write(table: Sweep, write: Callable[[], None], claimed: dict[str, Any]) -> None:
+    """Writes a file of the whole sweep; its mark too, if others have deleted it."""
+    if (folder := table.workdir) is None or not cluster.is_first():
+        return
+    with writing(folder, lambda: f"{len(table.rows)} of its runs are done and whole."):
+        if not (folder / SWEEP).exists():
+            write_json(folder / SWEEP, claimed)
+        write()
 
 
 def _check_labels(program: Program, dataset: Dataset) -> None:
@@ -345,10 +359,11 @@ def _claim(
     fields: Mapping[str, Sequence[Any]],
     together: Sequence[Sequence[str]],
     parts: Sequence[Program],
-) -> list[dict[str, Any]]:
-    """Makes the folder of a sweep; returns the names of the runs of each program.
+) -> dict[str, Any]:
+    """Makes the folder of a sweep; returns what its mark says.
 
-    They are those of the first time: as many networks as fitted then train together.
+    Its programs are those of the first time: as many networks as fitted then train
+    together.
 
     Raises:
         WorkdirError: if the folder cannot be had, or holds another sweep.
@@ -362,10 +377,10 @@ def _claim(
     ]
     made = content | {"programs": order, ABOUT: about()}
     if not claim(folder, SWEEP, holds=HOLDS, content=made):
-        return order
+        return made
     try:
         stored = json.loads((folder / SWEEP).read_text())
-        order = stored["programs"]
+        stored["programs"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WorkdirError(
             f"{folder / SWEEP} cannot be read ({error}). Choose another --workdir."
@@ -377,7 +392,7 @@ def _claim(
                 f"{stored.get(part)!r}, and are {value!r} now. Choose another with "
                 "--workdir."
             )
-    return order
+    return stored
 
 
 def _as_before(

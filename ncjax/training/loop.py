@@ -21,7 +21,8 @@ from tqdm import tqdm
 from ncjax import cluster
 from ncjax.config import resolved, validate
 from ncjax.config.binding import load_data
-from ncjax.options import flat
+from ncjax.data.fingerprint import fingerprint
+from ncjax.options import TrainingError, flat
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record
@@ -30,10 +31,6 @@ from ncjax.training.experiment import Experiment
 from ncjax.training.network import Network
 from ncjax.training.plan import measured_epochs, saved_epochs, seeds_of
 from ncjax.training.step import TrainState
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says where it stopped and why."""
 
 
 class Stopped(Exception):
@@ -91,7 +88,8 @@ def train(
 
     Raises:
         ConfigError, DataError, WorkdirError: before anything is compiled or written.
-        TrainingError: if the loss is no longer finite, or memory does not suffice.
+        TrainingError: if the loss is no longer finite, memory does not suffice, or the
+            workdir cannot be written any more.
         Stopped: when `stop` has said so before the last epoch.
 
     Example:
@@ -125,6 +123,7 @@ def train(
             network.limit,
             restart_damaged=restart_damaged,
             max_share=config.checkpoint.max_share,
+            data=fingerprint(dataset),
         )
         with closing(record):
             if finished and record.finish(config.num_epochs):

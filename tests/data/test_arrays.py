@@ -176,7 +176,7 @@ def nan(images):
         ({"x": IMAGES, "y": LABELS * 10**9}, "label 1, 2, 3, 4, .* without gaps"),
         ({"x": IMAGES, "y": LABELS * 2}, "has the label 1, 3. Number .* without gaps"),
         ({"x": IMAGES, "y": LABELS * 0}, "1 class name.*at least 2"),
-        ({"x": nan(IMAGES), "y": LABELS}, "1 NaN or infinite values in 1 of"),
+        ({"x": nan(IMAGES), "y": LABELS}, r"npz: x: 1 NaN .* in 1 of 12 .*first in 3;"),
         ({"x": IMAGES * 1e39, "y": LABELS}, "NaN or infinite values"),
         ({"x": IMAGES.astype("U3"), "y": LABELS}, "holds <U3; numbers are needed"),
         ({"x": IMAGES * 1j, "y": LABELS}, "holds complex128; numbers"),

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from ncjax.options import TrainingError
 from ncjax.runs.lock import Lock, locked
 from ncjax.runs.record import Record
 from ncjax.runs.workdir import WorkdirError, claim
@@ -109,7 +110,8 @@ def test_of_many_that_start_at_once_one_wins(tmp_path):
     "content",
     ["", "{", "[1]", "\0\0", '{"host": null}'],
 )
-def test_an_unreadable_lock_is_no_holder(tmp_path, content):
+def test_an_unreadable_lock_is_no_holder(tmp_path, monkeypatch, content):
+    monkeypatch.setattr("ncjax.runs.lock._BEAT", 0.01)
     (tmp_path / "run.lock").write_text(content)
     os.utime(tmp_path / "run.lock", (0, 0))
     Lock(tmp_path).close()
@@ -127,7 +129,8 @@ def test_another_process_of_the_same_number_is_not_the_holder(tmp_path, capsys):
         Lock(tmp_path).close()
 
 
-def test_another_host_is_dead_after_ten_silent_minutes(tmp_path, capsys):
+def test_another_host_is_dead_after_ten_silent_minutes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("ncjax.runs.lock._BEAT", 0.01)
     write(tmp_path, host="elsewhere")
     with pytest.raises(WorkdirError, match="process 1 on elsewhere, since then"):
         Lock(tmp_path)
@@ -135,6 +138,53 @@ def test_another_host_is_dead_after_ten_silent_minutes(tmp_path, capsys):
     os.utime(tmp_path / "run.lock", (now, now - 660))
     Lock(tmp_path).close()
     assert "no sign of life for 11 minutes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("jump", [-86_400, 86_400])
+def test_the_clock_of_a_host_says_nothing(tmp_path, monkeypatch, jump):
+    """It may be set, and differ from that of the host of the holder."""
+    write(tmp_path, host="elsewhere")
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    with pytest.raises(WorkdirError, match="process 1 on elsewhere"):
+        Lock(tmp_path)
+
+
+@pytest.mark.parametrize("jump", [-86_400, 86_400])
+def test_a_holder_that_gives_signs_lives_whatever_their_times(
+    tmp_path, monkeypatch, jump
+):
+    """The clock of the file system itself was set: all times there are others."""
+    monkeypatch.setattr("ncjax.runs.lock._BEAT", 0.01)
+    write(tmp_path, host="elsewhere")
+    path, sleep = tmp_path / "run.lock", time.sleep
+    old = time.time() - jump
+    os.utime(path, (old, old))
+
+    def beat(seconds):
+        os.utime(path)
+        sleep(seconds)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "sleep", beat)
+        with pytest.raises(WorkdirError, match="process 1 on elsewhere"):
+            Lock(tmp_path)
+    os.utime(path, (old, old))
+    Lock(tmp_path).close()  # it gives none
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lock_that_was_taken_over_is_noticed(tmp_path):
+    """As after a pause of the host, in which another one has taken the folder."""
+    with locked(tmp_path, "config.json", "run") as check:
+        check()
+        (tmp_path / "run.lock").unlink()
+        check()
+        assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
+        write(tmp_path, host="elsewhere", token="another")
+        with pytest.raises(TrainingError, match=r"process 1 on elsewhere.*It stops"):
+            check()
+    assert (tmp_path / "run.lock").exists()  # that of the other
 
 
 def test_signs_of_life(tmp_path, monkeypatch):

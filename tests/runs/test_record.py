@@ -226,3 +226,31 @@ def test_another_run_is_refused(tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(WorkdirError, match="is not empty and holds no run of ncjax"):
         Record(tmp_path, {"seed": 1})
+
+
+@pytest.mark.parametrize("common", [{"seed": 1}, None])
+def test_a_run_of_other_data_is_refused(tmp_path, common):
+    """Also one of many networks, or of the networks of a sweep."""
+    alone, folder = {"seeds/4": {"seed": 4}, "seeds/5": {"seed": 5}}, tmp_path / "run"
+    then, now = ({"name": "toy", "train": {"labels": crc}} for crc in (1, 2))
+
+    def files():
+        return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    def made():
+        marks = sorted(folder.rglob("config.json"))
+        return [json.loads(path.read_text())["about"].get("data") for path in marks]
+
+    Record(folder, common, alone, keep=0).close()  # as an older version made it
+    with_data = Record(folder, common, alone, keep=0, data=then)
+    with_data.resume(0)
+    assert set(map(str, made())) == {"None"}  # nothing of it yet
+    with_data.add([row(1), row(1, 1)])
+    with_data.close()
+    assert made() == [then] * (2 if common is None else 3)
+    before = files()
+    said = "other data: the training labels of the data set toy are not those"
+    with pytest.raises(WorkdirError, match=said):
+        Record(folder, common, alone, keep=0, data=now)
+    assert files() == before
+    Record(folder, common, alone, keep=0, data=then).close()

@@ -1,6 +1,7 @@
 """Streamed data sets: same batches, same numbers, nothing read that is not needed."""
 
 import math
+import os
 import sys
 
 import jax
@@ -87,6 +88,28 @@ def test_chunks_hold_the_rows_asked_for(devices):
     present = rows >= 0
     np.testing.assert_array_equal(got_images[present], images[rows[present]])
     np.testing.assert_array_equal(got_labels[present], rows[present] + 100)
+
+
+def cut_off(path):
+    os.truncate(path, 2000)
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [(cut_off, "it has 2,000 bytes"), (os.unlink, "No such file or directory")],
+)
+def test_a_file_that_is_cut_off_or_gone_is_named(tmp_path, fault, why):
+    """To read what is no longer there would end the process by a signal."""
+    path = tmp_path / "images.npy"
+    np.save(path, np.zeros((50, 8, 8, 1), np.uint8))
+    images = np.load(path, mmap_mode="r")[:, :, :, :]
+    rows = np.arange(48, dtype=np.int32).reshape(6, 8)
+    chunks = stream.read(images, np.zeros(50, np.int32), rows, 2, mesh_of(1))
+    next(chunks)
+    fault(path)
+    said = rf"images in .*images\.npy can no longer be read: {why}.*same command"
+    with pytest.raises(TrainingError, match=said):
+        list(stream.read(images, np.zeros(50, np.int32), rows, 2, mesh_of(1)))
 
 
 def results(config, devices, epochs=2):

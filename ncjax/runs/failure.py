@@ -1,0 +1,65 @@
+"""What a run says whose folder cannot be written any more."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ncjax.options import TrainingError
+
+_ROOM = "Make room on that disk"
+_RIGHTS = "Make it writable again"
+_MEND = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: f"{_ROOM}, or raise the quota",
+    errno.EFBIG: "Raise the limit on the size of a file (ulimit -f)",
+    errno.EMFILE: "Raise the limit on the number of open files (ulimit -n)",
+    errno.EROFS: _RIGHTS,
+    errno.EACCES: _RIGHTS,
+    errno.EPERM: _RIGHTS,
+    errno.ENOENT: "Bring back what was deleted or moved",
+}
+
+
+@contextmanager
+def writing(folder: Path, stand: Callable[[], str]) -> Generator[None]:
+    """Raises `TrainingError` where a folder of results cannot be written.
+
+    Args:
+        folder: the folder.
+        stand: () -> how far the run has come, and what of it is whole, in sentences.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (found := _reason(error)) is None:
+            raise
+        code, path = found
+        gone = not folder.exists()
+        reason = f"{path or folder}: {os.strerror(code)} ({errno.errorcode.get(code)})"
+        if gone:
+            reason = f"the folder was deleted or moved, or its disk is gone ({reason})"
+        raise TrainingError(
+            f"The files in {folder} cannot be written any more: {reason}. {stand()} "
+            f"{_MEND.get(code, 'Mend it')}, then give the same command: it goes on "
+            "from there."
+        ) from error
+
+
+def _reason(error: BaseException) -> tuple[int, str] | None:
+    """Number of an error of the operating system, and the path; None of another error.
+
+    TensorStore, which writes the arrays of checkpoints, raises a ValueError that has
+    both in its text.
+    """
+    if isinstance(error, OSError) and error.errno:
+        return error.errno, str(error.filename or "")
+    said = str(error)
+    if code := re.search(r"os_error_code='(\d+)'", said):
+        path = re.search('"(/[^"]+)"', said)
+        return int(code[1]), path[1] if path else ""
+    return None

@@ -1,0 +1,86 @@
+"""After a power cut a run goes on bit for bit, from the last checkpoint on the disk."""
+
+# ruff: noqa: F401, F811  (fixtures of another module)
+
+import os
+import random
+import shutil
+
+import pytest
+
+from ncjax.runs.checkpoints import CheckpointError
+from ncjax.runs.record import Record
+from tests.training.power_cut import Disk
+from tests.training.test_faults import EPOCHS, assert_same, runs, whole
+
+
+def cut(runs, tmp_path, monkeypatch, points, **kind):
+    """Copies of the disk at some points of a run: [(folder, last epoch of a save)].
+
+    A point is a share of the syncs of the run, of which there are `points[0]`; at the
+    end there is one more.
+    """
+    root = tmp_path / "root"
+    root.mkdir()
+    disk, found, saved = Disk(root, **kind), [], [0]
+    save = Record.save
+
+    def entered(self, epoch, state):
+        saved.append(epoch - 1)  # that before is on the disk by now
+        save(self, epoch, state)
+
+    def before(number):
+        if number in points:
+            take(saved[-1])
+
+    def take(epoch):
+        found.append((tmp_path / f"cut-{len(found)}", epoch))
+        disk.copy(found[-1][0])
+
+    disk.before = before
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", disk.fsync)
+        patch.setattr(Record, "save", entered)
+        runs.train(root / "run")
+    take(EPOCHS)
+    disk.close()
+    return found, disk.syncs
+
+
+def goes_on(runs, folder):
+    """Goes on; the epoch after which."""
+    try:
+        return runs.train(folder)
+    except CheckpointError:  # the first was half written: says so, and asks
+        return runs.train(folder, restart_damaged=True)
+
+
+def check(runs, whole, found):
+    for place, saved in found:
+        assert saved <= goes_on(runs, place / "run")
+        assert_same(runs, place / "run", whole)
+        shutil.rmtree(place)
+
+
+@pytest.fixture(scope="module")
+def syncs(runs, tmp_path_factory):
+    """How often a run syncs."""
+    with pytest.MonkeyPatch.context() as patch:
+        return cut(runs, tmp_path_factory.mktemp("count"), patch, ())[1]
+
+
+@pytest.mark.parametrize("names_at_once", [False, True])
+def test_a_power_cut(runs, whole, syncs, tmp_path, monkeypatch, names_at_once):
+    points = random.Random(7).sample(range(syncs), 2)
+    found, _ = cut(runs, tmp_path, monkeypatch, points, names_at_once=names_at_once)
+    assert len(found) == 3
+    check(runs, whole, found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names_at_once", [False, True])
+def test_a_power_cut_anywhere(runs, whole, syncs, tmp_path, monkeypatch, names_at_once):
+    points = range(syncs)
+    found, _ = cut(runs, tmp_path, monkeypatch, points, names_at_once=names_at_once)
+    assert len(found) > 30
+    check(runs, whole, found)
