@@ -97,12 +97,21 @@ class Checkpoints:
             rows: its metrics up to the epoch; see `make_seal`.
 
         Raises:
-            CheckpointError: if there is one of a later epoch.
+            CheckpointError: if there is one of a later epoch, or of the same that was
+                not there before.
         """
         stored = _stored(state)
         seal = make_seal(stored, epoch=number, run=run, rows=rows)
         custom: Any = {_SEAL: seal}
-        if not self._checkpointer.save(number, stored, custom_metadata=custom):
+        try:
+            written = self._checkpointer.save(number, stored, custom_metadata=custom)
+        except FileExistsError as error:
+            # That of an earlier session, which this host has come to see only now.
+            raise CheckpointError(
+                f"{self._named(number)} has appeared while the run went on. Give the "
+                "same command: it goes on from there."
+            ) from error
+        if not written:
             # Orbax keeps no checkpoint that is older than one it knows of.
             raise CheckpointError(f"{self._named(number)} was not written.")
         sync_tree(self._folder / str(number))

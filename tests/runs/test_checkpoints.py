@@ -75,6 +75,20 @@ def test_a_checkpoint_that_is_not_written_is_an_error(tmp_path):
         assert checkpoints.kept == [2]
 
 
+def test_a_checkpoint_that_appears_meanwhile_is_an_error(tmp_path):
+    """As where another host sees it late; what is there stays as it is."""
+    saved = jax.tree.map(jnp.asarray, state(2.0))
+    folder, other = tmp_path / "checkpoints", tmp_path / "other"
+    with closing(Checkpoints(other, keep=2)) as checkpoints:
+        checkpoints.save(1, saved)
+    with closing(Checkpoints(folder, keep=2)) as checkpoints:
+        (other / "1").rename(folder / "1")
+        before = files(folder / "1")
+        with pytest.raises(CheckpointError, match="of epoch 1, has appeared while"):
+            checkpoints.save(1, saved)
+        assert files(folder / "1") == before
+
+
 def damage(folder):
     for file in folder.rglob("*"):
         if file.is_file():

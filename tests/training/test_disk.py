@@ -22,10 +22,15 @@ from tests.training.test_faults import (
 
 
 def train(runs, folder, fault=None, at=2):
-    """Trains to the end; a fault happens after epoch `at` was trained."""
+    """Trains to the end; a fault happens after epoch `at` was trained.
+
+    The checkpoint of the epoch before is on the disk by then; `tests.faults.driver` has
+    faults at any moment.
+    """
 
     def check(losses, epoch, last):
         if fault is not None and epoch == at:
+            record._saver.wait()
             fault()
         return [True]
 

@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from ncjax.runs.checkpoints import CheckpointError
-from ncjax.runs.record import Record
+from ncjax.runs.saver import Saver
 from tests.training.power_cut import Disk
 from tests.training.test_faults import EPOCHS, assert_same, runs, whole
 
@@ -23,11 +23,11 @@ def cut(runs, tmp_path, monkeypatch, points, **kind):
     root = tmp_path / "root"
     root.mkdir()
     disk, found, saved = Disk(root, **kind), [], [0]
-    save = Record.save
+    write = Saver._write
 
-    def entered(self, epoch, state):
-        saved.append(epoch - 1)  # that before is on the disk by now
-        save(self, epoch, state)
+    def written(self, epoch, *rest):
+        write(self, epoch, *rest)
+        saved.append(epoch)
 
     def before(number):
         if number in points:
@@ -40,7 +40,7 @@ def cut(runs, tmp_path, monkeypatch, points, **kind):
     disk.before = before
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", disk.fsync)
-        patch.setattr(Record, "save", entered)
+        patch.setattr(Saver, "_write", written)
         runs.train(root / "run")
     take(EPOCHS)
     disk.close()
