@@ -236,6 +236,7 @@ class Recorder:
                 classifier; for features that are not finite, a class in the test set
                 alone, or a classifier that does not fit.  The epoch then stays open, to
                 be ended with other arguments or forgotten with `discard`.
+            TrainingError: if the workdir cannot be written any more.
         """
         epoch = self._check_epoch(epoch)
         train, test = (self._kept[split] for split in SPLITS)

@@ -2,15 +2,16 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 
 import ncjax
-from ncjax import ConfigError, WorkdirError
+from ncjax import ConfigError, TrainingError, WorkdirError
 from ncjax.config import default
 from ncjax.data import DataError
-from ncjax.sweeps import plan, run, sweep
+from ncjax.sweeps import plan, run, sweep, table as sweep_table
 from ncjax.training import loop
 from ncjax.training.stored import measure_again
 
@@ -290,3 +291,19 @@ def test_seeds_are_said_once():
     config.num_seeds = 2
     with pytest.raises(ConfigError, match="two ways to say which seeds"):
         plan.read_fields(config, {"seed": "0,1"})
+
+
+def test_the_mark_of_a_sweep_that_others_delete_is_written_again(tmp_path):
+    """Without it the folder could not be continued; one that is gone is an error."""
+    folder, claimed = tmp_path / "sweep", {"fields": {"seed": [1]}}
+    folder.mkdir()
+    table = sweep_table.Sweep(("seed",), [{"seed": 1}], folder)
+    run._write(table, table.write, claimed)
+    assert json.loads((folder / "sweep.json").read_text()) == claimed
+    assert (folder / "sweep.csv").read_text().split() == ["seed", "1"]
+    shutil.rmtree(folder)
+    with pytest.raises(
+        TrainingError, match=r"deleted or moved.*1 of its runs are done"
+    ):
+        run._write(table, table.write, claimed)
+    assert not folder.exists()

@@ -21,6 +21,10 @@ from tests.training.test_faults import (
 )
 
 
+def _slow(value):
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
 def train(runs, folder, fault=None, at=2):
     """Trains to the end; a fault happens after epoch `at` was trained.
 
@@ -51,7 +55,7 @@ def most():
 
 
 # A checkpoint has files of 20 bytes to 10,000, and writes them last.
-@pytest.mark.parametrize("size", [10, 2000, 4000])
+@pytest.mark.parametrize("size", [10, _slow(2000), 4000])
 def test_files_that_cannot_grow(runs, whole, tmp_path, most, capfd, size):
     folder, free = tmp_path / "run", resource.RLIM_INFINITY
     with pytest.raises(TrainingError) as found:
@@ -67,7 +71,7 @@ def test_files_that_cannot_grow(runs, whole, tmp_path, most, capfd, size):
     assert "Traceback" not in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("at", [_slow(1), 2, _slow(3)])
 def test_a_folder_that_was_moved_is_not_made_anew(runs, whole, tmp_path, at):
     folder, away = tmp_path / "run", tmp_path / "away"
     with pytest.raises(TrainingError, match=r"the folder was deleted or moved"):
@@ -92,7 +96,7 @@ def test_files_that_others_delete_are_written_again(runs, whole, tmp_path, capsy
     assert_same(runs, folder, whole)
 
 
-@pytest.mark.parametrize("at", [1, 3])
+@pytest.mark.parametrize("at", [1, _slow(3)])
 def test_metrics_that_others_write_are_restored(runs, whole, tmp_path, capsys, at):
     folder = tmp_path / "run"
     path = folder / "metrics.jsonl"
@@ -115,7 +119,7 @@ def test_a_figure_that_cannot_be_written_loses_nothing(runs, whole, tmp_path, mo
     assert (folder / "collapse.png").is_file()
 
 
-@pytest.mark.parametrize("at", [2, 3])
+@pytest.mark.parametrize("at", [2, _slow(3)])
 def test_a_checkpoint_that_appears_late(runs, whole, cut, tmp_path, at):
     """A double of a file system whose other hosts see new names late, as NFS may.
 

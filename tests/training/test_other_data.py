@@ -52,14 +52,8 @@ def trained(config, workdir):
     ncjax.train(config, workdir, progress=False)
 
 
-@pytest.mark.parametrize(
-    ("run", "seeds"),
-    [
-        (trained, 1),
-        pytest.param(trained, 2, marks=pytest.mark.slow),
-        pytest.param(swept, 1, marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.slow  # the default tests of Record refuse other data too
+@pytest.mark.parametrize(("run", "seeds"), [(trained, 1), (trained, 2), (swept, 1)])
 def test_other_labels_are_refused(files, tmp_path, monkeypatch, run, seeds):
     path, change = files
     config = config_of(path)
