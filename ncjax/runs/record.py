@@ -21,6 +21,7 @@ from ncjax.hierarchy import Hierarchy
 from ncjax.options import TrainingError
 from ncjax.runs.checkpoints import CheckpointError, Checkpoints, check_folder
 from ncjax.runs.failure import writing
+from ncjax.runs.figures import draw
 from ncjax.runs.history import History, Row, is_measured
 from ncjax.runs.lock import locked
 from ncjax.runs.saver import Saver
@@ -366,37 +367,10 @@ class Record:
         *,
         again: bool = True,
     ) -> None:
-        """Draws collapse.png, and layers.png and confusion.png if they were measured.
-
-        Args:
-            class_names: names of the classes, for the confusion.
-            hierarchy: a tree, for whose levels the confusion has panels.
-            again: draw those too that are there.
-        """
-        folder = self.history.workdir
-        if folder is None or not self.history.rows or not cluster.is_first():
-            return
-        keys = self.history.rows[-1].keys()
-        names = ["collapse.png"]
-        if any(key.startswith("layers/") for key in keys):
-            names.append("layers.png")
-        if "test/confusion" in keys:
-            names.append("confusion.png")
-        names = [name for name in names if again or not (folder / name).exists()]
-        if not names:
-            return
-        from ncjax.runs import plots  # late: matplotlib takes long to import
-
-        drawn = {
-            "collapse.png": partial(plots.collapse, self.history),
-            "layers.png": partial(plots.layers, self.history),
-            "confusion.png": partial(
-                plots.confusion, self.history, class_names, hierarchy
-            ),
-        }
-        with self._writing():
-            for name in names:
-                plots.save(drawn[name](), folder / name)
+        """Draws the figures of the run; see `ncjax.runs.figures.draw`."""
+        if self.history.workdir is not None and cluster.is_first():
+            with self._writing():
+                draw(self.history, class_names, hierarchy, again=again)
 
 
 def _nothing() -> None:

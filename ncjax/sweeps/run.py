@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 import os
 import sys
@@ -20,20 +19,18 @@ from ncjax import cluster
 from ncjax.cluster.members import vmap_networks
 from ncjax.config import resolved, validate
 from ncjax.config.binding import RANDOM_LABELS, load_data
-from ncjax.config.stored import ABOUT
 from ncjax.data import Dataset
 from ncjax.data.fingerprint import fingerprint
-from ncjax.io import plain, to_json, write_json
+from ncjax.io import to_json, write_json
 from ncjax.memory import device_memory
 from ncjax.options import ConfigError
-from ncjax.runs.about import about
 from ncjax.runs.failure import writing
 from ncjax.runs.history import History
 from ncjax.runs.journal import NAME, read_rows
 from ncjax.runs.lock import locked
 from ncjax.runs.place import SWEEP
 from ncjax.runs.record import Record
-from ncjax.runs.workdir import WorkdirError, claim
+from ncjax.sweeps.folder import HOLDS, as_before, claim_sweep
 from ncjax.sweeps.plan import (
     Program,
     largest_part,
@@ -56,7 +53,6 @@ from ncjax.training.loop import (
 from ncjax.training.network import Network
 from ncjax.training.plan import check_full_batch
 
-HOLDS = "sweep of ncjax"  # the folder of one
 _SHARE = 0.7  # of the memory of a device that networks may take
 
 
@@ -143,9 +139,9 @@ def sweep(
     with held as still_held:
         if folder is not None:
             claimed = cluster.from_first(
-                lambda: _claim(folder, config, fields, together, parts)
+                lambda: claim_sweep(folder, config, fields, together, parts)
             )
-            parts = _as_before(claimed["programs"], parts)
+            parts = as_before(claimed["programs"], parts)
         say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
         table = Sweep(tuple(fields), [], folder)
         for number, program in enumerate(parts):
@@ -351,59 +347,6 @@ def _about(program: Program, fields: Mapping[str, Sequence[Any]]) -> str:
     return networks + (
         f" with {listed}" if listed and len(common) < len(fields) else ""
     )
-
-
-def _claim(
-    folder: Path,
-    config: ConfigDict,
-    fields: Mapping[str, Sequence[Any]],
-    together: Sequence[Sequence[str]],
-    parts: Sequence[Program],
-) -> dict[str, Any]:
-    """Makes the folder of a sweep; returns what its mark says.
-
-    Its programs are those of the first time: as many networks as fitted then train
-    together.
-
-    Raises:
-        WorkdirError: if the folder cannot be had, or holds another sweep.
-    """
-    content = plain(
-        {"config": resolved(config), "fields": dict(fields), "together": together}
-    )
-    order = [
-        {"runs": [member.name for member in part.members], "traced": part.traced}
-        for part in parts
-    ]
-    made = content | {"programs": order, ABOUT: about()}
-    if not claim(folder, SWEEP, holds=HOLDS, content=made):
-        return made
-    try:
-        stored = json.loads((folder / SWEEP).read_text())
-        stored["programs"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WorkdirError(
-            f"{folder / SWEEP} cannot be read ({error}). Choose another --workdir."
-        ) from error
-    for part, value in content.items():
-        if stored.get(part) != value:
-            raise WorkdirError(
-                f"The workdir {folder} holds another sweep: its {part} were "
-                f"{stored.get(part)!r}, and are {value!r} now. Choose another with "
-                "--workdir."
-            )
-    return stored
-
-
-def _as_before(
-    order: Sequence[Mapping[str, Any]], parts: Sequence[Program]
-) -> list[Program]:
-    """The programs with the runs that they had the first time."""
-    known = {member.name: member for part in parts for member in part.members}
-    return [
-        Program(tuple(known[name] for name in one["runs"]), tuple(one["traced"]))
-        for one in order
-    ]
 
 
 def _silent(message: str) -> None:
