@@ -12,6 +12,7 @@ import jax
 
 from ncjax import cluster
 from ncjax.io import free_name, sync_tree
+from ncjax.runs.leftovers import drop_leftovers
 from ncjax.runs.seal import Seal, broken, make_seal, rows_in
 from ncjax.runs.workdir import WorkdirError
 
@@ -57,6 +58,7 @@ class Checkpoints:
         from orbax.checkpoint import v1 as ocp
 
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        drop_leftovers()
         self._folder = folder
         # Orbax's own policies do not satisfy its declared protocol.
         keep_last: Any = ocp.training.preservation_policies.LatestN(keep)
