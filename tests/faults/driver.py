@@ -26,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.faults.hurts import KINDS, Ground
-from tests.faults.outcomes import FAILED, RESULTS, Outcome, Tally, table
+from tests.faults.hurts import DISKS, KINDS, Ground
+from tests.faults.outcomes import BAD, FAILED, RESULTS, Outcome, Tally, table
 
 ALL = {
     "kills": 200,
@@ -38,14 +38,14 @@ ALL = {
     "signals": 30,
     "removals": 30,
 }
-QUICK = {
-    "kills": 8,
-    "flips": 40,
-    "truncations": 10,
-    "full-disks": 3,
+QUICK = {  # 100 tries
+    "kills": 10,
+    "flips": 60,
+    "truncations": 15,
+    "full-disks": 4,
     "concurrent-starts": 2,
     "signals": 4,
-    "removals": 4,
+    "removals": 5,
 }
 assert ALL.keys() == KINDS.keys() == QUICK.keys()
 
@@ -63,7 +63,7 @@ def attempt(ground, kind, index, seed, most=None):
         shutil.rmtree(place, ignore_errors=True)
 
 
-def hurt(ground, wanted, tally, seed, say=print):
+def hurt(ground, wanted, tally, seed, say):
     """Tries all kinds as often as wanted, less those that are in the tally."""
     began = said = time.monotonic()
     for kind, count in wanted.items():
@@ -129,12 +129,17 @@ def arguments(argv):
     """The flags."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults.driver")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--quick", action="store_true", help=f"only {QUICK}")
+    parser.add_argument("--quick", action="store_true", help="only 100 tries")
     parser.add_argument("--out", type=Path, help="the file of the results")
     parser.add_argument("--only", help="KIND, or KIND:INDEX for one try")
     parser.add_argument("--most", type=int, help="at most so many tries of a kind")
     parser.add_argument("--table", action="store_true", help="print the results")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    options.only, _, index = (options.only or "").partition(":")
+    if options.only and options.only not in KINDS:
+        parser.error(f"--only={options.only}: available are {', '.join(KINDS)}")
+    options.index = int(index) if index else None
+    return options
 
 
 def schedule(options):
@@ -150,24 +155,28 @@ def schedule(options):
 def main(argv=None):
     """Runs the schedule: 0 if nothing bad was found, else 1."""
     options = arguments(argv)
-    whole = not (options.quick or options.only or options.most)
-    out = options.out or (RESULTS if whole or options.table else None)
+    out = options.out or (
+        RESULTS if options.table or schedule(options) == ALL else None
+    )
     if options.table:
         print(table(json.loads(out.read_text())["counts"]))
         return 0
-    kind, _, index = (options.only or "").partition(":")
-    options.only = kind
+    try:
+        tally = Tally(out, options.seed)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory(prefix="ncjax-faults-") as root:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", f"{root}/programs")
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         ground = prepared(Path(root))
         try:
-            if index:
-                outcome = attempt(ground, kind, int(index), options.seed)
+            if options.index is not None:
+                outcome = attempt(ground, options.only, options.index, options.seed)
                 print(outcome)
-                return outcome.result in (FAILED, "silently wrong")
-            tally = Tally(out, options.seed)
-            hurt(ground, schedule(options), tally, options.seed)
+                return int(outcome.result in BAD)
+            print(f"A full disk is {DISKS[ground.mounts]}.", flush=True)
+            hurt(ground, schedule(options), tally, options.seed, _say)
         except KeyboardInterrupt:
             print("Stopped; with --out the same command goes on.", file=sys.stderr)
             return 130
@@ -177,6 +186,10 @@ def main(argv=None):
     for row in tally.bad():
         print(f"{row['kind']}:{row['index']} {row['result']}: {row['note']}")
     return int(bool(tally.bad()))
+
+
+def _say(line):
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

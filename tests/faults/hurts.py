@@ -168,6 +168,12 @@ def damaged(ground, folder, path, data, note):
     return settle(ground, folder, ground.lab.train, mend=mend, note=note)
 
 
+DISKS = {
+    True: "a file system of a random size, and now and then a limit on each file",
+    False: "a limit on the size of each file, as no file system may be mounted here",
+}
+
+
 def disks(ground, rng, folder):
     """Lets the disk be full, or files be limited; then there is room again."""
     mounted = ground.mounts and rng.random() < 0.8

@@ -58,7 +58,10 @@ class Tally:
     def add(self, kind: str, index: int, outcome: Outcome, seconds: float) -> None:
         """Takes in the outcome of a try, and writes the file."""
         row = {"kind": kind, "index": index, "seconds": round(seconds, 2)}
-        self._rows.append(row | dataclasses.asdict(outcome))
+        found = dataclasses.asdict(outcome)
+        if outcome.result not in BAD:  # the seed tells it again
+            del found["note"]
+        self._rows.append(row | found)
         if self._path is not None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             rows = ",\n".join(to_json(row) for row in self._rows)
