@@ -1,12 +1,14 @@
 """What Orbax leaves behind where it fails, which Python would print as tracebacks.
 
 It gives up at the first error, while its threads still read or write.  They find its
-event loop closed, and coroutines that nobody waits for end with errors of their own.
-The one error that says what is wrong has been raised by then.
+event loop closed, and tasks that nobody waits for end with errors of their own.  The
+one error that says what is wrong has been raised by then.
 """
 
 from __future__ import annotations
 
+import logging
+import re
 import sys
 import types
 import warnings
@@ -36,8 +38,16 @@ def drop_leftovers() -> None:
 
     print_others.drops_leftovers = True  # type: ignore[attr-defined]
     sys.excepthook, sys.unraisablehook = print_others, ignore_others
-    never = r"coroutine '.*(array_metadatas|_device_put)' was never awaited"
-    warnings.filterwarnings("ignore", never, RuntimeWarning)
+    logging.getLogger("asyncio").addFilter(_is_of_others)
+    never = "coroutine '.*{}' was never awaited"
+    names = never.format("(metadata|metadatas|_device_put)")
+    warnings.filterwarnings("ignore", names, RuntimeWarning)
+    warnings.filterwarnings("ignore", never.format(""), RuntimeWarning, r"orbax\.")
+
+
+def _is_of_others(record: logging.LogRecord) -> bool:
+    """Whether a message is not of a task that read or wrote a checkpoint."""
+    return not re.search("orbax|tensorstore|OCDBT", record.getMessage(), re.IGNORECASE)
 
 
 def _is_leftover(error: BaseException | None) -> bool:

@@ -1,5 +1,6 @@
 """Only what Orbax leaves behind is not printed."""
 
+import logging
 import sys
 import types
 import warnings
@@ -18,6 +19,8 @@ def printed(monkeypatch):
     monkeypatch.setattr(
         sys, "unraisablehook", lambda unraisable: found.append(unraisable.exc_value)
     )
+    logger = logging.getLogger("asyncio")
+    monkeypatch.setattr(logger, "filters", [])
     with warnings.catch_warnings():
         drop_leftovers()
         yield found
@@ -45,6 +48,14 @@ def test_coroutines_of_orbax_alone_end_unseen(printed):
     assert printed == [OTHER, OTHER]
     theirs.close()
     ours.close()
+
+
+def test_tasks_of_orbax_are_not_logged(printed, caplog):
+    logger = logging.getLogger("asyncio")
+    logger.error("Task exception was never retrieved: coro=<mine()>")
+    logger.error("Task exception was never retrieved: Error reading in OCDBT database")
+    (record,) = caplog.records
+    assert "mine" in record.getMessage()
 
 
 def test_a_second_time_changes_nothing(printed):
