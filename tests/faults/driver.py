@@ -43,9 +43,9 @@ QUICK = {  # 100 tries
     "flips": 60,
     "truncations": 15,
     "full-disks": 4,
-    "concurrent-starts": 2,
+    "concurrent-starts": 1,
     "signals": 4,
-    "removals": 5,
+    "removals": 6,
 }
 assert ALL.keys() == KINDS.keys() == QUICK.keys()
 
