@@ -13,6 +13,7 @@ import jax
 
 from ncjax import cluster
 from ncjax.io import free_name, sync, sync_tree
+from ncjax.runs.leftovers import drop_leftovers
 from ncjax.runs.seal import Seal, broken, make_seal, rows_in
 from ncjax.runs.workdir import WorkdirError
 
@@ -58,6 +59,7 @@ class Checkpoints:
         from orbax.checkpoint import v1 as ocp
 
         logging.getLogger("absl").setLevel(logging.CRITICAL)
+        drop_leftovers()
         self._folder, self._keep = folder, keep
         self._checkpointer = ocp.training.Checkpointer(
             str(folder.absolute()),

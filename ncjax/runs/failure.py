@@ -35,11 +35,15 @@ def writing(folder: Path, stand: Callable[[], str]) -> Generator[None]:
     """
     try:
         yield
+    except TrainingError:
+        raise
     except Exception as error:
-        if (found := _reason(error)) is None:
+        gone = not folder.exists()
+        # Orbax has many words for a folder that has gone while it wrote there.
+        found = _reason(error) or ((errno.ENOENT, "") if gone else None)
+        if found is None:
             raise
         code, path = found
-        gone = not folder.exists()
         reason = f"{path or folder}: {os.strerror(code)} ({errno.errorcode.get(code)})"
         if gone:
             reason = f"the folder was deleted or moved, or its disk is gone ({reason})"

@@ -51,8 +51,10 @@ def test_a_folder_that_is_gone(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
     shutil.rmtree(folder)
-    with pytest.raises(TrainingError, match=r"the folder was deleted or moved"):
-        failing(folder, FileNotFoundError(errno.ENOENT, "text", f"{folder}/x"))
+    missing = FileNotFoundError(errno.ENOENT, "text", f"{folder}/x")
+    for error in (missing, ValueError("Checkpoint directory does not exist")):
+        with pytest.raises(TrainingError, match=r"the folder was deleted or moved"):
+            failing(folder, error)
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), KeyError(1)])
