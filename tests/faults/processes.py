@@ -105,7 +105,7 @@ def _run(arguments, log, *, drawn, largest, new):
     if new:
         os.execv(sys.executable, [sys.executable, "-m", "ncjax", *arguments])
     if not drawn:
-        Record.draw = lambda *_: None
+        Record.draw = lambda *_, **__: None
     sys.exit(program.main(arguments))
 
 
