@@ -133,7 +133,9 @@ class LabProcess:
         """What a method of the lab returns; a `Ran` if it crashed or hung."""
         if self._work is None:
             self._ours, theirs = _COPY.Pipe()
-            self._work = _COPY.Process(target=_serve, args=(theirs, self._root))
+            self._work = _COPY.Process(
+                target=_serve, args=(theirs, self._root), daemon=True
+            )
             self._work.start()
             theirs.close()
         try:
