@@ -118,7 +118,7 @@ class Checkpoints:
             raise CheckpointError(f"{self._named(number)} was not written.")
         sync_tree(self._folder / str(number))
         for old in self.kept[: -self._keep]:
-            self._checkpointer.delete(old)
+            self._checkpointer.delete(old, missing_ok=True)
 
     def sync_names(self, above: Path) -> None:
         """Brings the name of the folder, which Orbax has made, to the disk.
