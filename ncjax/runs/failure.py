@@ -23,6 +23,13 @@ _MEND = {
     errno.EPERM: _RIGHTS,
     errno.ENOENT: "Bring back what was deleted or moved",
 }
+# What TensorStore calls them where it gives no number.
+_WORDS = {
+    "NOT_FOUND": errno.ENOENT,
+    "PERMISSION_DENIED": errno.EACCES,
+    "RESOURCE_EXHAUSTED": errno.ENOSPC,
+    "UNAVAILABLE": errno.EIO,
+}
 
 
 @contextmanager
@@ -58,12 +65,16 @@ def _reason(error: BaseException) -> tuple[int, str] | None:
     """Number of an error of the operating system, and the path; None of another error.
 
     TensorStore, which writes the arrays of checkpoints, raises a ValueError that has
-    both in its text.
+    both in its text, or a word in the place of the number.
     """
     if isinstance(error, OSError) and error.errno:
         return error.errno, str(error.filename or "")
     said = str(error)
-    if code := re.search(r"os_error_code='(\d+)'", said):
-        path = re.search('"(/[^"]+)"', said)
+    path = re.search('"(/[^"]+)"', said)
+    code = re.search(r"os_error_code='(\d+)'", said)
+    word = re.match("([A-Z_]+): ", said)
+    if code:
         return int(code[1]), path[1] if path else ""
+    if path and word and word[1] in _WORDS:
+        return _WORDS[word[1]], path[1]
     return None

@@ -47,6 +47,15 @@ def test_what_tensorstore_says():
         failing(Path("/"), ValueError(said))
 
 
+def test_a_word_of_tensorstore_in_the_place_of_a_number():
+    said = (
+        'NOT_FOUND: Error opening "zarr3" driver: Error writing "step/zarr.json" in '
+        'OCDBT database at local file "/a/b/state": Failed to open'
+    )
+    with pytest.raises(TrainingError, match=r"/a/b/state: No such file .*\(ENOENT\)"):
+        failing(Path("/"), ValueError(said))
+
+
 def test_a_folder_that_is_gone(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
