@@ -287,6 +287,6 @@ def _check_data(
     raise WorkdirError(
         f"The workdir {path} holds a run of other data: {other} of the data set "
         f"{now['name']} are not those with which it began. Bring these back to go on, "
-        "or choose another folder with --workdir. If they are the same, read by another "
-        f"version of a decoder, remove about.data from {path / CONFIG}."
+        "or choose another folder with --workdir. If they are the same, read by "
+        f"another version of a decoder, remove about.data from {path / CONFIG}."
     )
