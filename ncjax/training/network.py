@@ -180,7 +180,12 @@ class Network:
             self.dataset.num_classes,
             scores=classifier.scores,
             temperature=self.temperature,
-            mistakes=Mistakes(self.hierarchy, crm=asked.crm, confusion=asked.confusion),
+            mistakes=Mistakes(
+                self.hierarchy,
+                crm=asked.crm,
+                confusion=asked.confusion,
+                order=asked.order,
+            ),
             geometry=self.objective.geometry,
             scatter=asked.scatter,
             target=self._target,
