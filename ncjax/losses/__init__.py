@@ -23,6 +23,7 @@ import jax
 
 from ncjax.losses.embeddings import haframe, label_embedding
 from ncjax.losses.flat import cross_entropy, mse
+from ncjax.losses.hace import hace
 from ncjax.losses.heads import cascade, cascade_outputs, level_outputs, multi_level
 from ncjax.losses.hierarchical import hxe, soft_labels
 from ncjax.losses.outputs import Outputs
@@ -33,6 +34,7 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "mse": mse,
     "soft_labels": soft_labels,
     "hxe": hxe,
+    "hace": hace,
     "label_embedding": label_embedding,
     "haframe": haframe,
     "multi_level": multi_level,
