@@ -205,7 +205,7 @@ def _try_loss(loss: Loss, classifier: Classifier) -> None:
     """Traces the loss on the outputs of the classifier, so that it checks options."""
 
     def value(key: jax.Array) -> jax.Array:
-        features = jnp.zeros((1, 4096))  # enough to be split between many heads
+        features = jnp.zeros((1, 2**16))  # enough for many heads and nodes; not made
         outputs, _ = classifier.layer().init_with_output(key, features)
         return loss(outputs, jnp.zeros((1,), jnp.int32))
 

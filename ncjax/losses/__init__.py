@@ -25,6 +25,7 @@ from ncjax.losses.embeddings import haframe, label_embedding
 from ncjax.losses.flat import cross_entropy, mse
 from ncjax.losses.hace import hace
 from ncjax.losses.heads import cascade, cascade_outputs, level_outputs, multi_level
+from ncjax.losses.hier_cos import hier_cos, hier_cos_outputs
 from ncjax.losses.hierarchical import hxe, soft_labels
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
@@ -39,6 +40,7 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "haframe": haframe,
     "multi_level": multi_level,
     "cascade": cascade,
+    "hier_cos": hier_cos,
 }
 
 # Losses that take other outputs of a linear layer than class logits: a function of the
@@ -46,6 +48,7 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
 OUTPUTS: dict[str, Callable[..., Outputs]] = {
     "multi_level": level_outputs,
     "cascade": cascade_outputs,
+    "hier_cos": hier_cos_outputs,
 }
 
 # The classifier that `config.classifier.name = "auto"` means, where not "linear".

@@ -15,7 +15,7 @@ from ncjax.config.binding import load_data, load_hierarchy
 from ncjax.data import Dataset, Split
 from ncjax.evaluation.mistakes import confusion_by_level
 from ncjax.hierarchy import BUILTIN, write
-from ncjax.losses import LOSSES
+from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES
 from ncjax.training.experiment import Experiment
 from tests.config.test_config import load
 from tests.thin import thin
@@ -50,7 +50,7 @@ def assert_measured(last, loss):
     )
     for name in ("nc/nc1", "nc/nc2", "nc/nc3", "nc/nc4", "tree/level1/nc1"):
         assert np.isfinite(last[name]), name
-    assert ("nc/gram_to_limit" in last) == (loss not in ("multi_level", "cascade"))
+    assert ("nc/gram_to_limit" in last) == (loss in GEOMETRY or loss in CLASSIFIER_OF)
 
 
 # Those that have runs of their own below are not run twice.
@@ -143,6 +143,10 @@ def test_confusion(tmp_path):
         ({"loss.alpha": 2.0}, "loss.alpha = 2.0 has no effect: 'soft_labels' takes"),
         ({"loss.name": "hxe", "loss.alpha": float("nan")}, "alpha must be finite"),
         ({"loss.name": "hxe", "loss.weighting": "up"}, "'up'. Available: height"),
+        (
+            {"loss.name": "hier_cos", "model.widths": (32, 8)},
+            r"config\.model: .* at least 14 features, and the network has 8\. Choose",
+        ),
         ({"loss.name": "haframe", "classifier.frame_gamma": 0.0}, "frame_gamma must"),
         (
             {"loss.name": "multi_level", "loss.level_weights": (1.0,)},
