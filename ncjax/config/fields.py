@@ -66,6 +66,7 @@ def default() -> ConfigDict:
     config.classifier.name = "auto"  # the one that the loss is meant for, or a name
 
     config.loss.name = "cross_entropy"
+    config.loss.cpcc = 0.0  # weight of 1 - correlation of class means with the tree
 
     config.hierarchy = ConfigDict()
     config.hierarchy.name = "dataset"  # the dataset's own tree, a built-in one, "none"

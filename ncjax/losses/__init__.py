@@ -13,6 +13,8 @@ each class, a line in `OUTPUTS` says what they are; if it is meant for another
 classifier than the linear one, a line in `CLASSIFIER_OF` names it; if its labels are
 not classes, a line in `TARGETS_OF` says what they are; if theory predicts its geometry,
 a line in `GEOMETRY` has it.
+
+`cpcc` is no loss but a regulariser of the features, which any loss can be trained with.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from collections.abc import Callable
 
 import jax
 
+from ncjax.losses.cpcc import cpcc as cpcc
 from ncjax.losses.embeddings import haframe, label_embedding
 from ncjax.losses.flat import cross_entropy, mse
 from ncjax.losses.hace import hace

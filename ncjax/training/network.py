@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
@@ -76,6 +77,11 @@ class Network:
         self.optimizer = bind_optimizer(parts["optimizer"], config.num_epochs, steps)
         self._weight_decay = bind_weight_decay(parts["optimizer"])
 
+    def forget_limit(self) -> None:
+        """Leaves out the geometry that theory predicts: these networks learn others."""
+        self.objective = dataclasses.replace(self.objective, geometry=None)
+        self.limit = {}
+
     def init(self, key: jax.Array, hyper: Mapping[str, jax.Array]) -> TrainState:
         """A new network.
 
@@ -104,6 +110,7 @@ class Network:
             self.optimizer(state.hyper),
             scores=self.objective.classifier.scores,
             error=self._target.error,
+            regulariser=self.objective.regulariser(state.hyper),
         )
         return step(state, images, labels)
 
