@@ -25,7 +25,14 @@ IGNORED = {
     *("seed", "num_seeds", "data.dir", "data.placement", "data.device_mb"),
     *("checkpoint.every_epochs", "checkpoint.keep", "checkpoint.max_share"),
     *("eval.batch_size", "eval.buffer_mb", "eval.confusion", "eval.crm", "eval.epochs"),
-    *("eval.layers", "eval.num_points", "eval.order", "eval.probes", "eval.scatter"),
+    *(
+        "eval.layers",
+        "eval.num_points",
+        "eval.order",
+        "eval.probes",
+        "eval.scatter",
+        "eval.specific",
+    ),
 }
 
 # Sections in the order in which a name mentions them.

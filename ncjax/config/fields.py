@@ -91,6 +91,7 @@ def default() -> ConfigDict:
     config.eval.scatter = False  # keep the d x d scatter too, for VCI
     config.eval.crm = False  # also decide by least expected distance in the tree
     config.eval.order = False  # also compare the order of all classes with the tree's
+    config.eval.specific = 0.0  # least probability of nodes to decide for; 0: none
     config.eval.confusion = False  # also write [K, K]: who is taken for whom
     config.eval.probes = ()  # names of further measurements, with options of their own
 

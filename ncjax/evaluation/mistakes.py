@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from ncjax.collapse.registry import MISTAKES, Metric, collect
+from ncjax.evaluation.decisions import specific_values
 from ncjax.evaluation.order import Order, superclass_probability
 from ncjax.hierarchy import Hierarchy
 from ncjax.labels import class_indices
@@ -56,6 +57,9 @@ class Mistakes:
       depth A of the tree.
     - `levelA_ece`: with `order`, the calibration error of the superclasses at depth A.
     - `hops`, `exact_order`, `fpa`: with `order`; see `ncjax.evaluation.order.Order`.
+    - `specific_right`, `specific_information`: with `specific`, the share of examples
+      whose node is right, and the mean bits that it says, when each is decided for the
+      deepest node of at least that probability; see `ncjax.evaluation.decisions`.
     - `crm_...`: the same metrics of the classes ranked by their expected h under the
       softmax of the scores, which is conditional risk minimisation (Karthik et al.,
       ICLR 2021).
@@ -67,6 +71,8 @@ class Mistakes:
         crm: whether to compute the metrics after conditional risk minimisation.
         confusion: whether to count which class is taken for which; see `confusion`.
         order: whether to compare the order of all classes with that of the tree.
+        specific: least probability of the nodes that `ncjax.evaluation.decisions`
+            decides for; 0 leaves these decisions out.
     """
 
     hierarchy: Hierarchy | None = None
@@ -75,6 +81,7 @@ class Mistakes:
     crm: bool = False
     confusion: bool = False
     order: bool = False
+    specific: float = 0.0
 
     def values(
         self, scores: Float[Array, "n K"], labels: Integer[Array, "n"]
@@ -105,6 +112,8 @@ class Mistakes:
             inside, groups = superclass_probability(probability, self.hierarchy, depth)
             right = inside.argmax(1) == groups[labels]
             found[f"_gap_level{depth}"] = _gaps(inside.max(1), right)
+        if self.specific:
+            found |= specific_values(probability, labels, self.hierarchy, self.specific)
         if self.crm:
             heights = jnp.asarray(self.hierarchy.lca_heights(), scores.dtype)
             risk = jnp.matmul(probability, heights, precision="highest")
@@ -340,6 +349,21 @@ METRICS: dict[str, Metric] = collect(
             "share of examples whose superclass is right at every depth",
             smaller_is_better=False,
             percent=True,
+        ),
+        _on_test(
+            "specific_right",
+            "right nodes",
+            "share of examples whose deepest node of enough probability is right",
+            smaller_is_better=False,
+            percent=True,
+            compared=(),
+        ),
+        _on_test(
+            "specific_information",
+            "information of the nodes",
+            "mean bits that this node says of the class",
+            smaller_is_better=False,
+            compared=(),
         ),
         _on_test(
             "ece",

@@ -169,6 +169,7 @@ class Passes:
             crm=False,
             confusion=False,
             order=False,
+            specific=0.0,
         )
 
     def batch(

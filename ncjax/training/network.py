@@ -192,6 +192,7 @@ class Network:
                 crm=asked.crm,
                 confusion=asked.confusion,
                 order=asked.order,
+                specific=asked.specific,
             ),
             geometry=self.objective.geometry,
             scatter=asked.scatter,
