@@ -9,6 +9,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -23,6 +24,7 @@ from ncjax.data import Dataset, select
 from ncjax.data.dataset import check_share
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
+from ncjax.hierarchy.files import CUT
 from ncjax.losses import (
     CLASSIFIER_OF,
     GEOMETRY,
@@ -312,6 +314,8 @@ def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
     name, file = config.hierarchy.name, config.hierarchy.file
     try:
         if file:
+            if Path(file).suffix.lower() in CUT:
+                return read(file, dataset.class_names)
             tree = read(file)
         elif name == "dataset" and dataset.tree is not None:
             tree = from_nested(dataset.tree)

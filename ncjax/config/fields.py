@@ -70,7 +70,7 @@ def default() -> ConfigDict:
 
     config.hierarchy = ConfigDict()
     config.hierarchy.name = "dataset"  # the dataset's own tree, a built-in one, "none"
-    config.hierarchy.file = ""  # a tree of yours: .json, .csv, .tsv, .newick
+    config.hierarchy.file = ""  # a tree of yours: .json, .csv, .newick, .txt, ...
 
     config.optimizer.name = "sgd"
     config.optimizer.learning_rate = 0.05  # learning rate at the start
