@@ -60,8 +60,10 @@ def hace(
     labels = class_indices(labels, hierarchy.num_classes)
     weights = hace_weights(hierarchy, dilution)
     shifted = logits - jax.lax.stop_gradient(logits.max(1, keepdims=True))
-    rows = [jnp.asarray(row) for row in hierarchy.lineage[1:]]
-    inside = _log_sums(shifted, [row[labels, None] == row[None] for row in rows])
+    own = jnp.take_along_axis(shifted, labels[:, None], axis=1)[:, 0]
+    rows = [jnp.asarray(row) for row in hierarchy.lineage[1:-1]]
+    below = [row[labels, None] == row[None] for row in rows]
+    inside = [*_log_sums(shifted, own, below), own]  # the last are the classes
     everything = jax.nn.logsumexp(shifted, axis=1)
     value = jnp.zeros(len(labels), logits.dtype)
     for log_sum, weight in zip(inside, weights, strict=True):
@@ -91,12 +93,13 @@ def hace_weights(hierarchy: Hierarchy, dilution: Scalar) -> np.ndarray | jax.Arr
     return xp.where(steps >= 0, (1 - scale) * power, 0)
 
 
-def _log_sums(logits: jax.Array, below: list[jax.Array]) -> list[jax.Array]:
-    """Log-sum-exps [n] of the logits [n, K] below each node of a path, largest first.
+def _log_sums(
+    logits: jax.Array, own: jax.Array, below: list[jax.Array]
+) -> list[jax.Array]:
+    """Log-sum-exps [n] of the logits [n, K] below each node of the paths.
 
-    The logits are at most 0 and 0 for the largest of a row.  One exponential of each
-    serves all nodes; only where such a sum comes near underflow, each node needs its
-    own.
+    The largest logit of a row is 0, that of the label `own` [n].  One exponential of
+    each serves all nodes; only where such a sum may underflow, each needs its own.
     """
     powers = jnp.exp(logits)
     sums = [jnp.sum(powers, axis=1, where=mask) for mask in below]
@@ -108,4 +111,6 @@ def _log_sums(logits: jax.Array, below: list[jax.Array]) -> list[jax.Array]:
     def far() -> list[jax.Array]:
         return [jax.nn.logsumexp(logits, axis=1, where=mask) for mask in below]
 
-    return jax.lax.cond(jnp.all(sums[-1] > 1e-30), near, far)
+    if not below:
+        return []
+    return jax.lax.cond(jnp.all(own > -60), near, far)
