@@ -71,7 +71,7 @@ def specific_values(
         probability: probability of each class, for each example [n, K].
         labels: class of each example [n], in 0..K-1.
         hierarchy: class tree over the K classes.
-        threshold: as in `specific`.
+        threshold: least probability of a decision, above 0 and at most 1.
 
     Returns:
         `specific_right`, whether the chosen node is the label or lies above it [n]; and

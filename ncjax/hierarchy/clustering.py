@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy.cluster.hierarchy import linkage
 
 from ncjax.hierarchy.tree import Hierarchy, name_nodes
 from ncjax.options import unknown
@@ -43,6 +42,8 @@ def from_means(
         >>> tree.nested()
         {'node 1': {'node 2': ['cat', 'dog'], 'car': None}}
     """
+    from scipy.cluster.hierarchy import linkage  # late: half a second
+
     means = np.asarray(means, np.float64)
     if means.ndim != 2 or len(means) < 2 or not np.isfinite(means).all():
         raise ValueError(

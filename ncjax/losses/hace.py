@@ -79,7 +79,7 @@ def hace_weights(hierarchy: Hierarchy, dilution: Scalar) -> np.ndarray | jax.Arr
 
     Args:
         hierarchy: tree over the K classes, of depth D.
-        dilution: as in `hace`, above 0 and below 1.
+        dilution: share that each node passes on upwards, above 0 and below 1.
 
     Raises:
         ValueError: for a `dilution` out of range.
