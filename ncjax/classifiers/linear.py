@@ -30,11 +30,13 @@ class LinearLayer(nn.Module):
         outputs: M, or the number of outputs of each head.
         dtype: type of the computation; the parameters are float32.
         axis_name: not used here; other classifiers average over the devices.
+        least_width: the least number of features; with fewer it is refused.
     """
 
     outputs: int | tuple[int, ...]
     dtype: Dtype = jnp.float32
     axis_name: str | None = None
+    least_width: int = 1
 
     @nn.compact
     def __call__(
@@ -47,6 +49,11 @@ class LinearLayer(nn.Module):
         sizes = (self.outputs,) if isinstance(self.outputs, int) else self.outputs
         columns = list(accumulate(sizes, initial=0))
         width = features.shape[-1]
+        if width < self.least_width:
+            raise ValueError(
+                f"The loss needs at least {self.least_width} features, and the network "
+                f"has {width}. Choose a wider network, or a tree with fewer nodes."
+            )
         rows = [round(width * part / len(sizes)) for part in range(len(sizes) + 1)]
         if rows != sorted(set(rows)):
             raise ValueError(
@@ -97,4 +104,5 @@ def linear(num_classes: int, *, outputs: Outputs | None = None) -> Classifier:
         table = jnp.asarray(chosen.readout, jnp.float32)
         return table @ weights, table @ bias
 
-    return Classifier(partial(LinearLayer, chosen.size), chosen.scores, weights)
+    layer = partial(LinearLayer, chosen.size, least_width=chosen.least_width)
+    return Classifier(layer, chosen.scores, weights)

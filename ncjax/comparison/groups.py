@@ -23,9 +23,17 @@ from ncjax.statistics import Interval, Paired, holm, paired, t_interval
 # mean.
 IGNORED = {
     *("seed", "num_seeds", "data.dir", "data.placement", "data.device_mb"),
-    *("checkpoint.every_epochs", "checkpoint.keep", "max_skipped"),
+    *("checkpoint.every_epochs", "checkpoint.keep", "checkpoint.max_share"),
+    "max_skipped",
     *("eval.batch_size", "eval.buffer_mb", "eval.confusion", "eval.crm", "eval.epochs"),
-    *("eval.layers", "eval.num_points", "eval.probes", "eval.scatter"),
+    *(
+        "eval.layers",
+        "eval.num_points",
+        "eval.order",
+        "eval.probes",
+        "eval.scatter",
+        "eval.specific",
+    ),
 }
 
 # Sections in the order in which a name mentions them.

@@ -162,9 +162,10 @@ def by_height(gram: np.ndarray, tree: Hierarchy) -> dict[int, float]:
 
 
 def _is_known(run: Run) -> bool:
-    """Whether the optimum is known: a loss in `FITS`, a classifier that learns.
+    """Whether the optimum is known: a loss in `FITS` alone, a classifier that learns.
 
     A recorder leaves no networks to compare with it.
     """
     learns = run.config.get("classifier.name") in ("auto", "linear")
-    return not is_recorded(run.config) and learns and run.config["loss.name"] in FITS
+    alone = learns and not run.config.get("loss.cpcc")
+    return not is_recorded(run.config) and alone and run.config["loss.name"] in FITS

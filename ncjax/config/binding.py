@@ -9,6 +9,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,15 +24,33 @@ from ncjax.data import Dataset, select
 from ncjax.data.dataset import check_share
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
-from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES, OUTPUTS, TARGETS_OF
-from ncjax.options import ConfigError, InputError, check_value, fill, options_of
+from ncjax.hierarchy.files import CUT
+from ncjax.losses import (
+    CLASSIFIER_OF,
+    GEOMETRY,
+    LOSSES,
+    OUTPUTS,
+    TARGETS_OF,
+    cpcc,
+)
+from ncjax.options import (
+    ConfigError,
+    InputError,
+    check_value,
+    fill,
+    is_traced,
+    options_of,
+)
 from ncjax.probes import PROBES, Probe, Subject
 from ncjax.targets import DEFAULT
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]  # outputs [n, M], labels [n] -> [n]
 BindLoss = Callable[[Hyper], Loss]
+Regulariser = Callable[
+    [jax.Array, jax.Array], jax.Array
+]  # features [n, d], labels -> []
 
-RANDOM_LABELS = "data.random_labels"
+RANDOM_LABELS, CPCC = "data.random_labels", "loss.cpcc"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,12 +62,15 @@ class Objective:
             loss of the configuration.
         classifier: the last layer, and what its outputs mean.
         geometry: Gram matrix [K, K] of the centred class means that theory predicts for
-            vanishing weight decay; None where there is no prediction.
+            vanishing weight decay; None where there is no prediction, as with `cpcc`.
+        regulariser: hyper-parameters -> what a batch adds to its mean loss, a function
+            of the features and labels; None where that is nothing.
     """
 
     loss: BindLoss
     classifier: Classifier
     geometry: np.ndarray | None
+    regulariser: Callable[[Hyper], Regulariser | None] = lambda hyper: None
 
 
 def bind_probes(asked: ConfigDict, subject: Subject) -> dict[str, Probe]:
@@ -72,7 +95,7 @@ def bind_objective(
             and a classifier that do not fit each other.
     """
     if hierarchy is None and needs_hierarchy(loss, classifier):
-        raise _no_tree(loss, classifier)
+        raise _no_tree(_needy(loss, classifier))
     with named("config.classifier"):
         layer = _bind_classifier(loss, classifier, hierarchy, num_classes)
     with named("config.loss"):
@@ -81,9 +104,11 @@ def bind_objective(
         geometry = None
         if layer.vectors is not None:
             geometry = centred_gram(layer.vectors.gram)
-        elif loss.name in GEOMETRY and hierarchy is not None:
+        elif loss.name in GEOMETRY and hierarchy and not loss.values.get("cpcc"):
             geometry = fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
-        return Objective(bound, layer, geometry)
+        regulariser = _bind_cpcc(loss, hierarchy)
+        regulariser({})
+        return Objective(bound, layer, geometry, regulariser)
 
 
 @contextmanager
@@ -98,13 +123,21 @@ def named(part: str) -> Generator[None]:
 
 
 def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
-    """Whether the loss or the classifier needs a class tree."""
-    return loss.takes("hierarchy") or classifier.takes("hierarchy")
+    """Whether the loss, its regulariser or the classifier needs a class tree."""
+    by_loss = loss.takes("hierarchy") or bool(loss.values.get("cpcc"))
+    return by_loss or classifier.takes("hierarchy")
 
 
 def try_out(config: ConfigDict) -> None:
     """Binds everything that needs no data: `ValueError` for an option out of range."""
     check_init_scale(config.init_scale)
+    _check_cpcc(config.loss.cpcc)
+    if config.loss.cpcc and config.batch_size == 1:
+        raise ConfigError(
+            f"config.loss.cpcc = {config.loss.cpcc} compares the classes of a batch, "
+            "and config.batch_size = 1 holds a single one. Take larger batches, or "
+            "leave config.loss.cpcc at 0."
+        )
     with named("config.data"):
         check_share(config.data.random_labels)
     loss, classifier = choice(config, "loss"), choice(config, "classifier")
@@ -119,7 +152,8 @@ def numeric_fields(config: ConfigDict) -> dict[str, float]:
     """Fields in which the networks of one program may differ, with their values.
 
     They are the options of the chosen optimizer and loss that are numbers with a point,
-    the learning rates, and the scale of the initial kernels: JAX traces their values.
+    the learning rates, the weight of `cpcc`, and the scale of the initial kernels: JAX
+    traces their values.
     And the share of random labels: each network gets labels of its own.
     """
     optimizer, loss = choice(config, "optimizer"), choice(config, "loss")
@@ -129,6 +163,7 @@ def numeric_fields(config: ConfigDict) -> dict[str, float]:
         (loss, {option for option, value in usual if isinstance(value, float)}),
     ]
     found = {"init_scale": config.init_scale, RANDOM_LABELS: config.data.random_labels}
+    found[CPCC] = config.loss.cpcc
     return found | {
         f"{one.section}.{option}": value
         for one, options in numeric
@@ -151,15 +186,23 @@ def try_hyper(hyper: Hyper, objective: Objective, optimizer: BindOptimizer) -> N
         optimizer(hyper)
         if any(field.startswith("loss.") for field in hyper):
             _try_loss(objective.loss(hyper), objective.classifier)
+            objective.regulariser(hyper)
 
 
-def _no_tree(loss: Choice, classifier: Choice) -> ConfigError:
+def _needy(loss: Choice, classifier: Choice) -> str:
+    """The field that makes a class tree necessary, with its value."""
+    if not loss.takes("hierarchy") and not classifier.takes("hierarchy"):
+        return f"{CPCC} = {loss.values['cpcc']}"
     by_loss = loss.takes("hierarchy") or classifier.values["name"] == "auto"
     needy = loss if by_loss else classifier
+    return f"{needy.section}.name = {needy.name!r}"
+
+
+def _no_tree(field: str) -> ConfigError:
     return ConfigError(
-        f"config.{needy.section}.name = {needy.name!r} needs a class tree, and the "
-        "data set that config.data.name chooses brings none. Set config.hierarchy.name "
-        f"to one of {', '.join(BUILTIN)}, or config.hierarchy.file to a tree of yours."
+        f"config.{field} needs a class tree, and the data set that config.data.name "
+        "chooses brings none. Set config.hierarchy.name to one of "
+        f"{', '.join(BUILTIN)}, or config.hierarchy.file to a tree of yours."
     )
 
 
@@ -201,11 +244,33 @@ def _bind_loss(
     return bound
 
 
+def _bind_cpcc(
+    loss: Choice, hierarchy: Hierarchy | None
+) -> Callable[[Hyper], Regulariser | None]:
+    """What `config.loss.cpcc` adds to the mean loss; `ConfigError` without a tree."""
+
+    def bound(hyper: Hyper) -> Regulariser | None:
+        weight = hyper.get(CPCC, loss.values.get("cpcc", 0.0))
+        _check_cpcc(weight)
+        if not is_traced(weight) and weight == 0:
+            return None  # the program of a loss alone
+        if hierarchy is None:
+            raise _no_tree(f"{CPCC} = {weight}")
+        return lambda x, labels: weight * cpcc(x, labels, hierarchy=hierarchy)
+
+    return bound
+
+
+def _check_cpcc(weight: Any) -> None:
+    must_be = "at least 0 and finite"
+    check_value("loss.cpcc", weight, lambda w: 0 <= w < math.inf, must_be)
+
+
 def _try_loss(loss: Loss, classifier: Classifier) -> None:
     """Traces the loss on the outputs of the classifier, so that it checks options."""
 
     def value(key: jax.Array) -> jax.Array:
-        features = jnp.zeros((1, 4096))  # enough to be split between many heads
+        features = jnp.zeros((1, 2**16))  # enough for many heads and nodes; not made
         outputs, _ = classifier.layer().init_with_output(key, features)
         return loss(outputs, jnp.zeros((1,), jnp.int32))
 
@@ -249,6 +314,8 @@ def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
     name, file = config.hierarchy.name, config.hierarchy.file
     try:
         if file:
+            if Path(file).suffix.lower() in CUT:
+                return read(file, dataset.class_names)
             tree = read(file)
         elif name == "dataset" and dataset.tree is not None:
             tree = from_nested(dataset.tree)

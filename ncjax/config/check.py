@@ -32,6 +32,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "eval.num_points": (2, 10**6),
     "eval.batch_size": (1, 10**7),
     "eval.buffer_mb": (0, 10**7),
+    "eval.specific": (0, 1),
     "checkpoint.every_epochs": (0, 10**7),
     "checkpoint.keep": (1, 10**4),
 }

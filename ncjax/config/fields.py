@@ -70,10 +70,11 @@ def default() -> ConfigDict:
     config.classifier.name = "auto"  # the one that the loss is meant for, or a name
 
     config.loss.name = "cross_entropy"
+    config.loss.cpcc = 0.0  # weight of 1 - correlation of class means with the tree
 
     config.hierarchy = ConfigDict()
     config.hierarchy.name = "dataset"  # the dataset's own tree, a built-in one, "none"
-    config.hierarchy.file = ""  # a tree of yours: .json, .csv, .tsv, .newick
+    config.hierarchy.file = ""  # a tree of yours: .json, .csv, .newick, .txt, ...
 
     config.optimizer.name = "sgd"
     config.optimizer.learning_rate = 0.05  # learning rate at the start
@@ -93,6 +94,8 @@ def default() -> ConfigDict:
     config.eval.pool = "mean"  # or "flatten": how a feature map becomes a vector
     config.eval.scatter = False  # keep the d x d scatter too, for VCI
     config.eval.crm = False  # also decide by least expected distance in the tree
+    config.eval.order = False  # also compare the order of all classes with the tree's
+    config.eval.specific = 0.0  # least probability of nodes to decide for; 0: none
     config.eval.confusion = False  # also write [K, K]: who is taken for whom
     config.eval.probes = ()  # names of further measurements, with options of their own
 

@@ -17,6 +17,8 @@ import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from ncjax.collapse.registry import MISTAKES, Metric, collect
+from ncjax.evaluation.decisions import specific_values
+from ncjax.evaluation.order import Order, superclass_probability
 from ncjax.hierarchy import Hierarchy
 from ncjax.labels import class_indices
 
@@ -40,6 +42,12 @@ class Mistakes:
 
     - `mistake_severity`: mean h of the decision, over the mistakes alone; NaN, not 0,
       if there are no mistakes.
+    - `mistake_severity_depth`: the same with H minus the depth of that ancestor, the
+      distance that the data of those authors have, in trees where it is another.
+    - `hierarchical_precision`, `_recall`, `_f1`: of the nodes from below the root to
+      the decision, the share that leads to the label too; of the nodes that lead to the
+      label, the share that leads to the decision; and the harmonic mean of both.  Nodes
+      are counted over all examples (Kiritchenko et al., 2006).
     - `ahd@k`: mean h of the k best classes, over all examples; `ahd@1` is the error
       times the severity.
     - `min_distance@k`: mean of the least h among the k best classes.
@@ -47,6 +55,11 @@ class Mistakes:
       possible such sum (Frome et al., NeurIPS 2013, as their code computes it).
     - `levelA_error`: share of examples whose decision lies in another superclass at
       depth A of the tree.
+    - `levelA_ece`: with `order`, the calibration error of the superclasses at depth A.
+    - `hops`, `exact_order`, `fpa`: with `order`; see `ncjax.evaluation.order.Order`.
+    - `specific_right`, `specific_information`: with `specific`, the share of examples
+      whose node is right, and the mean bits that it says, when each is decided for the
+      deepest node of at least that probability; see `ncjax.evaluation.decisions`.
     - `crm_...`: the same metrics of the classes ranked by their expected h under the
       softmax of the scores, which is conditional risk minimisation (Karthik et al.,
       ICLR 2021).
@@ -57,13 +70,18 @@ class Mistakes:
         calibration: whether to compute `ece`.
         crm: whether to compute the metrics after conditional risk minimisation.
         confusion: whether to count which class is taken for which; see `confusion`.
+        order: whether to compare the order of all classes with that of the tree.
+        specific: least probability of the nodes that `ncjax.evaluation.decisions`
+            decides for; 0 leaves these decisions out.
     """
 
     hierarchy: Hierarchy | None = None
-    top: tuple[int, ...] = (1, 5)
+    top: tuple[int, ...] = (1, 5, 20)
     calibration: bool = True
     crm: bool = False
     confusion: bool = False
+    order: bool = False
+    specific: float = 0.0
 
     def values(
         self, scores: Float[Array, "n K"], labels: Integer[Array, "n"]
@@ -84,12 +102,19 @@ class Mistakes:
         found = self._ranked(scores, labels)
         probability = jax.nn.softmax(scores, axis=1)
         if self.calibration:
-            confidence = probability.max(1)
             right = scores.argmax(1) == labels
-            bins = jnp.clip(jnp.ceil(confidence * BINS) - 1, 0, BINS - 1)
-            inside = bins[:, None] == jnp.arange(BINS)[None]
-            found["_gap"] = inside * (confidence - right)[:, None]
-        if self.hierarchy is not None and self.crm:
+            found["_gap"] = _gaps(probability.max(1), right)
+        if self.hierarchy is None:
+            return found
+        if self.order:
+            found |= Order(self.hierarchy).values(scores, labels)
+        for depth in self.hierarchy.levels[:-1] if self.order else ():
+            inside, groups = superclass_probability(probability, self.hierarchy, depth)
+            right = inside.argmax(1) == groups[labels]
+            found[f"_gap_level{depth}"] = _gaps(inside.max(1), right)
+        if self.specific:
+            found |= specific_values(probability, labels, self.hierarchy, self.specific)
+        if self.crm:
             heights = jnp.asarray(self.hierarchy.lca_heights(), scores.dtype)
             risk = jnp.matmul(probability, heights, precision="highest")
             ranked = self._ranked(-risk, labels)
@@ -98,15 +123,14 @@ class Mistakes:
 
     def summary(self, means: dict[str, jax.Array]) -> dict[str, jax.Array]:
         """The metrics, from the means over all examples of what `values` gives."""
-        found = {k: v for k, v in means.items() if not k.startswith("_")}
-        if "_gap" in means:
-            found["ece"] = jnp.sum(jnp.abs(means["_gap"]))
+        found = {k: v for k, v in means.items() if not k.startswith(("_", "crm__"))}
+        for name, gaps in means.items():
+            if name.startswith("_gap"):
+                level = name.removeprefix("_gap").removeprefix("_")
+                found[f"{level}_ece".lstrip("_")] = jnp.sum(jnp.abs(gaps))
         for prefix in ("", "crm_"):
             if f"{prefix}ahd@1" in found:
-                error, distance = found[f"{prefix}error"], found[f"{prefix}ahd@1"]
-                found[f"{prefix}mistake_severity"] = jnp.where(
-                    error > 0, distance / error, jnp.nan
-                )
+                found |= _of_decisions(means, prefix)
         return found
 
     def _ranked(self, scores, labels) -> dict[str, jax.Array]:
@@ -135,10 +159,56 @@ class Mistakes:
             found[f"precision@{k}"] = (
                 gained / jnp.asarray(possible, scores.dtype)[labels]
             )
+        found |= self._decided(best[:, 0], labels, scores.dtype)
         for depth in self.hierarchy.levels[:-1]:  # at the last these are the classes
             groups = jnp.asarray(self.hierarchy.superclasses(depth)[0])
             found[f"level{depth}_error"] = groups[best[:, 0]] != groups[labels]
         return found
+
+    def _decided(self, decisions, labels, dtype) -> dict[str, jax.Array]:
+        """What the metrics of the decisions are made of, beside `ahd@1`."""
+        tree = self.hierarchy
+        assert tree is not None
+        common, depths = tree.lca_depths(), tree.depths[tree.leaves]
+        found = {
+            "_common": jnp.asarray(common)[labels, decisions].astype(dtype),
+            "_nodes_of_decision": jnp.asarray(depths)[decisions].astype(dtype),
+            "_nodes_of_label": jnp.asarray(depths)[labels].astype(dtype),
+        }
+        heights, away = (
+            tree.distances(rule, normalise=False) for rule in ("height", "depth")
+        )
+        if not np.array_equal(heights, away):
+            far = jnp.asarray(away)[labels, decisions]
+            found["_depth_distance"] = far.astype(dtype)
+        return found
+
+
+def _gaps(confidence: jax.Array, right: jax.Array) -> jax.Array:
+    """Confidence minus success of each example, in its bin of confidence [n, bins]."""
+    bins = jnp.clip(jnp.ceil(confidence * BINS) - 1, 0, BINS - 1)
+    inside = bins[:, None] == jnp.arange(BINS)[None]
+    return inside * (confidence - right)[:, None]
+
+
+def _of_decisions(means: dict[str, jax.Array], prefix: str) -> dict[str, jax.Array]:
+    """The metrics of the decisions that are quotients of means."""
+    error, found = means[f"{prefix}error"], {}
+    kinds = {"mistake_severity": "ahd@1", "mistake_severity_depth": "_depth_distance"}
+    for name, of in kinds.items():
+        if f"{prefix}{of}" in means:
+            severity = jnp.where(error > 0, means[f"{prefix}{of}"] / error, jnp.nan)
+            found[f"{prefix}{name}"] = severity
+    common, decided, labelled = (
+        means[f"{prefix}{name}"]
+        for name in ("_common", "_nodes_of_decision", "_nodes_of_label")
+    )
+    kind = f"{prefix}hierarchical_"
+    return found | {
+        f"{kind}precision": common / decided,
+        f"{kind}recall": common / labelled,
+        f"{kind}f1": 2 * common / (decided + labelled),
+    }
 
 
 def confusion(
@@ -234,6 +304,66 @@ METRICS: dict[str, Metric] = collect(
             "ahd@5",
             "AHD@5",
             "the same, mean over the five best classes",
+        ),
+        _on_test(
+            "ahd@20",
+            "AHD@20",
+            "the same, mean over the twenty best classes",
+        ),
+        _on_test(
+            "mistake_severity_depth",
+            "mistake severity by depth",
+            "mean over the mistakes of the tree's height minus that ancestor's depth",
+            compared=(),
+        ),
+        _on_test(
+            "hierarchical_f1",
+            "hierarchical F",
+            "share of the nodes above label and decision that both have in common",
+            smaller_is_better=False,
+            compared=(),
+        ),
+        _on_test(
+            "hops",
+            "HOPS",
+            "agreement of the order of all classes with that of the tree",
+            smaller_is_better=False,
+        ),
+        _on_test(
+            "hops@20",
+            "HOPS@20",
+            "the same of the twenty best classes",
+            smaller_is_better=False,
+        ),
+        _on_test(
+            "exact_order",
+            "exact order",
+            "share of examples whose classes are all ranked as in the tree",
+            smaller_is_better=False,
+            percent=True,
+            compared=(),
+        ),
+        _on_test(
+            "fpa",
+            "full-path accuracy",
+            "share of examples whose superclass is right at every depth",
+            smaller_is_better=False,
+            percent=True,
+        ),
+        _on_test(
+            "specific_right",
+            "right nodes",
+            "share of examples whose deepest node of enough probability is right",
+            smaller_is_better=False,
+            percent=True,
+            compared=(),
+        ),
+        _on_test(
+            "specific_information",
+            "information of the nodes",
+            "mean bits that this node says of the class",
+            smaller_is_better=False,
+            compared=(),
         ),
         _on_test(
             "ece",

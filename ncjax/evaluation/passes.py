@@ -163,7 +163,13 @@ class Passes:
         The training set is large, and a network makes few mistakes on it in the end.
         """
         return dataclasses.replace(
-            self.mistakes, top=(1,), calibration=False, crm=False, confusion=False
+            self.mistakes,
+            top=(1,),
+            calibration=False,
+            crm=False,
+            confusion=False,
+            order=False,
+            specific=0.0,
         )
 
     def batch(

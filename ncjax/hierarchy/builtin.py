@@ -64,6 +64,34 @@ def cifar100_deep() -> Hierarchy:
     return from_nested({"entity": kinds}, _CLASSES100)
 
 
+def cifar100_5() -> Hierarchy:
+    """CIFAR-100 in five levels of 2, 4, 8, 20 and 100 nodes; all classes at depth 5.
+
+    The tree of most published tables of CIFAR-100 (Chang et al., Your "Flamingo" is My
+    "Bird": Fine-Grained, or Not, CVPR 2021); the names above the superclasses are ours.
+    Some nodes have a single child.
+    """
+    mammals = ["large_carnivores", "large_omnivores_and_herbivores"]
+    mammals += ["medium_mammals", "people", "small_mammals"]
+    indoors = ["food_containers", "household_electrical_devices"]
+    crawling = ["insects", "non-insect_invertebrates", "reptiles"]
+    animals = {
+        "land_mammals": _cifar100(mammals),
+        "reptiles_and_invertebrates": _cifar100(crawling),
+        "aquatic_animals": _cifar100(["aquatic_mammals", "fish"]),
+    }
+    flora = _cifar100(["flowers", "fruit_and_vegetables", "trees"])
+    artifacts = {
+        "indoor_things": _cifar100([*indoors, "household_furniture"]),
+        "outdoor_structures": _cifar100(["large_man-made_outdoor_things"]),
+        "vehicles": _cifar100(["vehicles_1", "vehicles_2"]),
+    }
+    scenes = {"landscapes": _cifar100(["large_natural_outdoor_scenes"])}
+    living = {"animals": animals, "plants": {"flora": flora}}
+    other = {"artifacts": artifacts, "nature": scenes}
+    return from_nested({"entity": {"living": living, "other": other}}, _CLASSES100)
+
+
 def digits() -> Hierarchy:
     """The ten digits by the shape of their strokes; our own, not a standard.
 
@@ -169,6 +197,7 @@ _CLASSES100 = sorted(" ".join(_CIFAR100.values()).split())
 BUILTIN: dict[str, Callable[[], Hierarchy]] = {
     "cifar10": cifar10,
     "cifar100": cifar100,
+    "cifar100_5": cifar100_5,
     "cifar100_deep": cifar100_deep,
     "digits": digits,
     "fashion_mnist": fashion_mnist,

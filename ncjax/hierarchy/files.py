@@ -21,6 +21,7 @@ from ncjax.hierarchy.formats import (
 )
 from ncjax.hierarchy.graphs import from_node_link, is_node_link
 from ncjax.hierarchy.newick import from_newick, to_newick
+from ncjax.hierarchy.published import cut, from_is_a, from_ranks, is_ranked, rename
 from ncjax.hierarchy.records import is_record
 from ncjax.hierarchy.tree import Hierarchy, HierarchyError
 from ncjax.io import read_text, write_whole
@@ -30,49 +31,69 @@ _TOO_DEEP = "The JSON is nested too deeply; use a table."
 
 # Titles of the columns of a table, and keys of its rows in JSON: of the node and of its
 # parent.  The first that is there counts.
-_IDS = ("id", "key")
+_IDS = ("id", "key", "tax_id")
 _NODE = ("child", "name", "node", "class", "label", "title", "text", *_IDS)
-_PARENT = ("parent", "parent_name", "parent_id", "parentid")
+_PARENT = ("parent", "parent_name", "parent_id", "parentid", "parent_tax_id")
 
 
 def read(
-    path: str | os.PathLike[str], classes: Sequence[str] | None = None
+    path: str | os.PathLike[str],
+    classes: Sequence[str] | None = None,
+    *,
+    names: str | os.PathLike[str] | None = None,
 ) -> Hierarchy:
     """The tree in a file.
 
     .json: a nested tree, as `from_nested` takes it; `{"name": ..., "children": [...]}`
         as of d3; a list of `{"name": ..., "parent": ...}`; an object that maps each
-        child to its parent, such as `{"cat": "animal", "animal": null}`; or the
-        node-link format of networkx.
+        child to its parent, such as `{"cat": "animal", "animal": null}`; the node-link
+        format of networkx; or a list of taxa with their `kingdom`, ..., `genus` as of
+        iNaturalist, alone or as the `categories` of its annotations.
     .csv, .tsv: a line for each node: child, parent.  The root has no parent, itself, or
         no line.  A first line with the titles `child` (or name, node, class, id) and
-        `parent` (or parent_id) may change their order and add columns.
+        `parent` (or parent_id) may change their order and add columns, or there is a
+        column for each of `kingdom`, ..., `genus` and `name`.
     .nwk, .newick: a tree as `from_newick` takes it.
+    .txt, .dmp: lines "parent child" as in the is_a.txt of ImageNet, or lines "child |
+        parent | ..." as in the nodes.dmp of NCBI; see `from_is_a`.
 
     Args:
         path: a text file in UTF-8, or in UTF-16 with its mark, as spreadsheets write
             it; its ending tells the format.
         classes: names of the leaves in the order of the labels; by default the order
-            in the file.
+            in the file.  In .txt and .dmp the tree is cut to them.
+        names: a second file with a name for each id, as `rename` takes it; `classes`
+            are then names.
 
     Raises:
-        HierarchyError: if the file cannot be read or does not hold one tree.  The
+        HierarchyError: if a file cannot be read or does not hold one tree.  The
             message names the file, and the line where one is at fault.
     """
     path = Path(path)
     reader, _ = _format(path)
-    try:
-        text = read_text(path)
-    except OSError as error:
-        raise HierarchyError(f"Cannot read {path}: {error.strerror}.") from error
-    except InputError as error:
-        raise HierarchyError(str(error)) from error
+    if names is not None:
+        tree, told = read(path), _text(Path(names))
+        try:
+            tree = rename(tree, told)
+        except HierarchyError as error:
+            raise HierarchyError(f"{names}: {error}") from error
+        return tree if classes is None else cut(tree, classes)
+    text = _text(path)
     try:
         return reader(text, classes)
     except HierarchyError as error:
         raise HierarchyError(f"{path}: {error}") from error
     except RecursionError as error:
         raise HierarchyError(f"{path}: {_TOO_DEEP}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except OSError as error:
+        raise HierarchyError(f"Cannot read {path}: {error.strerror}.") from error
+    except InputError as error:
+        raise HierarchyError(str(error)) from error
 
 
 def write(tree: Hierarchy, path: str | os.PathLike[str]) -> None:
@@ -91,10 +112,12 @@ def write(tree: Hierarchy, path: str | os.PathLike[str]) -> None:
     """
     path = Path(path)
     _, writer = _format(path)
+    if writer is None:
+        raise HierarchyError(f"{path}: a tree is not written as {path.suffix}.")
     write_whole(path, writer(tree))
 
 
-def _format(path: Path) -> tuple[_Reader, Callable[[Hierarchy], str]]:
+def _format(path: Path) -> tuple[_Reader, Callable[[Hierarchy], str] | None]:
     if (suffix := path.suffix.lower()) not in _FORMATS:
         raise HierarchyError(
             f"{path}: Unknown format {suffix!r}. Available: {', '.join(_FORMATS)}."
@@ -115,6 +138,10 @@ def _read_json(text: str, classes: Sequence[str] | None) -> Hierarchy:
         raise
     except ValueError as error:  # a number of thousands of digits
         raise HierarchyError(f"Not JSON that can be read: {error}") from error
+    if isinstance(tree, dict) and isinstance(tree.get("categories"), list):
+        tree = tree["categories"]
+    if isinstance(tree, list) and _are_ranked(tree):
+        return from_ranks(tree, classes)
     if is_node_link(tree):
         return from_node_link(tree, classes)
     recorded = is_record(tree)
@@ -128,6 +155,10 @@ def _read_json(text: str, classes: Sequence[str] | None) -> Hierarchy:
             [(f"entry {i}", row) for i, row in enumerate(tree, 1)], classes
         )
     return from_nested(tree, classes)
+
+
+def _are_ranked(rows: Sequence[Any]) -> bool:
+    return bool(rows) and all(isinstance(x, dict) and is_ranked([*x]) for x in rows)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -213,11 +244,15 @@ def _read_table(delimiter: str, text: str, classes: Sequence[str] | None) -> Hie
                 f"{'child, parent' if len(titles) == 2 else 'as the first line'}."
             )
     rows = [(f"line {n}", dict(zip(titles, cells, strict=True))) for n, cells in lines]
+    if is_ranked(titles):
+        return from_ranks([row for _, row in rows], classes)
     return _from_rows(rows, classes)
 
 
 def _is_header(cells: Sequence[str]) -> bool:
     """Whether a line holds the titles of a column of nodes and of one of parents."""
+    if is_ranked(cells):
+        return True
     return not {*_NODE}.isdisjoint(cells) and not {*_PARENT}.isdisjoint(cells)
 
 
@@ -240,12 +275,15 @@ def _write_newick(tree: Hierarchy) -> str:
     return to_newick(tree) + "\n"
 
 
+CUT = (".txt", ".dmp")  # endings of files whose trees are cut to the classes
+
 # Ending -> what reads the text of such a file, and what writes it.
 _Reader = Callable[[str, Sequence[str] | None], Hierarchy]
-_FORMATS: dict[str, tuple[_Reader, Callable[[Hierarchy], str]]] = {
+_FORMATS: dict[str, tuple[_Reader, Callable[[Hierarchy], str] | None]] = {
     ".json": (_read_json, _write_json),
     ".csv": (partial(_read_table, ","), partial(_write_table, ",")),
     ".tsv": (partial(_read_table, "\t"), partial(_write_table, "\t")),
     ".nwk": (from_newick, _write_newick),
     ".newick": (from_newick, _write_newick),
+    **dict.fromkeys(CUT, (from_is_a, None)),
 }

@@ -7,7 +7,13 @@ import reprlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from ncjax.hierarchy.records import from_records, is_name, is_record, under
+from ncjax.hierarchy.records import (
+    from_records,
+    is_count,
+    is_name,
+    is_record,
+    under,
+)
 from ncjax.hierarchy.tree import Hierarchy, HierarchyError, name_nodes
 
 # What programs write where nothing stands: pandas, NumPy, R, SQL, spreadsheets.
@@ -28,6 +34,9 @@ def from_nested(tree: Any, classes: Sequence[str] | None = None) -> Hierarchy:
         {"root": {"animal": ["cat", "dog"], "car": None}}
         (("cat", "dog"), "car")
 
+    Where all that objects hold is objects and, at last, numbers, these are counts, and
+    their keys the leaves: {"root": {"animal": {"cat": 3, "dog": 2}, "car": 1}}.
+
     A tree of records, `{"name": "animal", "children": ["cat", "dog"]}`, is taken too
     (`ncjax.hierarchy.records`).  Nodes without a name, also a root above several keys
     or items, are called "node 1", "node 2", ... from left to right.
@@ -43,6 +52,8 @@ def from_nested(tree: Any, classes: Sequence[str] | None = None) -> Hierarchy:
     """
     if is_record(tree):
         return from_records(tree, classes)
+    if _has_counts(tree):
+        tree = _without_counts(tree)
     labels: list[str | None] = []
     parents: list[int] = []
     pending: list[tuple[str | None, Any, int]] = [(None, tree, -1)]
@@ -204,9 +215,34 @@ def _branches(below: Any, label: str | None) -> list[tuple[str | None, Any]]:
     return branches
 
 
+def _has_counts(tree: Any) -> bool:
+    """Whether it is a dict of dicts that at last hold numbers alone."""
+    pending, found = [tree], isinstance(tree, Mapping)
+    while pending and found:
+        values = pending.pop().values()
+        inner = [value for value in values if isinstance(value, Mapping)]
+        found = all(is_count(v) for v in values if not isinstance(v, Mapping))
+        found &= all(inner)
+        pending.extend(inner)
+    return found and bool(tree)
+
+
+def _without_counts(tree: Any) -> Any:
+    """The tree with None for every count; made anew, without recursion."""
+    root: dict[Any, Any] = {}
+    pending = [(tree, root)]
+    while pending:
+        given, made = pending.pop()
+        for key, value in given.items():
+            made[key] = {} if isinstance(value, Mapping) else None
+            if isinstance(value, Mapping):
+                pending.append((value, made[key]))
+    return root
+
+
 def _name(value: Any, label: str | None) -> str:
     if is_name(value):
-        return str(value)
+        return str(value).strip()
     raise HierarchyError(
         f"There is {reprlib.repr(value)} of type {type(value).__name__} "
         f"{under(label)}; a nested tree is made of dicts, lists, tuples and names."

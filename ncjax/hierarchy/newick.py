@@ -12,8 +12,8 @@ from ncjax.hierarchy.tree import Hierarchy, HierarchyError, name_nodes
 _TOKEN = re.compile(
     r"\s+ | \[[^\]]*\] | (?P<mark>[(),;])"
     r"| :\s*(?P<length>[^\s()\[\]',:;]*)"
-    r"| '(?P<quoted>(?:[^']|'')*)'"
-    r"| (?P<bare>[^\s()\[\]',:;]+)",
+    r"| '(?P<quoted>(?:[^']|'')*)' | \"(?P<double>(?:[^\"]|\"\")*)\""
+    r"| (?P<bare>[^\s()\[\]',:;\"][^\s()\[\]',:;]*)",
     re.VERBOSE,
 )
 _NOTHING = re.compile(r"(?:\s+|\[[^\]]*\])*+")
@@ -27,9 +27,10 @@ def from_newick(text: str, classes: Sequence[str] | None = None) -> Hierarchy:
 
     Comments in square brackets and lengths of branches are ignored.  A name with
     blanks, brackets, or one of `,:;'` stands in quotes, `'T-shirt/top'`, and `''` is a
-    quote within a name.  An underscore stays an underscore, also without quotes.  Inner
-    nodes without a name are called "node 1", "node 2", ... from left to right; so are
-    those with a number, where a number comes twice: it is the support of a branch.
+    quote within a name; double quotes do as well.  An underscore stays an underscore,
+    also without quotes.  Inner nodes without a name are called "node 1", "node 2", ...
+    from left to right; so are those with a number, where a number comes twice: it is
+    the support of a branch.
 
     Args:
         text: the text of one tree; the semicolon after it may be missing.
@@ -51,17 +52,17 @@ def from_newick(text: str, classes: Sequence[str] | None = None) -> Hierarchy:
 
     while at < len(text) and last != ";":
         if not (token := _TOKEN.match(text, at)):
-            what = {"'": "quote", "[": "comment"}.get(text[at], "bracket")
+            what = {"'": "quote", '"': "quote", "[": "comment"}.get(text[at], "bracket")
             _fail(text, at, f"the {what} {text[at]} is not closed or not opened")
         mark = token["mark"]
-        name = token["bare"] if token["quoted"] is None else token["quoted"]
+        name = _name(token)
         if name is not None:
             if labels[node] is not None:
                 told = f"{name!r} follows {labels[node]!r}; quote names with blanks"
                 _fail(text, at, told)
             if last == ":":
                 _fail(text, at, f"the name {name!r} comes after a branch length")
-            labels[node], last = name.replace("''", "'"), "name"
+            labels[node], last = name, "name"
         elif token["length"] is not None:
             try:
                 float(token["length"])
@@ -95,6 +96,15 @@ def from_newick(text: str, classes: Sequence[str] | None = None) -> Hierarchy:
     if rest := _NOTHING.sub("", text[at:], count=1):
         _fail(text, at, f"the tree has ended, but {rest[:20]!r} follows")
     return Hierarchy(name_nodes(_without_support(labels, parents)), parents, classes)
+
+
+def _name(token: re.Match[str]) -> str | None:
+    """The name that a token is, without quotes and blanks around it; None if none."""
+    if token["quoted"] is not None:
+        return token["quoted"].replace("''", "'").strip()
+    if token["double"] is not None:
+        return token["double"].replace('""', '"').strip()
+    return token["bare"]
 
 
 def _without_support(labels: list[str | None], parents: list[int]) -> list[str | None]:

@@ -19,6 +19,7 @@ CHILDREN = (
     *("children", "_children", "child", "nodes", "subclasses", "subtrees"),
     *("branches", "items", "members", "leaves", "classes"),
 )
+_COUNTS = ("value", "size", "count", "weight")  # of a leaf, not leaves
 _NOTES = ("attributes", "meta", "metadata", "properties")  # whatever they hold
 
 
@@ -40,8 +41,9 @@ def from_records(tree: Any, classes: Sequence[str] | None = None) -> Hierarchy:
     """A tree from a record, or from a list of records, whose root has no name.
 
     The name of a node stands under one of `NAMES`, the list of its children under one
-    of `CHILDREN`: records again, or names of leaves.  Text and numbers under other keys
-    are left out; lists and objects could be children, so that they are refused.
+    of `CHILDREN`: records again, names of leaves, or leaves with counts, {"cat": 3}.
+    Text and numbers under other keys are left out; lists and objects could be children,
+    so that they are refused.
 
     Args:
         tree: the record, as JSON holds it.
@@ -61,8 +63,22 @@ def from_records(tree: Any, classes: Sequence[str] | None = None) -> Hierarchy:
         label, below = _read(item, labels[parent] if labels else None)
         labels.append(label)
         parents.append(parent)
-        pending.extend((child, len(labels) - 1) for child in reversed(below))
+        children = [leaf for child in below for leaf in _counted(child)]
+        pending.extend((child, len(labels) - 1) for child in reversed(children))
     return Hierarchy(name_nodes(labels), parents, classes)
+
+
+def is_count(value: Any) -> bool:
+    """Whether it can be the count of a leaf: a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _counted(child: Any) -> list[Any]:
+    """The leaves of an object {"leaf": count, ...} among children, else the child."""
+    if not isinstance(child, Mapping) or not child or _is_named(child):
+        return [child]
+    known = any(str(key).lower() in _COUNTS for key in child)
+    return list(child) if not known and all(map(is_count, child.values())) else [child]
 
 
 def is_name(value: Any) -> bool:
@@ -79,14 +95,14 @@ def under(label: str | None) -> str:
 def _read(item: Any, parent: str | None) -> tuple[str | None, Sequence[Any]]:
     """The name of a node, None if it has none, and its children."""
     if is_name(item):
-        return str(item), ()
+        return str(item).strip(), ()
     if not isinstance(item, Mapping):
         raise HierarchyError(
             f"There is {reprlib.repr(item)} {under(parent)}, but children are names or "
             'objects like {"name": "animal", "children": ["cat", "dog"]}.'
         )
     names = [x for x in _values(item, NAMES).values() if is_name(x)]
-    label = str(names[0]) if names else None
+    label = str(names[0]).strip() if names else None
     groups = {k: x for k, x in _values(item, CHILDREN).items() if x not in ("", [], {})}
     where = f"The node {label!r}" if label else f"A node {under(parent)}"
     for key, value in item.items():

@@ -2,10 +2,11 @@
 
 A loss maps the network's outputs, most often logits [n, K], and integer labels [n] to
 one value for each example [n]; it never reduces, so masking and averaging live in one
-place (`ncjax.training.step`).  A label outside 0..K-1 is an error or, inside `jit`, a
-value of NaN.  Options are keyword arguments; `config.loss` offers
-every option of every loss here by itself.  A loss with a keyword `hierarchy` gets the
-class tree, one with a keyword `vectors` the fixed class vectors of the classifier.
+place (`ncjax.training.step`).  Only `haf` looks at more than one example of a batch.  A
+label outside 0..K-1 is an error or, inside `jit`, a value of NaN.  Options are keyword
+arguments; `config.loss` offers every option of every loss here by itself.  A loss with
+a keyword `hierarchy` gets the class tree, one with a keyword `vectors` the fixed class
+vectors of the classifier.
 
 To add one: write the function, add a line to `LOSSES`, add a test.  A loss on class
 logits works with every classifier.  If a loss takes other outputs than one logit for
@@ -13,6 +14,8 @@ each class, a line in `OUTPUTS` says what they are; if it is meant for another
 classifier than the linear one, a line in `CLASSIFIER_OF` names it; if its labels are
 not classes, a line in `TARGETS_OF` says what they are; if theory predicts its geometry,
 a line in `GEOMETRY` has it.
+
+`cpcc` is no loss but a regulariser of the features, which any loss can be trained with.
 """
 
 from __future__ import annotations
@@ -21,9 +24,13 @@ from collections.abc import Callable
 
 import jax
 
+from ncjax.losses.cpcc import cpcc as cpcc
 from ncjax.losses.embeddings import haframe, label_embedding
 from ncjax.losses.flat import cross_entropy, mse
+from ncjax.losses.hace import hace
+from ncjax.losses.haf import haf
 from ncjax.losses.heads import cascade, cascade_outputs, level_outputs, multi_level
+from ncjax.losses.hier_cos import hier_cos, hier_cos_outputs
 from ncjax.losses.hierarchical import hxe, soft_labels
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
@@ -33,17 +40,22 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "mse": mse,
     "soft_labels": soft_labels,
     "hxe": hxe,
+    "hace": hace,
     "label_embedding": label_embedding,
     "haframe": haframe,
     "multi_level": multi_level,
+    "haf": haf,
     "cascade": cascade,
+    "hier_cos": hier_cos,
 }
 
 # Losses that take other outputs of a linear layer than class logits: a function of the
 # hierarchy and of options of its own -> `Outputs`.
 OUTPUTS: dict[str, Callable[..., Outputs]] = {
     "multi_level": level_outputs,
+    "haf": level_outputs,
     "cascade": cascade_outputs,
+    "hier_cos": hier_cos_outputs,
 }
 
 # The classifier that `config.classifier.name = "auto"` means, where not "linear".

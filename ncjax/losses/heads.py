@@ -125,22 +125,33 @@ def cascade_outputs(hierarchy: Hierarchy) -> Outputs:
     Args:
         hierarchy: tree over the K classes.
     """
-    depths, parents = hierarchy.depths[1:], hierarchy.parents[1:] - 1
-    bounds = np.searchsorted(depths, np.arange(1, hierarchy.height + 2))
 
     def scores(outputs: jax.Array) -> jax.Array:
-        # Nodes are numbered depth by depth: the nodes of a depth add the values of
-        # their parents, which lie in the block before.
-        log_p = _log_conditional(outputs, hierarchy)
-        blocks = [log_p[:, : bounds[1]]]
-        for first, above, last in zip(bounds, bounds[1:], bounds[2:], strict=False):
-            blocks.append(
-                log_p[:, above:last] + blocks[-1][:, parents[above:last] - first]
-            )
-        return jnp.concatenate(blocks, axis=1)[:, hierarchy.leaves - 1]
+        return sum_along_paths(_log_conditional(outputs, hierarchy), hierarchy)
 
     readout = hierarchy.ancestors()[:, 1:].astype(np.float64)
     return Outputs(hierarchy.num_nodes - 1, scores, readout=readout)
+
+
+def sum_along_paths(
+    values: Float[Array, "n M"], hierarchy: Hierarchy
+) -> Float[Array, "n K"]:
+    """The sum of what a class and the nodes above it have, for each class.
+
+    Args:
+        values: a value of each node but the root [n, M - 1].
+        hierarchy: tree over the K classes, with M nodes.
+    """
+    depths, parents = hierarchy.depths[1:], hierarchy.parents[1:] - 1
+    bounds = np.searchsorted(depths, np.arange(1, hierarchy.height + 2))
+    # Nodes are numbered depth by depth: the nodes of a depth add the sums of their
+    # parents, which lie in the block before.
+    blocks = [values[:, : bounds[1]]]
+    for first, above, last in zip(bounds, bounds[1:], bounds[2:], strict=False):
+        blocks.append(
+            values[:, above:last] + blocks[-1][:, parents[above:last] - first]
+        )
+    return jnp.concatenate(blocks, axis=1)[:, hierarchy.leaves - 1]
 
 
 def _log_conditional(outputs: jax.Array, hierarchy: Hierarchy) -> jax.Array:

@@ -29,11 +29,13 @@ class Outputs:
             softmax the probability of each class.
         readout: A [K, M] such that the rows of A W act as the classifier of the
             features, with W [M, d] the weights of the layer; None is the identity.
+        least_width: the least number d of features that these outputs make sense of.
     """
 
     size: int | tuple[int, ...]
     scores: Callable[[jax.Array], jax.Array]
     readout: np.ndarray | None = None
+    least_width: int = 1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -32,6 +32,7 @@ GEOMETRY: dict[str, Callable[..., np.ndarray]] = {
     "cross_entropy": simplex,
     "mse": simplex,
     "hxe": simplex,
+    "hace": simplex,
     "soft_labels": tree_distances,
 }
 

@@ -12,7 +12,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 from ml_collections import ConfigDict
 
 from ncjax import cluster
-from ncjax.config.binding import RANDOM_LABELS, bind_probes, try_hyper
+from ncjax.config.binding import CPCC, RANDOM_LABELS, bind_probes, named, try_hyper
 from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import Evaluate, StreamedEvaluate
@@ -74,9 +74,13 @@ class Experiment:
             for i in range(len(members)):
                 hyper = {field: values[i] for field, values in members.hyper.items()}
                 try_hyper(hyper, network.objective, network.optimizer)
+        if any(members.hyper.get(CPCC, ())):
+            network.forget_limit()
         probes = bind_probes(config.eval, network.subject())
         mesh, streamed = place(config, dataset, devices, len(members))
-        check_memory(network.abstract(), mesh, len(members))
+        with named("config.model"):  # the last layer knows how wide it must be
+            shapes = network.abstract()
+        check_memory(shapes, mesh, len(members))
         over = network.over() if len(members) > 1 else None
         everywhere = NamedSharding(mesh, P())
         own = NamedSharding(mesh, P("seeds")) if over else everywhere

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import Any
@@ -77,6 +78,11 @@ class Network:
         self.optimizer = bind_optimizer(parts["optimizer"], config.num_epochs, steps)
         self._weight_decay = bind_weight_decay(parts["optimizer"])
 
+    def forget_limit(self) -> None:
+        """Leaves out the geometry that theory predicts: these networks learn others."""
+        self.objective = dataclasses.replace(self.objective, geometry=None)
+        self.limit = {}
+
     def init(self, key: jax.Array, hyper: Mapping[str, jax.Array]) -> TrainState:
         """A new network.
 
@@ -106,6 +112,7 @@ class Network:
             scores=self.objective.classifier.scores,
             error=self._target.error,
             skip_nonfinite=self._skips,
+            regulariser=self.objective.regulariser(state.hyper),
         )
         return step(state, images, labels)
 
@@ -182,7 +189,13 @@ class Network:
             self.dataset.num_classes,
             scores=classifier.scores,
             temperature=self.temperature,
-            mistakes=Mistakes(self.hierarchy, crm=asked.crm, confusion=asked.confusion),
+            mistakes=Mistakes(
+                self.hierarchy,
+                crm=asked.crm,
+                confusion=asked.confusion,
+                order=asked.order,
+                specific=asked.specific,
+            ),
             geometry=self.objective.geometry,
             scatter=asked.scatter,
             target=self._target,

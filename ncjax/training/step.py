@@ -93,6 +93,7 @@ def make_train_step(
     *,
     scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs,
     error: Callable[[jax.Array, jax.Array], jax.Array] = CLASSES.error,
+    regulariser: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
     axis_name: str | None = None,
     skip_nonfinite: bool = False,
 ) -> Step:
@@ -106,6 +107,8 @@ def make_train_step(
         scores: outputs [n, M] -> scores [n, K]; the largest is the decision.
         error: (scores, labels [n]) -> error of each example [n]; by default whether
             the decision is another class than the label.
+        regulariser: (features [n, d], labels [n]) -> what is added to the mean loss []
+            of the batch; of the batch of a device if the step runs inside `jax.pmap`.
         axis_name: name of the mapped axis if the step runs inside `jax.pmap`.
         skip_nonfinite: a step whose loss, gradients, update or running statistics are
             not finite returns the state as it was, also the count of steps and with it
@@ -116,7 +119,7 @@ def make_train_step(
         state: TrainState, images: Float[Array, "n h w c"], labels: Int[Array, "n"]
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         def mean_loss(params):
-            (outputs, _), updates = model.apply(
+            (outputs, features), updates = model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
                 images,
                 train=True,
@@ -124,7 +127,10 @@ def make_train_step(
                 mutable=["batch_stats"],
             )
             outputs = outputs.astype(jnp.float32)
-            return loss(outputs, labels).mean(), (outputs, updates)
+            value = loss(outputs, labels).mean()
+            if regulariser is not None:
+                value += regulariser(features.astype(jnp.float32), labels)
+            return value, (outputs, updates)
 
         grad = jax.value_and_grad(mean_loss, has_aux=True)
 

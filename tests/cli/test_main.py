@@ -34,7 +34,7 @@ def test_overrides_and_workdir(tmp_path, capsys):
     assert "NC1" in out
     assert out.rstrip().endswith(f"Written to {folder}")
     config = json.loads((folder / "config.json").read_text())
-    assert config["loss"] == {"name": "mse"}
+    assert config["loss"] == {"name": "mse", "cpcc": 0.0}
     assert config["num_epochs"] == 1
 
 

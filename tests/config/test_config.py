@@ -148,7 +148,7 @@ def test_resolved_holds_only_what_is_used():
     config = default()
     config.loss.name = "mse"
     plain = configs.resolved(config)
-    assert plain["loss"] == {"name": "mse"}
+    assert plain["loss"] == {"name": "mse", "cpcc": 0.0}
     assert set(plain["model"]) == {"name", "widths", "batch_norm"}
     assert json.loads(json.dumps(plain))["optimizer"]["momentum"] == 0.9
 
@@ -164,7 +164,11 @@ def test_a_new_loss_needs_only_its_line_in_the_registry(monkeypatch):
     config.loss.name = "focal"
     config.loss.gamma = 1.0
     validate(config)
-    assert configs.resolved(config)["loss"] == {"name": "focal", "gamma": 1.0}
+    assert configs.resolved(config)["loss"] == {
+        "name": "focal",
+        "gamma": 1.0,
+        "cpcc": 0.0,
+    }
     config.loss.gamma = -1.0
     with pytest.raises(ConfigError, match="gamma must be at least 0"):
         validate(config)

@@ -58,7 +58,7 @@ def trained(folder):
 
 def test_what_it_registers_is_used_by_name(folder, trained):
     config = json.loads((folder / "run" / "config.json").read_text())
-    assert config["loss"] == {"name": "focal", "focus": 1.0}
+    assert config["loss"] == {"name": "focal", "focus": 1.0, "cpcc": 0.0}
     assert config["model"] == {"name": "shallow", "units": 32}
     assert config["data"]["name"] == "blobs"
     rows = (folder / "run" / "metrics.jsonl").read_text().splitlines()

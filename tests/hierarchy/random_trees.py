@@ -15,8 +15,9 @@ def trees(draw):
     parents = [-1] + [draw(st.integers(max(0, i - 6), i - 1)) for i in range(1, size)]
     if len(set(range(size)) - set(parents)) < 2:
         parents.append(0)
-    # A file with a zero character is no text.
-    usual = st.text(st.characters(exclude_characters="\0"), min_size=1, max_size=6)
+    # A file with a zero character, or with half of a surrogate pair, is no text.
+    letters = st.characters(codec="utf-8", exclude_characters="\0")
+    usual = st.text(letters, min_size=1, max_size=6)
     tricky = st.sampled_from(["T-shirt/top", "it's", "a,b", '"q"', "x;y", "(z)", "[c]"])
     names = (usual | tricky).filter(
         lambda name: name == name.strip() and len(name.splitlines()) == 1

@@ -13,7 +13,7 @@ def test_builtin_trees_have_the_labels_of_the_data():
         assert BUILTIN[name]().class_names == tuple("0123456789")
     ten = "airplane automobile bird cat deer dog frog horse ship truck"
     assert BUILTIN["cifar10"]().class_names == tuple(ten.split())
-    for name in ("cifar100", "cifar100_deep"):
+    for name in ("cifar100", "cifar100_5", "cifar100_deep"):
         tree = BUILTIN[name]()
         assert tree.class_names == tuple(sorted(tree.class_names))  # as in the data
         assert tree.num_classes == 100
@@ -36,10 +36,30 @@ def test_cifar100_superclasses():
     assert (deep.distances() != deep.distances("depth")).any()
 
 
+def test_cifar100_in_five_levels():
+    """Sizes of the levels and of some groups, as in the published table of classes."""
+    tree = BUILTIN["cifar100_5"]()
+    sizes = [len(tree.superclasses(depth)[1]) for depth in range(1, 6)]
+    assert sizes == [2, 4, 8, 20, 100]
+    assert (tree.depths[tree.leaves] == 5).all()
+    counts = [np.bincount(tree.superclasses(depth)[0]).tolist() for depth in (1, 2, 3)]
+    assert sorted(counts[0]) == [35, 65]
+    assert sorted(counts[1]) == [5, 15, 30, 50]
+    assert sorted(counts[2]) == [5, 5, 10, 10, 15, 15, 15, 25]
+    classes, heights = tree.class_names, tree.lca_heights()
+    apart = {
+        **{("bear", "baby"): 2, ("bear", "bee"): 3, ("bear", "rose"): 4},
+        **{("bear", "bus"): 5, ("bed", "bowl"): 2, ("bed", "bus"): 3},
+        **{("bed", "sea"): 4, ("crab", "snake"): 2, ("otter", "shark"): 2},
+    }
+    for (one, other), height in apart.items():
+        assert heights[classes.index(one), classes.index(other)] == height
+
+
 def test_builtin_shapes():
     heights = {name: make().height for name, make in BUILTIN.items()}
     assert heights == {
-        **{"cifar10": 3, "cifar100": 2, "cifar100_deep": 6},
+        **{"cifar10": 3, "cifar100": 2, "cifar100_5": 5, "cifar100_deep": 6},
         **{"digits": 3, "mnist": 3, "fashion_mnist": 3},
     }
     fashion = BUILTIN["fashion_mnist"]()

@@ -23,6 +23,10 @@ IDS = "1,4.0,cat\n2,4.0,dog\n3,5.0,car\n4,5.0,animal\n5,,root\n"
     [
         ("nested.json", json.dumps(NESTED)),
         ("map.json", '{"cat":"animal","dog":"animal","animal":"root","car":"root"}'),
+        (
+            "counts.json",
+            '\ufeff{"root": {" animal": {"cat": 3, "dog ": 2.5}, "car": 0}}',
+        ),
         ("null.json", '{"cat":"r/a","dog":"r/a","r/a":"r","car":"r","r":null}'),
         (
             "list.json",
@@ -42,6 +46,8 @@ IDS = "1,4.0,cat\n2,4.0,dog\n3,5.0,car\n4,5.0,animal\n5,,root\n"
         ("ids.csv", "id,parent_id,name\n" + IDS),
         ("itself.csv", CSV + "root,root\n"),
         ("tabs.tsv", "node\tparent\n" + CSV.replace(",", "\t")),
+        ("double.nwk", '\ufeff(("cat":1, " dog")"an ""animal""",car)root;'),
+        ("blanks.nwk", "((' cat ',dog)animal,car)root;\n"),
         ("tree.nwk", "((cat:1,dog:2e-1)animal:0.5,car)root;"),
         ("tree.newick", "[a comment]\n( ('cat' ,dog [x,(]) animal\n,car : 3)root"),
     ],
@@ -131,6 +137,7 @@ def test_every_spelling_of_no_parent(tmp_path, nothing):
         ("t.nwk", "a(b,c);", "column 2: a bracket opens after a node"),
         ("t.nwk", "(a,b)(c,d);", "column 6: a bracket opens after a node"),
         ("t.nwk", "(a,'b);", "column 4: the quote ' is not closed"),
+        ("t.nwk", '(a,"b);', 'column 4: the quote " is not closed'),
         ("t.nwk", "(a,b[);", r"column 5: the comment \[ is not closed"),
         ("t.nwk", "(a,b]);", r"column 5: the bracket \] is not closed or not opened"),
         ("t.nwk", "(a,b);\n(c,d);", "the tree has ended, but .* follows"),

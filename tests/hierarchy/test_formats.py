@@ -41,6 +41,9 @@ def test_nested():
     assert same.class_names == ("dog", "cat", "car")
     several = from_nested({"animal": {"cat": [], "dog": {}}, "node 1": "car"})
     assert several.names == ("node 2", "animal", "node 1", "cat", "dog", "car")
+    counted = from_nested({"animal": {"cat": 3, "dog": 0.5}, "car": 1})
+    assert counted.class_names == ("cat", "dog", "car")
+    assert from_nested({"one": {1: 2}, "two": ["a", 3]}).class_names == ("2", "a", "3")
     assert from_nested({"odd": [1, 3], "even": [0, 2]}).class_names == (*"1302",)
 
 

@@ -32,6 +32,17 @@ def read(tmp_path, tree, classes=None):
     "tree",
     [
         D3,
+        {  # leaves with counts
+            "name": " root",
+            "children": [
+                {"name": "animal", "children": [{"cat": 3, "dog": 2}]},
+                {"car": 1},
+            ],
+        },
+        {
+            "name": "root",
+            "children": [{"name": "animal", "children": {"cat": 3, "dog": 2}}, "car "],
+        },
         {
             "NAME": "root",
             "Children": [{"name": "animal", "nodes": ["cat", "dog"]}, "car"],

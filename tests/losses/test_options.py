@@ -46,7 +46,7 @@ def test_bad_options(loss, options, message):
         loss(outputs, jnp.zeros(1, jnp.int32), **options)
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "soft_labels", "hxe"])
+@pytest.mark.parametrize("name", ["cross_entropy", "soft_labels", "hxe", "hace"])
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_a_temperature_divides_the_logits(name, temperature):
     loss, size = bound(name, CIFAR)

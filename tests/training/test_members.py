@@ -68,7 +68,11 @@ GRIDS = {
     ),
     "soft_labels": (
         lambda: small("soft_labels"),
-        {"loss.beta": (4.0, 1.0, 15.0), "loss.temperature": (2.0, 1.0, 0.5)},
+        {
+            "loss.beta": (4.0, 1.0, 15.0),
+            "loss.temperature": (2.0, 1.0, 0.5),
+            "loss.cpcc": (0.0, 0.5, 3.0),
+        },
     ),
     "adamw": (
         lambda: small("soft_labels", "adamw"),
@@ -163,6 +167,7 @@ def test_which_fields_may_differ():
         "optimizer.head_weight_decay": -1.0,
         "loss.label_smoothing": 0.0,
         "loss.temperature": 1.0,
+        "loss.cpcc": 0.0,
     }
 
 
