@@ -61,10 +61,12 @@ class Checkpoints:
         logging.getLogger("absl").setLevel(logging.CRITICAL)
         drop_leftovers()
         self._folder, self._keep = folder, keep
+        # Left to Orbax, old ones go before the new one is sure to be on the disk.  Its
+        # own policies do not satisfy its declared protocol.
+        keep_all: Any = ocp.training.preservation_policies.PreserveAll()
         self._checkpointer = ocp.training.Checkpointer(
             str(folder.absolute()),
-            # Left to Orbax, old ones go before the new one is sure to be on the disk.
-            preservation_policy=ocp.training.preservation_policies.PreserveAll(),
+            preservation_policy=keep_all,
             cleanup_tmp_directories=not read_only,
         )
 
