@@ -126,7 +126,7 @@ def test_help(capsys):
         (["--config.num_epochs=0"], "config.num_epochs must be between 1"),
         (
             ["--config.loss.name=sce"],
-            "Unknown config.loss.name 'sce'. Available: cross",
+            "Unknown config.loss.name 'sce'. Did you mean 'mse'? Available: cross",
         ),
         (["--config.batch_size=2000"], "larger than the training set of 1437"),
         (["--config.model.widths=(-3,)"], "each at least 1"),

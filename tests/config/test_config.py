@@ -68,7 +68,7 @@ BAD = [
         "Unknown config.data.name 'mnits'. Available: digits",
     ),
     ("model.name", "vgg", "Unknown config.model.name 'vgg'. Available: mlp, resnet18"),
-    ("loss.name", "sce", "config.loss.name 'sce'. Available: cross_entropy, mse"),
+    ("loss.name", "sce", "config.loss.name 'sce'.* Available: cross_entropy, mse"),
     ("loss.label_smoothing", 1.5, r"label_smoothing must be in \[0, 1\), got 1.5"),
     ("optimizer.name", "adagrad", "Available: sgd, sgdw, sam, adam"),
     ("optimizer.schedule", "linear", "Available: constant, step, cosine"),
