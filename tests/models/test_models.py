@@ -45,7 +45,7 @@ def shapes(model, shape):
         ("resnet50", 23_520_842, 25_557_032),
         ("resnext50", 22_992_714, 25_028_904),
         ("vgg13", 9_416_010, None),
-        ("densenet121", 6_956_298, 7_978_856),
+        pytest.param("densenet121", 6_956_298, 7_978_856, marks=pytest.mark.slow),
     ],
 )
 def test_published_numbers_of_parameters(name, cifar, imagenet):

@@ -275,6 +275,7 @@ def test_groups_of_devices_do_not_wait_for_each_other(tiny, model):
     assert "group_count" not in text
 
 
+@pytest.mark.slow
 def test_convolutions_train_in_turn(tmp_path, tiny):
     """Two networks on one device: bit for bit that of the single run."""
     config = tiny

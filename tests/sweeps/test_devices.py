@@ -81,6 +81,7 @@ def test_the_networks_are_those_of_one_device(
         )
 
 
+@pytest.mark.slow
 def test_random_labels_of_each_network(tmp_path):
     """One program over eight devices: each network is the single run."""
     config = small()

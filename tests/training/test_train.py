@@ -160,6 +160,7 @@ def test_streamed_and_buffered_measurement_agree():
         assert streamed[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
 
 
+@pytest.mark.slow  # in short: tests/runs/test_figures.py
 def test_layers_are_plotted(tmp_path):
     config = small(2)
     config.eval.layers = "all"

@@ -100,7 +100,10 @@ def test_trivial_regime_is_stated(tmp_path, capsys):
     assert "trivial: K c = 2 >= 1, all logits are 0" in out
 
 
-@pytest.mark.parametrize("change", ["c=2e-2", "num_classes=2", "c=10.0"])
+@pytest.mark.parametrize(
+    "change",
+    [pytest.param("c=2e-2", marks=pytest.mark.slow), "num_classes=2", "c=10.0"],
+)
 def test_published_numbers_are_those_of_the_file_s_own_model(
     change, tmp_path, capfd, recwarn
 ):

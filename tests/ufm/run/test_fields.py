@@ -21,7 +21,7 @@ def run(*args):
         (["--config=ufm_ce:fast"], "Unknown preset 'fast'. Available: smoke"),
         (["--config.model.cc=1"], "Available: alpha, beta, c, "),
         (["--config.experiment=dream"], "'dream'. Available: optimum, flow_hadamard"),
-        (["--config.model.loss=sce"], "Unknown config.model.loss 'sce'. Available"),
+        (["--config.model.loss=sce"], "Unknown config.model.loss 'sce'. Did you mean"),
         (["--config.model.c=0.0"], "model.c must be finite and more than 0, got 0.0"),
         (["--config.model.ratio=-1.0"], "model.ratio must be finite and more than 0"),
         (["--config.model.lambda_b=-2.0"], "lambda_b must be at least 0, or -1"),
