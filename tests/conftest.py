@@ -3,7 +3,12 @@
 import os
 import tempfile
 
+import hypothesis
 import jax
+
+# Each run of the tests tries the same examples: what fails, fails for everybody.
+hypothesis.settings.register_profile("repeatable", derandomize=True, database=None)
+hypothesis.settings.load_profile("repeatable")
 
 jax.config.update("jax_num_cpu_devices", 8)
 # Tests compile for longer than they compute: they do without optimisation.
