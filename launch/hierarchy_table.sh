@@ -27,6 +27,6 @@ run cascade --config.loss.name=cascade
 run label_embedding --config.loss.name=label_embedding
 run haframe --config.loss.name=haframe
 run hier_cos --config.loss.name=hier_cos
-python -m ncjax compare runs/hierarchy_table --baseline=cross_entropy \
+python -m ncjax compare runs/hierarchy_table --baseline='cross_entropy cpcc=0' \
     --metrics=test/error,test/mistake_severity,test/ahd@1,test/ahd@5,test/hops,test/hops@5,test/fpa,nc/nc1,nc/nc2,nc/nc3,nc/gram_to_tree,tree/sibling_cosine \
     --out=runs/hierarchy_table_compared
