@@ -134,9 +134,8 @@ def sweep(
         _check_labels(program, dataset)
         parts += program.split(at_once or _most(program, dataset, devices, say))
     folder = None if workdir is None else Path(workdir).expanduser().absolute()
-    held = nullcontext() if folder is None else locked(folder, SWEEP, HOLDS)
     claimed: dict[str, Any] = {}
-    with held as still_held:
+    with locked(folder, SWEEP, HOLDS) if folder else nullcontext() as still_held:
         if folder is not None:
             claimed = cluster.from_first(
                 lambda: claim_sweep(folder, config, fields, together, parts)

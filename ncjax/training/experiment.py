@@ -70,10 +70,7 @@ class Experiment:
         """
         members = members or members_of(config)
         self.network = network = Network(config, dataset)
-        if members.hyper:  # a plain configuration has been checked
-            for i in range(len(members)):
-                hyper = {field: values[i] for field, values in members.hyper.items()}
-                try_hyper(hyper, network.objective, network.optimizer)
+        _check_members(members, network)
         if any(members.hyper.get(CPCC, ())):
             network.forget_limit()
         probes = bind_probes(config.eval, network.subject())
@@ -159,6 +156,13 @@ class Experiment:
 
     def _epoch_key(self, number: int) -> jax.Array:
         return self._fold_in(self.key, number)
+
+
+def _check_members(members: Members, network: Network) -> None:
+    """Raises `ConfigError` for hyper-parameters of a network out of their range."""
+    for i in range(len(members) if members.hyper else 0):  # a plain one was checked
+        hyper = {field: values[i] for field, values in members.hyper.items()}
+        try_hyper(hyper, network.objective, network.optimizer)
 
 
 def _initialisation(

@@ -7,16 +7,8 @@ import pytest
 
 from ncjax.evaluation.decisions import specific
 from ncjax.evaluation.mistakes import Mistakes
-from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
-from tests.thin import thin
-
-CHAIN = Hierarchy(["r", "x", "y", *"abcd"], [-1, 0, 1, 2, 2, 1, 0])
-TREES = {
-    "five levels": BUILTIN["cifar100_5"](),
-    "uneven": BUILTIN["digits"](),
-    "chain": CHAIN,
-}
-NAMES = thin(list(TREES), keep={1, 2})
+from ncjax.hierarchy import balanced
+from tests.losses.depths import CHAIN, NAMES, TREES
 
 
 def draw(tree, n=80):

@@ -10,20 +10,13 @@ from ncjax import ConfigError
 from ncjax.config import default, validate
 from ncjax.config.binding import bind_objective
 from ncjax.config.fields import choice
-from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
+from ncjax.hierarchy import balanced
 from ncjax.losses import cpcc, cross_entropy
 from ncjax.models.mlp import mlp
 from ncjax.optimizers import sgd
 from ncjax.training.step import init_state, make_train_step
-from tests.thin import thin
+from tests.losses.depths import CHAIN, NAMES, TREES
 
-CHAIN = Hierarchy(["r", "x", "y", *"abcd"], [-1, 0, 1, 2, 2, 1, 0])
-TREES = {
-    "five levels": BUILTIN["cifar100_5"](),
-    "uneven": BUILTIN["digits"](),
-    "chain": CHAIN,
-}
-NAMES = thin(list(TREES), keep={1, 2})
 quick = jax.jit(cpcc, static_argnames="hierarchy")  # labels are not checked
 
 

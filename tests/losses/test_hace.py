@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
+from ncjax.hierarchy import BUILTIN, balanced
 from ncjax.losses import cross_entropy, hace
 from ncjax.losses.hace import hace_weights
+from tests.losses.depths import CHAIN, NAMES, TREES
 from tests.losses.trees import draw
-from tests.thin import thin
 
-CHAIN = Hierarchy(["r", "x", "y", *"abcd"], [-1, 0, 1, 2, 2, 1, 0])
-TREES = {
-    "five levels": BUILTIN["cifar100_5"](),
-    "uneven": BUILTIN["digits"](),
-    "chain": CHAIN,
-}
-NAMES = thin(list(TREES), keep={1, 2})
 quick = jax.jit(hace, static_argnames="hierarchy")  # labels are not checked
 
 

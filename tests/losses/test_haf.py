@@ -6,19 +6,12 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
 
-from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
+from ncjax.hierarchy import balanced
 from ncjax.losses import OUTPUTS, cross_entropy, haf
 from ncjax.losses.haf import jensen_shannon
+from tests.losses.depths import CHAIN, NAMES, TREES
 from tests.losses.trees import softmax
-from tests.thin import thin
 
-CHAIN = Hierarchy(["r", "x", "y", *"abcd"], [-1, 0, 1, 2, 2, 1, 0])
-TREES = {
-    "five levels": BUILTIN["cifar100_5"](),
-    "uneven": BUILTIN["digits"](),
-    "chain": CHAIN,
-}
-NAMES = thin(list(TREES), keep={1, 2})
 quick = jax.jit(haf, static_argnames="hierarchy")  # labels are not checked
 
 

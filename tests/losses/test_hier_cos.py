@@ -6,18 +6,11 @@ import numpy as np
 import pytest
 
 from ncjax.evaluation.order import Order
-from ncjax.hierarchy import BUILTIN, Hierarchy, balanced
+from ncjax.hierarchy import balanced
 from ncjax.losses import OUTPUTS, hier_cos
 from ncjax.losses.hier_cos import path_targets
-from tests.thin import thin
+from tests.losses.depths import CHAIN, NAMES, TREES
 
-CHAIN = Hierarchy(["r", "x", "y", *"abcd"], [-1, 0, 1, 2, 2, 1, 0])
-TREES = {
-    "five levels": BUILTIN["cifar100_5"](),
-    "uneven": BUILTIN["digits"](),
-    "chain": CHAIN,
-}
-NAMES = thin(list(TREES), keep={1, 2})
 quick = jax.jit(hier_cos, static_argnames="hierarchy")  # labels are not checked
 
 
