@@ -28,8 +28,9 @@ class Order:
 
     - `hops`: the hierarchically ordered preference score,
       1 - sum w |E - O| / sum w |E - worst|, at least 0, where `worst` is E reversed and
-      the weights w fall from 1 to 0: over the places with g = l evenly from 2^-l to
-      2^-(l+1), over the last such places to 0.  1 is the order of the tree.
+      the weights w fall from 1 towards 0: the first place with g = l has weight 2^-l,
+      and the others follow in even steps that would reach the next level's first weight
+      (0 after the last level) with one place more.  1 is the order of the tree.
     - `hops@k`: the same of the first k places, where only these are reversed.
     - `exact_order`: share of examples with O = E; `exact_order@k`: in the first k
       places.
@@ -147,11 +148,11 @@ def superclass_probability(
 
 
 def _falling(places: np.ndarray) -> np.ndarray:
-    """The weights of a row of E [K]: from 2^-l evenly to 2^-(l+1), at last to 0."""
+    """The weights of a row of E [K]: evenly from 2^-l on, up to the next level."""
     levels, counts = np.unique(places, return_counts=True)
     ends = [2.0 ** -(level + 1) for level in levels[:-1]] + [0.0]
     parts = [
-        np.linspace(2.0**-level, end, count)
+        np.linspace(2.0**-level, end, count, endpoint=False)
         for level, end, count in zip(levels.astype(float), ends, counts, strict=True)
     ]
     return np.concatenate(parts)

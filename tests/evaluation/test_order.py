@@ -41,7 +41,7 @@ def literal_hops(tree, scores, label, k):
         count = right.count(level)
         start = 2.0**-level
         end = 0.0 if level == len(levels) - 1 else start / 2
-        step = (start - end) / (count - 1) if count > 1 else 0.0
+        step = (start - end) / count
         weights += [start - step * i for i in range(count)]
     found = [place[j] for j in np.argsort(-scores, kind="stable")]
     worst = right[:k][::-1]
