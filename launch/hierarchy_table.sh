@@ -1,32 +1,64 @@
 #!/usr/bin/env bash
-# Twelve methods that know a class tree, or do not, on one recipe: five seeds each, in
-# one program, on 10,000 images of Fashion-MNIST; about 15 minutes on 2 cores.  Run in a
-# clone, with the data prepared (ncjax prepare fashion_mnist); extra arguments go to each
-# run.  A run that is finished is not trained again.
+# Methods that know a class tree, or do not, on one recipe, several seeds each in one
+# program.  Run in a clone, with the data prepared (ncjax prepare fashion_mnist cifar10
+# cifar100); extra arguments go to each run.  A run that is finished is not trained
+# again.  Times are those of 2 cores.
 #
-#     launch/hierarchy_table.sh [--config=... overrides]
+#     launch/hierarchy_table.sh fashion     # MLP, 10,000 images, 5 seeds: 15 minutes
+#     launch/hierarchy_table.sh cifar10     # narrow ResNet-18, 1,500 images, 3 seeds
+#     launch/hierarchy_table.sh cifar100    # fixed features of a network, MLP, 5 seeds
+#     python -m tests.benchmarks.studies.hierarchy   # the table of all, with verdicts
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-extra=("$@")
-run() {  # run NAME [overrides]
-    python -m ncjax.main --config=configs/fashion_mlp_ce.py --config.num_seeds=5 \
-        --config.eval.order=True --config.eval.num_points=20 \
-        --workdir="runs/hierarchy_table/$1" "${@:2}" "${extra[@]}"
-}
+data=${1:?"fashion, cifar10 or cifar100"}
+extra=("${@:2}")
+out=runs/hierarchy_table/$data
+methods=(cross_entropy soft_labels hxe_depth hxe_height haframe hier_cos)
+more=(hace cpcc multi_level haf cascade label_embedding)
 
-run cross_entropy
-run soft_labels --config.loss.name=soft_labels --config.loss.beta=4.0
-run hxe_depth --config.loss.name=hxe --config.loss.weighting=depth
-run hxe_height --config.loss.name=hxe --config.loss.weighting=height
-run hace --config.loss.name=hace
-run cpcc --config.loss.cpcc=1.0
-run multi_level --config.loss.name=multi_level
-run haf --config.loss.name=haf
-run cascade --config.loss.name=cascade
-run label_embedding --config.loss.name=label_embedding
-run haframe --config.loss.name=haframe
-run hier_cos --config.loss.name=hier_cos
-python -m ncjax compare runs/hierarchy_table --baseline='cross_entropy cpcc=0' \
-    --metrics=test/error,test/mistake_severity,test/ahd@1,test/ahd@5,test/hops,test/hops@5,test/fpa,nc/nc1,nc/nc2,nc/nc3,nc/gram_to_tree,tree/sibling_cosine \
-    --out=runs/hierarchy_table_compared
+case $data in
+    fashion)
+        methods+=("${more[@]}")
+        recipe=(--config=configs/fashion_mlp_ce.py --config.num_seeds=5)
+        ;;
+    cifar10)
+        recipe=(
+            --config=configs/cifar10_narrow_ce.py --config.num_seeds=3
+            --config.model.width=0.125 --config.data.examples_per_class=150
+            --config.data.test_examples_per_class=300 --config.batch_size=64
+            --config.num_epochs=50 --config.eval.crm=True
+        )
+        ;;
+    cifar100)
+        methods+=("${more[@]}")
+        # Its own network, once, on 200 images of each class; then 100 others of each.
+        python -m ncjax.main --config=configs/cifar10_narrow_ce.py \
+            --config.data.name=cifar100 --config.data.examples_per_class=200 \
+            --config.num_epochs=12 --config.eval.num_points=4 --workdir="$out/network"
+        python -m tests.benchmarks.studies.features "$out/network" \
+            --per-class=100 --out="$out/features.npz"
+        recipe=(
+            --config=configs/own_arrays.py --config.num_seeds=5
+            --config.data.path="$out/features.npz" --config.hierarchy.name=cifar100_5
+            --config.model.widths="(256,256)" --config.batch_size=200
+            --config.num_epochs=100 --config.optimizer.schedule=cosine
+            --config.optimizer.weight_decay=3e-3 --config.eval.crm=True
+        )
+        ;;
+    *)
+        echo "Unknown data $data. Available: fashion, cifar10, cifar100." >&2
+        exit 2
+        ;;
+esac
+
+for method in "${methods[@]}"; do
+    case $method in
+        soft_labels) loss=(--config.loss.name=soft_labels --config.loss.beta=4.0) ;;
+        hxe_*) loss=(--config.loss.name=hxe --config.loss.weighting="${method#hxe_}") ;;
+        cpcc) loss=(--config.loss.name=cross_entropy --config.loss.cpcc=1.0) ;;
+        *) loss=(--config.loss.name="$method") ;;
+    esac
+    python -m ncjax.main "${recipe[@]}" "${loss[@]}" --config.eval.order=True \
+        --config.eval.num_points=12 --workdir="$out/$method" "${extra[@]}"
+done
