@@ -5,7 +5,7 @@
 # again.  Times are those of 2 cores.
 #
 #     launch/hierarchy_table.sh fashion     # MLP, 10,000 images, 5 seeds: 15 minutes
-#     launch/hierarchy_table.sh cifar10     # narrow ResNet-18, 1,500 images, 3 seeds
+#     launch/hierarchy_table.sh cifar10     # narrow ResNet-18, 1,000 images, 3 seeds
 #     launch/hierarchy_table.sh cifar100    # fixed features of a network, MLP, 5 seeds
 #     python -m tests.benchmarks.studies.hierarchy   # the table of all, with verdicts
 set -euo pipefail
@@ -25,24 +25,24 @@ case $data in
     cifar10)
         recipe=(
             --config=configs/cifar10_narrow_ce.py --config.num_seeds=3
-            --config.model.width=0.125 --config.data.examples_per_class=150
-            --config.data.test_examples_per_class=300 --config.batch_size=64
-            --config.num_epochs=50 --config.eval.crm=True
+            --config.model.width=0.125 --config.data.examples_per_class=100
+            --config.data.test_examples_per_class=300 --config.batch_size=50
+            --config.num_epochs=40 --config.eval.crm=True
         )
         ;;
     cifar100)
         methods+=("${more[@]}")
-        # Its own network, once, on 200 images of each class; then 100 others of each.
+        # Its own network, once, on 100 images of each class; then 100 others of each.
         python -m ncjax.main --config=configs/cifar10_narrow_ce.py \
-            --config.data.name=cifar100 --config.data.examples_per_class=200 \
-            --config.num_epochs=12 --config.eval.num_points=4 --workdir="$out/network"
+            --config.data.name=cifar100 --config.data.examples_per_class=100 \
+            --config.num_epochs=12 --config.eval.num_points=2 --workdir="$out/network"
         python -m tests.benchmarks.studies.features "$out/network" \
             --per-class=100 --out="$out/features.npz"
         recipe=(
             --config=configs/own_arrays.py --config.num_seeds=5
             --config.data.path="$out/features.npz" --config.hierarchy.name=cifar100_5
             --config.model.widths="(256,256)" --config.batch_size=200
-            --config.num_epochs=100 --config.optimizer.schedule=cosine
+            --config.num_epochs=60 --config.optimizer.schedule=cosine
             --config.optimizer.weight_decay=3e-3 --config.eval.crm=True
         )
         ;;
