@@ -41,9 +41,10 @@ case $data in
         recipe=(
             --config=configs/own_arrays.py --config.num_seeds=5
             --config.data.path="$out/features.npz" --config.hierarchy.name=cifar100_5
-            --config.model.widths="(256,256)" --config.batch_size=200
-            --config.num_epochs=60 --config.optimizer.schedule=cosine
-            --config.optimizer.weight_decay=3e-3 --config.eval.crm=True
+            --config.model.widths="(512,256)" --config.batch_size=200
+            --config.num_epochs=150 --config.optimizer.schedule=cosine
+            --config.optimizer.learning_rate=0.1 --config.optimizer.weight_decay=2e-3
+            --config.eval.crm=True
         )
         ;;
     *)
