@@ -16,6 +16,8 @@ import numpy as np
 from ncjax.comparison.groups import Group, is_recorded
 from ncjax.comparison.networks import Network, data_of, read_networks
 from ncjax.comparison.runs import CompareError, Run
+from ncjax.config.binding import bind_moving
+from ncjax.config.fields import choice
 from ncjax.gram import gram_cosines, gram_distance, gram_nc2, simplex_gram, unit_gram
 from ncjax.hierarchy import Hierarchy, from_nested
 from ncjax.hierarchy.soft_labels import soft_label_limit
@@ -101,7 +103,11 @@ def _group(group: Group) -> GroupTheory:
     classes = dataset.class_names
     hierarchy = tree or from_nested({"all classes": list(classes)}, classes)
     networks = read_networks(group.runs, config, dataset)
-    loss = config.loss.to_dict()
+    chosen = choice(config, "loss")
+    moves = bind_moving(chosen, tree)({})
+    loss = dict(chosen.values)
+    if moves is not None and moves.at is not None:  # the loss as it is at the end
+        loss[moves.option] = float(moves.at(1.0))
     path = optimum_path(
         config.loss.name,
         num_classes=dataset.num_classes,
@@ -167,5 +173,6 @@ def _is_known(run: Run) -> bool:
     A recorder leaves no networks to compare with it.
     """
     learns = run.config.get("classifier.name") in ("auto", "linear")
-    alone = learns and not run.config.get("loss.cpcc")
+    more = run.config.get("loss.cpcc") or run.config.get("loss.learn_alpha")
+    alone = learns and not more
     return not is_recorded(run.config) and alone and run.config["loss.name"] in FITS

@@ -18,7 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ncjax.classifiers import Classifier
-from ncjax.config.fields import Choice, Hyper, choice
+from ncjax.config.fields import Choice, Hyper, choice, functions
 from ncjax.config.optimizer import BindOptimizer, bind_optimizer, numeric_options
 from ncjax.data import Dataset, select
 from ncjax.data.dataset import check_share
@@ -29,23 +29,26 @@ from ncjax.losses import (
     CLASSIFIER_OF,
     GEOMETRY,
     LOSSES,
+    MOVING,
     OUTPUTS,
     TARGETS_OF,
     cpcc,
 )
+from ncjax.losses.moving import Moving
 from ncjax.options import (
     ConfigError,
     InputError,
+    all_options,
     check_value,
     fill,
     is_traced,
-    options_of,
 )
 from ncjax.probes import PROBES, Probe, Subject
 from ncjax.targets import DEFAULT
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]  # outputs [n, M], labels [n] -> [n]
 BindLoss = Callable[[Hyper], Loss]
+BindMoving = Callable[[Hyper], Moving | None]
 Regulariser = Callable[
     [jax.Array, jax.Array], jax.Array
 ]  # features [n, d], labels -> []
@@ -63,6 +66,8 @@ class Objective:
         classifier: the last layer, and what its outputs mean.
         geometry: Gram matrix [K, K] of the centred class means that theory predicts for
             vanishing weight decay; None where there is no prediction, as with `cpcc`.
+        moving: hyper-parameters -> how an option of the loss changes in the course of a
+            run; None where none does.
         regulariser: hyper-parameters -> what a batch adds to its mean loss, a function
             of the features and labels; None where that is nothing.
     """
@@ -70,6 +75,7 @@ class Objective:
     loss: BindLoss
     classifier: Classifier
     geometry: np.ndarray | None
+    moving: BindMoving = lambda hyper: None
     regulariser: Callable[[Hyper], Regulariser | None] = lambda hyper: None
 
 
@@ -99,16 +105,19 @@ def bind_objective(
     with named("config.classifier"):
         layer = _bind_classifier(loss, classifier, hierarchy, num_classes)
     with named("config.loss"):
-        bound = _bind_loss(loss, classifier, layer, hierarchy)
+        moving = bind_moving(loss, hierarchy)
+        bound = _bind_loss(loss, classifier, layer, hierarchy, moving)
+        moves = moving({})
         _try_loss(bound({}), layer)
-        geometry = None
+        geometry, learned = None, moves is not None and moves.at is None
+        unknown = learned or loss.values.get("cpcc")
         if layer.vectors is not None:
             geometry = centred_gram(layer.vectors.gram)
-        elif loss.name in GEOMETRY and hierarchy and not loss.values.get("cpcc"):
+        elif loss.name in GEOMETRY and hierarchy and not unknown:
             geometry = fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
         regulariser = _bind_cpcc(loss, hierarchy)
         regulariser({})
-        return Objective(bound, layer, geometry, regulariser)
+        return Objective(bound, layer, geometry, moving, regulariser)
 
 
 @contextmanager
@@ -141,6 +150,7 @@ def try_out(config: ConfigDict) -> None:
     with named("config.data"):
         check_share(config.data.random_labels)
     loss, classifier = choice(config, "loss"), choice(config, "classifier")
+    bind_moving(loss, None)({})
     layer: Classifier | int = 2  # a linear layer of two outputs
     if not needs_hierarchy(loss, classifier):  # else once there is a tree
         layer = bind_objective(loss, classifier, None, num_classes=2).classifier
@@ -157,7 +167,7 @@ def numeric_fields(config: ConfigDict) -> dict[str, float]:
     And the share of random labels: each network gets labels of its own.
     """
     optimizer, loss = choice(config, "optimizer"), choice(config, "loss")
-    usual = options_of(loss.function).items()
+    usual = all_options(functions("loss", loss.name)).items()
     numeric = [
         (optimizer, numeric_options(optimizer)),
         (loss, {option for option, value in usual if isinstance(value, float)}),
@@ -223,8 +233,23 @@ def _bind_classifier(
     return make(num_classes, outputs=outputs())
 
 
+def bind_moving(loss: Choice, hierarchy: Hierarchy | None) -> BindMoving:
+    """Hyper-parameters -> how an option of the loss changes in the course of a run."""
+
+    def bound(hyper: Hyper) -> Moving | None:
+        if loss.name not in MOVING:
+            return None
+        return fill(MOVING[loss.name], loss.now(hyper), hierarchy=hierarchy)()
+
+    return bound
+
+
 def _bind_loss(
-    loss: Choice, classifier: Choice, layer: Classifier, hierarchy: Hierarchy | None
+    loss: Choice,
+    classifier: Choice,
+    layer: Classifier,
+    hierarchy: Hierarchy | None,
+    moving: BindMoving,
 ) -> BindLoss:
     """The loss as a function of the outputs of the classifier, not of class logits."""
     if loss.takes("vectors") and layer.vectors is None:
@@ -237,6 +262,11 @@ def _bind_loss(
 
     def bound(hyper: Hyper) -> Loss:
         function = loss.bind(hyper, **given)
+        moves = moving(hyper)
+        if moves is not None and moves.factor is not None:
+            factor = moves.factor(loss.now(hyper)[moves.option])
+            alone = function
+            function = lambda x, labels: factor * alone(x, labels)  # noqa: E731
         if on_outputs:
             return function
         return lambda outputs, labels: function(layer.scores(outputs), labels)

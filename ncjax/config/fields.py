@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from ncjax.classifiers import CLASSIFIERS
 from ncjax.data import DATASETS, select
-from ncjax.losses import CLASSIFIER_OF, LOSSES, OUTPUTS
+from ncjax.losses import CLASSIFIER_OF, LOSSES, MOVING, OUTPUTS
 from ncjax.models import MODELS
 from ncjax.optimizers import OPTIMIZERS
 from ncjax.options import all_options, choose, fill, takes
@@ -127,8 +127,8 @@ def functions(section: str, name: str) -> list[Callable]:
     found = [SECTIONS[section][name]]
     if section == "data":
         found.append(select)
-    if section == "loss" and name in OUTPUTS:
-        found.append(OUTPUTS[name])
+    if section == "loss":
+        found += [of[name] for of in (OUTPUTS, MOVING) if name in of]
     return found
 
 

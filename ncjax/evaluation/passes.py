@@ -30,8 +30,8 @@ from ncjax.moments import ClassMoments
 from ncjax.targets import Target
 from ncjax.targets.classes import CLASSES
 
-# "params" and "batch_stats" of a network, and its "hyper"-parameters, if it has some
-# that are no constants of the program.
+# "params" and "batch_stats" of a network, its "hyper"-parameters, if it has some that
+# are no constants of the program, and the "step", if the loss follows it.
 Variables = Mapping[str, Any]
 Features = dict[str, jax.Array]  # name of a layer -> its features [n, d]
 
@@ -134,6 +134,8 @@ class Passes:
         scores: outputs [n, M] -> scores [n, K], of which the largest is the decision.
         temperature: variables -> number by which the scores are divided before the
             softmax that makes them probabilities.
+        moving: variables -> options of the loss that change in the course of a run, at
+            their values; {} if none does.
         mistakes: what to measure of the scores; its class tree, if it has one, is also
             that of the collapse of superclasses.
         geometry: Gram matrix of the centred class means [K, K] in theory, as
@@ -150,6 +152,7 @@ class Passes:
     num_classes: int
     scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs
     temperature: Callable[[Variables], Any] = lambda variables: 1.0
+    moving: Callable[[Variables], dict[str, jax.Array]] = lambda variables: {}
     mistakes: Mistakes = Mistakes()  # noqa: RUF009
     geometry: np.ndarray | None = None
     scatter: bool = False
@@ -287,7 +290,8 @@ class Passes:
         for split, state in (("train", train), ("test", test)):
             means = self.mistakes.summary(state.averages.compute())
             found |= {f"{split}/{name}": value for name, value in means.items()}
-        return found
+        moving = self.moving(variables)
+        return found | {f"loss/{name}": value for name, value in moving.items()}
 
 
 def _first(images: Any) -> Any:

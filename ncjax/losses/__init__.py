@@ -13,7 +13,8 @@ logits works with every classifier.  If a loss takes other outputs than one logi
 each class, a line in `OUTPUTS` says what they are; if it is meant for another
 classifier than the linear one, a line in `CLASSIFIER_OF` names it; if its labels are
 not classes, a line in `TARGETS_OF` says what they are; if theory predicts its geometry,
-a line in `GEOMETRY` has it.
+a line in `GEOMETRY` has it; if one of its options can follow the run or be learned, a
+line in `MOVING` says how.
 
 `cpcc` is no loss but a regulariser of the features, which any loss can be trained with.
 """
@@ -32,6 +33,7 @@ from ncjax.losses.haf import haf
 from ncjax.losses.heads import cascade, cascade_outputs, level_outputs, multi_level
 from ncjax.losses.hier_cos import hier_cos, hier_cos_outputs
 from ncjax.losses.hierarchical import hxe, soft_labels
+from ncjax.losses.moving import Moving, hxe_alpha
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
 
@@ -57,6 +59,10 @@ OUTPUTS: dict[str, Callable[..., Outputs]] = {
     "cascade": cascade_outputs,
     "hier_cos": hier_cos_outputs,
 }
+
+# Losses with an option that can follow the run or be learned: a function of the
+# hierarchy and of options of the loss and of its own -> `Moving`, or None.
+MOVING: dict[str, Callable[..., Moving | None]] = {"hxe": hxe_alpha}
 
 # The classifier that `config.classifier.name = "auto"` means, where not "linear".
 CLASSIFIER_OF: dict[str, str] = {

@@ -139,7 +139,7 @@ class Experiment:
         return self.run_probes(*self._measured(state), self.probe_sets)
 
     def _measured(self, state: TrainState) -> tuple[dict[str, Any], Arrays, Arrays]:
-        return state.variables(), self.train_set, self.test_set
+        return self.network.variables(state), self.train_set, self.test_set
 
     def compile(self, state: TrainState) -> None:
         """Compiles everything now instead of at the first call."""

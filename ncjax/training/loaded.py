@@ -201,7 +201,7 @@ def load_runs(
             config=config,
             dataset=dataset,
             network=network,
-            variables=state.variables(),
+            variables=network.variables(state),
         )
 
 

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config.binding import (
+    Loss,
     bind_objective,
     check_target,
     load_hierarchy,
@@ -29,6 +30,8 @@ from ncjax.models import layer_outputs
 from ncjax.probes import Subject
 from ncjax.targets import get_target
 from ncjax.training.step import TrainState, init_state, make_train_step
+
+_LOSS = "loss"  # key of the parameters that the loss learns
 
 
 class Network:
@@ -75,6 +78,7 @@ class Network:
         dtype = COMPUTE_DTYPES[config.compute_dtype]
         self.model = parts["model"].bind()(self.objective.classifier, dtype=dtype)
         steps = len(dataset.train) // config.batch_size
+        self._all_steps = config.num_epochs * steps
         self.optimizer = bind_optimizer(parts["optimizer"], config.num_epochs, steps)
         self._weight_decay = bind_weight_decay(parts["optimizer"])
 
@@ -92,8 +96,18 @@ class Network:
                 program, such as {"optimizer.learning_rate": []}; most often {}.
         """
         scale = hyper.get("init_scale", self._init_scale)
-        shape = self.dataset.image_shape
-        return init_state(self.model, self.optimizer(hyper), key, shape, hyper, scale)
+        shape, moves = self.dataset.image_shape, self.objective.moving(hyper)
+        own = {}
+        if moves is not None and moves.at is None:
+            own[_LOSS] = {moves.option: jnp.asarray(moves.start, jnp.float32)}
+        optimizer = self.optimizer(hyper)
+        return init_state(self.model, optimizer, key, shape, hyper, scale, own)
+
+    def variables(self, state: TrainState) -> dict[str, Any]:
+        """What evaluation takes of a state; the "step" too, if the loss follows it."""
+        moves, found = self.objective.moving({}), state.variables()
+        scheduled = moves is not None and moves.at is not None
+        return found | ({"step": state.step} if scheduled else {})
 
     def prepare(self, images: jax.Array) -> jax.Array:
         """Raw images -> normalised float32 images, the input of the model."""
@@ -105,16 +119,43 @@ class Network:
         self, state: TrainState, images: jax.Array, labels: jax.Array
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         """A training step on normalised images; see `make_train_step`."""
+        variables = self.variables(state)
+        moves = self.objective.moving(state.hyper)
+        learns = moves is not None and moves.at is None
+
+        def loss_of(params):
+            return self._loss_now(variables | {"params": params})
+
         step = make_train_step(
             self.model,
-            self.objective.loss(state.hyper),
+            self._loss_now(variables),
             self.optimizer(state.hyper),
             scores=self.objective.classifier.scores,
             error=self._target.error,
             skip_nonfinite=self._skips,
             regulariser=self.objective.regulariser(state.hyper),
+            loss_of=loss_of if learns else None,
         )
         return step(state, images, labels)
+
+    def moving(self, variables: Variables) -> dict[str, jax.Array]:
+        """Options of the loss that change in the course of the run, at their values.
+
+        Returns:
+            {"alpha": []}, or {} where all options are constants.
+        """
+        moves = self.objective.moving(variables.get("hyper", {}))
+        if moves is None:
+            return {}
+        if moves.at is None:
+            return dict(variables["params"][_LOSS])
+        return {moves.option: moves.at(variables["step"] / self._all_steps)}
+
+    def _loss_now(self, variables: Variables) -> Loss:
+        """The loss with the hyper-parameters and the moving options of a network."""
+        hyper = dict(variables.get("hyper", {}))
+        now = {f"loss.{name}": x for name, x in self.moving(variables).items()}
+        return self.objective.loss(hyper | now)
 
     def forward(
         self, variables: Variables, images: jax.Array
@@ -124,7 +165,7 @@ class Network:
         The network is in evaluation mode.
         """
         images, inner = self.prepare(images), {}
-        variables = {k: v for k, v in variables.items() if k != "hyper"}
+        variables = {k: variables[k] for k in ("params", "batch_stats")}
         if self._layers == "all":
             outputs, features, inner = layer_outputs(
                 self.model, variables, images, self._pool
@@ -150,8 +191,8 @@ class Network:
     def losses(
         self, variables: Variables, outputs: jax.Array, labels: jax.Array
     ) -> jax.Array:
-        """The loss of each example [n], with the hyper-parameters of this network."""
-        return self.objective.loss(variables.get("hyper", {}))(outputs, labels)
+        """The loss of each example [n], as it is for this network at this time."""
+        return self._loss_now(variables)(outputs, labels)
 
     def temperature(self, variables: Variables) -> float | jax.Array:
         """What the loss divides logits by; 1 of a loss without temperature."""
@@ -189,6 +230,7 @@ class Network:
             self.dataset.num_classes,
             scores=classifier.scores,
             temperature=self.temperature,
+            moving=self.moving,
             mistakes=Mistakes(
                 self.hierarchy,
                 crm=asked.crm,

@@ -63,6 +63,7 @@ def init_state(
     image_shape: tuple[int, ...],
     hyper: Mapping[str, jax.Array] | None = None,
     scale: float | jax.Array = 1.0,
+    own: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> TrainState:
     """A new network.
 
@@ -74,9 +75,11 @@ def init_state(
         hyper: see `TrainState.hyper`.
         scale: factor on the initial kernels of all layers; biases and the scales of
             normalisation, which have one axis, stay as they are.
+        own: parameters beside those of the layers, such as {"loss": {"alpha": []}}.
     """
     variables = model.init(key, jnp.zeros((1, *image_shape)), train=False)
     params = jax.tree.map(lambda p: p * scale if p.ndim > 1 else p, variables["params"])
+    params |= own or {}
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         params=params,
@@ -94,6 +97,7 @@ def make_train_step(
     scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs,
     error: Callable[[jax.Array, jax.Array], jax.Array] = CLASSES.error,
     regulariser: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+    loss_of: Callable[[Any], Loss] | None = None,
     axis_name: str | None = None,
     skip_nonfinite: bool = False,
 ) -> Step:
@@ -109,6 +113,8 @@ def make_train_step(
             the decision is another class than the label.
         regulariser: (features [n, d], labels [n]) -> what is added to the mean loss []
             of the batch; of the batch of a device if the step runs inside `jax.pmap`.
+        loss_of: parameters -> the loss, where it learns some of its own; it then takes
+            the place of `loss`.
         axis_name: name of the mapped axis if the step runs inside `jax.pmap`.
         skip_nonfinite: a step whose loss, gradients, update or running statistics are
             not finite returns the state as it was, also the count of steps and with it
@@ -127,7 +133,8 @@ def make_train_step(
                 mutable=["batch_stats"],
             )
             outputs = outputs.astype(jnp.float32)
-            value = loss(outputs, labels).mean()
+            of_params = loss if loss_of is None else loss_of(params)
+            value = of_params(outputs, labels).mean()
             if regulariser is not None:
                 value += regulariser(features.astype(jnp.float32), labels)
             return value, (outputs, updates)
