@@ -40,6 +40,13 @@ IGNORED = {
 _ORDER = ("data", "hierarchy", "model", "classifier", "loss", "optimizer", "eval")
 _OFF = (0, "", "none", None, ())
 _FACTORS = ("loss.temperature", "init_scale")  # they are off at 1
+# Extras of a loss that it is seldom trained with, and what they are when switched off.
+_EXTRAS = {
+    "loss.cpcc": 0,
+    "loss.alpha_schedule": "constant",
+    "loss.alpha_end": 0,
+    "loss.learn_alpha": False,
+}
 _ABSENT = object()  # the value of a field that a configuration does not have
 
 
@@ -203,7 +210,8 @@ def name(
     Such as `cross_entropy`, `soft_labels beta=4`, `hxe alpha=0.5 weighting=depth`: the
     name of a loss or a model is written alone, the value of another field with the name
     of the field.  A field that some configurations do not have is left out where it is
-    off, and where it is a word or a switch at its default.
+    off, and where it is a word or a switch at its default.  A regulariser or a schedule
+    (`_EXTRAS`) is left out of the names of those that are trained without it.
 
     Args:
         configs: configurations as {"loss.name": "mse", ...}.
@@ -271,10 +279,14 @@ def _write(configs: Sequence[dict[str, Any]], fields: Sequence[str]) -> list[str
         ambiguous = last[option] > 1 or option == "seed"
         return f"{field if ambiguous else option}={_text(value)}"
 
-    return [
-        " ".join(part(f, config[f]) for f in fields if f in config) or "default"
-        for config in configs
-    ]
+    def write(config: dict[str, Any]) -> str:
+        said = {f: part(f, config[f]) for f in fields if f in config}
+        shown = [
+            text for f, text in said.items() if _EXTRAS.get(f, _ABSENT) != config[f]
+        ]
+        return " ".join(shown or said.values()) or "default"
+
+    return [write(config) for config in configs]
 
 
 def _text(value: Any) -> str:

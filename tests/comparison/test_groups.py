@@ -27,6 +27,18 @@ def test_names_say_what_differs():
     assert name([cross_entropy, smooth]) == ["label_smoothing=0", "label_smoothing=0.1"]
     assert name([hxe]) == ["hxe"]
     assert name([hxe, hxe | {"loss.alpha": 1.0}]) == ["alpha=0.5", "alpha=1"]
+    # A regulariser is named where it is, and elsewhere only if nothing else is told.
+    plain, drawn = (cross_entropy | {"loss.cpcc": x} for x in (0.0, 1.0))
+    more = hxe | {"loss.cpcc": 0.0, "loss.alpha_schedule": "constant"}
+    falls = more | {"loss.alpha_schedule": "linear", "loss.alpha_end": 0.1}
+    more["loss.alpha_end"] = 0.0
+    table = name([plain, drawn, more, falls])
+    assert table[:2] == ["cross_entropy", "cross_entropy cpcc=1"]
+    assert table[2] == "hxe alpha=0.5 weighting=depth"
+    assert (
+        table[3] == "hxe alpha=0.5 alpha_end=0.1 alpha_schedule=linear weighting=depth"
+    )
+    assert name([plain, drawn]) == ["cpcc=0", "cpcc=1"]
     # The same word in two sections is written in full, and so is the data's seed.
     both = [{"model.alpha": 1, "loss.alpha": 1}, {"model.alpha": 2, "loss.alpha": 2}]
     assert name(both)[1] == "model.alpha=2 loss.alpha=2"
