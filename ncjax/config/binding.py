@@ -34,6 +34,7 @@ from ncjax.losses import (
     TARGETS_OF,
     cpcc,
 )
+from ncjax.losses.cpcc import check_distances_differ
 from ncjax.losses.moving import Moving
 from ncjax.options import (
     ConfigError,
@@ -141,11 +142,12 @@ def try_out(config: ConfigDict) -> None:
     """Binds everything that needs no data: `ValueError` for an option out of range."""
     check_init_scale(config.init_scale)
     _check_cpcc(config.loss.cpcc)
-    if config.loss.cpcc and config.batch_size == 1:
+    if config.loss.cpcc and config.batch_size < 3:
         raise ConfigError(
-            f"config.loss.cpcc = {config.loss.cpcc} compares the classes of a batch, "
-            "and config.batch_size = 1 holds a single one. Take larger batches, or "
-            "leave config.loss.cpcc at 0."
+            f"config.loss.cpcc = {config.loss.cpcc} correlates the distances between "
+            "the classes of a batch, which takes three of them, and config.batch_size "
+            f"= {config.batch_size} holds fewer. Take larger batches, or leave "
+            "config.loss.cpcc at 0."
         )
     with named("config.data"):
         check_share(config.data.random_labels)
@@ -286,6 +288,7 @@ def _bind_cpcc(
             return None  # the program of a loss alone
         if hierarchy is None:
             raise _no_tree(f"{CPCC} = {weight}")
+        check_distances_differ(hierarchy)
         return lambda x, labels: weight * cpcc(x, labels, hierarchy=hierarchy)
 
     return bound

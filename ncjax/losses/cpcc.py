@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Integer
 
 from ncjax.hierarchy import Hierarchy
@@ -52,6 +53,28 @@ def cpcc(
     first = jnp.arange(most)[:, None] < jnp.arange(most)[None]
     pairs = first & (classes < hierarchy.num_classes)[None]
     return _one_minus_correlation(distances, _edges(classes, hierarchy), pairs) + wrong
+
+
+def check_distances_differ(hierarchy: Hierarchy) -> None:
+    """Raises `ValueError` for a tree with which `cpcc` is 0 for every batch.
+
+    That is a tree all of whose pairs of classes are as far apart, such as one with all
+    classes below the root, or with two classes.
+
+    Args:
+        hierarchy: the class tree.
+    """
+    depths = hierarchy.depths[hierarchy.leaves]
+    edges = depths[:, None] + depths[None] - 2 * hierarchy.lca_depths()
+    found = set(edges[~np.eye(len(edges), dtype=bool)].tolist())
+    if len(found) < 2:
+        apart = f", {min(found)} edges" if found else ""
+        raise ValueError(
+            "loss.cpcc correlates distances with those in the class tree, and there "
+            f"all pairs of the {hierarchy.num_classes} classes are equally far apart"
+            f"{apart}. "
+            "Take a tree with superclasses, or leave loss.cpcc at 0."
+        )
 
 
 def _distances(means: jax.Array) -> jax.Array:

@@ -159,8 +159,14 @@ def test_bad_configurations():
         bind(-1.0, CHAIN)
     with pytest.raises(ConfigError, match=r"loss\.cpcc = 1\.0 needs a class tree, and"):
         bind(1.0)
-    with pytest.raises(ConfigError, match=r"batch_size = 1 holds a single one"):
-        bind(1.0, CHAIN, batch_size=1)
+    for size in (1, 2):
+        with pytest.raises(ConfigError, match=rf"batch_size = {size} holds fewer"):
+            bind(1.0, CHAIN, batch_size=size)
+    with pytest.raises(ConfigError, match=r"all pairs of the 5 classes .* 2 edges\. T"):
+        bind(1.0, balanced([5]))
+    with pytest.raises(ConfigError, match=r"pairs of the 2 classes are equally far"):
+        bind(1.0, balanced([2]))
+    bind(0.0, balanced([5]))
 
 
 def test_a_step_descends_it():
