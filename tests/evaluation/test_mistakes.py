@@ -7,6 +7,7 @@ import pytest
 
 from ncjax.evaluation.mistakes import Mistakes, confusion, confusion_by_level
 from ncjax.hierarchy import BUILTIN, Hierarchy
+from tests.losses.depths import NAMES, TREES
 
 CIFAR = BUILTIN["cifar10"]()
 # a and b are siblings, c is their cousin, d lies under the root.
@@ -80,6 +81,86 @@ def test_literal_version_on_cifar10():
     )
 
 
+def literal(tree, scores, labels, top):
+    """Each metric of the decisions as its definition reads, node by node."""
+    p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    above = []
+    for leaf in tree.leaves:
+        nodes, node = set(), leaf
+        while node >= 0:
+            nodes.add(node)
+            node = tree.parents[node]
+        above.append(nodes)
+
+    def meet(a, b):
+        return max(above[a] & above[b], key=lambda node: tree.depths[node])
+
+    classes = range(tree.num_classes)
+    height = np.array([[tree.heights[meet(a, b)] for b in classes] for a in classes])
+    depth = np.array([[tree.depths[meet(a, b)] for b in classes] for a in classes])
+    found = {}
+    for prefix, ranks in (("", -scores), ("crm_", p @ height)):
+        order = np.argsort(ranks, axis=1, kind="stable")
+        best, away = order[:, 0], height[labels[:, None], order]
+        wrong = best != labels
+        found[f"{prefix}error"] = wrong.mean()
+        found[f"{prefix}mistake_severity"] = away[wrong, 0].mean()
+        from_depth = tree.height - depth[labels, best]
+        found[f"{prefix}mistake_severity_depth"] = from_depth[wrong].mean()
+        for k in top:
+            found[f"{prefix}ahd@{k}"] = away[:, :k].mean()
+            if k == 1:
+                continue
+            found[f"{prefix}top{k}_error"] = (away[:, :k] > 0).all(1).mean()
+            found[f"{prefix}min_distance@{k}"] = away[:, :k].min(1).mean()
+            near = 1 - height / tree.height
+            most = np.sort(near[labels], axis=1)[:, ::-1][:, :k].sum(1)
+            gained = np.take_along_axis(near[labels], order, 1)[:, :k].sum(1)
+            found[f"{prefix}precision@{k}"] = (gained / most).mean()
+        pairs = [(above[a] - {0}, above[b] - {0}) for a, b in zip(labels, best)]
+        both = sum(len(a & b) for a, b in pairs)
+        of_label, of_best = (sum(len(pair[i]) for pair in pairs) for i in (0, 1))
+        found[f"{prefix}hierarchical_precision"] = both / of_best
+        found[f"{prefix}hierarchical_recall"] = both / of_label
+        found[f"{prefix}hierarchical_f1"] = 2 * both / (of_best + of_label)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_literal_versions_on_trees_of_any_shape(name):
+    tree = TREES[name]
+    scores, labels = draw(tree.num_classes, n=120)
+    top = [k for k in (1, 2, 5, 20) if k < tree.num_classes]
+    mistakes = Mistakes(tree, top=tuple(top), crm=True, order=True)
+    got = measure(mistakes, scores, labels)
+    want = literal(tree, scores, labels, top)
+    if "mistake_severity_depth" not in got:  # both distances of the tree are one
+        for prefix in ("", "crm_"):
+            same = want.pop(f"{prefix}mistake_severity_depth")
+            assert same == want[f"{prefix}mistake_severity"]
+    for key, value in want.items():
+        np.testing.assert_allclose(got[key], value, rtol=2e-5, err_msg=key)
+    p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    for depth in tree.levels[:-1]:
+        groups, names = tree.superclasses(depth)
+        wrong = (groups[scores.argmax(1)] != groups[labels]).mean()
+        np.testing.assert_allclose(got[f"level{depth}_error"], wrong, rtol=1e-5)
+        of = p @ (groups[:, None] == np.arange(len(names)))
+        gap = calibration(of.max(1), of.argmax(1) == groups[labels])
+        np.testing.assert_allclose(got[f"level{depth}_ece"], gap, rtol=1e-4)
+
+
+def calibration(confidence, right):
+    """The gaps between confidence and success in 15 bins, weighed by their shares."""
+    want = 0.0
+    for low in np.arange(15) / 15:
+        inside = (confidence > low) & (confidence <= low + 1 / 15)
+        if inside.any():
+            gap = abs(right[inside].mean() - confidence[inside].mean())
+            want += inside.mean() * gap
+    return want
+
+
 def test_all_classes_give_a_constant_of_the_labels():
     scores, labels = draw()
     # k = 10 would be all: `top` stops before K, so take the mean from the risk itself.
@@ -108,13 +189,7 @@ def test_without_a_tree():
 def test_calibration_error_literally():
     scores, labels = draw(n=1000)
     p = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
-    confidence, right = p.max(1), scores.argmax(1) == labels
-    want = 0.0
-    for low in np.arange(15) / 15:
-        inside = (confidence > low) & (confidence <= low + 1 / 15)
-        if inside.any():
-            gap = abs(right[inside].mean() - confidence[inside].mean())
-            want += inside.mean() * gap
+    want = calibration(p.max(1), scores.argmax(1) == labels)
     got = measure(Mistakes(), scores, labels)
     np.testing.assert_allclose(got["ece"], want, rtol=1e-4)
     # Certain and right: calibrated; certain and wrong: not at all.
