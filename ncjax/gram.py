@@ -86,7 +86,13 @@ def mean_gram(logits: np.ndarray) -> np.ndarray:
     are not centred.
 
     Args:
-        logits: Z [K, K], row k of class k.  The transpose gives the classifier.
+        logits: Z [K, M], row k of class k.  The transpose gives the classifier.
+
+    Raises:
+        ValueError: unless it is a table.
     """
-    left, values, _ = np.linalg.svd(as_square(logits))
+    logits = np.asarray(logits, np.float64)
+    if logits.ndim != 2:
+        raise ValueError(f"Expected logits [K, M], got {logits.shape}.")
+    left, values, _ = np.linalg.svd(logits, full_matrices=False)
     return (left * values) @ left.T

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from ncjax.classifiers import LAYER
 from ncjax.collapse import centred_means
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import ConfigError
@@ -20,7 +21,7 @@ from ncjax.config.stored import to_config
 from ncjax.data import DataError, Dataset
 from ncjax.hierarchy import Hierarchy
 from ncjax.runs.workdir import WorkdirError
-from ncjax.training.loaded import load_runs
+from ncjax.training.loaded import LoadedRun, load_runs
 
 
 class Network(NamedTuple):
@@ -31,14 +32,15 @@ class Network(NamedTuple):
         counts: number of samples of each class [K].
         centred_means: class means of the features minus the global mean [K, d].
         classifier: weights W [K, d] of the last layer.
-        logits: logits of the class means, bias included [K, K].
+        outputs: outputs of the classifier at the class means, bias included [K, M]; the
+            logits, as a rule.
     """
 
     epoch: int
     counts: np.ndarray
     centred_means: np.ndarray
     classifier: np.ndarray
-    logits: np.ndarray
+    outputs: np.ndarray
 
 
 def data_of(run: Run) -> tuple[ConfigDict, Dataset, Hierarchy | None]:
@@ -69,13 +71,14 @@ def read_networks(
     try:
         for loaded in load_runs([run.path for run in runs], config, dataset):
             moments = loaded.class_moments(scatter="none")
-            classifier, bias = (np.asarray(x, np.float64) for x in loaded.classifier)
+            means = np.asarray(moments.means, np.float64)
+            classifier = np.asarray(loaded.classifier[0], np.float64)
             network = Network(
                 epoch=loaded.epoch,
                 counts=np.asarray(moments.count, np.float64),
                 centred_means=np.asarray(centred_means(moments), np.float64),
                 classifier=classifier,
-                logits=np.asarray(moments.means, np.float64) @ classifier.T + bias,
+                outputs=_outputs(loaded, means),
             )
             networks.append(network)
     except WorkdirError as error:
@@ -83,3 +86,12 @@ def read_networks(
             f"{error} Leave it out, or compare without theory."
         ) from error
     return networks
+
+
+def _outputs(loaded: LoadedRun, means: np.ndarray) -> np.ndarray:
+    """What a last layer makes of the class means [K, M]; of a linear layer."""
+    if loaded.network.objective.classifier.measured == "outputs":
+        return means
+    layer = loaded.variables["params"][LAYER]
+    kernel, bias = (np.asarray(layer[name], np.float64) for name in ("kernel", "bias"))
+    return means @ kernel + bias

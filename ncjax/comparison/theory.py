@@ -4,6 +4,10 @@ Every run whose loss `ncjax.ufm` knows is read back from its last checkpoint.  T
 matrix of its class means is compared with that of the unconstrained-features optimum
 for its loss, tree and class sizes, with a free bias; the one free constant c is fitted
 by `ncjax.ufm.match`, once to that Gram matrix and once to the loss.
+
+Class means are those of the features that the run measures.  But those of `hier_cos`
+are its outputs, coordinates on the directions of the nodes, without their signs: the
+loss does not see these, and theory has an optimum for each choice of them.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ncjax.classifiers import CLASSIFIERS
 from ncjax.comparison.groups import Group, is_recorded
 from ncjax.comparison.networks import Network, data_of, read_networks
 from ncjax.comparison.runs import CompareError, Run
@@ -21,16 +26,19 @@ from ncjax.config.fields import choice
 from ncjax.gram import gram_cosines, gram_distance, gram_nc2, simplex_gram, unit_gram
 from ncjax.hierarchy import Hierarchy, from_nested
 from ncjax.hierarchy.soft_labels import soft_label_limit
-from ncjax.losses import LOSSES
+from ncjax.losses import CLASSIFIER_OF, LOSSES
 from ncjax.options import fill
+from ncjax.ufm.frames import FRAMES
 from ncjax.ufm.match import (
     Match,
+    OptimumError,
     OptimumPath,
     class_loss,
     match_gram,
     match_loss,
     optimum_path,
 )
+from ncjax.ufm.proof import Proof
 from ncjax.ufm.tables import FITS
 
 
@@ -43,6 +51,7 @@ class RunTheory(NamedTuple):
         gram: Gram matrix of the network's centred class means, of norm 1 [K, K].
         loss: its loss at the class means.
         fitted: prediction with c fitted to `gram`.
+        proof: what makes it the global optimum, or whether nothing does.
         from_loss: prediction with c fitted to `loss`.
         prediction: the predicted Gram matrix [K, K], of norm 1.
         values: numbers by name, see `theory_tables.COLUMNS`, and those of the
@@ -56,6 +65,7 @@ class RunTheory(NamedTuple):
     gram: np.ndarray
     loss: float
     fitted: Match
+    proof: Proof
     from_loss: Match
     prediction: np.ndarray
     values: dict[str, float]
@@ -69,11 +79,13 @@ class GroupTheory(NamedTuple):
         name: name of the group.
         hierarchy: its class tree; a group without one has all classes under the root.
         runs: the runs, by ascending seed.
+        of_outputs: whether its class means are those of the sizes of its outputs.
     """
 
     name: str
     hierarchy: Hierarchy
     runs: tuple[RunTheory, ...]
+    of_outputs: bool = False
 
 
 def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
@@ -88,14 +100,25 @@ def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
         losses = ", ".join(sorted(map(str, names)))
         raise CompareError(
             f"No theory for these runs: their loss is {losses}. The optima of "
-            f"{', '.join(FITS)} are known. Compare without theory."
+            f"{', '.join(FITS | FRAMES)} are known, those of the last "
+            f"{len(FRAMES)} without cpcc. Compare without theory."
         )
     warnings = [
         f"No theory is known for {g.name}: it is left out of the tables of theory."
         for g in groups
         if g not in known
     ]
-    return [_group(g) for g in known], warnings
+    found = []
+    for group in known:
+        try:
+            found.append(_group(group))
+        except OptimumError as error:
+            warnings.append(
+                f"{group.name} is left out of the tables of theory: {error}"
+            )
+    if not found:
+        raise CompareError(f"{' '.join(warnings)} Compare without theory.")
+    return found, warnings
 
 
 def _group(group: Group) -> GroupTheory:
@@ -108,32 +131,49 @@ def _group(group: Group) -> GroupTheory:
     loss = dict(chosen.values)
     if moves is not None and moves.at is not None:  # the loss as it is at the end
         loss[moves.option] = float(moves.at(1.0))
+    name = chosen.name
+    given = fill(LOSSES[name], loss, hierarchy=tree).keywords
+    if name in FRAMES:
+        given["hierarchy"] = tree
+        if name in CLASSIFIERS:
+            given |= fill(CLASSIFIERS[name], config.classifier.to_dict()).keywords
+    elif config.loss.cpcc:
+        given |= {"hierarchy": tree, "cpcc": config.loss.cpcc}
     path = optimum_path(
-        config.loss.name,
+        name,
         num_classes=dataset.num_classes,
         feature_dim=min(networks[0].classifier.shape),
         sizes=networks[0].counts,
-        **fill(LOSSES[config.loss.name], loss, hierarchy=tree).keywords,
+        **given,
     )
     each = zip(group.runs, networks, strict=True)
-    runs = tuple(_run(run, network, path, hierarchy) for run, network in each)
-    return GroupTheory(group.name, hierarchy, runs)
+    of_outputs = name == "hier_cos"
+    runs = tuple(_run(run, net, path, hierarchy, of_outputs) for run, net in each)
+    return GroupTheory(group.name, hierarchy, runs, of_outputs)
 
 
-def _run(run: Run, net: Network, path: OptimumPath, tree: Hierarchy) -> RunTheory:
+def _run(
+    run: Run, net: Network, path: OptimumPath, tree: Hierarchy, of_outputs: bool
+) -> RunTheory:
+    means = np.abs(net.outputs) if of_outputs else net.centred_means
     try:
-        gram = unit_gram(net.centred_means @ net.centred_means.T)
+        gram = unit_gram(means @ means.T)
         classifier = unit_gram(net.classifier @ net.classifier.T)
     except ValueError as error:
         raise CompareError(
             f"The network of {run.path} has no geometry: {error}"
         ) from error
-    loss = float(class_loss(path.fit, net.logits, net.counts))
+    loss = float(class_loss(path.fit, net.outputs, net.counts))
     fitted, from_loss = match_gram(path, gram), match_loss(path, loss)
-    of_loss = from_loss.optimum
     # Where the geometry fits any c, as that of cross-entropy and MSE with balanced
     # classes does (always the simplex), the prediction is that of the loss.
-    predicted = of_loss if fitted.state == "free" else fitted.optimum
+    if fitted.state == "free":
+        from_loss, proof = path.prove(from_loss)
+        predicted = from_loss.optimum
+    else:
+        fitted, proof = path.prove(fitted, gram)
+        predicted = fitted.optimum
+    of_loss = from_loss.optimum
     limit = soft_label_limit(tree.distances(), free_bias=True)
     values = {
         "c": fitted.c,
@@ -152,7 +192,7 @@ def _run(run: Run, net: Network, path: OptimumPath, tree: Hierarchy) -> RunTheor
     both = [by_height(g, tree) for g in (gram, predicted.gram)]
     cosines = {height: (both[0][height], both[1][height]) for height in both[0]}
     return RunTheory(
-        *(run.seed, net.epoch, gram, loss, fitted, from_loss),
+        *(run.seed, net.epoch, gram, loss, fitted, proof, from_loss),
         prediction=predicted.gram,
         values=values,
         cosines=cosines,
@@ -168,11 +208,22 @@ def by_height(gram: np.ndarray, tree: Hierarchy) -> dict[int, float]:
 
 
 def _is_known(run: Run) -> bool:
-    """Whether the optimum is known: a loss in `FITS` alone, a classifier that learns.
+    """Whether the optimum is known: the loss has one, with the classifier that it has.
 
-    A recorder leaves no networks to compare with it.
+    A recorder leaves no networks to compare with it, heads that do not send their
+    gradients into all features (`split_features`) have no objective, and of an alpha
+    that is learned no optimum is known.
     """
-    learns = run.config.get("classifier.name") in ("auto", "linear")
-    more = run.config.get("loss.cpcc") or run.config.get("loss.learn_alpha")
-    alone = learns and not more
-    return not is_recorded(run.config) and alone and run.config["loss.name"] in FITS
+    if is_recorded(run.config) or any(
+        run.config.get(f"loss.{x}") for x in ("split_features", "learn_alpha")
+    ):
+        return False
+    name, classifier = run.config["loss.name"], run.config.get("classifier.name")
+    if name in FRAMES:
+        return not run.config.get("loss.cpcc") and classifier in ("auto", _own(name))
+    return name in FITS and classifier in ("auto", "linear")
+
+
+def _own(name: str) -> str:
+    """The classifier that a loss means by "auto"."""
+    return CLASSIFIER_OF.get(name, "linear")

@@ -12,6 +12,7 @@ from ncjax.comparison.tables import cell
 from ncjax.comparison.theory import GroupTheory, RunTheory
 from ncjax.statistics import t_interval
 from ncjax.table import Part, Table
+from ncjax.ufm.proof import Proof
 
 # Number of `RunTheory.values` -> how it is averaged and printed.
 COLUMNS = (
@@ -39,13 +40,14 @@ def tables(groups: Sequence[GroupTheory], level: float) -> list[Part]:
     heights = sorted({h for g in groups for run in g.runs for h in run.cosines})
     both = ("found", "theory")
     titles = [f"height {h} {what}" for h in heights for what in both]
-    rows = [["Theory", *(metric.title for metric in COLUMNS)]]
+    rows = [["Theory", *(metric.title for metric in COLUMNS), "optimum"]]
     cosines = [["Cosines of class means", *titles]]
     for group in groups:
         runs = group.runs
         columns = [[run.values[metric.key] for run in runs] for metric in COLUMNS]
         each = zip(COLUMNS, columns, strict=True)
-        rows.append([group.name, *(_cell(m, c, level) for m, c in each)])
+        cells = (_cell(m, c, level) for m, c in each)
+        rows.append([group.name, *cells, _proof([run.proof for run in runs])])
         pairs = [[r.cosines[h] for r in runs if h in r.cosines] for h in heights]
         columns = [[pair[i] for pair in found] for found in pairs for i in (0, 1)]
         cosines.append([group.name, *(_cell(_COSINE, c, level) for c in columns)])
@@ -71,6 +73,7 @@ def _run(run: RunTheory) -> dict[str, Any]:
         "loss_of_class_means": run.loss,
         "c_state": run.fitted.state,
         "c_from_loss_state": run.from_loss.state,
+        "optimum": str(run.proof),
         **run.values,
         "cosines": {
             str(h): {"found": found, "predicted": predicted}
@@ -87,6 +90,16 @@ def _run(run: RunTheory) -> dict[str, Any]:
 def spectrum(gram: np.ndarray) -> np.ndarray:
     """Eigenvalues, the largest first; the last, of the constant vector, is 0 [K]."""
     return np.linalg.eigvalsh(gram)[::-1]
+
+
+def _proof(proofs: Sequence[Proof]) -> str:
+    """What the optima of all seeds rest on, in a few words."""
+    kinds = {proof.kind for proof in proofs}
+    if "starts" not in kinds:
+        return "certified" if "certified" in kinds else "closed form"
+    reached = [proof.reached for proof in proofs if proof.kind == "starts"]
+    starts = max(proof.starts for proof in proofs)
+    return f"best of {starts} starts ({min(reached)} reach it)"
 
 
 def _cell(metric: Metric, values: Sequence[float], level: float) -> str:
@@ -109,6 +122,16 @@ def _notes(groups: Sequence[GroupTheory], level: float) -> Iterable[str]:
         "for the run's loss, tree and class sizes. Its constant, c = sqrt(n lW lH), is "
         "fitted to the Gram matrix; or to the loss of the class means, and the "
         "geometry then has no free constant."
+    )
+    if named := [group.name for group in groups if group.of_outputs]:
+        yield (
+            f"Class means of {', '.join(named)} are here those of its outputs, without "
+            "their signs, and not of the features."
+        )
+    yield (
+        "optimum: certified by a duality gap below 1e-9, or known in closed form; "
+        "elsewhere the model is not convex, and it is the best of random starts, "
+        "with no certificate."
     )
     if any(len(g.runs) > 1 for g in groups):
         yield (

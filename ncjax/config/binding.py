@@ -22,7 +22,6 @@ from ncjax.config.fields import Choice, Hyper, choice, functions
 from ncjax.config.optimizer import BindOptimizer, bind_optimizer, numeric_options
 from ncjax.data import Dataset, select
 from ncjax.data.dataset import check_share
-from ncjax.gram import centred_gram
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
 from ncjax.hierarchy.files import CUT
 from ncjax.losses import (
@@ -36,6 +35,7 @@ from ncjax.losses import (
 )
 from ncjax.losses.cpcc import check_distances_differ
 from ncjax.losses.moving import Moving
+from ncjax.losses.predicted import frame_limit
 from ncjax.options import (
     ConfigError,
     InputError,
@@ -113,7 +113,7 @@ def bind_objective(
         geometry, learned = None, moves is not None and moves.at is None
         unknown = learned or loss.values.get("cpcc")
         if layer.vectors is not None:
-            geometry = centred_gram(layer.vectors.gram)
+            geometry = frame_limit(loss.name, layer.vectors.gram)
         elif loss.name in GEOMETRY and hierarchy and not unknown:
             geometry = fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
         regulariser = _bind_cpcc(loss, hierarchy)

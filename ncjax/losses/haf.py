@@ -38,8 +38,8 @@ def haf(
     no second term where both lie in one group of level l.  So the loss of an example
     depends on the batch, on all devices together, and on its order, which training
     shuffles; where a set is measured in other batches, its mean loss is another one.
-    The decision is that of the last level, as in `multi_level`.  Theory that
-    predicts the class means is not known to us.
+    The decision is that of the last level, as in `multi_level`.  It is not convex: the
+    class means that `ncjax.ufm` predicts are those of the best of many random starts.
 
     Args:
         outputs: the logits of all levels side by side [n, M], coarsest first.

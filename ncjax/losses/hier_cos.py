@@ -32,7 +32,8 @@ def hier_cos(
         R_a = sum over the nodes v at depth a of | [v on the path] - |e_v| / |e_a| |,
 
     with e_a the coordinates of the nodes at depth a; where the class ends above that
-    depth, R_a = sum of |e_v|.  Theory that predicts the class means is not known to us.
+    depth, R_a = sum of |e_v|.  With weight decay on e the optimum is known up to signs,
+    which the loss does not see (`ncjax.ufm.frames`).
 
     Args:
         outputs: e [n, M - 1], a coordinate for each node but the root.

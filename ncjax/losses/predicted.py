@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ncjax.gram import gram_cosines, gram_distance, gram_nc2, simplex_gram
+from ncjax.gram import centred_gram, gram_cosines, gram_distance, gram_nc2, simplex_gram
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.soft_labels import soft_label_limit
 
@@ -27,7 +27,7 @@ def tree_distances(hierarchy: Hierarchy, *, distance: str = "height") -> np.ndar
 
 # Gram of the centred class means, up to scale; losses without a prediction are absent.
 # A temperature changes that scale alone, as it is the same as larger weight decays.
-# With fixed class vectors it is the centred Gram of these, whatever the loss.
+# With fixed class vectors it is `frame_limit`, whatever the loss.
 GEOMETRY: dict[str, Callable[..., np.ndarray]] = {
     "cross_entropy": simplex,
     "mse": simplex,
@@ -35,6 +35,25 @@ GEOMETRY: dict[str, Callable[..., np.ndarray]] = {
     "hace": simplex,
     "soft_labels": tree_distances,
 }
+
+
+def frame_limit(loss: str, gram: np.ndarray) -> np.ndarray:
+    """Gram of the class means where the vectors of the classes do not learn [K, K].
+
+    Means have the directions of the vectors.  Under `haframe` their lengths are not
+    the same: those of cross-entropy go as 1 / (1 - s), with s the largest inner product
+    of the vector of a class with another, so that all margins are alike.  In trees
+    whose classes all look alike the lengths do too.
+
+    Args:
+        loss: name of the loss.
+        gram: inner products of the vectors, which have length 1 [K, K].
+    """
+    if loss != "haframe":
+        return centred_gram(gram)
+    nearest = np.max(gram - 2 * np.eye(len(gram)), axis=1)
+    lengths = 1 / (1 - nearest)
+    return centred_gram(gram * np.outer(lengths, lengths))
 
 
 def limit_values(geometry: np.ndarray, hierarchy: Hierarchy) -> dict[str, float]:

@@ -12,6 +12,7 @@ from ncjax.ufm.convex import (
     factorise as factorise,
     solve_convex as solve_convex,
 )
+from ncjax.ufm.cpcc import Correlated as Correlated
 from ncjax.ufm.deep import Deep as Deep
 from ncjax.ufm.descent import descend as descend
 from ncjax.ufm.fixed import (
@@ -19,6 +20,10 @@ from ncjax.ufm.fixed import (
     solve_features as solve_features,
 )
 from ncjax.ufm.flow import flow as flow, flow_many as flow_many
+from ncjax.ufm.frames import (
+    FrameOptimum as FrameOptimum,
+    frame_optimum as frame_optimum,
+)
 from ncjax.ufm.geometry import Geometry as Geometry, geometry as geometry
 from ncjax.ufm.hessian import (
     Curvature as Curvature,
@@ -36,6 +41,7 @@ from ncjax.ufm.modes import (
 )
 from ncjax.ufm.norms import LayerPeeled as LayerPeeled, Spherical as Spherical
 from ncjax.ufm.problem import Problem as Problem
+from ncjax.ufm.proof import Proof as Proof, solve_proven as solve_proven
 from ncjax.ufm.regression import regression as regression
 from ncjax.ufm.solve import (
     Solution as Solution,

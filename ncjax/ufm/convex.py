@@ -29,8 +29,8 @@ _EPS = float(np.finfo(np.float64).eps)
 class ConvexSolution(NamedTuple):
     """What `solve_convex` found."""
 
-    logits: jax.Array  # Z [n, K], without the bias
-    bias: jax.Array | None  # b [K]; None where the problem has no bias
+    logits: jax.Array  # Z [n, M], without the bias; M = K as a rule
+    bias: jax.Array | None  # b [M]; None where the problem has no bias
     objective: jax.Array  # [] value of the convex problem
     rank: jax.Array  # [] rank of Z, exact
     iterations: jax.Array  # [] steps taken
@@ -70,11 +70,11 @@ def factorise(problem: Problem, logits: Any, bias: Any = None) -> Params:
 
     Args:
         problem: the problem that Z belongs to.
-        logits: Z [n, K], without the bias.
-        bias: the bias b [K], used where the problem has one; None stands for 0.
+        logits: Z [n, M], without the bias.
+        bias: the bias b [M], used where the problem has one; None stands for 0.
 
     Returns:
-        The parameters "W" [K, d], "H" [n, d], and "b" where there is a bias.
+        The parameters "W" [M, d], "H" [n, d], and "b" where there is a bias.
 
     Raises:
         ValueError: where the rank of Z is more than d.
@@ -96,7 +96,7 @@ def factorise(problem: Problem, logits: Any, bias: Any = None) -> Params:
         "H": scales["H"] * jnp.pad(left * half, pad)[:, :width],
     }
     if problem.lambda_b is not None:
-        params["b"] = jnp.zeros(problem.num_classes) if bias is None else bias
+        params["b"] = jnp.zeros(problem.num_outputs) if bias is None else bias
     return params
 
 
@@ -134,8 +134,8 @@ def _solve(problem, tol, max_steps):
         beta = ahead[1] - gradient[1] / bound if biased else ahead[1]
         return (x, beta), rank
 
-    shape = (len(root), problem.num_classes)
-    start = (jnp.zeros(shape), jnp.zeros(problem.num_classes))
+    shape = (len(root), problem.num_outputs)
+    start = (jnp.zeros(shape), jnp.zeros(problem.num_outputs))
     state = _State(
         point=start,
         ahead=start,

@@ -110,7 +110,7 @@ class Deep(Model):
         hidden = tuple(np.ones(shape) for shape in zip(wide[1:], wide, strict=False))
         rows = self.counts**-0.5
         return {
-            "W": np.ones((self.num_classes, wide[-1])),
+            "W": np.ones((self.num_outputs, wide[-1])),
             "H": rows[:, None] * np.ones(self.feature_dim),
             "hidden": hidden,
         }

@@ -2,7 +2,8 @@
 
 Almost every loss of `ncjax.losses` is one of two kinds, told apart by tables only:
 
-    Entropic:   l(T z) = sum_a c_a logsumexp(z[S_a]) - <y, z>   (CE, soft labels, HXE)
+    Entropic:   l(T z) = sum_a c_a logsumexp(z[S_a]) - <y, z>   (CE, soft labels, HXE,
+                HACE, a classifier for each level, a softmax among siblings)
     Quadratic:  l(z) = |z - y|^2 / 2                            (MSE, regression)
 
 T is a temperature, 1 as a rule.  The tables and T are leaves of a pytree: problems that
@@ -19,6 +20,7 @@ Fenchel-Rockafellar duality of F(Z) + mu |Z|_*.
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -34,7 +36,16 @@ Pair = tuple[Leaf, Leaf]
 
 
 class Fit(abc.ABC):
-    """The loss of n rows of logits, of any kind."""
+    """The loss of n rows of logits, of any kind.
+
+    Logits are the outputs of the last layer [n, M]; as a rule there is one for each
+    class, M = K.
+    """
+
+    @property
+    @abc.abstractmethod
+    def num_outputs(self) -> int:
+        """M, the number of logits in a row."""
 
     @abc.abstractmethod
     def losses(self, logits: Leaf) -> Leaf:
@@ -66,19 +77,25 @@ class Fit(abc.ABC):
 class Entropic(Fit):
     """l_i(T z) = sum_a c_ai logsumexp(z_j, group_a(j) = own_ai) - <y_i, z> - offset_i.
 
-    For each row sum_a c_a = sum_j y_j.  Group 0 holds all classes.  The loss is convex
-    where all c_a >= 0.
+    Group 0 holds all logits.  For each row y = sum_a c_a y^a, with y^a the part of y in
+    the group that counts in the row, divided by its sum.  The loss is convex where all
+    c_a >= 0.
     """
 
-    targets: Leaf  # y [n, K]
+    targets: Leaf  # y [n, M]
     factors: Leaf  # c [A, n]
-    groups: Leaf  # [A, K], number of the group that each class is in
-    own: Leaf  # [A, n], number of the group that each row's label is in
+    groups: Leaf  # [A, M], number of the group that each logit is in
+    own: Leaf  # [A, n], number of the group that counts in each row
     offset: Leaf  # [n]
     temperature: Leaf  # T []
 
+    @property
+    def num_outputs(self) -> int:
+        """M, the number of logits in a row."""
+        return self.targets.shape[-1]
+
     def losses(self, logits: Leaf) -> Leaf:
-        """The losses [n] of logits [n, K], in nats."""
+        """The losses [n] of logits [n, M], in nats."""
         logits = logits / self.temperature
         value = -jnp.sum(self.targets * logits, axis=1) - self.offset
         for a, factor in enumerate(self.factors):
@@ -103,22 +120,25 @@ class Entropic(Fit):
     def dual(self, logits: Leaf, weights: Leaf, limit: Leaf, price: Pair) -> Pair:
         """T = min(1, limit) and D = sum_i omega_i sum_a c_a H(q^a), less the price.
 
-        q^a = (1 - t) y/|y|_1 + t softmax(z[S_a]): for one-hot y the q of HXE, for one
-        group the q of cross-entropy.  The conjugate of l(z/T) is l*(T u), and Theta has
-        a factor 1/T: so T is in z alone.
+        q^a = (1 - t) y^a + t softmax(z[S_a]), with y^a the target within the group: for
+        one-hot y the q of HXE, for one group the q of cross-entropy.  The conjugate of
+        l(z/T) is l*(T u), and Theta has a factor 1/T: so T is in z alone.
         """
         logits = logits / self.temperature
         t = jnp.minimum(1, limit)
-        target = self.targets / jnp.sum(self.targets, axis=1, keepdims=True)
         total = -self.offset
         for a, factor in enumerate(self.factors):
-            inside = jax.nn.softmax(logits, axis=1, where=self._below(a))
+            below = self._below(a)
+            inside = jax.nn.softmax(logits, axis=1, where=below)
+            target = jnp.where(True if below is None else below, self.targets, 0)
+            sums = jnp.sum(target, axis=1, keepdims=True)
+            target = target / jnp.where(sums > 0, sums, 1)  # 0 only where c_a is
             mixed = (1 - t) * target + t * inside
             total += factor * jnp.sum(entr(mixed), axis=1)
         return t, weights @ total - price[0] * t - price[1] * t**2 / 2
 
     def _below(self, a: int) -> Leaf | None:
-        """Whether a class is in the group of a row's label [n, K]; None: all are."""
+        """Whether a logit is in the group of a row [n, M]; None: all are."""
         return self.own[a][:, None] == self.groups[a] if a else None
 
 
@@ -127,6 +147,11 @@ class Quadratic(Fit):
     """l_i(z) = |z - y_i|^2 / 2."""
 
     targets: Leaf  # y [n, K]
+
+    @property
+    def num_outputs(self) -> int:
+        """K, the number of logits in a row."""
+        return self.targets.shape[-1]
 
     def losses(self, logits: Leaf) -> Leaf:
         """The losses [n] of logits [n, K]."""
@@ -161,14 +186,20 @@ class Plain(Fit):
     labels: Leaf  # [n], class of each row
     function: Callable = struct.field(pytree_node=False)
     options: tuple = struct.field(pytree_node=False)  # (name, value), sorted
+    outputs: int = struct.field(pytree_node=False)  # M, what the function takes
+
+    @property
+    def num_outputs(self) -> int:
+        """M, the number of logits in a row."""
+        return self.outputs
 
     def losses(self, logits: Leaf) -> Leaf:
-        """The losses [n] of logits [n, K]."""
+        """The losses [n] of logits [n, M]."""
         return self.function(logits, jnp.asarray(self.labels), **dict(self.options))
 
     def take(self, rows: np.ndarray) -> Plain:
         """The loss of other rows: these rows of the labels."""
-        return Plain(self.labels[rows], self.function, self.options)
+        return dataclasses.replace(self, labels=self.labels[rows])
 
     def is_convex(self) -> Leaf:
         """False: nothing is known about the function."""

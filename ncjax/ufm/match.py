@@ -8,11 +8,15 @@ matrix of the class means (`match_gram`), or to the loss of the class means
 
 A model with a free bias (lb = 0) is the default: ReLU features have a large common part
 that acts as a bias, however much the bias itself is decayed.
+
+Where the vectors of the classes do not learn (`ncjax.ufm.frames`), c = n lH, the
+features are the outputs that these vectors classify, and there is no bias.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,10 +24,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax.gram import gram_distance, gram_nc2, unit_gram
-from ncjax.ufm.fits import Fit
+from ncjax.losses import LOSSES
+from ncjax.options import options_of, takes
+from ncjax.ufm.cpcc import Correlated
+from ncjax.ufm.fits import Fit, Plain
+from ncjax.ufm.frames import FRAMES, class_vectors, frame_optimum
 from ncjax.ufm.precision import double
 from ncjax.ufm.problem import Problem
-from ncjax.ufm.solve import solve
+from ncjax.ufm.proof import STARTS, Proof, solve_proven
+from ncjax.ufm.solve import Solution, solve
+from ncjax.ufm.tables import outputs_of
 
 C_RANGE = (1e-5, 1e-1)
 _POINTS = 41  # of the grid, log-spaced
@@ -31,6 +41,10 @@ _STARTS = 3  # random ones, where the problem is not known to be convex
 _CRITICAL = 1e-9  # gradient norm of what counts as an optimum
 _TRIVIAL = 1e-6  # logits below which all classes have merged
 _FLAT = 1e-5  # distances that differ by less do not determine c
+
+
+class OptimumError(ValueError):
+    """No optimum was found in a range of c."""
 
 
 class Optimum(NamedTuple):
@@ -60,18 +74,38 @@ class Match(NamedTuple):
     state: str
 
 
+# c -> the optimum there, None where it is trivial or was not found, and its proof.
+Solver = Callable[[float], tuple[Optimum | None, Proof]]
+
+
 @dataclasses.dataclass(frozen=True)
 class OptimumPath:
     """Optima of one loss along c, ascending; without those where all have merged."""
 
     optima: tuple[Optimum, ...]
     fit: Fit  # the loss of the class means
-    problem: Callable[[float], Problem]  # c -> the model
-    starts: int  # number of random starts for each c
+    at: Callable[[float], Optimum | None]  # c -> the optimum there, from few starts
+    proven: Solver  # the same with its certificate, or from many starts
 
-    def at(self, c: float) -> Optimum | None:
-        """The optimum for one c; None where it is trivial or was not found."""
-        return _optimum(self.problem(c), c, self.starts)
+    def prove(
+        self, match: Match, gram: np.ndarray | None = None
+    ) -> tuple[Match, Proof]:
+        """A match with the best optimum that can be had for its c, and its proof.
+
+        From more starts a better optimum than that of `match_gram` may be found.
+
+        Args:
+            match: what `match_gram` or `match_loss` found.
+            gram: Gram matrix [K, K] that was matched, for the distance to the better
+                optimum; None leaves the distance.
+        """
+        optimum, proof = self.proven(match.optimum.c)
+        if optimum is None:
+            return match, proof
+        match = match._replace(optimum=optimum)
+        if gram is not None:
+            match = match._replace(distance=gram_distance(gram, optimum.gram))
+        return match, proof
 
 
 def optimum_path(
@@ -82,6 +116,7 @@ def optimum_path(
     sizes: Any = 1,
     free_bias: bool = True,
     c_range: tuple[float, float] = C_RANGE,
+    cpcc: float = 0.0,
     **options: Any,
 ) -> OptimumPath:
     """Optima of a loss for log-spaced c.
@@ -93,18 +128,25 @@ def optimum_path(
         sizes: samples of each class, one number or [K]; only their ratios count.
         free_bias: True for a bias without weight decay, False for no bias.
         c_range: least and greatest c.
-        **options: options of the loss, among them `hierarchy` where it takes a tree.
+        cpcc: weight of the regulariser `ncjax.losses.cpcc`; it needs a `hierarchy`.
+        **options: options of the loss, and of its classifier where that does not learn,
+            among them `hierarchy` where it takes a tree.
 
     Raises:
-        ValueError: for bad options or range, or if every optimum in it is trivial.
+        ValueError: for bad options or range.
+        OptimumError: (a ValueError) if every optimum in the range is trivial.
     """
     least, most = c_range
     if not 0 < least < most < np.inf:
         raise ValueError(f"c_range must be 0 < least < most, got {c_range}.")
     sizes = np.asarray(sizes, np.float64)
+    if loss in FRAMES:
+        fit, at, proven = _of_frames(str(loss), sizes, options)
+        return _path(fit, at, proven, c_range)
+    create = functools.partial(Correlated.create, cpcc=cpcc) if cpcc else Problem.create
 
     def problem(c: float) -> Problem:
-        return Problem.create(
+        return create(
             loss,
             lambda_w=c,
             lambda_h=c,
@@ -118,15 +160,60 @@ def optimum_path(
     first = problem(least)
     wide = first.feature_dim >= first.num_classes - 1
     starts = 1 if wide and first.fit.is_convex() else _STARTS
-    grid = np.geomspace(least, most, _POINTS)
-    found = [_optimum(problem(float(c)), float(c), starts) for c in grid]
-    optima = tuple(optimum for optimum in found if optimum is not None)
+
+    def proven(c: float, starts: int = STARTS) -> tuple[Optimum | None, Proof]:
+        solution, proof = solve_proven(problem(c), starts)
+        return _optimum(problem(c), solution, c), proof
+
+    def at(c: float) -> Optimum | None:
+        if cpcc:  # whose optimum no start may find: see `Correlated`
+            return proven(c, _STARTS)[0]
+        found = [solve(problem(c), seed, tol=1e-11) for seed in range(starts)]
+        best = min(found, key=lambda solution: float(solution.objective))
+        return _optimum(problem(c), best, c)
+
+    return _path(first.fit, at, proven, c_range)
+
+
+def _path(fit: Fit, at: Callable, proven: Solver, c_range: tuple) -> OptimumPath:
+    """The optima on the grid of c."""
+    grid = np.geomspace(*c_range, _POINTS).tolist()
+    optima = tuple(optimum for c in grid if (optimum := at(c)) is not None)
     if not optima:
-        raise ValueError(
-            f"Every optimum for c in {c_range} is trivial: all classes have merged. "
-            "Choose smaller c."
+        raise OptimumError(
+            f"For every c in {c_range} all classes have merged at the optimum, or no "
+            "start found it. Choose smaller c."
         )
-    return OptimumPath(optima, first.fit, problem, starts)
+    return OptimumPath(optima, fit, at, proven)
+
+
+def _of_frames(
+    loss: str, sizes: np.ndarray, options: dict[str, Any]
+) -> tuple[Fit, Callable, Solver]:
+    """The loss of the outputs, and its optima, where class vectors do not learn."""
+    tree = options["hierarchy"]
+    known = options_of(LOSSES[loss])
+    bound = {name: value for name, value in options.items() if name in known}
+    if takes(LOSSES[loss], "vectors"):
+        bound["vectors"] = class_vectors(loss, **options)
+    else:
+        bound["hierarchy"] = tree
+    classes, items = np.arange(tree.num_classes), tuple(sorted(bound.items()))
+
+    def proven(c: float) -> tuple[Optimum | None, Proof]:
+        found = frame_optimum(loss, c=c, **options)
+        if found is None:
+            return None, Proof("certified")
+        proof = Proof("closed form" if np.isnan(found.gap) else "certified", found.gap)
+        grams = (unit_gram(x @ x.T) for x in (found.outputs, found.vectors))
+        weights = np.broadcast_to(sizes, len(classes)) / np.mean(sizes) / len(classes)
+        return Optimum(c, *grams, loss=float(found.losses @ weights)), proof
+
+    width = outputs_of(loss, tree)
+    fit = Plain(
+        classes, LOSSES[loss], items, int(width.size) if width else len(classes)
+    )
+    return fit, lambda c: proven(c)[0], proven
 
 
 def match_gram(path: OptimumPath, gram: np.ndarray) -> Match:
@@ -186,6 +273,8 @@ def match_loss(path: OptimumPath, loss: float) -> Match:
     if not np.isfinite(loss):
         raise ValueError(f"The loss must be finite, got {loss}.")
     losses = [optimum.loss for optimum in path.optima]
+    if np.ptp(losses) == 0:  # as that of label embeddings, whatever their length
+        return Match(np.nan, path.optima[0], abs(losses[0] - loss), "free")
     place = int(np.searchsorted(losses, loss))
     if place in (0, len(losses)):
         end = path.optima[0 if place == 0 else -1]
@@ -216,21 +305,21 @@ def class_loss(fit: Fit, logits: np.ndarray, sizes: Any = 1) -> Any:
     return fit.losses(jnp.asarray(logits, np.float64)) @ (sizes / sizes.sum())
 
 
-def _optimum(problem: Problem, c: float, starts: int) -> Optimum | None:
-    """The best of several starts; None if it is not critical, or trivial."""
-    solutions = [solve(problem, seed, tol=1e-11) for seed in range(starts)]
-    best = min(solutions, key=lambda solution: float(solution.objective))
-    means, classifier = (np.asarray(best.params[k]) for k in ("H", "W"))
+def _optimum(problem: Problem, best: Solution, c: float) -> Optimum | None:
+    """A solution as an optimum; None if it is not critical, or trivial."""
+    point = problem.class_point(best.params)
+    means, classifier = (np.asarray(point[k]) for k in ("H", "W"))
     centred = means - means.mean(axis=0)
     merged = np.abs(classifier @ centred.T).max() < _TRIVIAL
     if float(best.gradient_norm) > _CRITICAL or merged:
         return None
-    logits = means @ classifier.T + best.params.get("b", 0.0)
     return Optimum(
         c=c,
         gram=unit_gram(means @ means.T),
         classifier_gram=unit_gram(classifier @ classifier.T),
-        loss=float(class_loss(problem.fit, logits, problem.counts)),
+        loss=float(
+            class_loss(problem.fit, problem.logits(best.params), problem.counts)
+        ),
     )
 
 

@@ -31,10 +31,11 @@ import numpy as np
 from ncjax import struct
 from ncjax.ufm.fits import Fit, Leaf
 from ncjax.ufm.precision import double
-from ncjax.ufm.tables import make_fit
+from ncjax.ufm.tables import make_fit, outputs_of
 
-# Parameters by name: classifier "W" [K, d], features "H" [n, d], bias "b" [K] where
-# there is one, and what else the kind of model has.
+# Parameters by name: classifier "W" [M, d], features "H" [n, d], bias "b" [M] where
+# there is one, and what else the kind of model has.  There are M = K logits but for
+# losses with an output for each node or level of a tree (`ncjax.losses.OUTPUTS`).
 Params = dict[str, Any]
 M = TypeVar("M", bound="Model")
 
@@ -51,6 +52,12 @@ class Model:
     num_classes: int = struct.field(pytree_node=False)  # K
     feature_dim: int = struct.field(pytree_node=False)  # d
     lambda_b: Leaf | None = None  # decay of the bias; 0: it is free; None: no bias
+    readout: Leaf | None = None  # A [K, M]: rows of A W classify; None: the identity
+
+    @property
+    def num_outputs(self) -> int:
+        """M, the number of logits, and of rows of W; K as a rule."""
+        return self.fit.num_outputs
 
     @property
     def num_rows(self) -> int:
@@ -83,7 +90,7 @@ class Model:
         Solvers work in these units, in which the problem is well conditioned.
         """
         return {
-            "W": np.ones((self.num_classes, self.feature_dim)),
+            "W": np.ones((self.num_outputs, self.feature_dim)),
             "H": np.ones((self.num_rows, self.feature_dim)),
         }
 
@@ -98,8 +105,16 @@ class Model:
         return params
 
     @double
+    def class_point(self, params: Params) -> Params:
+        """`point` with the classifier A W [K, d] of the classes, for `geometry`."""
+        point = self.point(params)
+        if self.readout is None:
+            return point
+        return point | {"W": jnp.matmul(self.readout, point["W"])}
+
+    @double
     def logits(self, params: Params) -> jax.Array:
-        """Logits Z [n, K] of the feature rows."""
+        """Logits Z [n, M] of the feature rows."""
         point = self.point(params)
         logits = jnp.matmul(point["H"], point["W"].T)
         return logits + params["b"] if "b" in params else logits
@@ -205,8 +220,10 @@ def class_means(
     feature_dim = num_classes if feature_dim is None else feature_dim
     if feature_dim < 1:
         raise ValueError(f"feature_dim must be at least 1, got {feature_dim}.")
+    outputs = outputs_of(loss, options.get("hierarchy"))
     return {
-        "fit": make_fit(loss, num_classes, options),
+        "fit": make_fit(loss, num_classes, options, sizes),
+        "readout": None if outputs is None else outputs.readout,
         "counts": sizes * np.ones(num_classes),
         "num_classes": num_classes,
         "feature_dim": feature_dim,

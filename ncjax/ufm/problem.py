@@ -31,7 +31,8 @@ from ncjax.ufm.precision import double
 class Problem(Model):
     """An unconstrained-features model with weight decay; make one with `create`.
 
-    Its parameters are "W" [K, d], "H" [n, d], and "b" [K] where there is a bias.
+    Its parameters are "W" [M, d], "H" [n, d], and "b" [M] where there is a bias; M = K
+    logits but for losses with an output for each node or level of a tree.
     """
 
     lambda_w: Leaf = struct.field(kw_only=True)  # lW []
@@ -95,11 +96,11 @@ class Problem(Model):
             ratio = (self.lambda_h / self.lambda_w) ** 0.25
         row = np.ones(self.feature_dim)
         scales: Params = {
-            "W": ratio * np.ones((self.num_classes, 1)) * row,
+            "W": ratio * np.ones((self.num_outputs, 1)) * row,
             "H": (1 / (ratio * self.counts**0.5))[:, None] * row,
         }
         if self.lambda_b is not None:
-            scales["b"] = np.ones(self.num_classes)
+            scales["b"] = np.ones(self.num_outputs)
         return scales
 
     @double

@@ -163,7 +163,7 @@ def record(problem, labels, times, path, steps, stopped) -> Trajectory:
         values = jnp.linalg.svd(point["H"] @ point["W"].T, compute_uv=False)
         nc = [jnp.full((), jnp.nan)] * 3
         if labels is not None:
-            shape = geometry(point, labels)
+            shape = geometry(problem.class_point(params), labels)
             nc = [shape.nc1, shape.nc2, shape.nc3]
         numbers = (problem.objective(params), gap_of(problem, params))
         return *numbers, speed_of(problem, params), values, *nc

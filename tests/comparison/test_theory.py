@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow  # the fit itself is in test_ufm_match.py
 LOSSES = {
     "ce": {"name": "cross_entropy"},
     "soft": {"name": "soft_labels", "beta": 10.0},
-    "vectors": {"name": "label_embedding"},
+    "vectors": {"name": "label_embedding", "cpcc": 1.0},
 }
 
 
@@ -222,3 +222,44 @@ def test_leaf_order_keeps_groups_together():
     groups = tree.superclasses(1)[0][leaf_order(tree)]
     assert np.count_nonzero(np.diff(groups)) == 1
     np.testing.assert_array_equal(np.sort(leaf_order(tree)), np.arange(10))
+
+
+METHODS = {
+    "cascade": {"name": "cascade"},
+    "cpcc": {"cpcc": 1.0},
+    "hier_cos": {"name": "hier_cos"},
+    "haframe": {"name": "haframe"},
+    "label_embedding": {"name": "label_embedding"},
+}
+
+
+@pytest.fixture(scope="module")
+def methods(tmp_path_factory):
+    """A run of each kind of classifier, and their theory."""
+    folder = tmp_path_factory.mktemp("methods")
+    for name, loss in METHODS.items():
+        path = folder / name
+        ncjax.train(small(loss), path, devices=jax.devices()[:1], progress=False)
+    return compare([folder / name for name in METHODS], theory=True)
+
+
+def test_methods_with_other_outputs_and_vectors_have_a_theory(methods):
+    found = {group.name.split()[0]: group.runs[0] for group in methods.theory}
+    assert len(methods.theory) == len(METHODS)
+    kinds = {name: run.proof.kind for name, run in found.items()}
+    assert kinds.pop("label_embedding") == "closed form"
+    assert set(kinds.values()) == {"certified"}
+    frame = found["label_embedding"]
+    assert frame.fitted.state == "free"
+    assert np.isnan(frame.values["c_from_loss"])
+    for run in found.values():
+        assert run.gram.shape == run.prediction.shape == (8, 8)
+        assert 0 <= run.values["to_prediction"] <= np.sqrt(2)
+
+
+def test_the_table_says_what_theory_rests_on(methods):
+    text = methods.theory_table()
+    assert "| optimum" in text
+    assert "closed form" in text
+    assert "Class means of hier_cos" in text
+    assert "without their signs" in text

@@ -6,7 +6,7 @@ from ncjax.classifiers import CLASSIFIERS
 from ncjax.gram import centred_gram
 from ncjax.hierarchy import balanced
 from ncjax.losses import GEOMETRY
-from ncjax.losses.predicted import limit_values
+from ncjax.losses.predicted import frame_limit, limit_values
 from tests.losses.trees import CIFAR
 
 
@@ -22,6 +22,15 @@ def test_predicted_gram_matrices():
     values = np.linalg.eigvalsh(GEOMETRY["soft_labels"](CIFAR))
     want = [0, *4 * [1 / 3], *2 * [2 / 3], 0.820678, 0.951252, 2.694737]
     np.testing.assert_allclose(values, want, atol=1e-6)
+
+
+def test_lengths_of_means_with_fixed_vectors():
+    """By hand: the first two vectors have an inner product of 1/2, the third has 0."""
+    gram = np.eye(3) + np.array([[0, 0.5, 0], [0.5, 0, 0], [0, 0, 0]])
+    lengths = np.diag([2, 2, 1])
+    want = centred_gram(lengths @ gram @ lengths)
+    np.testing.assert_allclose(frame_limit("haframe", gram), want)
+    np.testing.assert_allclose(frame_limit("label_embedding", gram), centred_gram(gram))
 
 
 def test_what_metrics_are_in_the_limit():

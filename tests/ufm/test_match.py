@@ -152,7 +152,7 @@ def test_bad_input(closed):
         match_loss(path, np.nan)
     with pytest.raises(ValueError, match="0 < least < most"):
         optimum_path("mse", num_classes=3, c_range=(1e-2, 1e-3))
-    with pytest.raises(ValueError, match="all classes have merged"):
+    with pytest.raises(ValueError, match="all classes have merged at the opt"):
         optimum_path("cross_entropy", num_classes=20, c_range=(0.2, 0.9))
     with pytest.raises(ValueError, match="Unknown loss"):
         optimum_path("sce", num_classes=3)

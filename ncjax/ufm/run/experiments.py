@@ -17,6 +17,7 @@ from ncjax.ufm.run.optimum import OPTIMUM
 from ncjax.ufm.run.regression_collapse import REGRESSION
 from ncjax.ufm.run.row_sum import ROW_SUM
 from ncjax.ufm.run.signed_descent import SIGNED_DESCENT
+from ncjax.ufm.run.tree_frames import TREE_FRAMES
 
 EXPERIMENTS: dict[str, Experiment] = {
     "optimum": OPTIMUM,
@@ -30,4 +31,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "row_sum": ROW_SUM,
     "signed_descent": SIGNED_DESCENT,
     "muon": MUON,
+    "hierarchy": TREE_FRAMES,
 }

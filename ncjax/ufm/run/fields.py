@@ -67,7 +67,7 @@ def describe() -> str:
     for name, field in fields().items():
         lines.append(f"  {f'{name} = {field.default!r}':38} {field.meaning}")
     lines.append(f"Experiments: {', '.join(EXPERIMENTS)}.")
-    lines.append(f"Losses that can be certified: {', '.join(FITS)}.")
+    lines.append(f"Losses in tables, certified if convex: {', '.join(FITS)}.")
     return "\n".join(lines)
 
 

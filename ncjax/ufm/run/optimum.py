@@ -41,7 +41,8 @@ def run(config: ConfigDict, progress: Progress) -> Report:
     problem, closed = setting.problem, setting.prediction
     progress("solve")
     solution = ufm.solve(problem, config.seed)
-    shape, value = ufm.geometry(solution.params), float(solution.objective)
+    shape = ufm.geometry(problem.class_point(solution.params))
+    value = float(solution.objective)
     progress("certify", f=value)
     certificate = ufm.certify(problem, solution.params)
     limits, twin, statements = certificate.bounds, None, []

@@ -113,7 +113,9 @@ def sweep(config: ConfigDict, axes: tuple[Axis, ...], progress: Progress) -> Rep
     progress("solve", problems=number)
     found, gap = solve_certified(problems)
     with jax.enable_x64(True):
-        seen = jax.tree.map(np.asarray, jax.vmap(in_turn(ufm.geometry))(found.params))
+        look = in_turn(lambda one, x: ufm.geometry(one.class_point(x)))
+        seen = jax.vmap(look)(ufm.stack(problems), found.params)
+        seen = jax.tree.map(np.asarray, seen)
     values = seen.singular_values
     # Merged levels of a solution are 0 to rounding: absolute, as all may have merged.
     rank = np.sum(values > 1e-6 * np.maximum(values[:, :1], 1e-3), axis=1)

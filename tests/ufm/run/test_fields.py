@@ -72,6 +72,15 @@ def run(*args):
             ["--config=ufm_fixed_etf", "--config.model.label_smoothing=0.1"],
             "'fixed_etf' takes loss, num_classes, per_class, feature_dim",
         ),
+        (["--config=ufm_hierarchy", "--config.model.tree="], "Give config.model.num_"),
+        (
+            ["--config=ufm_hierarchy", "--config.frames.methods=('hace', 'oak')"],
+            "Unknown config.frames.methods 'oak'. Did you mean",
+        ),
+        (
+            ["--config=ufm_hierarchy", "--config.model.loss=haframe"],
+            "The classifier of the loss 'haframe' does not learn",
+        ),
         (["--sweep.model.c=2..1:3"], "must rise from a finite end"),
         (["--sweep.model.c=1..2:3", "--sweep.model.c=1..2:3"], "is given twice"),
         (
