@@ -95,11 +95,12 @@ def spectrum(gram: np.ndarray) -> np.ndarray:
 def _proof(proofs: Sequence[Proof]) -> str:
     """What the optima of all seeds rest on, in a few words."""
     kinds = {proof.kind for proof in proofs}
-    if "starts" not in kinds:
-        return "certified" if "certified" in kinds else "closed form"
-    reached = [proof.reached for proof in proofs if proof.kind == "starts"]
-    starts = max(proof.starts for proof in proofs)
-    return f"best of {starts} starts ({min(reached)} reach it)"
+    text = "certified" if "certified" in kinds else "closed form"
+    if "starts" in kinds:
+        reached = [proof.reached for proof in proofs if proof.kind == "starts"]
+        starts = max(proof.starts for proof in proofs)
+        text = f"best of {starts} starts ({min(reached)} reach it)"
+    return text if all(proof.unique for proof in proofs) else f"{text}, one of many"
 
 
 def _cell(metric: Metric, values: Sequence[float], level: float) -> str:
@@ -131,7 +132,8 @@ def _notes(groups: Sequence[GroupTheory], level: float) -> Iterable[str]:
     yield (
         "optimum: certified by a duality gap below 1e-9, or known in closed form; "
         "elsewhere the model is not convex, and it is the best of random starts, "
-        "with no certificate."
+        "with no certificate.  One of many: others of the same value have other Gram "
+        "matrices, so that the distance to theory is that to one of them."
     )
     if any(len(g.runs) > 1 for g in groups):
         yield (

@@ -52,7 +52,7 @@ class Correlated(Problem):
     tree: Hierarchy = struct.field(pytree_node=False, kw_only=True)
 
     @classmethod
-    def create(
+    def create(  # type: ignore[override]  # it needs two more
         cls,
         loss: str | Callable = "cross_entropy",
         *,

@@ -177,7 +177,7 @@ def optimum_path(
 
 def _path(fit: Fit, at: Callable, proven: Solver, c_range: tuple) -> OptimumPath:
     """The optima on the grid of c."""
-    grid = np.geomspace(*c_range, _POINTS).tolist()
+    grid = np.geomspace(c_range[0], c_range[1], _POINTS).tolist()
     optima = tuple(optimum for c in grid if (optimum := at(c)) is not None)
     if not optima:
         raise OptimumError(
@@ -209,10 +209,9 @@ def _of_frames(
         weights = np.broadcast_to(sizes, len(classes)) / np.mean(sizes) / len(classes)
         return Optimum(c, *grams, loss=float(found.losses @ weights)), proof
 
-    width = outputs_of(loss, tree)
-    fit = Plain(
-        classes, LOSSES[loss], items, int(width.size) if width else len(classes)
-    )
+    outputs = outputs_of(loss, tree)
+    width = len(classes) if outputs is None else int(np.sum(outputs.size))
+    fit = Plain(classes, LOSSES[loss], items, width)
     return fit, lambda c: proven(c)[0], proven
 
 

@@ -63,23 +63,26 @@ def test_simplices_bent_towards_the_tree_come_as_near_as_one_likes(problem, prov
         value = problem.objective({"W": classifier, "H": bent})
         costs.append(float(value - solution.objective))
     assert costs[0] > costs[1] > costs[2] > 0
-    assert costs[2] < 1e-6
+    assert costs[2] < 1e-5
 
 
 @pytest.mark.slow
-def test_with_unequal_classes_it_is_the_best_of_starts():
+@pytest.mark.parametrize("sizes", [(101, 100, 99, 100), (8, 4, 2, 1)])
+def test_with_unequal_classes_it_is_the_simplex_or_the_best_of_starts(sizes):
+    sizes = np.array(sizes) / np.mean(sizes)
     problem = Correlated.create(
-        cpcc=1.0, hierarchy=TREE, sizes=[8, 4, 2, 1], lambda_w=3e-3, lambda_h=3e-3
+        cpcc=1.0, hierarchy=TREE, sizes=sizes, lambda_w=1e-2, lambda_h=1e-2
     )
     solution, proof = solve_proven(problem, 6)
     assert proof.kind == "starts"
     assert proof.starts == 6
     alone, certified = solve_proven(problem.alone)
     assert certified.kind == "certified"
-    assert solution.objective > alone.objective + 1e-6
-    # The starts come near to the simplex, which lies below all of them.
+    assert solution.objective > alone.objective
+    assert solution.objective <= problem.at_simplex().objective + 1e-8
+    # Where classes are almost equal, starts come near to the simplex at best.
     means = solution.params["H"]
-    assert gram_nc2(means @ means.T) < 1e-6
+    assert (gram_nc2(means @ means.T) < 1e-6) == (sizes.max() < 1.1)
     value = problem.objective(solution.params)
     np.testing.assert_allclose(value, solution.objective, rtol=1e-12)
 

@@ -120,7 +120,8 @@ class Report(Result):
 
     def __str__(self) -> str:
         """The same, a line for each."""
-        facts = [f"{name:12} {text}" for name, text in self.facts]
+        width = max([12, *(len(name) for name, _ in self.facts)])
+        facts = [f"{name:{width}} {text}" for name, text in self.facts]
         statements = map(str, self.statements)
         return "\n".join([self.title, *facts, *statements, self._verdict()])
 

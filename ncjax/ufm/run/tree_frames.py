@@ -48,6 +48,8 @@ FIELDS = {
     "frames.methods": Field(tuple(METHODS), "methods, in this order"),
     "frames.starts": Field(STARTS, "random starts where nothing is certified", 1),
 }
+_OPEN = "cascade"  # outputs off the path of a class cost nothing: it has many optima
+_UP_TO_SIGNS = "hier_cos"  # of its coordinates, which the loss does not see
 _SIMPLEX = ("cross_entropy", "cpcc")  # whose optimum for balanced classes is one
 _COLUMNS = ("nc/nc2", "tree/sibling_cosine", "nc/gram_to_tree")
 
@@ -91,7 +93,10 @@ def run(config: ConfigDict, progress: Progress) -> Report:
         title=f"Frames of {len(frames)} methods: tree {config.model.tree}, "
         f"K = {tree.num_classes}, c = {c:g}, free bias",
         facts=[
-            ("", f"{'f':>9} {'rank':>4} {'NC2':>6} {'siblings':>8} {'to tree':>7}"),
+            (
+                "method",
+                f"{'f':>9} {'rank':>4} {'NC2':>6} {'siblings':>8} {'to tree':>7}",
+            ),
             *((frame.name, _line(frame)) for frame in frames),
         ],
         statements=[x for frame in frames for x in _statements(frame, tree)],
@@ -164,6 +169,11 @@ def _statements(frame: Frame, tree: Hierarchy) -> list[Statement]:
         found.append(at_least(text, proof.reached, 2))
     if frame.closed is not None:
         found.append(at_most(f"{name}: distance to closed form", frame.closed, 1e-5))
+    if frame.name == _OPEN:
+        return found
+    if METHODS[name][0] not in FRAMES:  # whose optima are not searched
+        text = f"{name}: distance between its optima"
+        found.append(at_most(text, proof.spread, 1e-4))
     cosine, simplex = frame.values["tree/sibling_cosine"], -1 / (tree.num_classes - 1)
     if name in _SIMPLEX:
         found.append(at_most(f"{name}: NC2", frame.values["nc/nc2"], 1e-6))
@@ -176,9 +186,10 @@ def _statements(frame: Frame, tree: Hierarchy) -> list[Statement]:
 
 def _line(frame: Frame) -> str:
     nc2, cosine, far = (frame.values[key] for key in _COLUMNS)
+    signs = ", up to signs" if frame.name == _UP_TO_SIGNS else ""
     return (
         f"{frame.objective:9.6f} {frame.rank:4d} {nc2:6.3f} {cosine:8.3f} {far:7.3f}"
-        f"  {frame.proof}"
+        f"  {frame.proof}{signs}"
     )
 
 
@@ -209,7 +220,7 @@ def _draw(frames: list[Frame], tree: Hierarchy) -> Figure:
     top = max(float(np.abs(table[others]).max()) for table in cosines)
     names = [tree.class_names[k] for k in order] if len(order) <= 20 else []
     for i, (frame, axis) in enumerate(zip(frames, axes.ravel(), strict=False)):
-        image = axis.imshow(cosines[i], cmap="RdBu_r", vmin=-top, vmax=top)
+        axis.imshow(cosines[i], cmap="RdBu_r", vmin=-top, vmax=top)
         style.part(axis, tree.lineage[1:-1, order])
         axis.set_xticks([])
         shown = names if i % columns == 0 else []
@@ -217,10 +228,12 @@ def _draw(frames: list[Frame], tree: Hierarchy) -> Figure:
         axis.tick_params(length=0)
         proof = frame.proof
         word = f"best of {proof.starts} starts" if proof.starts else proof.kind
+        word += "" if proof.unique else ", one of many"
         axis.set_title(f"{frame.name}\n{word}", fontsize=9)
     for axis in axes.ravel()[len(frames) :]:
         axis.set_axis_off()
     label = "cosine of centred class means"
+    image = axes[0, 0].images[0]
     bar = figure.colorbar(image, ax=axes, shrink=0.6, aspect=30, extend="max")
     bar.set_label(label, fontsize=8)
     bar.outline.set_visible(False)

@@ -51,7 +51,7 @@ def run(*args):
         (["--sweep=c:1e-4"], "--sweep=c:1e-4 is not --sweep.FIELD=VALUES"),
         (
             ["--sweep.model.d=1..2:3"],
-            "Unknown --sweep field 'model.d'. Available: model.c, model.label_",
+            "Unknown --sweep field 'model.d'. Did you mean 'model.c'? Available: ",
         ),
         (["--sweep.model.beta=1..2:3"], "'beta' has no effect on 'cross_entropy'"),
         (
@@ -75,10 +75,10 @@ def run(*args):
         (["--config=ufm_hierarchy", "--config.model.tree="], "Give config.model.num_"),
         (
             ["--config=ufm_hierarchy", "--config.frames.methods=('hace', 'oak')"],
-            "Unknown config.frames.methods 'oak'. Did you mean",
+            "Unknown config.frames.methods 'oak'. Available: cross_entropy, ",
         ),
         (
-            ["--config=ufm_hierarchy", "--config.model.loss=haframe"],
+            ["--config=ufm_soft_cifar10", "--config.model.loss=haframe"],
             "The classifier of the loss 'haframe' does not learn",
         ),
         (["--sweep.model.c=2..1:3"], "must rise from a finite end"),
