@@ -83,10 +83,20 @@ def test_mean_gram_is_the_root_of_the_products_of_the_logits():
     np.testing.assert_allclose(mean_gram(symmetric), symmetric, atol=1e-12)
 
 
+def test_class_means_behind_more_or_fewer_logits_than_classes():
+    for width in (2, 5):
+        logits = np.random.default_rng(0).normal(size=(3, width))
+        found = mean_gram(logits)
+        np.testing.assert_allclose(found @ found, logits @ logits.T, atol=1e-12)
+        assert np.linalg.eigvalsh(found)[0] > -1e-12
+
+
 def test_bad_matrices():
-    for function in (as_square, centred_gram, unit_gram, gram_cosines, mean_gram):
+    for function in (as_square, centred_gram, unit_gram, gram_cosines):
         with pytest.raises(ValueError, match=r"\[K, K\] matrix.*got \(3, 2\)"):
             function(np.ones((3, 2)))
+    with pytest.raises(ValueError, match=r"logits \[K, M\], got \(3,\)"):
+        mean_gram(np.ones(3))
     with pytest.raises(ValueError, match=r"K >= 2, got \(1, 1\)"):
         as_square(np.ones((1, 1)))
     for gram in (np.ones((3, 3)), np.full((3, 3), np.nan)):
