@@ -15,7 +15,7 @@ from ncjax.ufm.run import default
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Presets: "" (tree of CIFAR-10, 50 starts), "smoke" (2x2x2, 4 starts)."""
+    """Presets: "" (tree of CIFAR-10, 50 starts), "smoke" (2x2x2, 4 starts, not all)."""
     config = default()
     config.experiment = "hierarchy"
     config.model.tree = "cifar10"
@@ -23,4 +23,5 @@ def get_config(preset: str = "") -> ConfigDict:
     if wants_smoke(preset):
         config.model.tree = "2x2x2"
         config.frames.starts = 4
+        config.frames.methods = ("soft_labels", "hace", "cpcc", "haframe", "hier_cos")
     return config

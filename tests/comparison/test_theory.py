@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow  # the fit itself is in test_ufm_match.py
 LOSSES = {
     "ce": {"name": "cross_entropy"},
     "soft": {"name": "soft_labels", "beta": 10.0},
-    "vectors": {"name": "label_embedding", "cpcc": 1.0},
+    "split": {"name": "multi_level", "split_features": True},
 }
 
 
@@ -169,11 +169,11 @@ def test_without_a_tree_all_classes_are_siblings(tmp_path):
 
 
 def test_runs_without_a_theory(runs):
-    with pytest.raises(CompareError, match="their loss is label_embedding"):
-        compare(runs / "vectors0", theory=True)
-    found = compare([runs / "ce0", runs / "vectors0"], theory=True)
+    with pytest.raises(CompareError, match="their loss is multi_level"):
+        compare(runs / "split0", theory=True)
+    found = compare([runs / "ce0", runs / "split0"], theory=True)
     assert [group.name for group in found.theory] == ["cross_entropy"]
-    assert any("No theory is known for label_embedding" in w for w in found.warnings)
+    assert any("No theory is known for multi_level" in w for w in found.warnings)
 
 
 def test_runs_without_checkpoints(runs, tmp_path, capsys):
