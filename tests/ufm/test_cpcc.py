@@ -28,7 +28,9 @@ def proven(problem):
 def test_the_regulariser_is_that_of_training(problem):
     params = problem.init(jax.random.key(0))
     with jax.enable_x64(True):
-        term = losses.cpcc(jnp.asarray(params["H"]), jnp.arange(4), hierarchy=TREE)
+        term = float(
+            losses.cpcc(jnp.asarray(params["H"]), jnp.arange(4), hierarchy=TREE)
+        )
     apart = problem.objective(params) - problem.alone.objective(params)
     assert term > 0.1
     np.testing.assert_allclose(apart, term, rtol=1e-12)
@@ -57,7 +59,7 @@ def test_simplices_bent_towards_the_tree_come_as_near_as_one_likes(problem, prov
         values, vectors = np.linalg.eigh(-centre @ apart**2 @ centre / 2)
         bent = vectors * np.sqrt(np.maximum(values, 0))
         with jax.enable_x64(True):
-            term = losses.cpcc(jnp.asarray(bent), jnp.arange(4), hierarchy=TREE)
+            term = float(losses.cpcc(jnp.asarray(bent), jnp.arange(4), hierarchy=TREE))
         assert abs(term) < 1e-9
         classifier = bent * np.linalg.norm(solution.params["W"]) / np.linalg.norm(bent)
         value = problem.objective({"W": classifier, "H": bent})
