@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from ncjax.extras import install
 
 _LEAST = 8  # characters of a column that has a name above it
@@ -29,27 +31,56 @@ class Table:
         above: names above groups of columns, from the second column on, each with the
             number of its columns; none in Markdown.
         notes: lines to be read below the table.
+        fold: number of characters after which the columns of text go on below, beside
+            the first column again; 0: never.
     """
 
     cells: Sequence[Sequence[str]]
     sides: str = "<"
     above: Sequence[tuple[str, int]] = ()
     notes: Sequence[str] = ()
+    fold: int = 0
 
     def text(self) -> str:
         """Columns of equal width, two spaces apart, and the notes."""
         least = _LEAST if self.above else 0
         widths = [max(least, *map(len, x)) for x in zip(*self.cells, strict=True)]
-        lines, at = [], 1
-        if self.above:
-            lines.append(" " * widths[0])
+        blocks: list[list[tuple[str, list[int]]]] = [[]]
+        used = widths[0]
+        for name, columns in self._groups():
+            needed = sum(widths[column] + 2 for column in columns)
+            if blocks[-1] and 0 < self.fold < used + needed:
+                blocks.append([])
+                used = widths[0]
+            blocks[-1].append((name, columns))
+            used += needed
+        parts = ("\n".join(self._block(groups, widths)) for groups in blocks)
+        return "\n".join(["\n\n".join(parts), *self.notes])
+
+    def _groups(self) -> list[tuple[str, list[int]]]:
+        """The columns after the first that stay together, with the name above them."""
+        found, at = [], 1
         for name, count in self.above:
-            width = sum(widths[at : at + count]) + 2 * count
-            lines[0], at = lines[0] + name.rjust(width), at + count
+            found.append((name, list(range(at, at + count))))
+            at += count
+        return found + [("", [column]) for column in range(at, len(self.cells[0]))]
+
+    def _block(
+        self, groups: Sequence[tuple[str, list[int]]], widths: Sequence[int]
+    ) -> list[str]:
+        """The lines of some columns, beside the first."""
+        lines, sides = [], self._sides()
+        if any(name for name, _ in groups):
+            names = (
+                name.rjust(sum(widths[column] + 2 for column in columns))
+                for name, columns in groups
+            )
+            lines.append((" " * widths[0] + "".join(names)).rstrip())
+        columns = [0, *(column for _, own in groups for column in own)]
         for row in self.cells:
-            cells = (f"{c:{s}{w}}" for c, s, w in zip(row, self._sides(), widths))
+            cells = (f"{row[k]:{sides[k]}{widths[k]}}" for k in columns)
             lines.append("  ".join(cells).rstrip())
-        return "\n".join([*lines, *self.notes])
+        return lines
 
     def markdown(self) -> str:
         """A table of Markdown, aligned, and the notes."""
@@ -84,6 +115,34 @@ class Table:
 
     def _sides(self) -> str:
         return self.sides + self.sides[-1] * len(self.cells[0])
+
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(values: Iterable[Any], *, log: bool = False, width: int = 8) -> str:
+    """A curve as text, in bars from the least of its values to the largest.
+
+    Args:
+        values: the curve [m]; nan leaves a gap.
+        log: draw the logarithm; values of 0 stand below all others.
+        width: largest number of bars; of a longer curve some values are shown at equal
+            distances, the first and the last among them.
+    """
+    y = np.array(list(values), float)
+    if len(y) > width:
+        y = y[np.linspace(0, len(y) - 1, width).round().astype(int)]
+    if log:
+        zero, y = y == 0, np.log(y, where=y > 0, out=np.full(len(y), np.nan))
+        least = np.nanmin(y, initial=np.inf)
+        # Below all others, by a step or more.
+        y[zero] = least - max(1.0, np.ptp(y[y >= least]) / 6) if least < np.inf else 0.0
+    y[~np.isfinite(y)] = np.nan
+    if np.isnan(y).all():
+        return " " * len(y)
+    low, high = np.nanmin(y), np.nanmax(y)
+    steps = (y - low) / (high - low or 1.0) * (len(_BARS) - 1)
+    return "".join(" " if np.isnan(step) else _BARS[round(step)] for step in steps)
 
 
 Part: TypeAlias = (

@@ -5,9 +5,10 @@ import dataclasses
 import xml.etree.ElementTree as ET
 from unittest import mock
 
+import numpy as np
 import pytest
 
-from ncjax.table import Result, Table, markdown
+from ncjax.table import Result, Table, markdown, sparkline
 
 CELLS = [["", "a", "b|c"], ["x<y", "1", "20"]]
 
@@ -41,6 +42,38 @@ def test_text_is_aligned_below_the_names_of_its_columns():
         "one",
     ]
     assert Table(CELLS).text() == "     a  b|c\nx<y  1  20"
+
+
+def test_columns_that_do_not_fit_stand_below_beside_the_first():
+    cells = [["", "a", "b", "c", "d"], ["x", "1", "2", "3", "4"]]
+    table = Table(cells, ">", [("ab", 2)], ["note"], fold=32)
+    assert table.text().splitlines() == [
+        " " * 26 + "ab",
+        " " * 8 + "         a         b",
+        " " * 7 + "x         1         2",
+        "",
+        " " * 8 + "         c         d",
+        " " * 7 + "x         3         4",
+        "note",
+    ]
+    whole = Table(cells, ">", [("ab", 2)], ["note"]).text().splitlines()
+    assert [len(line) for line in whole] == [28, 48, 48, 4]
+    # A column that is too wide for a line stands on its own.
+    wide = Table([["", "y" * 9, "z"]], fold=4).text().splitlines()
+    assert wide == ["  " + "y" * 9, "", "  z"]
+
+
+def test_sparklines():
+    assert sparkline([0, 1, 2, 3, 4, 5, 6, 7]) == "▁▂▃▄▅▆▇█"
+    assert sparkline([1.0, 10.0, 100.0, 1000.0], log=True) == "▁▃▆█"
+    assert sparkline([1.0, 0.0, np.nan, 0.1], log=True) == "█▁ ▃"
+    assert sparkline([0.5, 0.0, 0.0], log=True) == "█▁▁"
+    assert sparkline(range(100), width=4) == "▁▃▆█"
+    assert sparkline([5.0, 5.0]) == "▁▁"
+    assert sparkline([np.nan, np.inf]) == "  "
+    assert sparkline([0.0, 0.0], log=True) == "▁▁"
+    assert sparkline([-1.0, 1.0, 2.0], log=True) == " ▁█"
+    assert sparkline([]) == ""
 
 
 def test_markdown_escapes_what_parts_cells():
