@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ncjax.cli.configs import config_parser, parse_flags, show_help, take_sweep
 from ncjax.cli.signals import StopAfterEpoch
-from ncjax.cli.usage import Parser, UsageError, announce, refuse, wants_help
+from ncjax.cli.usage import Parser, UsageError, announce, refuse, show, wants_help
 from ncjax.options import InputError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
         )
         raise
     if cluster.is_first():
-        print(f"\n{found}\n\nWritten to {found.workdir}")
+        show(f"\n{found}\n\nWritten to {found.workdir}")
     return 0
 
 

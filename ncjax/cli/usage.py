@@ -81,6 +81,12 @@ def check_output(flag: str, path: Path, endings: Sequence[str] = ()) -> None:
         )
 
 
+def show(result: object) -> None:
+    """Prints a result; what the encoding of the output does not have becomes "?"."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(str(result).encode(encoding, "replace").decode(encoding))
+
+
 def announce(what: str) -> None:
     """Says on stderr what is under way, unless JAX, which takes seconds, is loaded."""
     if "jax" not in sys.modules:

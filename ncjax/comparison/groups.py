@@ -28,6 +28,7 @@ IGNORED = {
     *("eval.batch_size", "eval.buffer_mb", "eval.confusion", "eval.crm", "eval.epochs"),
     *(
         "eval.layers",
+        "eval.movie",
         "eval.num_points",
         "eval.order",
         "eval.probes",

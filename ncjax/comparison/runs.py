@@ -13,7 +13,7 @@ from typing import Any
 
 from ncjax.config.stored import complete
 from ncjax.options import InputError
-from ncjax.runs.history import Row, is_measured
+from ncjax.runs.columns import Row, is_measured
 from ncjax.runs.journal import NAME, read_rows
 from ncjax.runs.place import SWEEP
 

@@ -23,6 +23,7 @@ from ncjax.averages import Averages
 from ncjax.collapse import Convention, SecondPass
 from ncjax.compiling import in_turn
 from ncjax.evaluation.mistakes import Mistakes, confusion
+from ncjax.evaluation.sample import KEY as FRAME
 from ncjax.evaluation.shares import AXIS, Visit
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses.outputs import tempered
@@ -144,6 +145,8 @@ class Passes:
             metrics that need all of it (VCI).
         target: what the labels are.
         convention: the convention under which metrics of collapse are computed.
+        frame: (variables, moments of the last layer) -> arrays of a frame of a movie,
+            as of `ncjax.evaluation.sample.make_frame`; None: no movie.
     """
 
     forward: Forward
@@ -158,6 +161,7 @@ class Passes:
     scatter: bool = False
     target: Target = CLASSES
     convention: Convention = DEFAULT
+    frame: Callable[[Variables, ClassMoments], dict[str, jax.Array]] | None = None
 
     @property
     def brief(self) -> Mistakes:
@@ -291,7 +295,11 @@ class Passes:
             means = self.mistakes.summary(state.averages.compute())
             found |= {f"{split}/{name}": value for name, value in means.items()}
         moving = self.moving(variables)
-        return found | {f"loss/{name}": value for name, value in moving.items()}
+        found |= {f"loss/{name}": value for name, value in moving.items()}
+        if self.frame is not None:
+            frame = self.frame(variables, moments[LAST])
+            found |= {f"{FRAME}{name}": value for name, value in frame.items()}
+        return found
 
 
 def _first(images: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from ncjax.collapse.registry import TREE, Metric
 from ncjax.options import unknown
 from ncjax.runs.metrics import home_of, panels
+from ncjax.table import sparkline
 
 # What theory says beside `nc/nc0`: see `ncjax.training.row_sum`.
 DECAY_TIME, ROW_SUM = "theory/decay_time", "theory/nc0"
@@ -65,6 +66,19 @@ class Columns:
         start = self.terminal_row()
         return None if start is None else int(start["epoch"])
 
+    def trend(self, metric: Metric, key: str = "", width: int = 8) -> str:
+        """A metric over the measured epochs as a sparkline.
+
+        It has a logarithmic axis where the figure has one.
+
+        Args:
+            metric: the metric.
+            key: key of its values, by default of those on the training set.
+            width: largest number of characters.
+        """
+        values, log = self[key or home_of(metric)], metric.curve != "linear"
+        return sparkline(values, log=log, width=width)
+
     def shown(self) -> list[Metric]:
         """The measured metrics for its figure and table.
 
@@ -79,3 +93,8 @@ class Columns:
     def terminal_row(self) -> Row | None:
         """The row of the first measured epoch with training error 0."""
         return next((row for row in self.rows if row.get("train/error") == 0), None)
+
+
+def is_measured(row: Row) -> bool:
+    """Whether more is known of an epoch than the running averages of its training."""
+    return any(k != "epoch" and not k.startswith("running/") for k in row)

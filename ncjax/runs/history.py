@@ -14,6 +14,9 @@ from ncjax.table import Part, Result, Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+_FOLD = 80  # characters of a line of the table
+_TREND = 3  # measured epochs from which on there are sparklines
+
 
 @dataclasses.dataclass(repr=False)
 class History(Columns, Result):
@@ -92,27 +95,23 @@ class History(Columns, Result):
         return f"<History of {run or 'a run'}; {epochs}{at}>"
 
 
-def _measured(history: History) -> list[tuple[str, str, str | None]]:
-    """Title and keys, on training and test set, of what stands in the table.
-
-    Class means are always those of the training set, so NC2 and NC3 have no test value.
-    """
-    return [
-        (metric.title, home_of(metric), history.key_on_test(metric))
-        for metric in history.shown()
-    ]
-
-
 def _table(
     history: History, points: Sequence[tuple[str, Row]], notes: Sequence[str]
 ) -> Table:
-    """A row for each metric, columns for training and test set."""
-    limit = history.limit
-    cells = [["", *("train", "test") * len(points), *(["limit"] if limit else [])]]
-    for title, train, test in _measured(history):
+    """A row for each metric, columns for training and test set.
+
+    Class means are always those of the training set, so NC2 and NC3 have no test value.
+    """
+    limit, trend = history.limit, len(history.rows) >= _TREND
+    last = ["limit"] * bool(limit) + ["trend"] * trend
+    cells = [["", *("train", "test") * len(points), *last]]
+    for metric in history.shown():
+        train, test = home_of(metric), history.key_on_test(metric)
         found = [_cell(row, key) for _, row in points for key in (train, test)]
-        cells.append([title, *found, *([_cell(limit, train)] if limit else [])])
-    return Table(cells, ">", above=[(text, 2) for text, _ in points], notes=notes)
+        found += [_cell(limit, train)] * bool(limit) + [history.trend(metric)] * trend
+        cells.append([metric.title, *found])
+    above = [(text, 2) for text, _ in points]
+    return Table(cells, ">", above=above, notes=notes, fold=_FOLD)
 
 
 def _table_of_seeds(
@@ -120,13 +119,16 @@ def _table_of_seeds(
 ) -> Table:
     """A row for each metric and set: mean [interval]."""
     points = [*points, ("limit", history.limit)] if history.limit else points
-    cells = [["", *(heading for heading, _ in points)]]
-    for title, train, test in _measured(history):
-        for part, key in (("train", train), ("test", test)):
+    trend = len(history.rows) >= _TREND
+    cells = [["", *(heading for heading, _ in points), *["trend"] * trend]]
+    for metric in history.shown():
+        both = ("train", home_of(metric)), ("test", history.key_on_test(metric))
+        for part, key in both:
             if key is not None:
-                found = (_interval(row, key) for _, row in points)
-                cells.append([f"{part} {title}", *found])
-    return Table(cells, notes=notes)
+                found = [_interval(row, key) for _, row in points]
+                found += [history.trend(metric, key)] * trend
+                cells.append([f"{part} {metric.title}", *found])
+    return Table(cells, notes=notes, fold=_FOLD)
 
 
 def _decay(x: float, predicted: float | None, measured: float | None) -> list[str]:
@@ -149,8 +151,3 @@ def _interval(row: Row, key: str) -> str:
     """Mean and interval; the mean alone where all seeds agree or only one is left."""
     mean, low, high = (_cell(row, key + suffix) for suffix in ("", "/low", "/high"))
     return mean if low in (high, "nan") else f"{mean} [{low}, {high}]"
-
-
-def is_measured(row: Row) -> bool:
-    """Whether more is known of an epoch than the running averages of its training."""
-    return any(k != "epoch" and not k.startswith("running/") for k in row)

@@ -2,7 +2,8 @@
 
 Each line is a JSON object, so that every reader of JSON lines can read the file.  What
 a run needs to go on lies in its checkpoint too (`ncjax.runs.seal`): after damage the
-file is restored from there.  Without a checkpoint what cannot be read is named.
+file is restored from there.  Without a checkpoint what cannot be read is named.  Rows
+that carry a checksum, as those of a movie do, cannot be read either if it is wrong.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import json
 import math
 import shutil
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ncjax.io import free_name, to_json, write_whole
 from ncjax.runs.appended import Appended
@@ -23,6 +26,7 @@ NAME = "metrics.jsonl"
 _RENAMED = {"nc/gram_to_theory": "nc/gram_to_limit"}  # keys in files of older versions
 _LISTED = 5  # problems that are named one by one
 _TORN = "ends in the middle of a row"
+_CHECKSUM = "checksum"
 
 
 class Journal:
@@ -32,9 +36,9 @@ class Journal:
         path: the file.
     """
 
-    def __init__(self, folder: Path):
-        """Opens the journal of a folder; nothing is read or written yet."""
-        self.path = folder / NAME
+    def __init__(self, folder: Path, name: str = NAME):
+        """Opens a journal in a folder; nothing is read or written yet."""
+        self.path = folder / name
         self._file = Appended(self.path)
 
     @property
@@ -68,7 +72,7 @@ class Journal:
             # What a killed run was writing is later than what it goes on from.
             problems = _serious(problems)
         if problems:
-            away = free_name(self.path.with_name(f"{NAME}.damaged"))
+            away = free_name(self.path.with_name(f"{self.path.name}.damaged"))
             shutil.copyfile(self.path, away)
             said = (
                 f"{_listed(self.path, problems)} What cannot be read is left out; the "
@@ -113,7 +117,7 @@ class Journal:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All rows of a metrics.jsonl, in order; none if there is no file.
+    """All rows of a metrics.jsonl or the like, in order; none if there is no file.
 
     Warns of lines that cannot be read, except for a last one that is being written.
     """
@@ -157,7 +161,15 @@ def parse(line: str) -> Iterator[Row]:
         row, at = decoder.raw_decode(line, at)
         if not isinstance(row, dict) or not _is_epoch(row.get("epoch")):
             raise ValueError("not a row with its epoch")
+        if _CHECKSUM in row and row[_CHECKSUM] != checksum(row):
+            raise ValueError("another checksum")
         yield {_RENAMED.get(k, k): math.nan if v is None else v for k, v in row.items()}
+
+
+def checksum(row: dict[str, Any]) -> int:
+    """CRC-32 of a row of JSON, without the checksum that it carries."""
+    content = {key: value for key, value in row.items() if key != _CHECKSUM}
+    return zlib.crc32(json.dumps(content, sort_keys=True).encode())
 
 
 def _is_epoch(value: object) -> bool:

@@ -20,9 +20,10 @@ from ncjax import cluster
 from ncjax.hierarchy import Hierarchy
 from ncjax.options import TrainingError
 from ncjax.runs.checkpoints import CheckpointError, Checkpoints, check_folder
+from ncjax.runs.columns import Row, is_measured
 from ncjax.runs.failure import writing
 from ncjax.runs.figures import draw
-from ncjax.runs.history import History, Row, is_measured
+from ncjax.runs.history import History
 from ncjax.runs.lock import locked
 from ncjax.runs.saver import Saver
 from ncjax.runs.seeds import mean_row
@@ -87,7 +88,8 @@ class Record:
         self._each: list[Workdir] = []
         self._checkpoints: Checkpoints | None = None
         self._saver: Saver | None = None
-        self._waiting: list[Sequence[Row | None]] = []
+        # Rows, and frames of a movie, of each network.
+        self._waiting: list[tuple[Sequence[Row | None], Sequence[Row | None]]] = []
         self._anew, self._run = restart_damaged, ""
         self._names_of_each = list(alone)
         if workdir is None:
@@ -247,11 +249,12 @@ class Record:
             )
         return rows or {}
 
-    def add(self, rows: Sequence[Row | None]) -> Row:
+    def add(self, rows: Sequence[Row | None], frames: Sequence[Row | None] = ()) -> Row:
         """Takes in an epoch, with a row for each network; returns the row of the run.
 
         metrics.jsonl and TensorBoard get it at once, those of the seeds with `flush`.
         A network that has stopped has None in the place of its row; one must go on.
+        With a movie there are `frames` too, a line of movie.jsonl for each network.
         """
         going = [own for own in rows if own is not None]
         row = mean_row(going) if self.history.seeds else going[0]
@@ -264,8 +267,10 @@ class Record:
         if self._whole is not None:
             with self._writing():
                 self._whole.write(row)
+                if not self._each:
+                    self._whole.append_frames([x for x in frames if x is not None])
         if self._each:
-            self._waiting.append(rows)
+            self._waiting.append((rows, frames or [None] * len(rows)))
         if self._saver is not None:
             with self._writing():
                 self._saver.check()
@@ -278,8 +283,9 @@ class Record:
         """
         with self._writing():
             for i, one in enumerate(self._each):
-                own = (rows[i] for rows in self._waiting)
-                one.append([row for row in own if row is not None])
+                for kind, append in enumerate((one.append, one.append_frames)):
+                    own = (both[kind][i] for both in self._waiting)
+                    append([row for row in own if row is not None])
         self._waiting.clear()
 
     def due(self) -> bool:

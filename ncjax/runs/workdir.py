@@ -3,6 +3,7 @@
 config.json      the configuration, and as "about" what made it and went on with it
 run.lock         names the program that writes here, while it does
 metrics.jsonl    a line for each epoch; measured epochs have all metrics
+movie.jsonl      a line for each measured epoch, with --config.eval.movie=True
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
 collapse.png     the curves; layers.png and confusion.png if they are asked for
@@ -27,8 +28,9 @@ from ncjax.data.fingerprint import differing
 from ncjax.io import make_folder, plain, write_json
 from ncjax.options import InputError, flat
 from ncjax.runs.about import about
-from ncjax.runs.columns import Row
+from ncjax.runs.columns import Row, is_measured
 from ncjax.runs.events import Events, renew
+from ncjax.runs.frames import NAME as FRAMES
 from ncjax.runs.journal import Journal
 
 CONFIG, RUN = "config.json", "run of ncjax"  # the mark of a folder, what it holds
@@ -73,6 +75,7 @@ class Workdir:
         """
         self.path = Path(path).expanduser().absolute()
         self._journal = Journal(self.path)
+        self._movie = Journal(self.path, FRAMES)
         self._events: Events | None = None
         self._goes_on = False  # whether config.json is still to name this process
         self._stored: dict[str, Any] = {}  # content of config.json; of process 0
@@ -107,8 +110,11 @@ class Workdir:
     def trim(self, epoch: int, sealed: str | None = None) -> list[Row]:
         """The rows up to `epoch`; those after it are dropped from metrics.jsonl."""
         rows, damage = self._journal.resume(epoch, sealed)
-        if damage:
-            cluster.say(damage)
+        frames, lost = self._movie.resume(epoch)
+        if not lost and (self._stored.get("eval") or {}).get("movie"):
+            lost = _without_frame(self._movie.path, rows, frames)
+        for said in filter(None, (damage, lost)):
+            cluster.say(said)
         return rows
 
     def write(self, row: Row) -> None:
@@ -127,6 +133,11 @@ class Workdir:
             if said and not self._said:
                 cluster.say(said)
                 self._said = True
+
+    def append_frames(self, frames: Sequence[Row]) -> None:
+        """Appends frames of a movie to movie.jsonl; see `ncjax.runs.frames`."""
+        if cluster.is_first() and frames and (said := self._movie.append(frames)):
+            cluster.say(said)
 
     def keep_config(self) -> None:
         """Writes config.json again if it was deleted, or the run could not go on.
@@ -172,6 +183,19 @@ class Workdir:
                 "of the hosts of this run. Choose one with --workdir that lies on a "
                 "file system that all hosts share."
             )
+
+
+def _without_frame(path: Path, rows: Sequence[Row], frames: Sequence[Row]) -> str:
+    """A sentence on the measured epochs that a movie lacks; "" if it has all."""
+    measured = {row["epoch"] for row in rows if is_measured(row)}
+    if not (missing := sorted(measured - {frame["epoch"] for frame in frames})):
+        return ""
+    listed = ", ".join(f"{epoch:.0f}" for epoch in missing[:5])
+    more = f", and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return (
+        f"{path} has no frame of the epochs {listed}{more}: they were lost, and the "
+        "movie will pass over them."
+    )
 
 
 def claim(path: Path, mark: str, *, holds: str = "", content: Any = None) -> bool:

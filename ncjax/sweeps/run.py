@@ -121,7 +121,7 @@ def sweep(
         True
     """
     progress = progress and cluster.is_first()
-    say = functools.partial(print, file=sys.stderr, flush=True) if progress else _silent
+    say = _aloud if progress else _silent
     fields = read_fields(config, swept)
     config = validate(config)
     runs = members(config, fields, together)
@@ -346,6 +346,11 @@ def _about(program: Program, fields: Mapping[str, Sequence[Any]]) -> str:
     return networks + (
         f" with {listed}" if listed and len(common) < len(fields) else ""
     )
+
+
+def _aloud(message: str) -> None:
+    """Says it on standard error, which a live view may have taken over by now."""
+    print(message, file=sys.stderr, flush=True)
 
 
 def _silent(message: str) -> None:

@@ -17,6 +17,7 @@ from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import Evaluate, StreamedEvaluate
 from ncjax.evaluation.shares import Array, Arrays
+from ncjax.options import ConfigError
 from ncjax.probes.probe import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network
@@ -43,6 +44,8 @@ class Experiment:
         run_evaluate: a measurement over both sets, an `Evaluate` or the like.
         run_probes: the measurement of all probes, as of `make_probes`.
         probe_sets: the data sets that the probes bring; {} without probes.
+        watched: names of the classes that a movie watches, and the place of each of its
+            examples among them [n]; None without a movie.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class Experiment:
             fold_each = jax.vmap(jax.random.fold_in, (0, None))
             self._fold_in = jax.jit(fold_each, out_shardings=own)
         labels, own_labels = _train_labels(dataset, members)
+        self.watched = _watched(network, own_labels) if config.eval.movie else None
         sets = (
             (dataset.train.images, labels),
             (dataset.test.images, dataset.test.labels),
@@ -128,7 +132,10 @@ class Experiment:
         return self.run_epoch(state, self._epoch_key(number), *self.train_set)
 
     def evaluate(self, state: TrainState) -> dict[str, jax.Array]:
-        """Metrics over both sets, those of the probes, and what theory says of NC0."""
+        """Metrics over both sets, those of the probes, and what theory says of NC0.
+
+        With a movie also the arrays of its frame, which `part_frame` takes off.
+        """
         found = self.run_evaluate(*self._measured(state)) | self.probe(state)
         return found | self._row_sum(state)
 
@@ -193,6 +200,21 @@ def _train_labels(dataset: Dataset, members: Members) -> tuple[np.ndarray, bool]
     found = np.stack([dataset.train_labels(share) for share in shares])
     many = len(members) > 1
     return found if many else found[0], many
+
+
+def _watched(network: Network, own_labels: bool) -> tuple[tuple[str, ...], np.ndarray]:
+    """What a movie watches; see `Experiment`.
+
+    Raises:
+        ConfigError: if each network has training labels of its own.
+    """
+    if own_labels:
+        raise ConfigError(
+            "config.eval.movie takes networks that train on the same labels, and these "
+            f"differ in config.{RANDOM_LABELS}. Sweep it without a movie."
+        )
+    sample, names = network.sample(), network.dataset.class_names
+    return tuple(names[label] for label in sample.classes), sample.place
 
 
 def _fits(network: Network, mesh: Mesh, copies: int, buffer_mb: int) -> bool:

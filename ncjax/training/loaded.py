@@ -18,7 +18,8 @@ from ml_collections import ConfigDict
 from ncjax.config.binding import load_data
 from ncjax.data import Dataset
 from ncjax.moments import ClassMoments, Scatter
-from ncjax.runs.history import History, is_measured
+from ncjax.runs.columns import is_measured
+from ncjax.runs.history import History
 from ncjax.runs.journal import NAME, read_rows
 from ncjax.runs.workdir import WorkdirError
 from ncjax.training.network import Network

@@ -22,7 +22,9 @@ from ncjax import cluster
 from ncjax.config import resolved, validate
 from ncjax.config.binding import load_data
 from ncjax.data.fingerprint import fingerprint
+from ncjax.evaluation.sample import part_frame
 from ncjax.options import TrainingError, flat
+from ncjax.runs.frames import rows_of_frames
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record
@@ -185,13 +187,15 @@ def advance(
         say(f"Going on after epoch {start}.")
     _compile(experiment, state, say)
     epochs = _epochs(config, experiment, state, start, record, stop)
-    with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
+    shown = {"enabled": progress, "history": record.history}
+    with closing(Progress(config.num_epochs, start, **shown)) as bar:
         for epoch, steps, metrics in epochs:
             going = check(np.atleast_2d(steps["loss"]), epoch, record.latest)
             skips = config.on_nonfinite == "skip"
+            metrics, frame = part_frame(jax.device_get(dict(metrics)))
             rows = _rows(epoch, steps, metrics, skips=skips)
-            pairs = zip(rows, going, strict=True)
-            row = record.add([row if goes_on else None for row, goes_on in pairs])
+            frames = rows_of_frames(rows, frame, experiment.watched)
+            row = record.add(_of_those(going, rows), _of_those(going, frames))
             bar.update(epoch, _shown(row, record.history))
     return start
 
@@ -264,6 +268,12 @@ def _epochs(
             record.save(epoch, state)
         if reason and not last:
             raise Stopped(reason, epoch, saved=record.latest == epoch)
+
+
+def _of_those(going: Sequence[bool], rows: Sequence[Row]) -> list[Row | None]:
+    """The rows of the networks that go on, None in the place of the others."""
+    pairs = zip(rows, going, strict=True) if rows else ()
+    return [row if goes_on else None for row, goes_on in pairs]
 
 
 def asked(stop: Stop | None) -> Any:

@@ -25,10 +25,12 @@ from ncjax.config.optimizer import bind_optimizer, bind_weight_decay
 from ncjax.data import Dataset, channel_statistics
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Features, Passes, Variables
+from ncjax.evaluation.sample import Sample, choose_sample, make_frame
 from ncjax.losses.predicted import limit_values
 from ncjax.models import layer_outputs
+from ncjax.options import ConfigError
 from ncjax.probes import Subject
-from ncjax.targets import get_target
+from ncjax.targets import DEFAULT as CLASS, get_target
 from ncjax.training.step import TrainState, init_state, make_train_step
 
 _LOSS = "loss"  # key of the parameters that the loss learns
@@ -241,7 +243,26 @@ class Network:
             geometry=self.objective.geometry,
             scatter=asked.scatter,
             target=self._target,
+            frame=self._frame() if asked.movie else None,
         )
+
+    def sample(self) -> Sample:
+        """The examples of the training set that a movie watches."""
+        labels, count = self.dataset.train.labels, self.dataset.num_classes
+        return choose_sample(labels, count, self.hierarchy)
+
+    def _frame(self) -> Callable[..., dict[str, jax.Array]]:
+        """What a movie keeps of the network; see `make_frame`."""
+        if self.dataset.target != CLASS:
+            raise ConfigError(
+                "config.eval.movie shows classes, and the examples of the data set "
+                f"{self.dataset.name} have labels of the kind {self.dataset.target!r}. "
+                "Leave it at False."
+            )
+        sample, classifier = self.sample(), self.objective.classifier.weights
+        # From a memory map or the host: the program holds these few images.
+        images = np.asarray(self.dataset.train.images[sample.rows])
+        return make_frame(sample, images, self.features, classifier)
 
     def abstract(
         self, traced: Iterable[str] = (), sharding: jax.sharding.Sharding | None = None

@@ -17,6 +17,7 @@ import numpy as np
 from ncjax.config.binding import load_data
 from ncjax.config.check import ValidConfig
 from ncjax.config.stored import ABOUT, complete, to_config
+from ncjax.evaluation.sample import part_frame
 from ncjax.options import ConfigError
 from ncjax.runs.about import about
 from ncjax.runs.checkpoints import Checkpoints
@@ -90,7 +91,7 @@ def measure_again(
     whole = place.whole if of_seeds else folder
     number, state, experiment = open_run(whole, epoch, devices=devices)
     many = read_fields(whole)["num_seeds"] > 1
-    metrics = jax.device_get(experiment.evaluate(state))
+    metrics, _ = part_frame(jax.device_get(experiment.evaluate(state)))
     rows = rows_of(number, metrics, many=many)
     if place.index is not None and of_seeds:
         return rows[place.index]

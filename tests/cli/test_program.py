@@ -21,6 +21,7 @@ MISSPELT = {
     "measure": ("--lables=x", "--labels"),
     "compare": ("--basleine=x", "--baseline"),
     "ufm": ("--sewep=x", "--sweep"),
+    "movie": ("--veiw=x", "--view"),
     "prepare": ("--orignials=x", "--originals"),
 }
 
@@ -77,7 +78,7 @@ def test_version(capsys):
     [
         (
             "trian",
-            "'trian'. Available: train, measure, compare, ufm, prepare. Did you mean",
+            "'trian'. Available: train, measure, compare, ufm, movie, prepare. Did ",
         ),
         ("--config=digits", "Unknown command '--config=digits'. Available: train, "),
     ],
@@ -101,7 +102,7 @@ def test_help_of_every_command(name, capsys):
 def test_every_command_suggests_the_flag_that_was_meant(name, capsys):
     wrong, right = MISSPELT[name]
     positional = ["mnist"] if name == "prepare" else ["x"]
-    arguments = positional if name in ("measure", "compare", "prepare") else []
+    arguments = positional if name in ("measure", "compare", "movie", "prepare") else []
     assert main([name, *arguments, wrong]) == 2
     assert_refused(
         capsys, f"Unknown flag {wrong[:-2]!r}. Did you mean {right!r}?", "--help"

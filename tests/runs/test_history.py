@@ -11,12 +11,17 @@ from tests.runs.rows import row
 def test_table(history):
     lines = history.table().splitlines()
     assert lines[0].split("  ")[-1].strip() == "end, epoch 20"
+    trends = {line.split()[0]: line.split()[-1] for line in lines[1:]}
+    assert trends["NC1"] == "█▆▁"  # on a log axis, as in the figure
+    assert trends["error"] == "█▁▁"
+    assert "trend" in lines[1]
+    lines = [line[:-7].rstrip() for line in lines]
     assert "error 0, epoch 7" in lines[0]
     cells = {line.split()[0]: line.split()[1:] for line in lines[2:]}
     assert cells["NC1"] == ["10", "20", "0.1", "0.2", "1.23e-05", "2.47e-05"]
     assert cells["NC2"] == ["0.5", "-", "0.0714", "-", "0.025", "-"]
     assert cells["error"] == ["0.5", "0.1", "0", "0.1", "0", "0.1"]
-    assert len({len(line) for line in lines}) == 1
+    assert len({len(line) for line in lines[1:]}) == 1
     assert str(history) == history.table()
 
 
@@ -25,8 +30,10 @@ def test_the_limit_of_theory_stands_beside_what_was_found():
     limit = {"nc/nc2": 0.7, "nc/gram_to_tree": 0.0, "tree/sibling_cosine": 0.5}
     rows = [row(1, 0.5, 10.0, **more), row(9, 0.0, 0.1, **more)]
     lines = History(rows, limit=limit).table().splitlines()
+    assert max(map(len, lines)) <= 80  # the last columns stand below the others
+    lines = lines[lines.index("") + 1 :]
     assert lines[1].split()[-1] == "limit"
-    last = {line.rsplit(None, 7)[0].strip(): line.split()[-1] for line in lines[2:-1]}
+    last = {line.rsplit(None, 3)[0].strip(): line.split()[-1] for line in lines[2:-1]}
     assert last["NC2"] == "0.7"
     assert last["NC1"] == "-"
     assert last["Gram distance to the tree"] == "0"

@@ -19,6 +19,7 @@ from ncjax import ConfigError, DataError, TrainingError, WorkdirError
 from ncjax.cli.train import parse
 from ncjax.config import default
 from ncjax.config.binding import load_data
+from ncjax.runs.frames import read_frames
 from ncjax.runs.workdir import Workdir
 from ncjax.training import plan
 from ncjax.training.experiment import Experiment
@@ -37,6 +38,7 @@ def small(epochs=4):
     config.checkpoint.every_epochs = 2
     config.checkpoint.max_share = 1.0
     config.hierarchy.name = "none"  # compiles in half the time
+    config.eval.movie = True
     return config
 
 
@@ -79,7 +81,7 @@ def test_what_a_run_leaves(whole):
     history, folder = whole, whole.workdir
     assert folder.name == "run"
     names = {p.name.split(".")[0] for p in folder.iterdir()}
-    assert names == {"config", "metrics", "events", "checkpoints", "collapse"}
+    assert names == {"config", "metrics", "events", "checkpoints", "collapse", "movie"}
     config = json.loads((folder / "config.json").read_text())
     assert config["model"] == {"name": "mlp", "widths": [16, 8], "batch_norm": True}
     rows = rows_of(folder)
@@ -182,7 +184,10 @@ def test_continues_exactly_where_it_stopped(whole, tmp_path, monkeypatch, capsys
         patch.setattr(Workdir, "write", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run(config, tmp_path / "cut")
-    # What a kill can leave behind: rows after the checkpoint, half a line.
+    # What a kill can leave behind: rows after the checkpoint, half a line, a frame.
+    movie = (whole.workdir / "movie.jsonl").read_text().splitlines(keepends=True)
+    with (tmp_path / "cut" / "movie.jsonl").open("a") as file:
+        file.write(movie[2] + movie[3][:100])
     with (tmp_path / "cut" / "metrics.jsonl").open("a") as file:
         file.write(json.dumps({"epoch": 3, "running/loss": 1.0}) + '\n{"epoch": 4, "ru')
     with monkeypatch.context() as patch:
@@ -193,6 +198,9 @@ def test_continues_exactly_where_it_stopped(whole, tmp_path, monkeypatch, capsys
     resumed = run(config, tmp_path / "cut")
     assert resumed.rows == whole.rows
     assert rows_of(tmp_path / "cut") == rows_of(whole.workdir)
+    movies = [x / "movie.jsonl" for x in (tmp_path / "cut", whole.workdir)]
+    assert movies[0].read_bytes() == movies[1].read_bytes()
+    assert [frame.at for frame in read_frames(whole.workdir)] == [1, 2, 3, 4]
     made = json.loads((tmp_path / "cut" / "config.json").read_text())["about"]
     # The second try was stopped before it had anything to write.
     assert [later["from_epoch"] for later in made["continued"]] == [3]

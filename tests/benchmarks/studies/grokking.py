@@ -18,7 +18,8 @@ from matplotlib.figure import Figure
 
 import ncjax
 from ncjax import style
-from ncjax.runs.history import History, is_measured
+from ncjax.runs.columns import is_measured
+from ncjax.runs.history import History
 from ncjax.runs.journal import read_rows
 from tests.benchmarks.studies.harness import flags, mean, write
 from tests.benchmarks.verdicts import Answer, Verdict
