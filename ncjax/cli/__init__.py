@@ -12,5 +12,6 @@ COMMANDS: dict[str, str] = {
     "measure": "measure the collapse of features from any framework",
     "compare": "put runs side by side: means over seeds, paired tests, curves, theory",
     "ufm": "solve unconstrained-features models and check them against theory",
+    "explorer": "write a page with sliders for what theory gives in closed form",
     "prepare": "download data sets and prepare them, without TensorFlow",
 }
