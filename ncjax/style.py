@@ -244,7 +244,7 @@ def for_page(figure: Figure, columns: int | None) -> Figure:
                 _wrap(text, width)
         if (legend := axis.get_legend()) is not None:
             for text in legend.get_texts():  # beside their lines
-                _wrap(text, width - 4 * text.get_fontsize())
+                _wrap(text, width - 4 * float(text.get_fontsize()))
     return figure
 
 
