@@ -17,8 +17,7 @@ in any browser, or send it on.
 
 _MORE = """\
 examples:
-  ncjax explorer
-  ncjax explorer --out=pages/explorer.html
+  ncjax explorer --out=explorer.html
 """
 
 

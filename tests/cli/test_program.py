@@ -21,6 +21,7 @@ MISSPELT = {
     "measure": ("--lables=x", "--labels"),
     "compare": ("--basleine=x", "--baseline"),
     "ufm": ("--sewep=x", "--sweep"),
+    "explorer": ("--uot=x", "--out"),
     "prepare": ("--orignials=x", "--originals"),
 }
 
@@ -75,10 +76,7 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (
-            "trian",
-            "'trian'. Available: train, measure, compare, ufm, prepare. Did you mean",
-        ),
+        ("trian", f"'trian'. Available: {', '.join(COMMANDS)}. Did you mean 'train'?"),
         ("--config=digits", "Unknown command '--config=digits'. Available: train, "),
     ],
 )
