@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import io
 import os
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +17,7 @@ from ncjax.io import write_whole
 if TYPE_CHECKING:  # matplotlib is loaded by the first figure
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 # After Wong, Points of View: Color Blindness, Nature Methods 2011: told apart by
 # colour-blind readers.
@@ -27,6 +30,10 @@ COLORS = (
 )
 DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 FORMATS = (".png", ".pdf", ".svg")
+# Inches of one column of a page, and of both: those of most journals, within 3 %.
+WIDTHS = {1: 3.35, 2: 6.9}
+_PANELS = {1: 2, 2: 3}  # panels side by side that are still read in so many columns
+_SMALLER, _SMALLEST = 0.78, 6.0  # letters on a page over those on a screen; points
 _DPI = 140
 _SCREEN = 80  # dots per inch in a notebook, which stores what it shows
 
@@ -151,7 +158,10 @@ def part(axis: Axes, lineage: np.ndarray) -> None:
 
 
 def new_figure(
-    width: int | float, height: int | float, layout: Any = "constrained"
+    width: int | float,
+    height: int | float,
+    layout: Any = "constrained",
+    columns: int | None = None,
 ) -> Figure:
     """An empty figure that a notebook shows by itself, whatever its backend is.
 
@@ -159,13 +169,132 @@ def new_figure(
         width: its width in inches.
         height: its height in inches.
         layout: name of the layout engine, or the engine.
+        columns: 1 or 2 to make it as wide as so many columns of a page, whatever its
+            `width`; `for_page` then makes its letters small.
+
+    Raises:
+        ValueError: for other columns.
     """
     from matplotlib.figure import Figure
 
+    if columns is not None:
+        check_columns(columns)
+        ratio = WIDTHS[columns] / width
+        # Letters shrink less than panels, and need their height.
+        width, height = WIDTHS[columns], height * ratio**0.8
     figure = Figure(figsize=(width, height), layout=layout)
     # Jupyter draws figures by itself only after pyplot was imported.
     vars(figure)["_repr_png_"] = functools.partial(render, figure, ".png", _SCREEN)
     return figure
+
+
+def check_columns(columns: int) -> None:
+    """Raises ValueError unless a page has so many columns."""
+    if columns not in WIDTHS:
+        raise ValueError(
+            f"A figure is 1 or 2 columns of a page wide, got columns={columns!r}. "
+            "Leave it out for a figure on a screen."
+        )
+
+
+def side_by_side(usual: int, columns: int | None = None) -> int:
+    """How many panels stand in a row.
+
+    Args:
+        usual: their number on a screen.
+        columns: 1 or 2 for so many columns of a page; None for a screen.
+    """
+    return usual if columns is None else min(usual, _PANELS.get(columns, usual))
+
+
+def for_page(figure: Figure, columns: int | None) -> Figure:
+    """Letters, lines and points of a drawn figure as small as a page wants them.
+
+    Args:
+        figure: the figure, of `new_figure` with the same `columns`.
+        columns: 1 or 2; None leaves all as it is, for a screen.
+
+    Returns:
+        The figure itself.
+    """
+    if columns is None:
+        return figure
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
+
+    sides = [side for axis in figure.axes for side in (axis.xaxis, axis.yaxis)]
+    ticks = [side.get_ticklabels() for side in sides]
+    sizes = [_small(labels[0]) if labels else _SMALLEST for labels in ticks]
+    for text in figure.findobj(Text):
+        text.set_fontsize(_small(text))
+    for side, size in zip(sides, sizes, strict=True):  # also of ticks still to come
+        side.set_tick_params(which="both", labelsize=size, pad=2)
+    for line in figure.findobj(Line2D):
+        line.set_linewidth(_SMALLER * line.get_linewidth())
+        line.set_markersize(_SMALLER * line.get_markersize())
+    across = 72 * figure.get_figwidth()  # points
+    for text in figure.texts:
+        _wrap(text, across)
+    figure.draw_without_rendering()  # panels now have their places
+    for axis in figure.axes:
+        width = across * axis.get_position().width
+        titles = {axis.get_title(loc=side) for side in ("left", "center")} - {""}
+        for text in axis.findobj(Text, include_self=False):
+            if text.get_text() in titles:
+                _wrap(text, width)
+        if (legend := axis.get_legend()) is not None:
+            for text in legend.get_texts():  # beside their lines
+                _wrap(text, width - 4 * float(text.get_fontsize()))
+    return figure
+
+
+def _wrap(text: Text, width: float) -> None:
+    """Breaks a text into lines that are at most `width` points long."""
+    letters = max(int(width / (0.55 * float(text.get_fontsize()))), 8)
+    lines = text.get_text().split("\n")
+    text.set_text("\n".join(textwrap.fill(line, letters) for line in lines))
+
+
+def on_page(figure: Figure, columns: int | None) -> Figure:
+    """A copy of a figure that was drawn for a screen, for a page.
+
+    In one column of it the panels stand one above the other.
+
+    Args:
+        figure: the figure, all panels of which are of one grid.
+        columns: 1 or 2 columns of a page; None gives the figure itself.
+
+    Raises:
+        ValueError: for other columns.
+    """
+    if columns is None:
+        return figure
+    check_columns(columns)
+    from matplotlib.gridspec import GridSpec
+
+    figure = copy.deepcopy(figure)
+    width, height = figure.get_size_inches()
+    specs = {axis: axis.get_subplotspec() for axis in figure.axes}
+    panels = [axis for axis, spec in specs.items() if spec is not None]
+    grid = panels[0].get_gridspec()
+    assert grid is not None, "panels of a grid have one"
+    in_row = grid.ncols if columns == 2 else 1
+    if in_row < grid.ncols:
+        rows = -(-len(panels) // in_row)
+        height, width = height / grid.nrows * rows, width / grid.ncols * in_row
+        new = GridSpec(rows, in_row, figure=figure)
+        for place, axis in enumerate(panels):
+            axis.set_subplotspec(new[place // in_row, place % in_row])
+            axis.tick_params(labelleft=True)  # of those that shared an axis, too
+    ratio = WIDTHS[columns] / width
+    figure.set_size_inches(WIDTHS[columns], height * ratio**0.8)
+    return for_page(figure, columns)
+
+
+def _small(text: Text) -> float:
+    """Size of the letters of a text on a page, in points."""
+    points = float(text.get_fontsize())
+    return max(_SMALLER * points, min(points, _SMALLEST))
 
 
 def render(figure: Figure, suffix: str, dpi: int = _DPI) -> bytes:

@@ -7,8 +7,10 @@ tables of text, and which rows of numbers it holds; how both are shown stands he
 from __future__ import annotations
 
 import abc
+import csv
 import dataclasses
 import html
+import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -172,6 +174,10 @@ class Result(abc.ABC):
     def to_rows(self) -> Sequence[Mapping[str, Any]]:
         """The numbers: a dict for each row of `to_pandas`."""
 
+    def to_csv(self) -> str:
+        """The rows of `to_rows` as CSV, with a line of names; nan where undefined."""
+        return csv_text(self.to_rows())
+
     def to_pandas(self) -> Any:
         """The rows of `to_rows` as a `pandas.DataFrame`, a column for each key.
 
@@ -196,6 +202,17 @@ class Result(abc.ABC):
         """The parts, as notebooks show them."""
         shown = (_block(x) if isinstance(x, str) else x.html() for x in self.parts())
         return "\n".join(shown)
+
+
+def csv_text(rows: Iterable[Mapping[str, Any]]) -> str:
+    """Rows as CSV, with a line of names: those of all rows, in order."""
+    rows = list(rows)
+    names = dict.fromkeys(name for row in rows for name in row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
 
 
 def _block(paragraph: str) -> str:

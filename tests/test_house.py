@@ -16,7 +16,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 # in a circle) and of the layers below it.
 LAYERS = (
     ("__main__", "main", "cli"),
-    ("comparison", "measurement", "movie", "sweeps", "ufm.run"),
+    ("comparison", "explorer", "measurement", "movie", "sweeps", "ufm.run"),
     ("training",),
     ("runs",),
     ("config",),

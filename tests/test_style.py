@@ -107,3 +107,49 @@ def test_a_notebook_shows_a_figure_once(drawn_by_jupyter):
     assert len(images) == 1
     assert (images[0] == b"drawn by Jupyter") == drawn_by_jupyter
     assert "text/html" not in shown
+
+
+@pytest.mark.parametrize(("columns", "width"), [(1, 3.35), (2, 6.9)])
+def test_a_figure_for_a_page(columns, width):
+    figure = style.new_figure(11, 6, columns=columns)
+    axis = figure.subplots()
+    title = "a title that is longer than one column of a page is wide, by some words"
+    axis.plot([1, 2], [1, 2], lw=2, label="a curve")
+    style.decorate(axis, title, x="epoch", legend=True)
+    assert style.for_page(figure, columns) is figure
+    assert figure.get_figwidth() == width
+    assert axis.xaxis.label.get_fontsize() == pytest.approx(0.78 * 9)
+    assert axis.xaxis.get_ticklabels()[0].get_fontsize() == pytest.approx(0.78 * 8)
+    assert axis.lines[0].get_linewidth() == pytest.approx(0.78 * 2)
+    assert axis.get_title(loc="left").replace("\n", " ") == title
+    assert ("\n" in axis.get_title(loc="left")) == (columns == 1)
+    assert style.for_page(figure, None) is figure
+
+
+def test_small_letters_stay_readable(axis):
+    text = axis.text(0, 0, "a note", fontsize=6.5)
+    style.for_page(axis.figure, 1)
+    assert text.get_fontsize() == 6
+
+
+def test_a_copy_for_a_page_leaves_the_figure():
+    figure = style.new_figure(12, 4)
+    for axis in figure.subplots(1, 3):
+        style.decorate(axis, "a panel")
+    copied = style.on_page(figure, 1)
+    assert figure.get_figwidth() == 12
+    assert copied.get_figwidth() == 3.35
+    copied.draw_without_rendering()
+    places = [axis.get_position() for axis in copied.axes]
+    assert places[0].y0 > places[1].y1 > places[2].y1  # one above the other
+    assert style.on_page(figure, None) is figure
+
+
+def test_a_page_has_one_column_or_two():
+    assert [style.side_by_side(4, n) for n in (None, 1, 2)] == [4, 2, 3]
+    with pytest.raises(
+        ValueError, match="1 or 2 columns of a page wide, got columns=3"
+    ):
+        style.new_figure(5, 5, columns=3)
+    with pytest.raises(ValueError, match="got columns=0"):
+        style.on_page(style.new_figure(5, 5), 0)

@@ -113,3 +113,8 @@ def test_without_pandas_the_error_names_it():
         pytest.raises(ImportError, match=r"needs the package pandas.*\[notebook\]"),
     ):
         Found().to_pandas()
+
+
+def test_rows_go_to_csv():
+    found = Found(({"a": 1, "b": 0.5}, {"a": 2, "c": 'x, "y"'}))
+    assert found.to_csv() == 'a,b,c\n1,0.5,\n2,,"x, ""y"""\n'

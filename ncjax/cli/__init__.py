@@ -13,5 +13,6 @@ COMMANDS: dict[str, str] = {
     "compare": "put runs side by side: means over seeds, paired tests, curves, theory",
     "ufm": "solve unconstrained-features models and check them against theory",
     "movie": "show the collapse as an animation, of a run or of two side by side",
+    "explorer": "write a page with sliders for what theory gives in closed form",
     "prepare": "download data sets and prepare them, without TensorFlow",
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncjax.cli.cache import keep_compiled_programs
-from ncjax.cli.usage import Parser, UsageError, check_output, command
+from ncjax.cli.usage import Parser, UsageError, add_columns, check_output, command
 from ncjax.collapse.conventions import PRESETS
 from ncjax.io import read_text, to_json, write_whole
 from ncjax.measurement import MeasureError, Measurement, measure
@@ -133,6 +133,7 @@ def _parser() -> Parser:
     add("--preset", default="default", choices=list(PRESETS), help="whose definitions")
     add("--json", metavar="FILE", type=Path, help="write the numbers to this file")
     add("--figure", metavar="FILE", type=Path, help=f"draw: {', '.join(FORMATS)}")
+    add_columns(parser)
     add("--batch-size", metavar="N", type=int, help="rows read at a time")
     add("--num-classes", metavar="K", type=int, help="by default what the labels say")
     add("--class-names", metavar="FILE", help="names of class 0, 1, ..., one per line")
@@ -154,7 +155,7 @@ def _write(
         contents[options.json] = to_json(content, indent=2) + "\n"
     if options.figure and isinstance(result, Measurement):
         suffix = options.figure.suffix.lower()
-        contents[options.figure] = render(result.plot(), suffix)
+        contents[options.figure] = render(result.plot(options.columns), suffix)
     for path, content in contents.items():
         write_whole(path, content)
     return list(contents)

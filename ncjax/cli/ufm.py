@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from ncjax.cli.configs import config_parser, parse_flags, show_help, take_sweep
-from ncjax.cli.usage import UsageError, announce, check_output, command, wants_help
+from ncjax.cli.usage import (
+    UsageError,
+    add_columns,
+    announce,
+    check_output,
+    command,
+    wants_help,
+)
 from ncjax.options import InputError
 from ncjax.style import FORMATS, save
 
@@ -43,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
     parser = config_parser("ncjax ufm", _ABOUT)
     also = f"draw the figure also as FILE: {', '.join(FORMATS)}"
     parser.add_argument("--figure", metavar="FILE", type=Path, help=also)
+    add_columns(parser)
     if wants_help(argv):
         from ncjax.ufm.run.fields import describe
 
@@ -83,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
         progress("done")
         report.write(folder, config.to_dict() | {"sweep": swept})
         if options.figure is not None:
-            save(report.figure, options.figure)
+            save(report.plot(options.columns), options.figure)
     except InputError:
         raise
     except (ValueError, FloatingPointError) as error:

@@ -87,6 +87,17 @@ def show(result: object) -> None:
     print(str(result).encode(encoding, "replace").decode(encoding))
 
 
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag --columns, the width of figures, to a command that draws some."""
+    parser.add_argument(
+        "--columns",
+        metavar="N",
+        type=int,
+        choices=(1, 2),
+        help="make figures 1 or 2 columns of a page wide, with small letters",
+    )
+
+
 def announce(what: str) -> None:
     """Says on stderr what is under way, unless JAX, which takes seconds, is loaded."""
     if "jax" not in sys.modules:
@@ -233,7 +244,9 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raises `UsageError` where argparse would print its usage and exit."""
         message = re.sub(r"^argument (.*?): ", r"\1: ", message)
-        choice = re.match(r"(.*): invalid choice: '(.*)' \(choose from (.*)\)", message)
+        choice = re.match(
+            r"(.*): invalid choice: '?(.*?)'? \(choose from (.*)\)", message
+        )
         if choice:
             flag, got, allowed = choice.groups()
             names = allowed.replace("'", "").split(", ")

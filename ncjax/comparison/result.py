@@ -9,7 +9,7 @@ from ncjax.collapse import Metric
 from ncjax.comparison import tables
 from ncjax.comparison.groups import Group, PairTest
 from ncjax.io import plain
-from ncjax.table import Part, Result, markdown
+from ncjax.table import Part, Result, csv_text, markdown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -100,19 +100,78 @@ class Comparison(Result):
 
         return theory_tables.tables(self.theory, self.level)
 
-    def plot(self) -> Figure:
-        """Curves over epochs: mean and interval over seeds, a panel for each metric."""
+    def latex(self) -> str:
+        """The final values as tables of LaTeX: intervals, the best and its ties bold.
+
+        They need the package booktabs.
+        """
+        from ncjax.comparison.latex import latex
+
+        return latex(self.groups, self.metrics, self.level, self.test)
+
+    def tests_csv(self) -> str:
+        """The paired tests as CSV, a line for each."""
+        return csv_text(
+            row | {"seeds": " ".join(map(str, row["seeds"]))}
+            for row in map(_test, self.results)
+        )
+
+    def plot(self, columns: int | None = None) -> Figure:
+        """Curves over epochs: mean and interval over seeds, a panel for each metric.
+
+        Args:
+            columns: 1 or 2 for so many columns of a page; None for a screen.
+        """
         from ncjax.comparison.figure import figure  # late: matplotlib takes a second
 
         metrics = self.metrics
         if not self.chosen:
             metrics = tuple(m for m in metrics if m.curve) or metrics
-        return figure(self.groups, metrics, self.level)
+        return figure(self.groups, metrics, self.level, columns)
+
+    def multiples(self, columns: int | None = None) -> Figure:
+        """Small multiples: a panel for each group, its curve before all others.
+
+        Of the test error and NC0 to NC3, unless metrics were chosen.
+
+        Args:
+            columns: 1 or 2 for so many columns of a page; None for a screen.
+        """
+        from ncjax.comparison.multiples import figure
+
+        metrics = self.metrics
+        if not self.chosen:
+            main = (m for m in metrics if m.curve and (m.headline or m.percent))
+            metrics = tuple(main) or metrics
+        return figure(self.groups, metrics, self.level, columns)
+
+    @property
+    def has_severity(self) -> bool:
+        """Whether there is something to see in `pareto`: two groups with a tree."""
+        from ncjax.comparison.pareto import has_severity
+
+        return has_severity(self.groups)
+
+    def pareto(self, columns: int | None = None) -> Figure:
+        """Test error against the severity of mistakes, a point for each group.
+
+        Args:
+            columns: 1 or 2 for so many columns of a page; None for a screen.
+
+        Raises:
+            ValueError: if fewer than two groups know the severity of their mistakes.
+        """
+        from ncjax.comparison.pareto import figure
+
+        return figure(self.groups, self.level, columns)
 
     figure = plot  # its older name
 
-    def theory_figure(self) -> Figure:
+    def theory_figure(self, columns: int | None = None) -> Figure:
         """Gram matrices found and predicted.
+
+        Args:
+            columns: 1 or 2 for so many columns of a page; None for a screen.
 
         Raises:
             ValueError: without theory.
@@ -121,7 +180,7 @@ class Comparison(Result):
             raise ValueError("There is no theory here: `compare(..., theory=True)`.")
         from ncjax.comparison import theory_figure
 
-        return theory_figure.figure(self.theory)
+        return theory_figure.figure(self.theory, columns)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; numbers that are not finite are None."""

@@ -15,30 +15,35 @@ from ncjax.comparison.theory_tables import spectrum
 from ncjax.gram import gram_cosines
 from ncjax.hierarchy import Hierarchy
 from ncjax.hierarchy.draw import leaf_order
-from ncjax.style import COLORS, decorate, new_figure, part
+from ncjax.style import COLORS, decorate, for_page, new_figure, part
 
 _FOUND, _PREDICTED = COLORS[:2]
 _COLUMNS = 5
 _NAMED = 20  # classes at most whose names are written
 
 
-def figure(groups: Sequence[GroupTheory]) -> Figure:
+def figure(groups: Sequence[GroupTheory], columns: int | None = None) -> Figure:
     """A column for each group: cosines found, those of theory, spectra.
 
     Theory is the optimum of the unconstrained-features model whose constant c is fitted
     to the network.  Means over seeds, classes in the order of the tree, with lines
     between its superclasses.  Colours are cosines of centred class means, on one scale
     that ends at the largest between different classes.
+
+    Args:
+        groups: the groups.
+        columns: 1 or 2 for so many columns of a page; None for a screen.
     """
-    columns = min(len(groups), _COLUMNS)
-    bands = math.ceil(len(groups) / columns)
-    drawn = new_figure(max(2.3 * columns + 1.6, 4.5), 6.5 * bands)
-    grid = drawn.subplots(3 * bands, columns, squeeze=False)
-    axes = grid.reshape(bands, 3, columns).swapaxes(1, 2).reshape(-1, 3)
+    wide = min(len(groups), {None: _COLUMNS, 1: 2, 2: 4}.get(columns, _COLUMNS))
+    bands = math.ceil(len(groups) / wide)
+    size = max(2.3 * wide + 1.6, 4.5), 6.5 * bands
+    drawn = new_figure(*size, columns=columns)
+    grid = drawn.subplots(3 * bands, wide, squeeze=False)
+    axes = grid.reshape(bands, 3, wide).swapaxes(1, 2).reshape(-1, 3)
     limit = max(_largest_cosine(run.gram) for group in groups for run in group.runs)
     for place, (group, column) in enumerate(zip(groups, axes, strict=False)):
         found, predicted, spectra = column
-        first = place % columns == 0
+        first = place % wide == 0
         named = first and len(group.hierarchy.class_names) <= _NAMED
         _heat(found, [run.gram for run in group.runs], group.hierarchy, limit, named)
         expected = [run.prediction for run in group.runs]
@@ -54,7 +59,7 @@ def figure(groups: Sequence[GroupTheory]) -> Figure:
     look = {"shrink": 0.4, "aspect": 40, "extend": "max"}
     label = "cosine of centred class means"
     drawn.colorbar(axes[0, 0].images[0], ax=grid, label=label, **look)
-    return drawn
+    return for_page(drawn, columns)
 
 
 def _heat(axis: Axes, grams: list, tree: Hierarchy, limit: float, named: bool) -> None:

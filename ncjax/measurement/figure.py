@@ -18,7 +18,16 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from ncjax.collapse import rounding_variance
 from ncjax.measurement.checks import unit_rows
 from ncjax.moments import ClassMoments
-from ncjax.style import BLUE, GREY, ORANGE, decorate, log_axis, log_curve, new_figure
+from ncjax.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    decorate,
+    for_page,
+    log_axis,
+    log_curve,
+    new_figure,
+)
 
 _STEM = "#dbe4ef"
 _NAMED = 30  # classes that get their names
@@ -29,7 +38,10 @@ _LONGEST = 16  # characters of a name
 
 
 def figure(
-    moments: ClassMoments, title: str, class_names: Sequence[str] | None = None
+    moments: ClassMoments,
+    title: str,
+    class_names: Sequence[str] | None = None,
+    columns: int | None = None,
 ) -> Figure:
     """Spectrum of the class means, their cosines, and the spread of each class.
 
@@ -42,6 +54,7 @@ def figure(
         moments: class moments of the features.
         title: text above the panels.
         class_names: names of class 0, 1, ..., if they are known.
+        columns: 1 or 2 for so many columns of a page; None for a screen.
     """
     count = np.asarray(moments.count, np.float64)
     here = np.flatnonzero(count > 0)
@@ -55,16 +68,23 @@ def figure(
     if class_names is not None:
         names = [_short(class_names[k]) for k in here.tolist()]
 
-    drawn = new_figure(14, 4.6, ConstrainedLayoutEngine(wspace=0.05))
-    axes = drawn.subplots(1, 3, width_ratios=(1, 1.12, 1))
+    layout = ConstrainedLayoutEngine(wspace=0.05)
+    if columns == 1:  # no room for two of them
+        drawn = new_figure(5.2, 13, layout, columns)
+        axes = drawn.subplots(3, 1)
+    else:
+        drawn = new_figure(14, 4.6, layout, columns)
+        axes = drawn.subplots(1, 3, width_ratios=(1, 1.12, 1))
     _spectrum(axes[0], centred)
-    _cosines(drawn, axes[1], centred, names)
+    # Two columns of a page leave no room for many of them.
+    numbers = 5 if columns == 2 else _NUMBERS
+    _cosines(drawn, axes[1], centred, names, numbers)
     with jax.enable_x64(moments.pivot.dtype == np.float64):
         rounding = rounding_variance(moments.in_units())
     rounding = np.asarray(rounding, np.float64)[here].sum(axis=1)
     _spread(axes[2], centred, deviation, names, math.sqrt(rounding.mean()))
     drawn.suptitle(title, fontsize=11, x=0.01, ha="left")
-    return drawn
+    return for_page(drawn, columns)
 
 
 def _spectrum(axis: Axes, centred: np.ndarray) -> None:
@@ -95,8 +115,13 @@ def _spectrum(axis: Axes, centred: np.ndarray) -> None:
     )
 
 
-def _cosines(drawn: Figure, axis: Axes, centred: np.ndarray, names: list[str]) -> None:
-    """Cosines of all pairs of class means as a matrix; of many as a histogram."""
+def _cosines(
+    drawn: Figure, axis: Axes, centred: np.ndarray, names: list[str], numbers: int
+) -> None:
+    """Cosines of all pairs of class means as a matrix; of many as a histogram.
+
+    Up to so many `numbers` of classes have their cosines written out.
+    """
     classes = len(centred)
     ideal = -1 / (classes - 1)
     unit = unit_rows(centred)
@@ -124,7 +149,7 @@ def _cosines(drawn: Figure, axis: Axes, centred: np.ndarray, names: list[str]) -
     if classes <= _NAMED:
         _name_ticks(axis, names, "x")
         _name_ticks(axis, names, "y")
-    if classes <= _NUMBERS:
+    if classes <= numbers:
         _write_cosines(axis, image, cosines)
 
 

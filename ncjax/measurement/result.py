@@ -88,11 +88,15 @@ class Measurement(Result):
         ]
         return [self._header(), *notes, Table([head, *cells], "<>><")]
 
-    def plot(self) -> Figure:
-        """Spectrum and cosines of the class means, and the spread of each class."""
+    def plot(self, columns: int | None = None) -> Figure:
+        """Spectrum and cosines of the class means, and the spread of each class.
+
+        Args:
+            columns: 1 or 2 for so many columns of a page; None for a screen.
+        """
         from ncjax.measurement.figure import figure  # late: matplotlib takes a second
 
-        return figure(self.moments, self._title(), self.class_names)
+        return figure(self.moments, self._title(), self.class_names, columns)
 
     figure = plot  # its older name
 

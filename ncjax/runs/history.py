@@ -43,8 +43,11 @@ class History(Columns, Result):
         """The table as text."""
         return str(self)
 
-    def plot(self) -> Figure:
+    def plot(self, columns: int | None = None) -> Figure:
         """Error, loss and NC1-NC4 over epochs; see `ncjax.plots.collapse`.
+
+        Args:
+            columns: 1 or 2 for so many columns of a page; None for a screen.
 
         Raises:
             ValueError: if nothing was measured.
@@ -53,7 +56,7 @@ class History(Columns, Result):
             raise ValueError("There is nothing to plot: no epoch was measured yet.")
         from ncjax.runs import plots  # late: matplotlib takes a second
 
-        return plots.collapse(self)
+        return plots.collapse(self, columns)
 
     def parts(self) -> list[Part]:
         """Metrics at the first epoch, the terminal phase's start and the end."""

@@ -24,7 +24,7 @@ _FLOOR = "nc/nc1_floor"
 _LEAST = 4.0  # ratio of the ends of a log axis
 
 
-def collapse(history: Columns) -> Figure:
+def collapse(history: Columns, columns: int | None = None) -> Figure:
     """Error, loss and NC1-NC4 over epochs, log axes, terminal phase shaded.
 
     Every metric of the registry that has a panel is drawn, with values of 0 as hollow
@@ -33,6 +33,10 @@ def collapse(history: Columns) -> Figure:
     out.  With many seeds the lines are means, the bands 95 % intervals.  For a loss
     that knows a class tree there are panels of the tree, and dashed lines at what
     theory has in the limit of vanishing regularisation.
+
+    Args:
+        history: the metrics.
+        columns: 1 or 2 for so many columns of a page; None for a screen.
 
     Example:
         >>> import ncjax
@@ -44,10 +48,15 @@ def collapse(history: Columns) -> Figure:
         >>> figure.savefig("collapse.png")
     """
     metrics = history.shown()
-    columns = -(-len(metrics) // 2)
-    figure = style.new_figure(3.67 * columns, 6.5)
-    grid = figure.subplots(2, columns, sharex=True, squeeze=False)
-    axes = grid.T.ravel()  # two panels above each other belong together
+    in_row = style.side_by_side(-(-len(metrics) // 2), columns)
+    rows = -(-len(metrics) // in_row)
+    figure = style.new_figure(3.67 * in_row, 3.25 * rows, columns=columns)
+    grid = figure.subplots(rows, in_row, sharex=True, squeeze=False)
+    # On a screen two panels above each other belong together.
+    axes = (grid.T if rows == 2 else grid).ravel()
+    lowest = [*grid[-1], axes[len(metrics) - 1]]
+    if rows > 2:
+        lowest = axes[max(0, len(metrics) - in_row) : len(metrics)]
     epochs, start = history["epoch"], history.terminal_epoch
     for axis, metric in zip(axes, metrics, strict=False):
         _panel(axis, history, metric)
@@ -57,12 +66,12 @@ def collapse(history: Columns) -> Figure:
         axis.set_xlim(epochs[0], max(epochs[-1], epochs[0] + 1))
     for axis in axes[len(metrics) :]:
         axis.set_axis_off()
-    for axis in (*grid[-1], *axes[len(metrics) - 1 : len(metrics)]):
+    for axis in lowest:
         axis.set_xlabel("epoch", fontsize=9)
         axis.tick_params(labelbottom=True)
     axes[0].legend(frameon=False, fontsize=9)
     figure.suptitle(_heading(history), fontsize=9, color=style.NOTE, x=0.01, ha="left")
-    return figure
+    return style.for_page(figure, columns)
 
 
 def _heading(history: Columns) -> str:
@@ -139,11 +148,15 @@ def _mark_floor(axis: Axes, history: Columns, key: str) -> None:
     axis.plot(epochs[under], nc1[under], "x", **cross)
 
 
-def layers(history: Columns) -> Figure:
+def layers(history: Columns, columns: int | None = None) -> Figure:
     """The metrics with a panel, and nearest-mean accuracy, over the network's depth.
 
     One line for each of some measured epochs, the last one darkest.  Needs a run with
     `config.eval.layers = "all"`.
+
+    Args:
+        history: the metrics.
+        columns: 1 or 2 for so many columns of a page; None for a screen.
 
     Raises:
         ValueError: if the layers were not measured.
@@ -154,11 +167,15 @@ def layers(history: Columns) -> Figure:
         raise ValueError("No layers were measured; set config.eval.layers = 'all'.")
     metrics = [*panels(), describe("ncc_accuracy")]
     metrics = [m for m in metrics if f"layers/{names[0]}/{home_of(m)}" in history]
-    figure = style.new_figure(3.1 * len(metrics), 3.6)
+    in_row = style.side_by_side(len(metrics), columns)
+    lines = -(-len(metrics) // in_row)
+    figure = style.new_figure(3.1 * in_row, 3.6 * lines, columns=columns)
     chosen = np.unique(np.linspace(0, len(rows) - 1, 5).round().astype(int))
     depth = np.arange(1, len(names) + 1)
-    axes = figure.subplots(1, len(metrics), squeeze=False)[0]
-    for axis, metric in zip(axes, metrics, strict=True):
+    axes = figure.subplots(lines, in_row, squeeze=False).ravel()
+    for axis in axes[len(metrics) :]:
+        axis.set_axis_off()
+    for axis, metric in zip(axes, metrics, strict=False):
         keys = [f"layers/{name}/{home_of(metric)}" for name in names]
         for i, row in enumerate(rows[place] for place in chosen):
             shade = colormaps["Blues"](0.3 + 0.7 * (i + 1) / len(chosen))
@@ -170,17 +187,26 @@ def layers(history: Columns) -> Figure:
         if metric.log:
             axis.set_yscale("log")
     axes[0].legend(frameon=False, fontsize=8)
-    return figure
+    return style.for_page(figure, columns)
 
 
 def confusion(
-    history: Columns, class_names: Sequence[str], hierarchy: Hierarchy | None = None
+    history: Columns,
+    class_names: Sequence[str],
+    hierarchy: Hierarchy | None = None,
+    columns: int | None = None,
 ) -> Figure:
     """Which class was taken for which at the last measured epoch, in percent of a row.
 
     One panel for each level of the tree, from its first superclasses to the classes,
     in the order of the tree, with lines between superclasses.  Needs a run with
     `config.eval.confusion = True`.
+
+    Args:
+        history: the metrics.
+        class_names: names of the classes.
+        hierarchy: the class tree; None for the classes alone.
+        columns: 1 or 2 for so many columns of a page; None for a screen.
 
     Raises:
         KeyError: if the confusion was not measured.
@@ -192,18 +218,25 @@ def confusion(
         shown = [_level(table, hierarchy, depth) for depth in depths]
     # Mistakes are few: half of the shades lie below 6 %.
     norm = PowerNorm(0.25, vmin=0, vmax=100)
-    figure = style.new_figure(4.2 * len(shown) + 0.6, 4.7)
-    axes = np.atleast_1d(figure.subplots(1, len(shown)))
-    for axis, (title, counts, names, lineage) in zip(axes, shown, strict=True):
+    # The names of classes need room: one panel for each column of a page.
+    in_row = len(shown) if columns is None else min(len(shown), columns)
+    rows = -(-len(shown) // in_row)
+    figure = style.new_figure(4.2 * in_row + 0.6, 4.7 * rows, columns=columns)
+    grid = figure.subplots(rows, in_row, squeeze=False)
+    axes = grid.ravel()
+    for axis in axes[len(shown) :]:
+        axis.set_axis_off()
+    for axis, (title, counts, names, lineage) in zip(axes, shown, strict=False):
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1e-30)
         axis.imshow(shares, cmap="Blues", norm=norm)
         style.decorate(axis, title, x="decision", grid=None)
         axis.spines[:].set_visible(True)
         style.part(axis, lineage)
         _name_classes(axis, shares, names)
-    axes[0].set_ylabel("true class")
+    for axis in grid[:, 0]:
+        axis.set_ylabel("true class", fontsize=9)
     shades = ScalarMappable(norm, "Blues")
-    bar = figure.colorbar(shades, ax=axes[-1], shrink=0.8)
+    bar = figure.colorbar(shades, ax=grid[:, -1], shrink=0.8 / rows)
     bar.set_label("% of the class, test set")
     bar.set_ticks([0, 1, 10, 50, 100])
     epoch = f"epoch {history['epoch'][-1]:.0f}"
@@ -212,7 +245,7 @@ def confusion(
     figure.suptitle(
         about + epoch + seeds, fontsize=9, x=0.01, ha="left", color=style.NOTE
     )
-    return figure
+    return style.for_page(figure, columns)
 
 
 def _level(

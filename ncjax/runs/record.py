@@ -81,7 +81,7 @@ class Record:
             limit=dict(limit or {}),
         )
         self._lock = ExitStack()
-        self._still_held = held or _nothing
+        self._still_held = held or (lambda: None)
         self._folder: Path | None = None
         self._epoch, self._failed = 0, False  # the last epoch of which there is a row
         self._whole: Workdir | None = None
@@ -377,10 +377,8 @@ class Record:
         if self.history.workdir is not None and cluster.is_first():
             with self._writing():
                 draw(self.history, class_names, hierarchy, again=again)
-
-
-def _nothing() -> None:
-    """There is no lock."""
+                if self._whole is not None:
+                    self._whole.show_figures()
 
 
 def _say_missing(workdir: Workdir | None, rows: Sequence[Row], last: int) -> None:

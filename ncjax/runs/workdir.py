@@ -34,6 +34,7 @@ from ncjax.runs.frames import NAME as FRAMES
 from ncjax.runs.journal import Journal
 
 CONFIG, RUN = "config.json", "run of ncjax"  # the mark of a folder, what it holds
+FIGURES = ("collapse.png", "layers.png", "confusion.png")
 DATA = "data"  # in config.json, below "about": what tells the data of the run
 LOCK = "run.lock"  # see `ncjax.runs.lock`
 
@@ -102,7 +103,7 @@ class Workdir:
 
         def go_on() -> list[Row]:
             rows = self.trim(epoch, sealed)
-            self._events = Events(self.path, rows)
+            self._events = Events(self.path, rows, self._stored)
             return rows
 
         return cluster.from_first(go_on)
@@ -152,10 +153,16 @@ class Workdir:
                 f"{path} was deleted while the run went on: it is written anew."
             )
 
+    def show_figures(self) -> None:
+        """Adds the figures of the folder to TensorBoard, if this run writes there."""
+        if self._events is not None:
+            found = (self.path / name for name in FIGURES)
+            self._events.show([path for path in found if path.exists()], self.latest)
+
     def renew_events(self) -> None:
         """Makes TensorBoard events of metrics.jsonl, unless they are of its rows."""
         if cluster.is_first() and self._journal.path.exists():
-            renew(self.path, self._journal.path)
+            renew(self.path, self._journal.path, self._stored)
 
     def _claim(self, config: dict[str, Any], data: dict[str, Any] | None) -> None:
         made = {DATA: data} if data else {}

@@ -16,12 +16,16 @@ from ncjax.runs.metrics import describe
 from ncjax.sweeps.rows import ERROR_0, Rows, shown
 
 
-def draw(sweep: Rows) -> Figure:
+def draw(sweep: Rows, columns: int | None = None) -> Figure:
     """A panel for each error and headline metric, and for the epoch of error 0.
 
     Over one swept field a curve of means over seeds with their intervals; over two a
     heat map.  Of more fields the two with the most values are the axes, and each cell
     is the mean over the others, which the title says.
+
+    Args:
+        sweep: the runs.
+        columns: 1 or 2 for so many columns of a page; None for a screen.
     """
     metrics = [name for name in (*shown(), ERROR_0) if name in sweep.columns]
     values = {
@@ -30,9 +34,11 @@ def draw(sweep: Rows) -> Figure:
     }
     most = sorted(values, key=lambda field: -len(values[field]))[:2]
     axes = [field for field in sweep.fields if field in most]
-    columns = -(-len(metrics) // 2)
-    figure = style.new_figure(4.1 * columns, 7)
-    panels = figure.subplots(2, columns, squeeze=False).T.ravel()
+    in_row = style.side_by_side(-(-len(metrics) // 2), columns)
+    rows = -(-len(metrics) // in_row)
+    figure = style.new_figure(4.1 * in_row, 3.5 * max(rows, 2), columns=columns)
+    grid = figure.subplots(max(rows, 2), in_row, squeeze=False)
+    panels = (grid if rows > 2 else grid.T).ravel()
     for panel, metric in zip(panels, metrics, strict=False):
         if len(axes) == 1:
             _curve(panel, sweep, metric, axes[0], values[axes[0]])
@@ -45,7 +51,7 @@ def draw(sweep: Rows) -> Figure:
     figure.suptitle(
         _heading(sweep, axes), fontsize=9, color=style.NOTE, x=0.01, ha="left"
     )
-    return figure
+    return style.for_page(figure, columns)
 
 
 def _heading(sweep: Rows, axes: Sequence[str]) -> str:

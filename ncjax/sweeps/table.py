@@ -39,11 +39,15 @@ class Sweep(Rows, Result):
         writer.writerows(self.rows)
         write_whole(self.workdir / "sweep.csv", text.getvalue())
 
-    def plot(self) -> Figure:
-        """Curves over one swept field, heat maps over two, for each metric."""
+    def plot(self, columns: int | None = None) -> Figure:
+        """Curves over one swept field, heat maps over two, for each metric.
+
+        Args:
+            columns: 1 or 2 for so many columns of a page; None for a screen.
+        """
         from ncjax.sweeps.figure import draw  # late: matplotlib takes long to import
 
-        return draw(self)
+        return draw(self, columns)
 
     def draw(self) -> None:
         """Draws sweep.png into the folder of the sweep, if a run measured anything."""

@@ -22,6 +22,7 @@ MISSPELT = {
     "compare": ("--basleine=x", "--baseline"),
     "ufm": ("--sewep=x", "--sweep"),
     "movie": ("--veiw=x", "--view"),
+    "explorer": ("--uot=x", "--out"),
     "prepare": ("--orignials=x", "--originals"),
 }
 
@@ -76,10 +77,7 @@ def test_version(capsys):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        (
-            "trian",
-            "'trian'. Available: train, measure, compare, ufm, movie, prepare. Did ",
-        ),
+        ("trian", f"'trian'. Available: {', '.join(COMMANDS)}. Did you mean 'train'?"),
         ("--config=digits", "Unknown command '--config=digits'. Available: train, "),
     ],
 )

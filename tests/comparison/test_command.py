@@ -14,12 +14,13 @@ from tests.comparison.folders import SOFT, row, write
 ROOT = Path(__file__).parents[2]
 
 
-def test_command_line_writes_three_files(runs, tmp_path, capsys):
+def test_command_line_writes_tables_and_figures(runs, tmp_path, capsys):
     out = tmp_path / "new" / "out"
     assert main([str(runs), f"--out={out}", "--metrics=nc/nc1,test/error"]) == 0
     printed = capsys.readouterr().out
     files = sorted(path.name for path in out.iterdir())
-    assert files == ["comparison.json", "comparison.md", "comparison.png"]
+    tables = [f"comparison.{ending}" for ending in ("csv", "json", "md", "png", "tex")]
+    assert files == [*tables, "pareto.png", "tests.csv"]
     text = (out / "comparison.md").read_text(encoding="utf-8")
     assert "## Paired tests" in text
     for line in text.splitlines()[2:]:
@@ -39,10 +40,13 @@ def test_many_tests_are_not_all_printed(tmp_path, capsys):
             write(tmp_path / "runs" / f"r{i}s{seed}", [end], seed, loss=loss)
     out = tmp_path / "out"
     arguments = [str(tmp_path / "runs"), f"--out={out}", "--metrics=test/error,nc/nc2"]
+    arguments += ["--format=svg", "--columns=2"]
     assert main(arguments) == 0
     assert "of 56 comparisons are not shown" in capsys.readouterr().out
     text = (out / "comparison.md").read_text(encoding="utf-8")
     assert text.count("| test error, %") == 1 + 28
+    assert (out / "groups.svg").read_text().count("<svg") == 1  # of more than 4 groups
+    assert not list(out.glob("*.png"))
 
 
 @pytest.mark.parametrize(
@@ -50,6 +54,7 @@ def test_many_tests_are_not_all_printed(tmp_path, capsys):
     [
         (["nowhere"], "There is no folder nowhere"),
         (["runs", "--metrics=x"], "Unknown metric 'x'. Available: "),
+        (["runs", "--columns=3"], "Unknown --columns '3'. Available: 1, 2"),
         (["runs", "--level=2"], "between 0 and 1, got 2.0"),
         (["runs", "--out=runs/ce0/config.json"], "cannot be written: File exists."),
         (["runs", "--baseline=x"], "Unknown baseline 'x'"),

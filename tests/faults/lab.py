@@ -194,7 +194,8 @@ def points(folder):
             if event.session_log.status == SessionLog.START:
                 found = {key: x for key, x in found.items() if key[1] < event.step}
             for value in event.summary.value:
-                found[value.tag, event.step] = np.float32(value.simple_value)
+                if value.HasField("simple_value"):
+                    found[value.tag, event.step] = np.float32(value.simple_value)
             at = end + 4
     return found
 

@@ -144,3 +144,18 @@ def test_the_row_sum_of_theory_lies_under_the_measured_one():
     np.testing.assert_allclose(theory.get_ydata(), [2.1, 2.1 / 9])
     assert theory.get_zorder() < measured.get_zorder()
     assert "grey in NC0: theory" in figure.get_suptitle()
+
+
+@pytest.mark.filterwarnings("error")
+def test_figures_for_a_page(history):
+    """Fewer panels side by side; the lowest of each column says what x is."""
+    figure = plots.collapse(history, columns=1)
+    assert figure.get_figwidth() == 3.35
+    grid = np.reshape(figure.axes, (3, 2))
+    titles = [axis.get_title(loc="left").split()[0] for axis in grid.ravel()]
+    assert titles == ["Error", "Loss", "NC1", "NC2", "NC3", "NC4"]
+    assert [axis.get_xlabel() for axis in grid[:, 0]] == ["", "", "epoch"]
+    table = np.array([[8.0, 2.0], [1.0, 9.0]])
+    known = History([row(1, 0.1, 1.0, **{"test/confusion": table})])
+    one = plots.confusion(known, ["cat", "dog"], columns=1)
+    assert one.axes[0].get_ylabel() == "true class"

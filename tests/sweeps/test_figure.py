@@ -74,3 +74,13 @@ def test_pandas():
     frame = made(rate=(0.1, 1.0)).to_pandas()
     assert isinstance(frame, pd.DataFrame)
     assert list(frame["rate"]) == [0.1, 0.1, 1.0, 1.0]
+
+
+def test_a_figure_for_a_page():
+    sweep = made(rate=(0.01, 0.1, 1.0))
+    wide, narrow = sweep.plot(), sweep.plot(columns=1)
+    assert narrow.get_figwidth() == 3.35
+    shown_in = [sum(a.axison for a in figure.axes) for figure in (wide, narrow)]
+    assert shown_in[0] == shown_in[1]
+    places = {round(a.get_position().x0, 1) for a in narrow.axes if a.axison}
+    assert len(places) <= 2

@@ -107,9 +107,13 @@ class Report(Result):
         """The lines of metrics.jsonl."""
         return self.rows
 
-    def plot(self) -> Figure:
-        """The figure."""
-        return self.figure
+    def plot(self, columns: int | None = None) -> Figure:
+        """The figure.
+
+        Args:
+            columns: 1 or 2 for so many columns of a page; None for a screen.
+        """
+        return style.on_page(self.figure, columns)
 
     def parts(self) -> list[Part]:
         """The title, the facts, the statements and the verdict."""
