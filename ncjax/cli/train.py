@@ -82,6 +82,7 @@ def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
     from ncjax import Stopped, TrainingError, cluster, sweep, train as train_network
     from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
+    from ncjax.report.verdict import verdict
 
     try:
         cluster.join()
@@ -122,7 +123,10 @@ def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
         )
         raise
     if cluster.is_first():
-        print(f"\n{found}\n\nWritten to {found.workdir}")
+        print(f"\n{found}\n")
+        if not swept:
+            print(f"{verdict(found)}\n")
+        print(f"Written to {found.workdir}")
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ncjax import cluster
 from ncjax.collapse import Convention, get_convention
 from ncjax.config.stored import RECORDER
 from ncjax.hierarchy import Hierarchy
@@ -29,6 +30,8 @@ from ncjax.measurement.given import (
 from ncjax.measurement.pooling import POOLS, shaped
 from ncjax.measurement.sources import MeasureError, check_labels, to_numpy
 from ncjax.options import suggest
+from ncjax.report.live import Live
+from ncjax.runs.classes import Classes
 from ncjax.runs.history import History, Row
 from ncjax.runs.record import Record
 
@@ -42,8 +45,8 @@ class Recorder:
     Each epoch is added in batches and ended; then its metrics, those of
     `ncjax.measure` and the errors of the network, stand under the keys of every run
     (`nc/nc1`, `test/nc1`, `train/error`, ...) in `history`, in metrics.jsonl and in the
-    TensorBoard events of the workdir.  collapse.png is drawn by `close`, and before
-    that at most once a minute.  `ncjax.compare` takes the workdir.
+    TensorBoard events of the workdir.  collapse.png and report.html are written by
+    `close`, and before that at most once a minute.  `ncjax.compare` takes the workdir.
 
     The examples of an epoch are kept in memory until it is ended, because the final
     class means are needed for a second pass over them: n d numbers of features in the
@@ -135,7 +138,9 @@ class Recorder:
             after = integer(after, "after", 0)
         self._record = Record(workdir, stored_config(config) | {RECORDER: own}, keep=0)
         self._record.resume(self._record.written if after is None else after)
+        self._record.keep_classes(Classes(names or (), tree))
         self.workdir = self.history.workdir
+        self._report = Live(self.workdir, cluster.say)
         self._drawn = time.monotonic()
 
     @property
@@ -294,6 +299,7 @@ class Recorder:
     def _draw(self) -> None:
         names = self._names or tuple(map(str, range(self._num_classes)))
         self._record.draw(names, self._tree)
+        self._report.write()
         self._drawn = time.monotonic()
 
     def _check_epoch(self, epoch: Any) -> int:
