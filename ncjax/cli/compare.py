@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
             f"--out={options.out} cannot be written: {error.strerror}."
         ) from error
     print(comparison.report(most=_MOST))
-    files = "comparison.md, comparison.json, comparison.png"
+    files = "comparison.md, comparison.json, comparison.png, report.html"
     if comparison.theory:
         files += ", theory.png"
     print(f"\nWritten to {options.out}: {files}")
@@ -74,7 +74,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def write(comparison: Comparison, folder: Path) -> None:
-    """Writes comparison.md, .json and .png, and theory.png, each whole."""
+    """Writes comparison.md, .json and .png, theory.png and report.html, each whole."""
+    # Late: they load JAX, which takes seconds.
+    from ncjax import cluster
+    from ncjax.report.live import Live
+
     made = {"about": about(computed=bool(comparison.theory))}
     content, drawn = comparison.to_dict() | made, comparison.plot()
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,13 +87,14 @@ def write(comparison: Comparison, folder: Path) -> None:
     style.save(drawn, folder / "comparison.png")
     if comparison.theory:
         style.save(comparison.theory_figure(), folder / "theory.png")
+    Live(folder, cluster.say).write()
 
 
 def _parser() -> Parser:
     parser = Parser("ncjax compare", _ABOUT, _MORE, registers=True)
     add = parser.add_argument
     add("runs", metavar="RUN", nargs="+", help="workdir, folder of them, or pattern")
-    out = "folder of comparison.md, .json and .png; by default comparison"
+    out = "folder of report.html, comparison.md, .json, .png; by default comparison"
     add("--out", metavar="DIR", default="comparison", help=out)
     also = f"draw the curves also as FILE: {', '.join(style.FORMATS)}"
     add("--figure", metavar="FILE", type=Path, help=also)

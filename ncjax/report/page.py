@@ -26,6 +26,7 @@ from ncjax.report.charts import Chart
 from ncjax.runs.about import version_of
 
 _HERE = Path(__file__).parent
+_PICTURE = 1_500_000  # bytes of a picture in a page, at most
 _WHERE = ("package_data", "plotly.min.js")  # in the package plotly
 
 
@@ -97,6 +98,22 @@ class Page:
         """Adds a chart that takes the place of another when a reader asks for it."""
         self._charts[key] = chart
 
+    def picture(self, path: Path, what: str) -> str:
+        """A PNG file within the page; nothing if it is not there.
+
+        Args:
+            path: the file.
+            what: what it shows, for those who cannot see it.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return ""
+        if len(content) > _PICTURE or content[:4] != b"\x89PNG":
+            return ""
+        text = base64.b64encode(content).decode()
+        return f'<img alt="{escape(what)}" src="data:image/png;base64,{text}">'
+
     def data(self, key: str, value: Any) -> None:
         """Adds numbers that the script of the page reads."""
         self._data[key] = value
@@ -135,21 +152,49 @@ def escape(text: object) -> str:
     return html.escape(str(text))
 
 
-def table(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
-    """A table of plain text; cells longer than 40 characters may be broken."""
+def table(
+    head: Sequence[object],
+    rows: Iterable[Sequence[object]],
+    *,
+    targets: Sequence[Path] = (),
+    page: Path = _HERE,
+) -> str:
+    """A table of plain text; cells longer than 40 characters may be broken.
+
+    Args:
+        head: titles of the columns; () for none.
+        rows: the cells of each row.
+        targets: files or folders to which the first cells lead, one for each row.
+        page: the page, from where the links lead.
+    """
     lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)] if head else []
-    for row in rows:
+    for place, row in enumerate(rows):
         cells = [str(cell) for cell in row]
-        kinds = (' class="long"' if len(cell) > 40 else "" for cell in cells)
-        lines.append("".join(f"<td{k}>{escape(c)}</td>" for k, c in zip(kinds, cells)))
+        kinds = [' class="long"' if len(cell) > 40 else "" for cell in cells]
+        shown = [escape(cell) for cell in cells]
+        if targets:
+            shown[0] = _link(targets[place], page, cells[0])
+        pairs = zip(kinds, shown, strict=True)
+        lines.append("".join(f"<td{kind}>{cell}</td>" for kind, cell in pairs))
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     return f'<div class="scroll"><table>{body}</table></div>'
 
 
-def grid(parts: Sequence[str], *, wide: bool = False) -> str:
-    """Charts side by side, as many as the window has room for; or one below another."""
-    kind = "grid wide" if wide else "grid"
-    return f'<div class="{kind}">{"".join(parts)}</div>' if parts else ""
+def _link(target: Path, page: Path, name: str) -> str:
+    """A link to a file, relative to the page."""
+    way = quote(os.path.relpath(target, page.parent).replace(os.sep, "/"))
+    return f'<a href="{escape(way)}">{escape(name)}</a>'
+
+
+def grid(parts: Sequence[str], kind: str = "") -> str:
+    """Charts side by side, as many as the window has room for.
+
+    Args:
+        parts: the charts, HTML.
+        kind: "wide" for one below another, "half" for two side by side.
+    """
+    classes = f"grid {kind}".rstrip()
+    return f'<div class="{classes}">{"".join(parts)}</div>' if parts else ""
 
 
 def details(summary: str, body: str) -> str:
@@ -172,9 +217,8 @@ def links(folder: Path, page: Path, names: Iterable[str]) -> str:
         path = folder / name
         if not path.exists():
             continue
-        target = quote(os.path.relpath(path, page.parent).replace(os.sep, "/"))
         size = f"{path.stat().st_size:,} bytes" if path.is_file() else "folder"
-        link = f'<a href="{escape(target)}">{escape(name)}</a>'
+        link = _link(path, page, name)
         rows.append(f"<tr><td>{link}</td><td>{size}</td></tr>")
     return f'<div class="scroll"><table>{"".join(rows)}</table></div>' if rows else ""
 

@@ -140,6 +140,33 @@ def modified(path: Path) -> datetime.datetime | None:
         return None
 
 
+def made_by(about: dict[str, Any]) -> list[tuple[str, str]]:
+    """Versions, hardware and date, those that are known, of `ncjax.runs.about`."""
+    packages = ("ncjax", "jax", "flax", "optax", "numpy", "python")
+    versions = [f"{name} {about[name]}" for name in packages if about.get(name)]
+    facts = [("versions", ", ".join(versions))] if versions else []
+    if about.get("commit"):
+        facts.append(("commit", str(about["commit"])))
+    devices = about.get("devices")
+    hardware = []
+    if isinstance(devices, dict):
+        hardware.append(f"{devices.get('count')} x {devices.get('kind')}")
+    if about.get("cpus"):
+        hardware.append(f"{about['cpus']} CPU cores")
+    if about.get("platform"):
+        hardware.append(str(about["platform"]))
+    if hardware:
+        facts.append(("hardware", ", ".join(hardware)))
+    if about.get("date"):
+        facts.append(("begun", str(about["date"]).replace("T", " ")))
+    return facts
+
+
+def shown(value: Any) -> str:
+    """A value of a configuration as text."""
+    return repr(value) if isinstance(value, str | list | dict) else str(value)
+
+
 def _tried(read: Callable[[], T], otherwise: T) -> T:
     """A value, or another where what is stored does not give it."""
     try:

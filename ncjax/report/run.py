@@ -11,7 +11,7 @@ from typing import Any
 from ncjax.config.fields import SECTIONS
 from ncjax.report import charts, geometry
 from ncjax.report.page import Page, details, escape, grid, links, listed, table
-from ncjax.report.read import Found, modified, read
+from ncjax.report.read import Found, made_by, modified, read, shown
 from ncjax.report.verdict import Verdict, verdict
 from ncjax.runs.journal import NAME as METRICS
 from ncjax.table import Table
@@ -150,7 +150,7 @@ def _means(page: Page, found: Found) -> list[str]:
         "Spectrum of their Gram matrix",
         note="At a simplex all eigenvalues are 1.",
     )
-    return [slider, grid([cosines, spectrum], wide=True)]
+    return [slider, grid([cosines, spectrum], kind="wide")]
 
 
 def _gram_hint(found: Found) -> str:
@@ -185,7 +185,8 @@ def _mistakes(page: Page, found: Found) -> list[str]:
             parts.append(_level_choice(page, levels))
         parts.append(
             grid(
-                [page.chart("confusion", chart, "Confusion", "square", note)], wide=True
+                [page.chart("confusion", chart, "Confusion", "square", note)],
+                kind="wide",
             )
         )
     drawn = []
@@ -311,33 +312,6 @@ def _since(began: Any, written: datetime.datetime) -> str:
     if not 0 <= seconds < 3e6:  # a copied file has another date
         return ""
     return f" ({datetime.timedelta(seconds=round(seconds))} later)"
-
-
-def made_by(about: dict[str, Any]) -> list[tuple[str, str]]:
-    """Versions, hardware and date, those that are known, of `ncjax.runs.about`."""
-    packages = ("ncjax", "jax", "flax", "optax", "numpy", "python")
-    versions = [f"{name} {about[name]}" for name in packages if about.get(name)]
-    facts = [("versions", ", ".join(versions))] if versions else []
-    if about.get("commit"):
-        facts.append(("commit", str(about["commit"])))
-    devices = about.get("devices")
-    hardware = []
-    if isinstance(devices, dict):
-        hardware.append(f"{devices.get('count')} x {devices.get('kind')}")
-    if about.get("cpus"):
-        hardware.append(f"{about['cpus']} CPU cores")
-    if about.get("platform"):
-        hardware.append(str(about["platform"]))
-    if hardware:
-        facts.append(("hardware", ", ".join(hardware)))
-    if about.get("date"):
-        facts.append(("begun", str(about["date"]).replace("T", " ")))
-    return facts
-
-
-def shown(value: Any) -> str:
-    """A value of a configuration as text."""
-    return repr(value) if isinstance(value, str | list | dict) else str(value)
 
 
 def _files(folder: Path) -> list[str]:

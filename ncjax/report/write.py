@@ -7,14 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ncjax.io import write_whole
+from ncjax.report.comparison import COMPARISON, write_comparison
 from ncjax.report.page import Page
 from ncjax.report.read import ReportError
 from ncjax.report.run import write_run
+from ncjax.report.sweep import write_sweep
+from ncjax.report.ufm import VERDICT, write_ufm
 from ncjax.runs.journal import NAME as METRICS
+from ncjax.runs.place import SWEEP
 from ncjax.runs.workdir import CONFIG, REPORT
 
 # The first file that a folder has tells what is in it -> its page.
 KINDS: dict[str, Callable[[Path, Path], Page]] = {
+    SWEEP: write_sweep,
+    COMPARISON: write_comparison,
+    VERDICT: write_ufm,
     CONFIG: write_run,
     METRICS: write_run,
 }

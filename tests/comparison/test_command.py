@@ -14,12 +14,13 @@ from tests.comparison.folders import SOFT, row, write
 ROOT = Path(__file__).parents[2]
 
 
-def test_command_line_writes_three_files(runs, tmp_path, capsys):
+def test_command_line_writes_its_files(runs, tmp_path, capsys):
     out = tmp_path / "new" / "out"
     assert main([str(runs), f"--out={out}", "--metrics=nc/nc1,test/error"]) == 0
     printed = capsys.readouterr().out
     files = sorted(path.name for path in out.iterdir())
-    assert files == ["comparison.json", "comparison.md", "comparison.png"]
+    names = ["comparison.json", "comparison.md", "comparison.png", "report.html"]
+    assert files == names
     text = (out / "comparison.md").read_text(encoding="utf-8")
     assert "## Paired tests" in text
     for line in text.splitlines()[2:]:
