@@ -75,9 +75,7 @@ def main(argv: Sequence[str]) -> int:
 
 def write(comparison: Comparison, folder: Path) -> None:
     """Writes comparison.md, .json and .png, theory.png and report.html, each whole."""
-    # Late: they load JAX, which takes seconds.
-    from ncjax import cluster
-    from ncjax.report.live import Live
+    from ncjax.report.live import live_report  # late: it loads JAX
 
     made = {"about": about(computed=bool(comparison.theory))}
     content, drawn = comparison.to_dict() | made, comparison.plot()
@@ -87,7 +85,7 @@ def write(comparison: Comparison, folder: Path) -> None:
     style.save(drawn, folder / "comparison.png")
     if comparison.theory:
         style.save(comparison.theory_figure(), folder / "theory.png")
-    Live(folder, cluster.say).write()
+    live_report(folder).write()
 
 
 def _parser() -> Parser:

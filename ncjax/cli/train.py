@@ -26,7 +26,8 @@ The workdir gets config.json, metrics.jsonl, TensorBoard events, checkpoints,
 collapse.png and report.html, a page to look at.  Without --workdir it is
 runs/NAME-HASH, where HASH is that of the configuration.  The same command again
 continues a run that was stopped.  With many seeds the metrics are means with 95 %
-intervals, and DIR/seeds/SEED holds each run.  With --sweep.FIELD=VALUES a network is trained for every combination of values.
+intervals, and DIR/seeds/SEED holds each run.  With --sweep.FIELD=VALUES a network is
+trained for every combination of values.
 """
 
 _MORE = """\
@@ -84,6 +85,7 @@ def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
     from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
     from ncjax.report.verdict import verdict
+    from ncjax.runs.columns import Columns
 
     try:
         cluster.join()
@@ -125,7 +127,7 @@ def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
         raise
     if cluster.is_first():
         print(f"\n{found}\n")
-        if not swept:
+        if isinstance(found, Columns):
             print(f"{verdict(found)}\n")
         print(f"Written to {found.workdir}")
     return 0

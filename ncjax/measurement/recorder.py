@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from ncjax import cluster
 from ncjax.collapse import Convention, get_convention
 from ncjax.config.stored import RECORDER
 from ncjax.hierarchy import Hierarchy
@@ -30,7 +29,7 @@ from ncjax.measurement.given import (
 from ncjax.measurement.pooling import POOLS, shaped
 from ncjax.measurement.sources import MeasureError, check_labels, to_numpy
 from ncjax.options import suggest
-from ncjax.report.live import Live
+from ncjax.report.live import live_report
 from ncjax.runs.classes import Classes
 from ncjax.runs.history import History, Row
 from ncjax.runs.record import Record
@@ -140,7 +139,7 @@ class Recorder:
         self._record.resume(self._record.written if after is None else after)
         self._record.keep_classes(Classes(names or (), tree))
         self.workdir = self.history.workdir
-        self._report = Live(self.workdir, cluster.say)
+        self._report = live_report(self.workdir)
         self._drawn = time.monotonic()
 
     @property

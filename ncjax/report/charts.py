@@ -121,7 +121,7 @@ def line(
     epochs = [row["epoch"] for row in rows]
     drawn: list[Chart] = []
     if band and f"{key}/low" in rows[-1]:
-        edge = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
+        edge: Chart = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"}
         edge |= {"x": epochs, "showlegend": False, "legendgroup": name}
         low, high = (numbers(rows, f"{key}/{end}") for end in ("low", "high"))
         drawn.append({"y": low, **edge})
@@ -229,7 +229,7 @@ def layer_panels(history: Columns) -> list[tuple[Metric, Chart]]:
             }
             for i, place in enumerate(chosen)
         ]
-        layout = {
+        layout: Chart = {
             "xaxis": {"type": "category", "title": {"text": "layer"}},
             "yaxis": {"type": "log" if metric.log else "linear"},
             "hovermode": "x unified",

@@ -157,7 +157,7 @@ def _dots(page: Page, groups: Sequence[Group], keys: Sequence[str]) -> list[str]
             if isinstance(value, int | float)
         ]
         log = describe(key).log and all(m is None or m > 0 for m in means)
-        data = [
+        data: list[Chart] = [
             {"x": [value for _, value in runs], "y": [name for name, _ in runs]}
             | {"mode": "markers", "marker": {"color": BLUE, "size": 5, "opacity": 0.4}}
             | {"hoverinfo": "skip"},
@@ -217,8 +217,8 @@ def _pareto(page: Page, groups: Sequence[Group]) -> str:
     data += [
         {"x": [error], "y": [severity], "mode": "markers", "name": name}
         | {"marker": _marker(place)}
-        | {"error_x": _around(groups[place], _ERROR, error / 100, 100)}
-        | {"error_y": _around(groups[place], _SEVERITY, severity, 1)}
+        | {"error_x": _around(groups[place], _ERROR, error / 100, 100.0)}
+        | {"error_y": _around(groups[place], _SEVERITY, severity, 1.0)}
         | {"hovertemplate": f"{name}: %{{x:.3g}} %, %{{y:.3g}}<extra></extra>"}
         for name, error, severity, place in known
     ]

@@ -109,7 +109,8 @@ def cosine_chart(found: dict[str, Any]) -> Chart:
     names = found["names"]
     both = [("measured", found["cosines"][-1]), ("predicted", found["predicted"])]
     shown = [(title, table) for title, table in both if table is not None]
-    data, layout = [], {"annotations": [], "shapes": []}
+    data: list[Chart] = []
+    layout: Chart = {"annotations": [], "shapes": []}
     for i, (title, table) in enumerate(shown):
         at = "" if not i else str(i + 1)
         data.append(
@@ -240,7 +241,7 @@ def severity_chart(row: Row, classes: Classes) -> Chart | None:
         | {"hovertemplate": "%{y:.3g} %"}
         for name, of, color in (("mistakes", wrong, BLUE), ("by chance", even, GREY))
     ]
-    layout = {
+    layout: Chart = {
         "xaxis": {"title": {"text": "height of the lowest common ancestor"}},
         "yaxis": {"title": {"text": "% of the mistakes"}, "rangemode": "tozero"},
         "hovermode": "x unified",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ncjax import cluster
 from ncjax.runs.workdir import REPORT
 
 _EVERY = 60.0  # seconds between reports of a run that goes on, at least
@@ -61,3 +62,8 @@ class Live:
     def _stop(self, why: str) -> None:
         self._folder = None
         self._say(why)
+
+
+def live_report(folder: Path | None) -> Live:
+    """The report of a folder, which the first of several processes writes."""
+    return Live(folder, cluster.say, alone=cluster.is_first())

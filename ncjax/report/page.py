@@ -13,6 +13,7 @@ import gzip
 import html
 import importlib.util
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
@@ -66,7 +67,7 @@ class Page:
         body = "\n".join(part for part in parts if part)
         if not body:
             return
-        anchor = title.lower().replace(" ", "-")
+        anchor = re.sub("[^a-z0-9]+", "-", title.lower())
         self._anchors.append((anchor, title))
         self._parts.append(
             f'<section id="{anchor}"><h2>{escape(title)}</h2>\n{body}\n</section>'

@@ -215,7 +215,12 @@ def _level_choice(page: Page, levels: Sequence[tuple[str, charts.Chart]]) -> str
 def _by_level(page: Page, found: Found) -> list[str]:
     """Errors of the superclasses, and the mean severity, over the epochs."""
     rows = charts.thinned(found.history.rows)
-    levels = [k for k in rows[-1] if re.fullmatch(r"test/level\d+_error", k)]
+    levels = [
+        key
+        for key in rows[-1]
+        if re.fullmatch(r"test/level\d+_error", key)
+        if any(value is not None for value in charts.numbers(rows, key))
+    ]
     drawn = []
     if levels:
         keys = [*sorted(levels, key=lambda k: int(re.sub(r"\D", "", k))), "test/error"]

@@ -20,6 +20,7 @@ from ncjax.runs.history import History, is_measured
 from ncjax.runs.journal import NAME as METRICS, read as read_journal
 from ncjax.runs.metrics import describe, home_of
 from ncjax.runs.place import SWEEP
+from ncjax.runs.seeds import LEVEL
 from ncjax.statistics import t_interval
 
 _TABLE, _FIGURE = "sweep.csv", "sweep.png"
@@ -206,9 +207,10 @@ def _curve(rows: Sequence[Row], key: str, field: str, values: list[Any]) -> Char
     means, low, high = [], [], []
     for value in values:
         found = _of(rows, key, **{field: value})
-        ends = t_interval(found, 0.95, log) if len(found) else (np.nan,) * 3
-        for into, x in zip((means, low, high), ends, strict=False):
-            into.append(float(x) if np.isfinite(x) else None)
+        known = t_interval(found, LEVEL, log) if len(found) else None
+        for into, end in ((means, "centre"), (low, "low"), (high, "high")):
+            x = float(getattr(known, end, np.nan))
+            into.append(x if np.isfinite(x) else None)
     named = not all(isinstance(x, float) for x in values)
     x = [label(v) for v in values] if named else values
     points = [row for row in rows if _number(row, key) is not None and field in row]

@@ -120,9 +120,10 @@ def _curves(page: Page, rows: Sequence[dict[str, Any]]) -> list[str]:
         return []
     first, *others = rows[0]
     along = numbers(rows, first)
-    if any(x is None for x in along) or along != sorted(along):  # no axis
+    places = [x for x in along if x is not None]
+    if len(places) < len(along) or places != sorted(places):  # no axis
         return []
-    log = min(along[1:]) > 0 and max(along) > 30 * min(along[1:])
+    log = places[1] > 0 and places[-1] > 30 * places[1]
     drawn = []
     for place, key in enumerate(others[:_MOST_CHARTS]):
         lines = _lines(rows, key)
@@ -156,13 +157,10 @@ def _lines(
     rows: Sequence[dict[str, Any]], key: str
 ) -> list[tuple[str, list[float | None]]]:
     """The curve of a column, or of each place of lists in it."""
-    value = rows[0][key]
-    if not isinstance(value, list):
+    if not isinstance(rows[0][key], list):
         return [(label(key), numbers(rows, key))]
-    flat_rows = [dict(enumerate(row[key])) for row in rows]
-    return [
-        (f"{i + 1}", numbers(flat_rows, i)) for i in range(min(len(value), _MOST_LINES))
-    ]
+    each = [{str(i + 1): x for i, x in enumerate(row[key])} for row in rows]
+    return [(name, numbers(each, name)) for name in list(each[0])[:_MOST_LINES]]
 
 
 def _fields(config: dict[str, Any]) -> list[tuple[str, str]]:

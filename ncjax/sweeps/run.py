@@ -24,7 +24,7 @@ from ncjax.data.fingerprint import fingerprint
 from ncjax.io import to_json, write_json
 from ncjax.memory import device_memory
 from ncjax.options import ConfigError
-from ncjax.report.live import Live
+from ncjax.report.live import live_report
 from ncjax.runs.failure import writing
 from ncjax.runs.history import History
 from ncjax.runs.journal import NAME, read_rows
@@ -143,8 +143,7 @@ def sweep(
             )
             parts = as_before(claimed["programs"], parts)
         say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
-        table = Sweep(tuple(fields), [], folder)
-        report = Live(folder, cluster.say, alone=cluster.is_first())
+        table, report = Sweep(tuple(fields), [], folder), live_report(folder)
         for number, program in enumerate(parts):
             say(_where(number, parts, fields))
             dataset = load(_data_key(program))
@@ -166,8 +165,7 @@ def sweep(
             _write(table, table.write, claimed)
             report.refresh()
             if number + 1 < len(parts) and (reason := asked(stop)):
-                last = program.config.num_epochs
-                raise Stopped(reason, last, saved=folder is not None)
+                raise Stopped(reason, program.config.num_epochs, saved=bool(folder))
         _write(table, table.draw, claimed)
         report.write()
         return table

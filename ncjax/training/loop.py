@@ -23,7 +23,7 @@ from ncjax.config import resolved, validate
 from ncjax.config.binding import load_data
 from ncjax.data.fingerprint import fingerprint
 from ncjax.options import TrainingError, flat
-from ncjax.report.live import Live
+from ncjax.report.live import live_report
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
 from ncjax.runs.record import Record
@@ -139,7 +139,7 @@ def train(
         tree = network.hierarchy if config.eval.confusion else None
         again = start < config.num_epochs
         record.draw(dataset.class_names, tree, again=again)
-        live_report(record).write(again=again)
+        live_report(record.history.workdir).write(again=again)
         if start < config.num_epochs and progress:
             first = f"epochs {start + 1} to " if start else ""
             spent = tqdm.format_interval(time.monotonic() - began)
@@ -188,7 +188,7 @@ def advance(
         say(f"Going on after epoch {start}.")
     _compile(experiment, state, say)
     epochs = _epochs(config, experiment, state, start, record, stop)
-    report = live_report(record)
+    report = live_report(record.history.workdir)
     with closing(Progress(config.num_epochs, start, enabled=progress)) as bar:
         for epoch, steps, metrics in epochs:
             going = check(np.atleast_2d(steps["loss"]), epoch, record.latest)
@@ -199,12 +199,6 @@ def advance(
             bar.update(epoch, _shown(row, record.history))
             report.refresh()
     return start
-
-
-def live_report(record: Record) -> Live:
-    """The report.html of a run, which the first of several processes writes."""
-    folder = record.history.workdir
-    return Live(folder, cluster.say, alone=cluster.is_first())
 
 
 def _may_be_finished(workdir: str | os.PathLike | None, num_epochs: int) -> bool:

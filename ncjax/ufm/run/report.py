@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ncjax import cluster, style
+from ncjax import style
 from ncjax.io import write_json, write_lines
-from ncjax.report.live import Live
+from ncjax.report.live import live_report
 from ncjax.runs.about import about
 from ncjax.table import Part, Result, Table
 from ncjax.ufm import Trajectory
@@ -155,7 +155,7 @@ class Report(Result):
         write_json(folder / "verdict.json", verdict)
         write_lines(folder / "metrics.jsonl", self.rows)
         style.save(self.figure, folder / "ufm.png")
-        Live(folder, cluster.say).write()
+        live_report(folder).write()
 
 
 def trajectory_rows(path: Trajectory) -> list[dict[str, Any]]:
