@@ -17,6 +17,8 @@ GRAM, CONFUSION = "nc/gram", "test/confusion"
 _ENTRIES = 60_000  # of the matrices of all epochs in a page
 _WIDEST = 220  # rows of a matrix; more are averaged in blocks
 _NAMED = 40  # classes with names on the axes
+# Above the matrix: beside it a telephone has no room.
+_BAR: Chart = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "thickness": 8}
 _TICKS = (0.0, 0.1, 1.0, 10.0, 50.0, 100.0)  # percent
 
 
@@ -104,35 +106,20 @@ def geometry(rows: Sequence[Row], classes: Classes) -> dict[str, Any] | None:
     }
 
 
-def cosine_chart(found: dict[str, Any]) -> Chart:
-    """Heat maps of the cosines: measured at the last epoch, and predicted."""
-    names = found["names"]
-    both = [("measured", found["cosines"][-1]), ("predicted", found["predicted"])]
-    shown = [(title, table) for title, table in both if table is not None]
-    data: list[Chart] = []
-    layout: Chart = {"annotations": [], "shapes": []}
-    for i, (title, table) in enumerate(shown):
-        at = "" if not i else str(i + 1)
-        data.append(
-            {"type": "heatmap", "z": table, "zmin": -1, "zmax": 1}
-            | {"meta": "diverging", "xaxis": f"x{at}", "yaxis": f"y{at}"}
-            | {"showscale": i == 0, "x": names, "y": names}
-            | {"hovertemplate": "%{y}, %{x}: %{z:.3f}<extra></extra>"}
-            | {"colorbar": {"thickness": 10, "title": {"text": "cosine"}}}
-        )
-        low, high = i / len(shown), (i + 1) / len(shown) - (0.06 if i == 0 else 0)
-        high = 1.0 if len(shown) == 1 else high
-        axes = _matrix_axes(names, f"y{at}", first=i == 0)
-        layout |= {f"xaxis{at}": axes[0] | {"domain": [low, high]}}
-        layout |= {f"yaxis{at}": axes[1] | {"anchor": f"x{at}"}}
-        layout["annotations"].append(
-            {"text": title, "x": (low + high) / 2, "y": 1.0, "yanchor": "bottom"}
-            | {"xref": "paper", "yref": "paper", "showarrow": False}
-        )
-        layout["shapes"] += [
-            shape | {"xref": f"x{at}", "yref": f"y{at}"} for shape in found["shapes"]
-        ]
-    return {"data": data, "layout": layout}
+def cosine_charts(found: dict[str, Any]) -> list[Chart]:
+    """Heat maps of the cosines: measured at the last epoch; predicted, if known."""
+    names, tables = found["names"], [found["cosines"][-1], found["predicted"]]
+    charts = []
+    for table in tables:
+        if table is None:
+            continue
+        trace: Chart = {"type": "heatmap", "z": table, "zmin": -1, "zmax": 1}
+        trace |= {"meta": "diverging", "x": names, "y": names, "colorbar": _BAR}
+        trace["hovertemplate"] = "%{y}, %{x}: %{z:.3f}<extra></extra>"
+        across, down = _matrix_axes(names)
+        layout = {"xaxis": across, "yaxis": down, "shapes": found["shapes"]}
+        charts.append({"data": [trace], "layout": layout})
+    return charts
 
 
 def spectrum_chart(found: dict[str, Any]) -> Chart:
@@ -192,7 +179,7 @@ def _confusion(table: np.ndarray, names: list[str], lines: list[Chart]) -> Chart
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = 100 * table / table.sum(1, keepdims=True)
     shown = (shares / 100) ** 0.25  # mistakes are few: half of the shades are below 6 %
-    across, down = _matrix_axes(names, "y", first=True)
+    across, down = _matrix_axes(names)
     trace: Chart = {
         "type": "heatmap",
         "z": _listed(shown, 3),
@@ -203,9 +190,8 @@ def _confusion(table: np.ndarray, names: list[str], lines: list[Chart]) -> Chart
         "y": names,
         "text": [[_percent(x) for x in row] for row in shares],
         "hovertemplate": "%{y} taken for %{x}: %{text} %<extra></extra>",
-        "colorbar": {
-            "thickness": 10,
-            "title": {"text": "% of the class"},
+        "colorbar": _BAR
+        | {
             "tickvals": [(x / 100) ** 0.25 for x in _TICKS],
             "ticktext": [f"{x:g}" for x in _TICKS],
         },
@@ -278,24 +264,15 @@ def _block_names(names: Sequence[str]) -> list[str]:
     return list(found)
 
 
-def _matrix_axes(
-    names: Sequence[str], down: str, *, first: bool
-) -> tuple[Chart, Chart]:
+def _matrix_axes(names: Sequence[str]) -> tuple[Chart, Chart]:
     """Square cells, class 0 at the top left; names where there is room for them."""
     named = len(names) <= _NAMED
-    ticks = {
-        "type": "category",
-        "tickvals": list(range(len(names))) if named else [],
-        "ticktext": [name if len(name) < 17 else f"{name[:15]}…" for name in names]
-        if named
-        else [],
-        "showgrid": False,
-        "zeroline": False,
-    }
-    across = ticks | {"constrain": "domain", "tickangle": -90 if named else 0}
-    below = ticks | {"autorange": "reversed", "scaleanchor": down.replace("y", "x")}
-    below |= {"constrain": "domain", "showticklabels": first and named}
-    return across, below
+    shown = [name if len(name) < 17 else f"{name[:15]}…" for name in names]
+    ticks: Chart = {"type": "category", "showgrid": False, "zeroline": False}
+    ticks |= {"tickvals": list(range(len(names))) if named else []}
+    ticks |= {"ticktext": shown if named else [], "constrain": "domain"}
+    across = ticks | {"tickangle": -90 if named else 0}
+    return across, ticks | {"autorange": "reversed", "scaleanchor": "x"}
 
 
 def _borders(classes: Classes, order: np.ndarray) -> list[Chart]:

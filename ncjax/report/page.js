@@ -19,7 +19,8 @@
   const scales = (paper) => ({
     diverging: [[0, "#2166ac"], [0.25, "#67a9cf"], [0.5, paper], [0.75, "#ef8a62"],
       [1, "#b2182b"]],
-    sequential: [[0, paper], [0.45, "#7fb2dc"], [1, "#1b5fa5"]],
+    sequential: dark() ? [[0, paper], [0.5, "#2b659f"], [1, "#a9d3ff"]]
+      : [[0, paper], [0.45, "#7fb2dc"], [1, "#1b5fa5"]],
     values: "Viridis",
   });
 

@@ -139,18 +139,20 @@ def _means(page: Page, found: Found) -> list[str]:
     note = f"Cosines of the centred class means, {order}."
     if known["predicted"] is None:
         note += " There is no prediction for this loss or for these classes."
-    else:
-        note += " Predicted: by theory, as regularisation vanishes."
-    cosines = page.chart(
-        "cosines", geometry.cosine_chart(known), "Cosines", "matrix", note
-    )
-    spectrum = page.chart(
-        "spectrum",
-        geometry.spectrum_chart(known),
-        "Spectrum of their Gram matrix",
-        note="At a simplex all eigenvalues are 1.",
-    )
-    return [slider, grid([cosines, spectrum], kind="wide")]
+    drawn = [
+        page.chart(key, chart, title, "matrix", said)
+        for key, chart, title, said in zip(
+            ("cosines", "predicted"),
+            geometry.cosine_charts(known),
+            ("Measured", "Predicted"),
+            (note, "By theory, in the limit of vanishing regularisation."),
+            strict=False,
+        )
+    ]
+    note = "At a simplex all eigenvalues are 1; there are as many as classes, less one."
+    title = "Spectrum of the Gram matrix of the class means"
+    spectrum = page.chart("spectrum", geometry.spectrum_chart(known), title, note=note)
+    return [slider, grid(drawn, "half"), grid([spectrum], "wide")]
 
 
 def _gram_hint(found: Found) -> str:

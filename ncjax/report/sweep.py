@@ -264,10 +264,8 @@ def _heat_map(
     trace |= {"x": [_short(v) for v in values[across]]}
     trace |= {"y": [_short(v) for v in values[down]]}
     trace["hovertemplate"] = "%{x}, %{y}: %{text}<extra></extra>"
-    trace["colorbar"] = {"thickness": 10}
-    if scaled:
-        trace["colorbar"] |= {"title": {"text": "log10"}}
-    if len(values[across]) <= 8:
+    trace["showscale"] = False
+    if len(values[across]) <= 10:
         trace["texttemplate"] = "%{text}"
     layout = {
         "xaxis": {"type": "category", "title": {"text": label(across)}},

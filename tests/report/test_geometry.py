@@ -48,8 +48,8 @@ def test_measured_beside_predicted():
     found = geometry.geometry(rows, Classes((), None, {}, SIMPLEX))
     assert found["epochs"] == [2, 9]
     assert found["names"] == ["0", "1", "2", "3"]
-    chart = geometry.cosine_chart(found)
-    assert [trace["z"][0][1] for trace in chart["data"]][1] == -0.333
+    _, predicted = geometry.cosine_charts(found)
+    assert predicted["data"][0]["z"][0][1] == -0.333
     bars, theory = geometry.spectrum_chart(found)["data"]
     assert theory["y"] == [1, 1, 1]
     assert bars["y"] == found["spectra"][-1]
