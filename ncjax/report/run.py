@@ -157,14 +157,14 @@ def _means(page: Page, found: Found) -> list[str]:
 
 def _gram_hint(found: Found) -> str:
     """Why there are no class means to be seen."""
-    most = found.config.get("eval.gram", 32)
+    most, count = found.config.get("eval.gram", 32), len(found.classes.names)
+    text = f"There are no Gram matrices of the class means ({geometry.GRAM}): "
     if found.recorded:
-        text = f"Gram matrices of the class means are kept for up to {most} classes."
+        text += f"a recorder keeps them for up to {most} classes."
+    elif count > most:
+        text += f"they are kept for up to {most} classes; see --config.eval.gram."
     else:
-        text = (
-            f"This run kept the Gram matrix of its class means for up to {most} "
-            "classes, and has more; --config.eval.gram=K keeps it for K classes."
-        )
+        text += "the run is of an older version, or config.eval.gram is too small."
     return f'<p class="soft">{escape(text)}</p>'
 
 

@@ -11,6 +11,7 @@ from ncjax.runs.columns import Columns, Row
 # No paper says how small is collapsed.  These bounds only choose the first word of the
 # sentence; the numbers behind it say how far a run has come.
 NC1_COLLAPSED, NC1_PARTLY = 0.01, 0.1
+FEW = 0.01  # training error with which a run may be partly collapsed
 FALL = 10.0  # NC1 must have fallen so many times since the first measured epoch
 
 State = Literal[
@@ -42,8 +43,8 @@ def verdict(history: Columns) -> Verdict:
     - collapsed: the training error is 0 at the end, NC1 is at most `NC1_COLLAPSED`, and
       it fell at least `FALL` times since the first measured epoch, if there are more
       than one.
-    - partly collapsed: the training error was 0 in some measured epoch, and NC1 is at
-      most `NC1_PARTLY`.
+    - partly collapsed: the training error is at most `FEW` at the end, or was 0 in some
+      measured epoch, and NC1 is at most `NC1_PARTLY`.
     - not collapsed: all else; without training error 0 there is no terminal phase,
       however small NC1 is: features that die have a small one too.
 
@@ -89,11 +90,13 @@ from the simplex.
 
 def _state(history: Columns, nc1: float) -> State:
     first = _value(history.rows[0], "nc/nc1")
+    error = _value(history.rows[-1], "train/error")
+    few = error is not None and error <= FEW
     if history.terminal_epoch is None:
-        return "not collapsed"
+        small = few and nc1 <= NC1_PARTLY
+        return "partly collapsed" if small else "not collapsed"
     fell = len(history.rows) == 1 or first is None or nc1 * FALL <= first
-    stayed = _value(history.rows[-1], "train/error") == 0
-    if nc1 <= NC1_COLLAPSED and fell and stayed:
+    if nc1 <= NC1_COLLAPSED and fell and error == 0:
         return "collapsed"
     return "partly collapsed" if nc1 <= NC1_PARTLY else "not collapsed"
 

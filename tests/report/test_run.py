@@ -68,7 +68,10 @@ def test_why_there_are_no_class_means(tmp_path):
     row = {k: v for k, v in measured(1).items() if k != "nc/gram"}
     config = {"eval": {"gram": 32}, "data": {"name": "digits"}}
     text = text_of(write_run(tmp_path / "run", [row], **config))
-    assert "--config.eval.gram=K" in text
+    assert "the run is of an older version" in text
+    config["eval"] = {"gram": 3}
+    text = text_of(write_run(tmp_path / "run", [row], **config))
+    assert "they are kept for up to 3 classes" in text
 
 
 def test_fields_that_are_not_at_their_defaults(tmp_path):
