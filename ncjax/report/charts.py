@@ -129,7 +129,8 @@ def line(
         drawn[-1]["fillcolor"] = _transparent(color)
     mode = "lines+markers" if len(rows) < 80 else "lines"
     trace = {"x": epochs, "y": numbers(rows, key), "name": name, "mode": mode}
-    trace |= {"line": {"color": color, "width": 2}, "marker": {"size": 4}}
+    trace |= {"line": {"color": color, "width": 2}}
+    trace["marker"] = {"size": 4 if len(rows) > 3 else 8}
     trace["legendgroup"] = name
     trace["hovertemplate"] = "%{y:.3g}"
     drawn.append(trace | options)

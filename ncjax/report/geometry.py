@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -267,7 +268,7 @@ def _block_names(names: Sequence[str]) -> list[str]:
 def _matrix_axes(names: Sequence[str]) -> tuple[Chart, Chart]:
     """Square cells, class 0 at the top left; names where there is room for them."""
     named = len(names) <= _NAMED
-    shown = [name if len(name) < 17 else f"{name[:15]}…" for name in names]
+    shown = [label(html.unescape(name), 16) for name in names]
     ticks: Chart = {"type": "category", "showgrid": False, "zeroline": False}
     ticks |= {"tickvals": list(range(len(names))) if named else []}
     ticks |= {"ticktext": shown if named else [], "constrain": "domain"}

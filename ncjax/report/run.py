@@ -67,7 +67,8 @@ def _about(found: Found) -> str:
     parts = [what, f"mean of {seeds} seeds with 95 % intervals" if seeds else ""]
     of = f" of {found.planned}" if found.planned is not None else ""
     parts.append(f"epoch {found.epoch}{of}")
-    parts.append(f"{len(found.history.rows)} epochs measured")
+    count = len(found.history.rows)
+    parts.append(f"{count} epoch{'' if count == 1 else 's'} measured")
     return ", ".join(part for part in parts if part)
 
 
@@ -102,7 +103,8 @@ def _any_metric(page: Page, found: Found) -> str:
         return ""
     page.data("metrics", known)
     layout = charts.over_epochs(found.history, log=True) | {"showlegend": False}
-    first = next((k for k in ("nc/cdnv", "test/ece") if k in known["metrics"]), None)
+    wanted = ("nc/cdnv", "test/ece", "nc/nc1")
+    first = next((key for key in wanted if key in known["metrics"]), None)
     options = "".join(
         f'<option value="{escape(key)}"{" selected" if key == first else ""}>'
         f"{title} ({escape(key)})</option>"

@@ -126,3 +126,6 @@ def test_severity_beside_chance():
 def test_names_are_text_for_plotly():
     found = geometry.geometry([measured(3)], Classes(TREE.class_names, TREE))
     assert not any("<" in name for name in found["names"])
+    axis = geometry.cosine_charts(found)[0]["layout"]["xaxis"]
+    assert "&lt;img src=x&gt;" in axis["ticktext"]
+    assert "&lt;/script&gt;&lt;scrip…" in axis["ticktext"]
