@@ -18,6 +18,7 @@ LAYERS = (
     ("__main__", "main", "cli"),
     ("comparison", "explorer", "measurement", "movie", "sweeps", "ufm.run"),
     ("training",),
+    ("report",),
     ("runs",),
     ("config",),
     ("evaluation", "probes"),

@@ -11,6 +11,7 @@ COMMANDS: dict[str, str] = {
     "train": "train a network into neural collapse and measure it on the way",
     "measure": "measure the collapse of features from any framework",
     "compare": "put runs side by side: means over seeds, paired tests, curves, theory",
+    "report": "write a page that shows a run: verdict, curves, class means, mistakes",
     "ufm": "solve unconstrained-features models and check them against theory",
     "movie": "show the collapse as an animation, of a run or of two side by side",
     "explorer": "write a page with sliders for what theory gives in closed form",

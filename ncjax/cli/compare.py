@@ -115,6 +115,8 @@ def write(
         figures["pareto"] = comparison.pareto(columns)
     if comparison.theory:
         figures["theory"] = comparison.theory_figure(columns)
+    from ncjax.report.live import live_report  # late: it loads JAX
+
     made = {"about": about(computed=bool(comparison.theory))}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "comparison.json", comparison.to_dict() | made)
@@ -122,14 +124,16 @@ def write(
         write_whole(folder / name, text)
     for name, figure in figures.items():
         style.save(figure, folder / f"{name}{suffix}")
-    return ["comparison.json", *texts, *(f"{name}{suffix}" for name in figures)]
+    live_report(folder).write()
+    drawn = [f"{name}{suffix}" for name in figures]
+    return ["comparison.json", *texts, *drawn, "report.html"]
 
 
 def _parser() -> Parser:
     parser = Parser("ncjax compare", _ABOUT, _MORE, registers=True)
     add = parser.add_argument
     add("runs", metavar="RUN", nargs="+", help="workdir, folder of them, or pattern")
-    out = "folder of the tables and figures; by default comparison"
+    out = "folder of report.html, tables and figures; by default comparison"
     add("--out", metavar="DIR", default="comparison", help=out)
     also = f"draw the curves also as FILE: {', '.join(style.FORMATS)}"
     add("--figure", metavar="FILE", type=Path, help=also)

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 _ABOUT = """\
 Train a network into neural collapse and measure it on the way.
 
-The workdir gets config.json, metrics.jsonl, TensorBoard events, checkpoints and
-collapse.png.  Without --workdir it is runs/NAME-HASH, where HASH is that of the
-configuration.  The same command again continues a run that was stopped.  With many
-seeds the metrics are means with 95 % intervals, and DIR/seeds/SEED holds each run.
-With --sweep.FIELD=VALUES a network is trained for every combination of values.
+The workdir gets config.json, metrics.jsonl, TensorBoard events, checkpoints,
+collapse.png and report.html, a page to look at.  Without --workdir it is
+runs/NAME-HASH, where HASH is that of the configuration.  The same command again
+continues a run that was stopped.  With many seeds the metrics are means with 95 %
+intervals, and DIR/seeds/SEED holds each run.  With --sweep.FIELD=VALUES a network is
+trained for every combination of values.
 """
 
 _MORE = """\
@@ -43,7 +44,8 @@ examples:
 Values of a sweep: 1e-3..1e-1:8 are 8 by equal factors, lin:0..1:5 are 5 by equal steps,
 0,5e-4,5e-3 are these; --sweep.zip=FIELD,FIELD lets fields change together.  Networks
 that differ in numbers of the optimizer or the loss, in init_scale or in the seed train
-in one program.  The workdir gets sweep.csv, sweep.png and members/NAME, a run each.
+in one program.  The workdir gets sweep.csv, sweep.png, report.html and members/NAME, a
+run each.
 
 A signal (SIGTERM, SIGHUP, or SIGINT by Ctrl-C) stops the run when the epoch under way,
 which is one compiled program, is done and saved; it exits with 143, 129 or 130.  A
@@ -82,6 +84,8 @@ def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
     from ncjax import Stopped, TrainingError, cluster, sweep, train as train_network
     from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
+    from ncjax.report.verdict import verdict
+    from ncjax.runs.columns import Columns
 
     try:
         cluster.join()
@@ -122,7 +126,10 @@ def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
         )
         raise
     if cluster.is_first():
-        show(f"\n{found}\n\nWritten to {found.workdir}")
+        show(f"\n{found}\n")
+        if isinstance(found, Columns):
+            show(f"{verdict(found)}\n")
+        show(f"Written to {found.workdir}")
     return 0
 
 

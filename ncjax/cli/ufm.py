@@ -23,8 +23,9 @@ from ncjax.style import FORMATS, save
 _ABOUT = """\
 Solve, certify and flow unconstrained-features models; compare them with theory.
 
-The workdir, runs/NAME by default, gets config.json, metrics.jsonl, verdict.json and
-ufm.png.  Exit status: 0 if all statements hold, 1 if one fails, 2 for bad input.
+The workdir, runs/NAME by default, gets config.json, metrics.jsonl, verdict.json,
+ufm.png and report.html.  Exit status: 0 if all statements hold, 1 if one fails, 2 for
+bad input.
 """
 
 _MORE = """\

@@ -61,6 +61,7 @@ from ncjax.collapse.simplex import (
     equinorm as equinorm,
     gram_distance as gram_distance,
     nc2 as nc2,
+    relative_gram as relative_gram,
 )
 from ncjax.collapse.superclasses import (
     cophenetic_correlation as cophenetic_correlation,

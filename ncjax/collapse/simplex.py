@@ -176,6 +176,22 @@ def gram_distance(
     return norm(ratio(gram, norm(gram)) - ratio(target, norm(target)))
 
 
+def relative_gram(rows: Rows, present: Present = None) -> Float[Array, "K K"]:
+    """Gram matrix of the rows, divided by their mean squared norm [K, K].
+
+    Entry jk is m_j.m_k / (1/K sum_l |m_l|^2).  At a simplex ETF it is
+    (K I - 11')/(K - 1).  Rows and columns of absent classes are 0; all is NaN where all
+    rows are 0.
+
+    Args:
+        rows: moments or [K, d].
+        present: [K], the classes that count.
+    """
+    rows, present = select_rows(rows, present)
+    gram = dot(rows, rows.T)
+    return ratio(gram, jnp.trace(gram) / jnp.sum(present))
+
+
 def least_nc2(num_classes: int, feature_dim: int) -> float:
     """The least NC2 that features of a width allow; 0 where a simplex has room."""
     share = min(1.0, feature_dim / (num_classes - 1))

@@ -27,6 +27,7 @@ IGNORED = {
     "max_skipped",
     *("eval.batch_size", "eval.buffer_mb", "eval.confusion", "eval.crm", "eval.epochs"),
     *(
+        "eval.gram",
         "eval.layers",
         "eval.movie",
         "eval.num_points",

@@ -33,6 +33,7 @@ RANGES: dict[str, tuple[int, int]] = {
     "eval.batch_size": (1, 10**7),
     "eval.buffer_mb": (0, 10**7),
     "eval.specific": (0, 1),
+    "eval.gram": (0, 10**4),
     "checkpoint.every_epochs": (0, 10**7),
     "checkpoint.keep": (1, 10**4),
 }

@@ -98,6 +98,7 @@ def default() -> ConfigDict:
     config.eval.specific = 0.0  # least probability of nodes to decide for; 0: none
     config.eval.confusion = False  # also write [K, K]: who is taken for whom
     config.eval.movie = False  # also keep a projected sample, for `ncjax movie`
+    config.eval.gram = 32  # most classes for which to write [K, K]: Gram of the means
     config.eval.probes = ()  # names of further measurements, with options of their own
 
     config.checkpoint = ConfigDict()

@@ -143,6 +143,8 @@ class Passes:
             regularisation vanishes.
         scatter: also keep the d x d within-class scatter of the last layer, for the
             metrics that need all of it (VCI).
+        gram: the Gram matrix of the class means of the last layer is kept for at most
+            so many classes; see `ncjax.collapse.relative_gram`.
         target: what the labels are.
         convention: the convention under which metrics of collapse are computed.
         frame: (variables, moments of the last layer) -> arrays of a frame of a movie,
@@ -159,6 +161,7 @@ class Passes:
     mistakes: Mistakes = Mistakes()  # noqa: RUF009
     geometry: np.ndarray | None = None
     scatter: bool = False
+    gram: int = 0
     target: Target = CLASSES
     convention: Convention = DEFAULT
     frame: Callable[[Variables, ClassMoments], dict[str, jax.Array]] | None = None
@@ -280,6 +283,8 @@ class Passes:
             if last and self.geometry is not None:
                 target = jnp.asarray(self.geometry, jnp.float32)
                 metrics["gram_to_limit"] = collapse.gram_distance(m, target)
+            if last and self.num_classes <= self.gram:
+                metrics["gram"] = collapse.relative_gram(m)
             found |= {f"{prefix}nc/{name}": value for name, value in metrics.items()}
             beyond = unseen["within_variance"]
             found[f"{prefix}test/nc1"] = collapse.nc1(

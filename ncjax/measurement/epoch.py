@@ -28,6 +28,8 @@ from ncjax.measurement.readings import check_classes, scatter_of
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, dot
 
+_GRAM = 32  # most classes of which the Gram matrix of the means is recorded
+
 
 class Columns(NamedTuple):
     """Rows of examples, as a user gives them."""
@@ -155,6 +157,7 @@ class Meter:
             num_classes,
             scores=lambda outputs: outputs[:, :num_classes],
             mistakes=mistakes,
+            gram=_GRAM,
             convention=convention,
         )
         self._empty = quick_jit(passes.empty)

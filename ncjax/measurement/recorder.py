@@ -29,6 +29,8 @@ from ncjax.measurement.given import (
 from ncjax.measurement.pooling import POOLS, shaped
 from ncjax.measurement.sources import MeasureError, check_labels, to_numpy
 from ncjax.options import suggest
+from ncjax.report.live import live_report
+from ncjax.runs.classes import Classes
 from ncjax.runs.history import History, Row
 from ncjax.runs.record import Record
 
@@ -42,8 +44,8 @@ class Recorder:
     Each epoch is added in batches and ended; then its metrics, those of
     `ncjax.measure` and the errors of the network, stand under the keys of every run
     (`nc/nc1`, `test/nc1`, `train/error`, ...) in `history`, in metrics.jsonl and in the
-    TensorBoard events of the workdir.  collapse.png is drawn by `close`, and before
-    that at most once a minute.  `ncjax.compare` takes the workdir.
+    TensorBoard events of the workdir.  collapse.png and report.html are written by
+    `close`, and before that at most once a minute.  `ncjax.compare` takes the workdir.
 
     The examples of an epoch are kept in memory until it is ended, because the final
     class means are needed for a second pass over them: n d numbers of features in the
@@ -135,7 +137,9 @@ class Recorder:
             after = integer(after, "after", 0)
         self._record = Record(workdir, stored_config(config) | {RECORDER: own}, keep=0)
         self._record.resume(self._record.written if after is None else after)
+        self._record.keep_classes(Classes(names or (), tree))
         self.workdir = self.history.workdir
+        self._report = live_report(self.workdir)
         self._drawn = time.monotonic()
 
     @property
@@ -294,6 +298,7 @@ class Recorder:
     def _draw(self) -> None:
         names = self._names or tuple(map(str, range(self._num_classes)))
         self._record.draw(names, self._tree)
+        self._report.write()
         self._drawn = time.monotonic()
 
     def _check_epoch(self, epoch: Any) -> int:

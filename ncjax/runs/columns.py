@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ DECAY_TIME, ROW_SUM = "theory/decay_time", "theory/nc0"
 
 # "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
 Row = dict[str, Any]
+
+
+def what(config: Mapping[str, Any]) -> str:
+    """The names of data, model and loss, those that a flat configuration has."""
+    parts = (config.get(f"{part}.name") for part in ("data", "model", "loss"))
+    return ", ".join(str(name) for name in parts if name is not None)
 
 
 @dataclasses.dataclass(repr=False)

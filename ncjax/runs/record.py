@@ -18,9 +18,10 @@ import jax
 
 from ncjax import cluster
 from ncjax.hierarchy import Hierarchy
-from ncjax.options import TrainingError
+from ncjax.options import TrainingError, flat
 from ncjax.runs.checkpoints import CheckpointError, Checkpoints, check_folder
-from ncjax.runs.columns import Row, is_measured
+from ncjax.runs.classes import Classes
+from ncjax.runs.columns import Row, is_measured, what
 from ncjax.runs.failure import writing
 from ncjax.runs.figures import draw
 from ncjax.runs.history import History
@@ -77,7 +78,7 @@ class Record:
         self.history = History(
             rows=[],
             seeds=[History([]) for _ in alone],
-            about=", ".join(_names(config or {})),
+            about=what(flat(config or {})),
             limit=dict(limit or {}),
         )
         self._lock = ExitStack()
@@ -366,6 +367,12 @@ class Record:
             whole = f"The checkpoint of epoch {there[-1]} is whole"
         return f"The run stopped after epoch {self._epoch}. {whole}."
 
+    def keep_classes(self, classes: Classes) -> None:
+        """Writes classes.json, from which reports are made later."""
+        if self._whole is not None and cluster.is_first():
+            with self._writing():
+                classes.write(self._whole.path)
+
     def draw(
         self,
         class_names: Sequence[str] = (),
@@ -390,9 +397,3 @@ def _say_missing(workdir: Workdir | None, rows: Sequence[Row], last: int) -> Non
             f"The metrics in {workdir.path} have no row of {len(missing)} epochs "
             f"({listed}): they were lost, and no checkpoint has them."
         )
-
-
-def _names(config: Mapping[str, Any]) -> list[str]:
-    """The names of data, model and loss, those that a configuration has."""
-    parts = [config.get(name, {}) for name in ("data", "model", "loss")]
-    return [str(part["name"]) for part in parts if "name" in part]

@@ -4,9 +4,11 @@ config.json      the configuration, and as "about" what made it and went on with
 run.lock         names the program that writes here, while it does
 metrics.jsonl    a line for each epoch; measured epochs have all metrics
 movie.jsonl      a line for each measured epoch, with --config.eval.movie=True
+classes.json     names, tree and predicted geometry of the classes
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
 collapse.png     the curves; layers.png and confusion.png if they are asked for
+report.html      all of it as a page, of `ncjax.report`
 seeds/SEED       with many seeds the run of each seed, without checkpoints
 """
 
@@ -36,6 +38,7 @@ from ncjax.runs.journal import Journal
 CONFIG, RUN = "config.json", "run of ncjax"  # the mark of a folder, what it holds
 FIGURES = ("collapse.png", "layers.png", "confusion.png")
 DATA = "data"  # in config.json, below "about": what tells the data of the run
+REPORT = "report.html"  # see `ncjax.report`
 LOCK = "run.lock"  # see `ncjax.runs.lock`
 
 # Fields that may differ when a run goes on: where the data lie changes no result, nor

@@ -24,6 +24,7 @@ from ncjax.data.fingerprint import fingerprint
 from ncjax.io import to_json, write_json
 from ncjax.memory import device_memory
 from ncjax.options import ConfigError
+from ncjax.report.live import live_report
 from ncjax.runs.failure import writing
 from ncjax.runs.history import History
 from ncjax.runs.journal import NAME, read_rows
@@ -84,8 +85,8 @@ def sweep(
         swept: field, such as "optimizer.learning_rate" -> its values, or a text such as
             "1e-3..1e-1:8" (8 values by equal factors), "lin:0..1:5" (by equal steps) or
             "0,5e-4,5e-3".
-        workdir: folder for sweep.csv, the figure and members/NAME, the folder of each
-            run; None writes nothing.
+        workdir: folder for sweep.csv, the figure, report.html and members/NAME, the
+            folder of each run; None writes nothing.
         together: groups of fields that change together instead of in all combinations,
             such as [("optimizer.learning_rate", "optimizer.weight_decay")].
         at_once: largest number of networks in a program; 0 takes as many as fit into
@@ -142,7 +143,7 @@ def sweep(
             )
             parts = as_before(claimed["programs"], parts)
         say(f"A sweep of {len(runs)} runs in {len(parts)} program(s).")
-        table = Sweep(tuple(fields), [], folder)
+        table, report = Sweep(tuple(fields), [], folder), live_report(folder)
         for number, program in enumerate(parts):
             say(_where(number, parts, fields))
             dataset = load(_data_key(program))
@@ -162,10 +163,11 @@ def sweep(
             )
             table.add(program.members, *found)
             _write(table, table.write, claimed)
+            report.refresh()
             if number + 1 < len(parts) and (reason := asked(stop)):
-                last = program.config.num_epochs
-                raise Stopped(reason, last, saved=folder is not None)
+                raise Stopped(reason, program.config.num_epochs, saved=bool(folder))
         _write(table, table.draw, claimed)
+        report.write()
         return table
 
 

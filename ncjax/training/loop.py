@@ -24,6 +24,7 @@ from ncjax.config.binding import load_data
 from ncjax.data.fingerprint import fingerprint
 from ncjax.evaluation.sample import part_frame
 from ncjax.options import TrainingError, flat
+from ncjax.report.live import live_report
 from ncjax.runs.frames import rows_of_frames
 from ncjax.runs.history import History, Row
 from ncjax.runs.progress import Progress
@@ -128,6 +129,7 @@ def train(
             data=fingerprint(dataset),
         )
         with closing(record):
+            record.keep_classes(network.classes(config.eval.gram))
             if finished and record.finish(config.num_epochs):
                 start = config.num_epochs
                 _say_finished(record, start, progress=progress)
@@ -139,6 +141,7 @@ def train(
         tree = network.hierarchy if config.eval.confusion else None
         again = start < config.num_epochs
         record.draw(dataset.class_names, tree, again=again)
+        live_report(record.history.workdir).write(again=again)
         if start < config.num_epochs and progress:
             first = f"epochs {start + 1} to " if start else ""
             spent = tqdm.format_interval(time.monotonic() - began)
@@ -187,6 +190,7 @@ def advance(
         say(f"Going on after epoch {start}.")
     _compile(experiment, state, say)
     epochs = _epochs(config, experiment, state, start, record, stop)
+    report = live_report(record.history.workdir)
     shown = {"enabled": progress, "history": record.history}
     with closing(Progress(config.num_epochs, start, **shown)) as bar:
         for epoch, steps, metrics in epochs:
@@ -197,6 +201,7 @@ def advance(
             frames = rows_of_frames(rows, frame, experiment.watched)
             row = record.add(_of_those(going, rows), _of_those(going, frames))
             bar.update(epoch, _shown(row, record.history))
+            report.refresh()
     return start
 
 

@@ -30,6 +30,7 @@ from ncjax.losses.predicted import limit_values
 from ncjax.models import layer_outputs
 from ncjax.options import ConfigError
 from ncjax.probes import Subject
+from ncjax.runs.classes import Classes
 from ncjax.targets import DEFAULT as CLASS, get_target
 from ncjax.training.step import TrainState, init_state, make_train_step
 
@@ -83,6 +84,13 @@ class Network:
         self._all_steps = config.num_epochs * steps
         self.optimizer = bind_optimizer(parts["optimizer"], config.num_epochs, steps)
         self._weight_decay = bind_weight_decay(parts["optimizer"])
+
+    def classes(self, most: int) -> Classes:
+        """What reports are to know of the classes; the geometry of at most so many."""
+        few = self.dataset.num_classes <= most
+        geometry = self.objective.geometry if few else None
+        names = self.dataset.class_names
+        return Classes(names, self.hierarchy, self.limit, geometry)
 
     def forget_limit(self) -> None:
         """Leaves out the geometry that theory predicts: these networks learn others."""
@@ -242,6 +250,7 @@ class Network:
             ),
             geometry=self.objective.geometry,
             scatter=asked.scatter,
+            gram=asked.gram,
             target=self._target,
             frame=self._frame() if asked.movie else None,
         )

@@ -72,6 +72,17 @@ def test_gram_distance(x64):
         compiled.gram_distance(moments, jnp.eye(5))
 
 
+def test_relative_gram(x64):
+    simplex = 7 * jnp.eye(4)
+    found = collapse.relative_gram(simplex - simplex.mean(0))
+    np.testing.assert_allclose(found, (4 * np.eye(4) - 1) / 3, atol=1e-12)
+    rows = jnp.array([[3.0, 4.0], [0.0, 0.0], [5.0, 0.0]])
+    present = jnp.array([True, False, True])
+    want = [[1, 0, 0.6], [0, 0, 0], [0.6, 0, 1]]  # mean squared norm 25
+    np.testing.assert_allclose(collapse.relative_gram(rows, present), want)
+    assert np.isnan(collapse.relative_gram(0 * rows)).all()
+
+
 def test_row_normalise(x64):
     classifier = clusters()[2]
     unit = classifier / np.linalg.norm(classifier, axis=1, keepdims=True)

@@ -20,7 +20,7 @@ def test_command_line_writes_tables_and_figures(runs, tmp_path, capsys):
     printed = capsys.readouterr().out
     files = sorted(path.name for path in out.iterdir())
     tables = [f"comparison.{ending}" for ending in ("csv", "json", "md", "png", "tex")]
-    assert files == [*tables, "pareto.png", "tests.csv"]
+    assert files == [*tables, "pareto.png", "report.html", "tests.csv"]
     text = (out / "comparison.md").read_text(encoding="utf-8")
     assert "## Paired tests" in text
     for line in text.splitlines()[2:]:

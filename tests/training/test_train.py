@@ -81,12 +81,17 @@ def test_what_a_run_leaves(whole):
     history, folder = whole, whole.workdir
     assert folder.name == "run"
     names = {p.name.split(".")[0] for p in folder.iterdir()}
-    assert names == {"config", "metrics", "events", "checkpoints", "collapse", "movie"}
+    written = {"config", "metrics", "events", "classes", "collapse", "report"}
+    assert names == written | {"checkpoints", "movie"}
     config = json.loads((folder / "config.json").read_text())
     assert config["model"] == {"name": "mlp", "widths": [16, 8], "batch_norm": True}
     rows = rows_of(folder)
     assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
-    assert {k: v for k, v in rows[-1].items()} == pytest.approx(history.rows[-1])
+    assert rows[-1].keys() == history.rows[-1].keys()
+    for name, value in rows[-1].items():
+        np.testing.assert_allclose(
+            np.array(value, float), history.rows[-1][name], err_msg=name
+        )
     assert (folder / "collapse.png").read_bytes()[:4] == b"\x89PNG"
     kept = sorted(int(p.name) for p in (folder / "checkpoints").iterdir())
     assert kept == [2, 4]
@@ -159,7 +164,9 @@ def test_streamed_and_buffered_measurement_agree():
     assert buffered.keys() == streamed.keys()
     assert "layers/01_dense1/nc/nc1" in buffered
     for name, value in buffered.items():
-        assert streamed[name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
+        np.testing.assert_allclose(
+            streamed[name], value, rtol=1e-3, atol=1e-5, err_msg=name
+        )
 
 
 @pytest.mark.slow  # in short: tests/runs/test_figures.py

@@ -10,6 +10,7 @@ import numpy as np
 
 from ncjax import style
 from ncjax.io import write_json, write_lines
+from ncjax.report.live import live_report
 from ncjax.runs.about import about
 from ncjax.table import Part, Result, Table
 from ncjax.ufm import Trajectory
@@ -139,7 +140,7 @@ class Report(Result):
         return f"{mark}: {good} of {len(self.statements)} statements hold"
 
     def write(self, folder: Path, config: dict[str, Any]) -> None:
-        """Writes config.json, metrics.jsonl, verdict.json and ufm.png.
+        """Writes config.json, metrics.jsonl, verdict.json, ufm.png and report.html.
 
         Args:
             folder: the folder; it is made if it does not exist.
@@ -158,6 +159,7 @@ class Report(Result):
         write_json(folder / "verdict.json", verdict)
         write_lines(folder / "metrics.jsonl", self.rows)
         style.save(self.figure, folder / "ufm.png")
+        live_report(folder).write()
 
 
 def trajectory_rows(path: Trajectory) -> list[dict[str, Any]]:

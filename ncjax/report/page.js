@@ -1,0 +1,174 @@
+"use strict";
+(async () => {
+  const page = JSON.parse(document.getElementById("data").textContent);
+  const root = document.documentElement;
+  const media = matchMedia("(prefers-color-scheme: dark)");
+  const all = (what) => [...document.querySelectorAll(what)];
+  const byId = (id) => document.getElementById(id);
+  let chosen = ""; // a theme that the reader has chosen; else that of the system
+  let printing = false;
+
+  const dark = () => !printing && (chosen ? chosen === "dark" : media.matches);
+  const setTheme = () => {
+    root.dataset.theme = dark() ? "dark" : "light";
+    byId("theme").textContent = dark() ? "Light" : "Dark";
+  };
+  setTheme();
+
+  // Scales of heat maps, from 0 or -1 up; their middle or their beginning is the paper.
+  const scales = (paper) => ({
+    diverging: [[0, "#2166ac"], [0.25, "#67a9cf"], [0.5, paper], [0.75, "#ef8a62"],
+      [1, "#b2182b"]],
+    sequential: dark() ? [[0, paper], [0.5, "#2b659f"], [1, "#a9d3ff"]]
+      : [[0, paper], [0.45, "#7fb2dc"], [1, "#1b5fa5"]],
+    values: "Viridis",
+  });
+
+  // What a chart looks like in the theme of the page.
+  const look = (chart) => {
+    const style = getComputedStyle(root);
+    const color = (name) => style.getPropertyValue(name).trim();
+    const layout = {
+      margin: { l: 52, r: 14, t: 34, b: 44, ...(chart.layout.margin || {}) },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: color("--ink"), size: 12, family: "system-ui, sans-serif" },
+      hoverlabel: { bgcolor: color("--panel"), bordercolor: color("--line"),
+        font: { color: color("--ink") } },
+      dragmode: touch ? false : "zoom", ...chart.layout,
+    };
+    for (const key of Object.keys(layout)) {
+      if (/^[xy]axis\d*$/.test(key)) {
+        layout[key] = { automargin: true, gridcolor: color("--line"),
+          linecolor: color("--line"), zerolinecolor: color("--line"),
+          ...layout[key] };
+      }
+    }
+    const scale = scales(color("--paper"));
+    const data = chart.data.map((trace) => (trace.type === "heatmap"
+      ? { ...trace, colorscale: scale[trace.meta] } : trace));
+    return [data, layout];
+  };
+
+  const settings = { responsive: true, displayModeBar: false };
+  const touch = matchMedia("(pointer: coarse)").matches; // a finger scrolls the page
+  const charts = {}; // by the id of their element
+  const draw = (id) => {
+    const [data, layout] = look(charts[id]);
+    return Plotly.react(id, data, layout, settings);
+  };
+  const redraw = () => {
+    setTheme();
+    return Promise.all(Object.keys(charts).map(draw));
+  };
+
+  // The axes of all curves: logarithmic or linear.
+  const axisButton = (button) => button.addEventListener("click", () => {
+    const axis = button.dataset.axis;
+    const log = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(log));
+    for (const element of all(".chart.curve")) {
+      const { layout } = charts[element.id];
+      layout[axis] = { ...layout[axis], type: log ? "log" : "linear" };
+      delete layout[axis].range;
+      delete layout[axis].dtick;
+      if (axis === "yaxis") {
+        for (const trace of charts[element.id].data) {
+          if (trace.meta === "zeros") trace.visible = log;
+        }
+      }
+      draw(element.id);
+    }
+  });
+
+  // One metric out of all, in a chart of its own.
+  const metricChart = (element) => {
+    const { epochs, metrics } = page.metrics;
+    const choice = byId("metric");
+    const show = () => {
+      const [title, log, values, low, high] = metrics[choice.value];
+      const marks = epochs.length < 80 ? "lines+markers" : "lines";
+      const edge = { x: epochs, mode: "lines", line: { width: 0 }, hoverinfo: "skip",
+        showlegend: false };
+      const data = [{ x: epochs, y: values, mode: marks, name: title,
+        hovertemplate: "%{y:.4g}<extra></extra>", line: { color: "#3a86c8" },
+        marker: { size: 4 } }];
+      if (low) {
+        data.unshift({ ...edge, y: low }, { ...edge, y: high, fill: "tonexty",
+          fillcolor: "rgba(58,134,200,0.2)" });
+      }
+      const layout = structuredClone(page.charts[element.dataset.chart].layout);
+      layout.xaxis.type = (charts[element.id] || { layout }).layout.xaxis.type;
+      layout.yaxis.type = log ? "log" : "linear";
+      charts[element.id] = { data, layout };
+      byId("metric-key").textContent = choice.value;
+      return draw(element.id);
+    };
+    choice.addEventListener("change", show);
+    return show();
+  };
+
+  // The class means at the epoch of the slider.
+  const epochSlider = (slider) => {
+    const { epochs, cosines, spectra } = page.geometry;
+    slider.addEventListener("input", () => {
+      const at = Number(slider.value);
+      byId("epoch-shown").textContent = `epoch ${epochs[at]}`;
+      for (const [id, name, values] of [["cosines", "z", cosines], ["spectrum", "y", spectra]]) {
+        if (charts[id]) {
+          charts[id].data[0] = { ...charts[id].data[0], [name]: values[at] };
+          draw(id);
+        }
+      }
+    });
+    byId("play").addEventListener("click", async () => {
+      for (let at = 0; at < epochs.length; at += 1) {
+        slider.value = at;
+        slider.dispatchEvent(new Event("input"));
+        await new Promise((done) => { setTimeout(done, 90); });
+      }
+    });
+  };
+
+  // A chart whose content is one of several, such as the levels of a tree.
+  const switcher = (select) => select.addEventListener("change", () => {
+    charts[select.dataset.of] = page.charts[select.value];
+    draw(select.dataset.of);
+  });
+
+  const inflate = async () => {
+    const text = byId("plotly").textContent.trim();
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const script = document.createElement("script");
+    script.textContent = await new Response(unpacked).text();
+    document.head.append(script);
+  };
+
+  byId("theme").addEventListener("click", () => {
+    chosen = dark() ? "light" : "dark";
+    redraw();
+  });
+  media.addEventListener("change", redraw);
+  if (all(".chart").length) {
+    try {
+      await inflate();
+    } catch (error) {
+      for (const element of all(".chart")) {
+        element.textContent = "This browser is too old for the charts.";
+      }
+      return;
+    }
+    for (const element of all(".chart")) {
+      if (element.dataset.chart === "metric") continue;
+      charts[element.id] = page.charts[element.dataset.chart];
+      await draw(element.id);
+    }
+    for (const element of all('.chart[data-chart="metric"]')) await metricChart(element);
+    all("button[data-axis]").forEach(axisButton);
+    all("select[data-of]").forEach(switcher);
+    all("#epoch").forEach(epochSlider);
+  }
+  addEventListener("beforeprint", () => { printing = true; redraw(); });
+  addEventListener("afterprint", () => { printing = false; redraw(); });
+  root.dataset.ready = "true";
+})();

@@ -1,0 +1,152 @@
+"""Whether a run has collapsed, in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+from ncjax.runs.columns import Columns, Row
+
+# No paper says how small is collapsed.  These bounds only choose the first word of the
+# sentence; the numbers behind it say how far a run has come.
+NC1_COLLAPSED, NC1_PARTLY = 0.01, 0.1
+FEW = 0.01  # training error with which a run may be partly collapsed
+FALL = 10.0  # NC1 must have fallen so many times since the first measured epoch
+
+State = Literal[
+    "collapsed", "partly collapsed", "not collapsed", "diverged", "no verdict"
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What is to be said of a run in one sentence.
+
+    Attributes:
+        state: the first words of the sentence.
+        sentence: the sentence, with its numbers.
+    """
+
+    state: State
+    sentence: str
+
+    def __str__(self) -> str:
+        """The sentence."""
+        return self.sentence
+
+
+def verdict(history: Columns) -> Verdict:
+    """Says whether the features of a run have collapsed, and by which numbers.
+
+    - diverged: the training loss or NC1 of the last measured epoch is not finite.
+    - collapsed: the training error is 0 at the end, NC1 is at most `NC1_COLLAPSED`, and
+      it fell at least `FALL` times since the first measured epoch, if there are more
+      than one.
+    - partly collapsed: the training error is at most `FEW` at the end, or was 0 in some
+      measured epoch, and NC1 is at most `NC1_PARTLY`.
+    - not collapsed: all else; without training error 0 there is no terminal phase,
+      however small NC1 is: features that die have a small one too.
+
+    An NC1 under the value that rounding of the features alone gives is not taken for a
+    measurement, and the sentence says so.
+
+    Args:
+        history: the measured epochs; with many seeds their means are judged.
+
+    Example:
+        >>> import ncjax
+        >>> rows = [
+        ...     {"epoch": 1, "train/error": 0.2, "nc/nc1": 0.5, "nc/nc2": 0.9},
+        ...     {"epoch": 9, "train/error": 0.0, "nc/nc1": 0.1, "nc/nc2": 0.4},
+        ...     {"epoch": 90, "train/error": 0.0, "nc/nc1": 1e-3, "nc/nc2": 0.05},
+        ... ]
+        >>> from ncjax.report.verdict import verdict
+        >>> print(verdict(ncjax.History(rows)))
+        collapsed: NC1 fell 100 times after error 0 at epoch 9, to 0.001; NC2 is 0.05 \
+from the simplex.
+    """
+    rows = history.rows
+    if not rows:
+        return Verdict("no verdict", "no verdict: nothing was measured yet.")
+    last, at = rows[-1], f"at epoch {rows[-1]['epoch']:.0f}"
+    loss, nc1 = _value(last, "train/loss"), _value(last, "nc/nc1")
+    for what, value in (("training loss", loss), ("NC1", nc1)):
+        if value is not None and not math.isfinite(value):
+            said = f"diverged: the {what} is not finite {at}."
+            return Verdict("diverged", said)
+    if nc1 is None:
+        return Verdict("no verdict", f"no verdict: NC1 was not measured {at}.")
+    state = _state(history, nc1)
+    seeds = f" (mean of {len(history.seeds)} seeds)" if history.seeds else ""
+    clauses = [_fall(history, nc1), *_geometry(history, last)]
+    if (floor := _value(last, "nc/nc1_floor")) is not None and nc1 < floor:
+        clauses.append(
+            f"this NC1 lies under {floor:.2g}, what rounding of the features gives, "
+            "and is no measurement"
+        )
+    return Verdict(state, f"{state}{seeds}: {'; '.join(clauses)}.")
+
+
+def _state(history: Columns, nc1: float) -> State:
+    first = _value(history.rows[0], "nc/nc1")
+    error = _value(history.rows[-1], "train/error")
+    few = error is not None and error <= FEW
+    if history.terminal_epoch is None:
+        small = few and nc1 <= NC1_PARTLY
+        return "partly collapsed" if small else "not collapsed"
+    fell = len(history.rows) == 1 or first is None or nc1 * FALL <= first
+    if nc1 <= NC1_COLLAPSED and fell and error == 0:
+        return "collapsed"
+    return "partly collapsed" if nc1 <= NC1_PARTLY else "not collapsed"
+
+
+def _fall(history: Columns, nc1: float) -> str:
+    """What NC1 did in the terminal phase, or that there was none."""
+    last, start = history.rows[-1], history.terminal_row()
+    error = _value(last, "train/error")
+    if start is None:
+        never = "the training error was not measured"
+        if error is not None and math.isfinite(error):
+            of = " in every seed" if history.seeds else ""
+            never = (
+                f"the training error never reached 0{of}, and is {100 * error:.2g} %"
+            )
+        return f"{never} at epoch {last['epoch']:.0f}; NC1 is {nc1:.2g}"
+    begin, epoch = _value(start, "nc/nc1"), start["epoch"]
+    since = f"after error 0 at epoch {epoch:.0f}"
+    if start is last or begin is None or not begin > 0:
+        said = f"NC1 is {nc1:.2g}, error 0 was reached at epoch {epoch:.0f}"
+    elif nc1 == 0:
+        said = f"NC1 fell {since}, to 0"
+    elif nc1 <= begin:
+        said = f"NC1 fell {_times(begin / nc1)} {since}, to {nc1:.2g}"
+    else:
+        said = f"NC1 rose {_times(nc1 / begin)} {since}, to {nc1:.2g}"
+    if error:
+        said += f", but the error is {100 * error:.2g} % again at the end"
+    return said
+
+
+def _times(factor: float) -> str:
+    return f"{factor:.2g} times" if factor < 100 else f"{factor:,.0f} times"
+
+
+def _geometry(history: Columns, last: Row) -> list[str]:
+    """How the class means stand, beside what theory expects of them."""
+    nc2, limit = _value(last, "nc/nc2"), history.limit.get("nc/nc2")
+    if nc2 is None or math.isnan(nc2):
+        return []
+    if limit is None or limit < 1e-6:
+        return [f"NC2 is {nc2:.2g} from the simplex"]
+    said = f"NC2 is {nc2:.2g}, where theory expects {limit:.2g} for this loss"
+    off = _value(last, "nc/gram_to_limit")
+    if off is not None and math.isfinite(off):
+        said += f" (the means are {off:.2g} from that geometry)"
+    return [said]
+
+
+def _value(row: Row, key: str) -> float | None:
+    """A number of a row; None where it was not measured."""
+    value = row.get(key)
+    return float(value) if isinstance(value, int | float) else None

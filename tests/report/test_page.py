@@ -1,0 +1,82 @@
+"""A page: what it is made of, and that nothing from files becomes HTML or script."""
+
+import base64
+import gzip
+import re
+
+import pytest
+
+from ncjax.report import page as pages
+from ncjax.report.page import MissingPlotly, Page, escape, links, listed, table
+from tests.report.made import NASTY, data_of
+
+
+def test_text_is_escaped_wherever_it_stands(tmp_path):
+    for nasty in NASTY:
+        page = Page(nasty)
+        chart = {"data": [{"name": nasty}], "layout": {}}
+        page.section(nasty, table((nasty,), [(nasty,)]), listed([nasty], nasty))
+        page.section("Chart", page.chart("key", chart, nasty, note=nasty))
+        page.data("value", nasty)
+        text = page.render()
+        assert text.count(nasty) == 0 or nasty == "a & b"
+        assert data_of(text)["value"] == nasty
+        assert data_of(text)["charts"]["key"]["data"] == [{"name": nasty}]
+        assert text.count("<script") == text.count("</script>") == 3
+
+
+def test_the_page_needs_no_network():
+    text = Page("x").render()
+    head = text[: text.index("</head>")]
+    assert "default-src 'none'" in head
+    assert not re.findall(r"(?:src|href)=\"(?!#|data:)", text)
+    begin = text.index('id="plotly">') + len('id="plotly">')
+    packed = text[begin : text.index("<", begin)]
+    assert b"plotly" in gzip.decompress(base64.b64decode(packed))[:300]
+    assert len(text) < 3_000_000
+
+
+def test_numbers_that_json_lacks_become_null():
+    page = Page("x")
+    page.data("values", [float("nan"), float("inf"), 1.5])
+    assert data_of(page.render())["values"] == [None, None, 1.5]
+
+
+def test_without_plotly_it_says_how_to_get_it(monkeypatch):
+    pages.plotly_script.cache_clear()
+    monkeypatch.setattr(pages.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingPlotly, match=r"pip install '.*\[report\]'"):
+        Page("x").render()
+
+
+def test_links_are_relative_to_the_page(tmp_path):
+    folder = tmp_path / "a run%"
+    folder.mkdir()
+    (folder / "metrics.jsonl").write_text("12345")
+    found = links(folder, tmp_path / "out.html", ["metrics.jsonl", "not there"])
+    assert 'href="a%20run%25/metrics.jsonl"' in found
+    assert "5 bytes" in found
+    assert "not there" not in found
+    assert links(folder, tmp_path / "out.html", ["none"]) == ""
+
+
+def test_pictures_are_within_the_page(tmp_path):
+    page = Page("x")
+    (tmp_path / "a.png").write_bytes(b"\x89PNG....")
+    (tmp_path / "b.png").write_bytes(b"<script>")
+    assert "data:image/png;base64,iVBOR" in page.picture(tmp_path / "a.png", "a")
+    for name in ("b.png", "c.png"):
+        assert page.picture(tmp_path / name, "none") == ""
+
+
+def test_sections_without_content_are_left_out():
+    page = Page("x")
+    page.section("Empty", "", "")
+    page.section("Full", "<p>here</p>")
+    text = page.render()
+    assert "#full" in text
+    assert "Empty" not in text
+
+
+def test_escape():
+    assert escape('<a b="c">') == "&lt;a b=&quot;c&quot;&gt;"
