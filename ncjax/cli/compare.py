@@ -116,6 +116,7 @@ def write(
     if comparison.theory:
         figures["theory"] = comparison.theory_figure(columns)
     from ncjax.report.live import live_report  # late: it loads JAX
+    from ncjax.runs.workdir import REPORT
 
     made = {"about": about(computed=bool(comparison.theory))}
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,7 +127,8 @@ def write(
         style.save(figure, folder / f"{name}{suffix}")
     live_report(folder).write()
     drawn = [f"{name}{suffix}" for name in figures]
-    return ["comparison.json", *texts, *drawn, "report.html"]
+    page = [REPORT] if (folder / REPORT).is_file() else []
+    return ["comparison.json", *texts, *drawn, *page]
 
 
 def _parser() -> Parser:

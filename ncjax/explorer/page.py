@@ -8,7 +8,6 @@ import os
 import string
 from importlib import resources
 
-from ncjax.extras import install
 from ncjax.io import write_whole
 from ncjax.style import COLORS
 
@@ -39,7 +38,7 @@ def explorer() -> str:
         from plotly.offline import get_plotlyjs
     except ImportError as error:
         raise ImportError(
-            f"The explorer needs the package plotly: `{install('report')}`.",
+            "The explorer needs the package plotly: `pip install plotly`.",
             name="plotly",
         ) from error
     return string.Template(_read("page.html")).substitute(

@@ -20,7 +20,6 @@ from string import Template
 from typing import Any
 from urllib.parse import quote
 
-from ncjax.extras import install
 from ncjax.io import to_json
 from ncjax.options import InputError
 from ncjax.report.charts import Chart
@@ -38,7 +37,7 @@ class MissingPlotly(InputError):
         """Makes the message."""
         super().__init__(
             "A report needs the package plotly, without which ncjax otherwise does: "
-            f"{install('report')}."
+            "pip install plotly."
         )
 
 

@@ -22,7 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ncjax.classifiers import CLASSIFIERS
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses import LOSSES
 from ncjax.losses.hier_cos import hier_cos_outputs, path_targets
@@ -69,6 +68,8 @@ def frame_optimum(
     """
     if loss not in FRAMES:
         raise ValueError(unknown("loss of fixed vectors", loss, FRAMES))
+    from ncjax.classifiers import CLASSIFIERS  # late: it loads Flax
+
     functions = [f[loss] for f in (LOSSES, CLASSIFIERS) if loss in f]
     known = {name: x for f in functions for name, x in options_of(f).items()}
     if strange := [name for name in options if name not in known]:
@@ -89,6 +90,8 @@ def class_vectors(loss: str, hierarchy: Hierarchy, **options: Any) -> FixedVecto
         hierarchy: tree over the K classes.
         **options: options of the classifier; others are left out.
     """
+    from ncjax.classifiers import CLASSIFIERS  # late: it loads Flax
+
     make = CLASSIFIERS[loss]
     made = fill(make, options_of(make) | options, hierarchy=hierarchy)
     vectors = made(hierarchy.num_classes).vectors

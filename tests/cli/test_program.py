@@ -20,6 +20,7 @@ MISSPELT = {
     "train": ("--wrokdir=x", "--workdir"),
     "measure": ("--lables=x", "--labels"),
     "compare": ("--basleine=x", "--baseline"),
+    "report": ("--uot=x", "--out"),
     "ufm": ("--sewep=x", "--sweep"),
     "movie": ("--veiw=x", "--view"),
     "explorer": ("--uot=x", "--out"),

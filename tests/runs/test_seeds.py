@@ -91,7 +91,7 @@ def test_the_networks_of_many_are_those_of_single_runs(folder):
     ):
         assert a.epoch == b.epoch == 4
         np.testing.assert_allclose(a.classifier, b.classifier, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(a.logits, b.logits, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(a.outputs, b.outputs, rtol=1e-5, atol=1e-5)
 
 
 def test_what_many_seeds_leave(folder):
@@ -104,7 +104,7 @@ def test_what_many_seeds_leave(folder):
     for seed in SEEDS:
         own = whole / "seeds" / str(seed)
         assert {p.name.split(".")[0] for p in own.iterdir()} == {
-            *("config", "metrics", "events")
+            *("config", "metrics", "events", "movie")
         }
         alone = folder / f"one{seed}"
         settings = [json.loads((f / "config.json").read_text()) for f in (own, alone)]
