@@ -10,8 +10,7 @@ from ncjax.report.charts import BLUE, COLORS, GREY, Chart, label, numbers, thinn
 from ncjax.report.page import Page, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json
 from ncjax.report.run import axis_buttons
-from ncjax.runs.columns import Row
-from ncjax.runs.history import is_measured
+from ncjax.runs.columns import Row, is_measured
 from ncjax.runs.journal import NAME as METRICS, read as read_journal
 from ncjax.runs.metrics import describe
 from ncjax.runs.seeds import mean_row

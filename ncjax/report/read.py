@@ -21,8 +21,8 @@ from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, read as read_tre
 from ncjax.losses.predicted import limit_values
 from ncjax.options import InputError
 from ncjax.runs.classes import NAME as CLASSES, Classes, read_classes
-from ncjax.runs.columns import Row, what
-from ncjax.runs.history import History, is_measured
+from ncjax.runs.columns import Row, is_measured, what
+from ncjax.runs.history import History
 from ncjax.runs.journal import NAME as METRICS, read as read_journal
 from ncjax.runs.place import place_of
 from ncjax.runs.workdir import CONFIG, LOCK, WorkdirError

@@ -16,7 +16,8 @@ from ncjax.report.page import Page, details, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json, shown
 from ncjax.report.run import axis_buttons
 from ncjax.report.verdict import Verdict, verdict
-from ncjax.runs.history import History, is_measured
+from ncjax.runs.columns import is_measured
+from ncjax.runs.history import History
 from ncjax.runs.journal import NAME as METRICS, read as read_journal
 from ncjax.runs.metrics import describe, home_of
 from ncjax.runs.place import SWEEP
