@@ -9,6 +9,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ncjax.io import plain
 from ncjax.measurement.result import digits
 from ncjax.runs.history import Row
@@ -99,8 +101,12 @@ class CheckpointMeasurement(Result):
 
 
 def _relative(pair: tuple[Any, Any]) -> float:
-    """Relative difference of two numbers; infinity if one of them is none."""
+    """Relative difference of two numbers or tables; infinity if one is none."""
     then, now = pair
+    if isinstance(then, list) and isinstance(now, list):
+        one, other = np.array(then, float), np.array(now, float)
+        if one.shape == other.shape:
+            return float(np.abs(other - one).max() / max(np.abs(one).max(), 1e-30))
     if not (isinstance(then, int | float) and isinstance(now, int | float)):
         return math.inf
     return abs(now - then) / max(abs(then), abs(now))

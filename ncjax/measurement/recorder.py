@@ -351,7 +351,8 @@ class Recorder:
 
     def _warn(self, row, moments, dtype, weights, offsets) -> None:
         """Warns, once for each reason, of what makes numbers void."""
-        values = {k[3:]: value for k, value in row.items() if k.startswith("nc/")}
+        numbers = {k: v for k, v in row.items() if not isinstance(v, list)}
+        values = {k[3:]: value for k, value in numbers.items() if k.startswith("nc/")}
         values["ncc_accuracy"] = row["train/ncc_accuracy"]
         about = about_features(moments, dtype)
         about["nc1_below_floor"] = below_floor(values)
