@@ -101,7 +101,8 @@ def test_help_of_every_command(name, capsys):
 def test_every_command_suggests_the_flag_that_was_meant(name, capsys):
     wrong, right = MISSPELT[name]
     positional = ["mnist"] if name == "prepare" else ["x"]
-    arguments = positional if name in ("measure", "compare", "movie", "prepare") else []
+    needs = ("measure", "compare", "movie", "report", "prepare")
+    arguments = positional if name in needs else []
     assert main([name, *arguments, wrong]) == 2
     assert_refused(
         capsys, f"Unknown flag {wrong[:-2]!r}. Did you mean {right!r}?", "--help"

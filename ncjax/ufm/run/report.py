@@ -10,7 +10,6 @@ import numpy as np
 
 from ncjax import style
 from ncjax.io import write_json, write_lines
-from ncjax.report.live import live_report
 from ncjax.runs.about import about
 from ncjax.table import Part, Result, Table
 from ncjax.ufm import Trajectory
@@ -159,6 +158,8 @@ class Report(Result):
         write_json(folder / "verdict.json", verdict)
         write_lines(folder / "metrics.jsonl", self.rows)
         style.save(self.figure, folder / "ufm.png")
+        from ncjax.report.live import live_report  # late: it loads Flax
+
         live_report(folder).write()
 
 
