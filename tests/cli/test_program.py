@@ -21,6 +21,7 @@ MISSPELT = {
     "measure": ("--lables=x", "--labels"),
     "compare": ("--basleine=x", "--baseline"),
     "ufm": ("--sewep=x", "--sweep"),
+    "codes": ("--clases=3", "--classes"),
     "movie": ("--veiw=x", "--view"),
     "explorer": ("--uot=x", "--out"),
     "prepare": ("--orignials=x", "--originals"),
