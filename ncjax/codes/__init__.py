@@ -16,6 +16,7 @@ from ncjax.codes.bounds import (
     cosine_bound as cosine_bound,
     margin_bound as margin_bound,
 )
+from ncjax.codes.code import Code as Code, describe as describe, solve as solve
 from ncjax.codes.known import (
     known_code as known_code,
     known_margin as known_margin,
@@ -25,4 +26,3 @@ from ncjax.codes.margin import (
     one_vs_rest_distance as one_vs_rest_distance,
     one_vs_rest_distances as one_vs_rest_distances,
 )
-from ncjax.codes.solve import Code as Code, describe as describe, solve as solve

@@ -157,7 +157,7 @@ class _State:
             whole[size, :size], whole[:size, size] = column, column
             whole[size, size] = corner
             if size <= _SMALL:
-                curves, axes = linalg.eigh(whole, check_finite=False)
+                curves, axes = np.linalg.eigh(whole)
                 curves = np.maximum(np.abs(curves), _RIDGE)
                 return axes @ ((axes.T @ right) / curves)
             whole[places, places] += self.ridge

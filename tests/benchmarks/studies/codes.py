@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 from ncjax import codes, style
 from ncjax.codes.bounds import cosine_bound
+from ncjax.codes.code import Code, search_code
 from ncjax.codes.known import known_code
-from ncjax.codes.solve import Code, search_code
 from tests.benchmarks.studies.harness import flags, write
 from tests.benchmarks.verdicts import Verdict
 

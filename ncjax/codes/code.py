@@ -12,7 +12,7 @@ import numpy as np
 from ncjax.codes.bounds import Bound, cosine_bound, margin_bound
 from ncjax.codes.known import check_sizes, known_code, simple_code
 from ncjax.codes.margin import nearest_cosines, one_vs_rest_distances, unit_rows
-from ncjax.codes.polish import Polished, polish
+from ncjax.codes.polish import Polished, pairs_of, polish
 from ncjax.options import InputError, unknown
 from ncjax.table import Part, Result, Table
 
@@ -22,6 +22,7 @@ _LOOSE = 1e-6  # a vector further than this from what holds the others is a ratt
 _WIDE = 4000  # unknowns above which the margin is that of the Tammes code
 _WORK = 2e9  # cubes of unknowns that are spent on polishing further starts
 _SMALL, _AGAIN = 500, 5  # numbers up to which a code is polished again, and how often
+_LARGEST = 8000  # unknowns of a code that is polished: a matrix of half a gigabyte
 _MOST = 8  # starts that are polished
 
 # (what is done, number done, number in all, best margin or 1 - cosine so far, or nan)
@@ -138,7 +139,8 @@ def solve(
     starts are descended on the device in float32, and the best of them polished in
     float64; what comes out is a local optimum, whose distance from the upper bounds is
     said.  Beyond 4,000 unknowns, 2 K (d-1), the code of the least angle is searched for
-    the margin, too: the two were the same wherever both were computed.
+    the margin, too: the two were the same wherever both were computed.  Beyond 8,000
+    unknowns, K (d-1), nothing is polished, and the code is good to about 1e-3.
 
     >>> import ncjax
     >>> code = ncjax.codes.solve(12, 3, starts=4, steps=400)
@@ -206,8 +208,13 @@ def _settle(points: np.ndarray, margin: bool) -> Polished:
     """Polishes, and again while that helps a code that is small and not yet solved.
 
     Some codes lie at the end of a valley so flat, (17, 4) among them, that the barrier
-    is gone before they are there; it begins anew.
+    is gone before they are there; it begins anew.  Codes too large for a matrix of
+    second derivatives stay as the search has left them.
     """
+    count, dim = points.shape
+    if count * (dim - 1) > _LARGEST:
+        pairs = pairs_of(count // (2 if margin else 1), margin)
+        return Polished(points, float(pairs.values(points).max()), False)
     found = polish(points, margin)
     for _ in range(_AGAIN if points.size <= _SMALL else 0):
         if found.solved:

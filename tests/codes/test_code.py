@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ncjax import codes
-from ncjax.codes.solve import _verdict, search_code
+from ncjax.codes import code as module
+from ncjax.codes.code import _verdict, search_code
 from ncjax.options import InputError
 
 SMALL = {"starts": 4, "steps": 150}
@@ -82,6 +83,12 @@ def test_many_classes_beat_the_published_margin():
     code = codes.solve(100, 10, objective="angle", starts=4, steps=1000)
     assert 0.61416 < code.margin <= code.margin_bound.value
     assert code.margin == pytest.approx(1 - np.cos(np.radians(code.angle)), abs=1e-6)
+
+
+def test_a_large_code_stays_as_the_search_has_left_it(monkeypatch, seven):
+    monkeypatch.setattr(module, "_LARGEST", 13)  # below the unknowns of 7 vectors
+    rough = codes.solve(7, 3, objective="angle", **SMALL)
+    assert 1e-7 < seven[0].margin - rough.margin < 0.02
 
 
 def test_the_search_finds_what_is_proved_in_closed_form():
