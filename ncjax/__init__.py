@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ncjax import (
+        codes as codes,
         collapse as collapse,
         hierarchy as hierarchy,
         losses as losses,
@@ -56,7 +57,8 @@ if _package and importlib.util.find_spec(_package) is None:
 # Module -> its public names; each is imported when it is first asked for: JAX and what
 # is built on it take seconds to import.
 _NAMES = {
-    "ncjax": ("collapse", "hierarchy", "losses", "ufm"),  # the modules themselves
+    # The modules themselves.
+    "ncjax": ("codes", "collapse", "hierarchy", "losses", "ufm"),
     "ncjax.comparison": ("CompareError", "Comparison", "compare"),
     "ncjax.config": ("ConfigError", "default"),
     "ncjax.data": ("DataError", "Dataset"),

@@ -15,6 +15,7 @@ ALLOWED = {
     "import ncjax": (),
     "import ncjax; dir(ncjax)": (),
     "import ncjax; ncjax.class_moments; ncjax.measure; ncjax.collapse": (),
+    "import ncjax; ncjax.codes": (),
     "import ncjax; ncjax.Hierarchy; ncjax.hierarchy; ncjax.losses": (),
     "import ncjax; ncjax.compare": ("absl", "flax", "ml_collections"),
     "import ncjax; ncjax.plots": ("matplotlib",),

@@ -25,6 +25,7 @@ FACE = [
     *("ncjax.class_moments", "ncjax.default", "ncjax.Recorder"),
     *("ncjax.hierarchy.balanced", "ncjax.plots.collapse", "ncjax.losses.hxe"),
     *("ncjax.ufm.Problem.create", "ncjax.ufm.solve", "ncjax.ufm.certify"),
+    "ncjax.codes.solve",
 ]
 
 

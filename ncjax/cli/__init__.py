@@ -13,6 +13,7 @@ COMMANDS: dict[str, str] = {
     "compare": "put runs side by side: means over seeds, paired tests, curves, theory",
     "report": "write a page that shows a run: verdict, curves, class means, mistakes",
     "ufm": "solve unconstrained-features models and check them against theory",
+    "codes": "find vectors for more classes than dimensions, beside the best known",
     "movie": "show the collapse as an animation, of a run or of two side by side",
     "explorer": "write a page with sliders for what theory gives in closed form",
     "prepare": "download data sets and prepare them, without TensorFlow",

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from ncjax.codes.known import known_margin
 from ncjax.collapse.means import Present, Rows, Scalar, select_rows
 from ncjax.collapse.registry import of_both
 from ncjax.collapse.tiles import norm, safe_divide
@@ -190,9 +191,8 @@ def simplex_projection(
 
 def _greatest(num_classes: int, feature_dim: int) -> float | None:
     """The greatest one-vs-rest distance, where it has a closed form."""
-    if feature_dim >= num_classes - 1:
-        return num_classes / (num_classes - 1)
-    return 1.0 if num_classes <= 2 * feature_dim else None
+    closed = num_classes <= 2 * feature_dim or feature_dim == 2
+    return known_margin(num_classes, feature_dim) if closed else None
 
 
 METRICS = of_both(

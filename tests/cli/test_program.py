@@ -22,6 +22,7 @@ MISSPELT = {
     "compare": ("--basleine=x", "--baseline"),
     "report": ("--uot=x", "--out"),
     "ufm": ("--sewep=x", "--sweep"),
+    "codes": ("--clases=3", "--classes"),
     "movie": ("--veiw=x", "--view"),
     "explorer": ("--uot=x", "--out"),
     "prepare": ("--orignials=x", "--originals"),

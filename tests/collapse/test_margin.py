@@ -9,9 +9,9 @@ import pytest
 from scipy import optimize
 
 from ncjax import collapse
+from ncjax.codes import known_margin, one_vs_rest_distance
 from ncjax.collapse import margin, one_vs_rest
 from ncjax.moments import class_moments
-from ncjax.ufm.theory import softmax_codes
 
 RNG = np.random.default_rng(0)
 rho = jax.jit(one_vs_rest)
@@ -51,7 +51,7 @@ def check(rows, want, atol=2e-6):
     ids=["pair", "simplex", "cross-polytope", "triangle", "heptagon"],
 )
 def test_known_optima(rows, shape):
-    check(rows, softmax_codes.known_margin(*shape))
+    check(rows, known_margin(*shape))
 
 
 def test_by_hand():
@@ -66,7 +66,7 @@ def test_by_hand():
 )
 def test_random_codes_against_nnls(k, d):
     rows = RNG.normal(size=(k, d))
-    check(rows, softmax_codes.one_vs_rest_distance(unit(rows)))
+    check(rows, one_vs_rest_distance(unit(rows)))
 
 
 def test_one_class_against_a_general_solver():
@@ -88,7 +88,7 @@ def test_one_class_against_a_general_solver():
 
 def test_bounds_hold_when_stopped_early():
     rows = unit(RNG.normal(size=(60, 3)))
-    exact = softmax_codes.one_vs_rest_distance(rows)
+    exact = one_vs_rest_distance(rows)
     hasty = jax.jit(functools.partial(one_vs_rest, max_steps=16))
     early = hasty(jnp.asarray(rows, jnp.float32))
     assert early.bound <= exact <= early.distance
@@ -176,5 +176,5 @@ def test_asked_for_by_name():
         ("one_vs_rest", unit(means - means.mean(0))),
         ("one_vs_rest_w", unit(np.asarray(rows))),
     ):
-        want = softmax_codes.one_vs_rest_distance(want)
+        want = one_vs_rest_distance(want)
         np.testing.assert_allclose(got[name], want, atol=2e-6)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ncjax import collapse
+from ncjax.codes import one_vs_rest_distance
 from ncjax.collapse import METRICS, PRESETS
 from ncjax.measurement import MeasureError, measure
 from ncjax.moments import class_moments
-from ncjax.ufm.theory.softmax_codes import one_vs_rest_distance
 from tests.measurement.features import (
     FEATURES,
     LABELS,

@@ -5,7 +5,8 @@ The model has K classes with n_k samples, N in all, and free features:
     f(W, H, b) = (1/N) sum_i loss(W h_i + b) + (lW/2)|W|^2 + (lH/2)|H|^2 + (lb/2)|b|^2,
 
 W [K, d], H [N, d].  Balanced classes leave one constant, c = sqrt(n lW lH).  With soft
-labels and hierarchical losses on balanced trees, see `ncjax.hierarchy.soft_labels`.
+labels and hierarchical losses on balanced trees, see `ncjax.hierarchy.soft_labels`;
+with more classes than dimensions, d < K - 1, `ncjax.codes`.
 
     cross_entropy   cross-entropy, label smoothing; normalised; fixed simplex classifier
                     and the Hessian at the origin
@@ -14,6 +15,5 @@ labels and hierarchical losses on balanced trees, see `ncjax.hierarchy.soft_labe
     regression      neural regression collapse
     hadamard        gradient flow from Hadamard initialisation
     minority        when minority classes merge
-    softmax_codes   more classes than dimensions, d < K - 1
     row_sum         the row sum of the classifier (NC0) under weight decay
 """

@@ -100,7 +100,7 @@ def normalised_cross_entropy_minimum(
         feature_dim: width d of the features; if given, checked to be at least K - 1.
 
     Raises:
-        ValueError: for K < 2, tau <= 0, or K > d + 1 (see `softmax_codes`).
+        ValueError: for K < 2, tau <= 0, or K > d + 1 (see `ncjax.codes`).
     """
     k = num_classes
     check_at_least(2, num_classes=k)
