@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import jax
+import numpy as np
 from flax import linen as nn
 
 from ncjax.losses.outputs import FixedVectors
@@ -33,12 +34,16 @@ class Classifier:
             metrics of collapse take it.
         vectors: the fixed vectors of the classes; None where the classifier learns.
         measured: which features are measured: "features", those that enter the last
-            layer, or "outputs", those that leave it, where the outputs are an
+            layer; "directions", the same divided by their lengths, where these do not
+            count; or "outputs", those that leave it, where the outputs are an
             embedding that fixed vectors classify.
+        gram: inner products of the class vectors [K, K], where they are given though
+            the vectors move; None elsewhere.
     """
 
     layer: Callable[..., nn.Module]
     scores: Callable[[jax.Array], jax.Array]
     weights: Callable[[Mapping], tuple[jax.Array, jax.Array]]
     vectors: FixedVectors | None = None
-    measured: Literal["features", "outputs"] = "features"
+    measured: Literal["features", "directions", "outputs"] = "features"
+    gram: np.ndarray | None = None
