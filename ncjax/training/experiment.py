@@ -179,8 +179,8 @@ def _say_saved(network: Network) -> None:
         number, usual = saved
         cluster.say(
             f"The classifier learns nothing: {number:,} parameters, "
-            f"{1 - number / usual:.2%} fewer than with a linear classifier on the usual "
-            "number of features."
+            f"{1 - number / usual:.2%} fewer than with a linear classifier on the "
+            "usual number of features."
         )
 
 
