@@ -11,8 +11,14 @@ import numpy as np
 from flax import linen as nn
 
 from ncjax.losses.outputs import FixedVectors
+from ncjax.options import check_value
 
 LAYER = "classifier"  # the name of the last layer in every network's variables
+
+
+def check_project(project: int) -> None:
+    """Raises `ValueError` for a width of the projection that is none."""
+    check_value("project", project, lambda d: 0 <= d <= 10**6, "in 0..10^6")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -39,6 +45,8 @@ class Classifier:
             embedding that fixed vectors classify.
         gram: inner products of the class vectors [K, K], where they are given though
             the vectors move; None elsewhere.
+        project: width of a learned linear layer, with a bias and nothing behind it,
+            that makes the features of those of the model; 0 for none.
     """
 
     layer: Callable[..., nn.Module]
@@ -47,3 +55,4 @@ class Classifier:
     vectors: FixedVectors | None = None
     measured: Literal["features", "directions", "outputs"] = "features"
     gram: np.ndarray | None = None
+    project: int = 0

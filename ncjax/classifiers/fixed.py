@@ -16,7 +16,7 @@ import numpy as np
 from flax import linen as nn
 from flax.typing import Dtype
 
-from ncjax.classifiers.classifier import LAYER, Classifier
+from ncjax.classifiers.classifier import LAYER, Classifier, check_project
 from ncjax.classifiers.frames import frame_rows, orthonormal
 from ncjax.classifiers.linear import LinearLayer
 from ncjax.classifiers.vectors import frame_gram, sibling_vectors
@@ -115,6 +115,7 @@ def fixed(
     rotation: int = 0,
     frame_gamma: float = 3.0,
     distance: str = "height",
+    project: int = 0,
 ) -> Classifier:
     """The features themselves, whose score of class k is w_k . h with a fixed w_k.
 
@@ -131,6 +132,9 @@ def fixed(
         rotation: seed of the random subspace and of the rotation in it.
         frame_gamma: gamma of the target "tree", above 0.
         distance: rule of distance of the target "tree", "height" or "depth".
+        project: width of a learned linear layer between the features of the model and
+            the classifier; 0 for none.  What comes out of a ReLU has no negative
+            entries, which keeps it from most frames.
 
     Raises:
         ValueError: as `ncjax.classifiers.frames.frame_rows`; and, once the width of the
@@ -140,6 +144,7 @@ def fixed(
         Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021, with a
         simplex, and as many features as classes.
     """
+    check_project(project)
     check_value("rotation", rotation, lambda s: 0 <= s < 2**32, "in 0..2^32 - 1")
     rows = frame_rows(
         num_classes,
@@ -162,7 +167,8 @@ def fixed(
         return frame, jnp.zeros(num_classes, frame.dtype)
 
     vectors = FixedVectors(rows, rows @ rows.T, apply, turn)
-    return Classifier(partial(FrameLayer, vectors.at), apply, weights, vectors)
+    layer = partial(FrameLayer, vectors.at)
+    return Classifier(layer, apply, weights, vectors, project=project)
 
 
 class FrameLayer(nn.Module):

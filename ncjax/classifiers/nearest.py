@@ -19,7 +19,7 @@ from flax.typing import Dtype
 from jaxtyping import Array, Float
 
 from ncjax.blocks import class_sum, dot
-from ncjax.classifiers.classifier import LAYER, Classifier
+from ncjax.classifiers.classifier import LAYER, Classifier, check_project
 from ncjax.classifiers.frames import frame_rows
 from ncjax.classifiers.spherical import check_momentum, temperature_of, unit_rows
 from ncjax.hierarchy import Hierarchy
@@ -40,6 +40,7 @@ def nearest(
     momentum: float = 0.9,
     proximal: float = 1e-3,
     differentiable: bool = True,
+    project: int = 0,
 ) -> Classifier:
     """Logits w_k . h/(|h| tau), W the frame of a target that is nearest to the means.
 
@@ -65,6 +66,7 @@ def nearest(
         proximal: weight of the distance from the frame before, at least 0.
         differentiable: the gradient passes through the polar factor into the features
             of the batch; else W is a constant of the step.
+        project: width of a linear layer before it; see `spherical`.
 
     Raises:
         ValueError: as `ncjax.classifiers.frames.frame_rows`; for options out of range;
@@ -79,6 +81,7 @@ def nearest(
     """
     tau = temperature_of(temperature, scale)
     check_momentum(momentum)
+    check_project(project)
     least = lambda x: 0 <= x < math.inf  # noqa: E731
     check_value("proximal", proximal, least, "at least 0 and finite")
     rows = frame_rows(
@@ -103,6 +106,7 @@ def nearest(
         weights,
         measured="directions",
         gram=rows @ rows.T,
+        project=project,
     )
 
 

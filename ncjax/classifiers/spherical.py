@@ -16,7 +16,7 @@ from flax import linen as nn
 from flax.typing import Dtype
 
 from ncjax.blocks import class_sum
-from ncjax.classifiers.classifier import LAYER, Classifier
+from ncjax.classifiers.classifier import LAYER, Classifier, check_project
 from ncjax.losses.embeddings import inverse_norm
 from ncjax.options import check_value
 
@@ -27,6 +27,7 @@ def spherical(
     temperature: float = 0.1,
     scale: float = 0.0,
     learn_temperature: bool = False,
+    project: int = 0,
 ) -> Classifier:
     """Logits cos(w_k, h) / tau of learned rows w_k: normalised features and rows.
 
@@ -40,6 +41,9 @@ def spherical(
             Jiang et al. calls it temperature); 0 leaves it to `temperature`.
         learn_temperature: learn tau too, as exp(parameter) times its first value;
             weight decay then draws it towards that.
+        project: width of a learned linear layer between the features of the model and
+            the classifier; 0 for none.  What comes out of a ReLU has no negative
+            entries, which keeps it from most frames.
 
     Raises:
         ValueError: for options out of range, or both `temperature` and `scale`.
@@ -57,7 +61,14 @@ def spherical(
         return rows, jnp.zeros(num_classes, rows.dtype)
 
     layer = partial(SphericalLayer, num_classes, tau, learn_temperature)
-    return Classifier(layer, lambda logits: logits, weights, measured="directions")
+    return _on_sphere(layer, weights, project)
+
+
+def _on_sphere(layer, weights, project) -> Classifier:
+    check_project(project)
+    return Classifier(
+        layer, lambda logits: logits, weights, measured="directions", project=project
+    )
 
 
 def _log(layer: Mapping) -> Any:
@@ -105,6 +116,7 @@ def class_means(
     temperature: float = 0.1,
     scale: float = 0.0,
     momentum: float = 0.9,
+    project: int = 0,
 ) -> Classifier:
     """Logits cos(w_k, h) / tau with w_k a running mean of the features of class k.
 
@@ -116,6 +128,7 @@ def class_means(
         temperature: tau, positive and finite.
         scale: s = 1/tau; see `spherical`.
         momentum: m in [0, 1), what is kept of w in a step.
+        project: width of a linear layer before it; see `spherical`.
 
     Raises:
         ValueError: for options out of range, or both `temperature` and `scale`.
@@ -132,7 +145,7 @@ def class_means(
         return rows / tau, jnp.zeros(num_classes, rows.dtype)
 
     layer = partial(MeansLayer, num_classes, tau, momentum)
-    return Classifier(layer, lambda logits: logits, weights, measured="directions")
+    return _on_sphere(layer, weights, project)
 
 
 class MeansLayer(nn.Module):

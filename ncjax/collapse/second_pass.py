@@ -155,9 +155,8 @@ class SecondPass:
         weights = weights.astype(self.averages.total.dtype)
         normalised = self.normalised
         if normalised is not None:
-            whole = (points + span.origin[None]) * inverse_unit(span.unit)
             labels = jnp.where(known, labels, 0)
-            normalised = normalised.update(normalise(whole), labels, weights)
+            normalised = normalised.update(self._normalise(points), labels, weights)
         return self._with(self.averages.update(values, weights), normalised)
 
     def merge(self, other: SecondPass) -> SecondPass:
@@ -200,6 +199,17 @@ class SecondPass:
             offset=dot(found.offset, turn),
             scatter=dot(turn.T, dot(found.scatter, turn)),
         )
+
+    def _normalise(self, points: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """Features divided by their length, from `Span.coordinates`; 0 stays 0."""
+        inverse = inverse_unit(self.span.unit)
+        points, origin = points * inverse, self.span.origin[None] * inverse
+        whole = points + origin
+        # What a feature of 0, such as that of dead units, leaves is rounding.
+        terms = jnp.sum(points**2, axis=1) + jnp.sum(origin**2)
+        rounding = (32 * jnp.finfo(whole.dtype).eps) ** 2 * terms
+        gone = jnp.sum(whole**2, axis=1) <= rounding
+        return normalise(jnp.where(gone[:, None], 0, whole))
 
     def _with(self, averages: Averages, normalised: ClassMoments | None) -> SecondPass:
         return SecondPass(self.span, self.levels, averages, normalised)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ncjax.classifiers import LAYER, class_means, spherical
+from ncjax.classifiers import LAYER, class_means, fixed, nearest, spherical
+from ncjax.models import mlp
 
 FEATURES = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
 LABELS = jnp.arange(12) % 3
@@ -122,3 +123,17 @@ def test_bad_options():
     ):
         with pytest.raises(ValueError, match=message):
             make(3, **options)
+
+
+def test_a_projection_makes_the_features():
+    """Without a ReLU behind it: features of both signs, of its width."""
+    images = jax.random.normal(jax.random.key(0), (6, 4, 4, 1))
+    for make in (spherical, class_means, nearest, fixed):
+        model = mlp(make(3, project=5), widths=(12,), batch_norm=False)
+        variables = model.init(jax.random.key(1), images, train=False)
+        assert variables["params"]["projection"]["kernel"].shape == (12, 5)
+        _, features = model.apply(variables, images, train=False)
+        assert features.shape == (6, 5)
+        assert features.min() < 0 < features.max()
+        with pytest.raises(ValueError, match=r"project must be in 0\.\.10\^6, got -1"):
+            make(3, project=-1)
