@@ -76,7 +76,7 @@ def losses():
             loss = functools.partial(loss, margin_weight=0.0)
         if "hierarchy" in inspect.signature(loss).parameters:
             loss = functools.partial(loss, hierarchy=tree)
-        if name in CLASSIFIER_OF:
+        if "vectors" in inspect.signature(loss).parameters:
             classifier = CLASSIFIERS[CLASSIFIER_OF[name]](200, hierarchy=tree)
             loss = functools.partial(loss, vectors=classifier.vectors)
         size = int(np.sum(OUTPUTS[name](tree).size)) if name in OUTPUTS else 200

@@ -13,11 +13,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ncjax.classifiers.classifier import LAYER as LAYER, Classifier
-from ncjax.classifiers.fixed import haframe, label_embedding
+from ncjax.classifiers.fixed import fixed, haframe, label_embedding
 from ncjax.classifiers.linear import linear
+from ncjax.classifiers.nearest import nearest
+from ncjax.classifiers.spherical import class_means, spherical
 
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
     "linear": linear,
     "label_embedding": label_embedding,
     "haframe": haframe,
+    "fixed": fixed,
+    "spherical": spherical,
+    "class_means": class_means,
+    "nearest": nearest,
 }

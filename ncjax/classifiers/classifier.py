@@ -7,11 +7,18 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 import jax
+import numpy as np
 from flax import linen as nn
 
 from ncjax.losses.outputs import FixedVectors
+from ncjax.options import check_value
 
 LAYER = "classifier"  # the name of the last layer in every network's variables
+
+
+def check_project(project: int) -> None:
+    """Raises `ValueError` for a width of the projection that is none."""
+    check_value("project", project, lambda d: 0 <= d <= 10**6, "in 0..10^6")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -33,12 +40,19 @@ class Classifier:
             metrics of collapse take it.
         vectors: the fixed vectors of the classes; None where the classifier learns.
         measured: which features are measured: "features", those that enter the last
-            layer, or "outputs", those that leave it, where the outputs are an
+            layer; "directions", the same divided by their lengths, where these do not
+            count; or "outputs", those that leave it, where the outputs are an
             embedding that fixed vectors classify.
+        gram: inner products of the class vectors [K, K], where they are given though
+            the vectors move; None elsewhere.
+        project: width of a learned linear layer, with a bias and nothing behind it,
+            that makes the features of those of the model; 0 for none.
     """
 
     layer: Callable[..., nn.Module]
     scores: Callable[[jax.Array], jax.Array]
     weights: Callable[[Mapping], tuple[jax.Array, jax.Array]]
     vectors: FixedVectors | None = None
-    measured: Literal["features", "outputs"] = "features"
+    measured: Literal["features", "directions", "outputs"] = "features"
+    gram: np.ndarray | None = None
+    project: int = 0

@@ -1,22 +1,25 @@
-"""Classifiers whose class vectors stay fixed: only an embedding is learned.
+"""Classifiers whose class vectors stay fixed.
 
-The outputs [n, K] of the last layer are the embedding e of an example.  They are
-measured as its features, and the fixed vectors are their classifier, without a bias.
+With `label_embedding` and `haframe` the outputs [n, K] of the last layer are a learned
+embedding e of an example.  They are measured as its features, and the fixed vectors
+are their classifier, without a bias.  With `fixed` the features themselves are.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
+from flax.typing import Dtype
 
-from ncjax.classifiers.classifier import Classifier
+from ncjax.classifiers.classifier import LAYER, Classifier, check_project
+from ncjax.classifiers.frames import frame_rows, orthonormal
 from ncjax.classifiers.linear import LinearLayer
-from ncjax.classifiers.vectors import sibling_vectors
+from ncjax.classifiers.vectors import frame_gram, sibling_vectors
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses.embeddings import inverse_norm
 from ncjax.losses.outputs import FixedVectors, check_tree
@@ -83,30 +86,6 @@ def haframe(
     return _embedding(vectors, vectors.apply)
 
 
-def frame_gram(
-    hierarchy: Hierarchy, gamma: float, distance: str = "height"
-) -> np.ndarray:
-    """Inner products s of the frame vectors of `haframe`, float64 [K, K].
-
-    s_ab = (1 - m) exp(-gamma d(a, b)) + m, with d the distance of two classes in the
-    tree, and m the least value for which s is positive semi-definite, at least -1.  In
-    closed form, which is ours: with E = exp(-gamma D), m = -1 / (1'E^-1 1 - 1).
-
-    Args:
-        hierarchy: tree over the K classes.
-        gamma: above 0 and finite.
-        distance: rule of `Hierarchy.distances`, "height" or "depth".
-
-    Raises:
-        ValueError: for a `gamma` out of range, or another rule.
-    """
-    name, must_be = "classifier.frame_gamma", "above 0 and finite"
-    check_value(name, gamma, lambda g: 0 < g < math.inf, must_be)
-    kernel = np.exp(-gamma * hierarchy.distances(distance).astype(np.float64))
-    least = max(-1.0, -1 / (np.linalg.solve(kernel, np.ones(len(kernel))).sum() - 1))
-    return (1 - least) * kernel + least
-
-
 def _embedding(
     vectors: FixedVectors, scores: Callable[[jax.Array], jax.Array]
 ) -> Classifier:
@@ -124,3 +103,95 @@ def _embedding(
         vectors=vectors,
         measured="outputs",
     )
+
+
+def fixed(
+    num_classes: int,
+    *,
+    hierarchy: Hierarchy | None = None,
+    target: str = "simplex",
+    file: str = "",
+    norm: float = 1.0,
+    rotation: int = 0,
+    frame_gamma: float = 3.0,
+    distance: str = "height",
+    project: int = 0,
+) -> Classifier:
+    """The features themselves, whose score of class k is w_k . h with a fixed w_k.
+
+    No bias, and nothing to learn.  The vectors have the inner products of a target, up
+    to scale, and lie in a random subspace of feature space.
+
+    Args:
+        num_classes: K, the number of classes.
+        hierarchy: tree over the K classes; only the target "tree" needs it.
+        target: what the vectors are: "simplex", "orthogonal", "tree" (the inner
+            products of `haframe`), or from a file, "vectors" [K, r] or "gram" [K, K].
+        file: .npy file of the targets "vectors" and "gram".
+        norm: root mean square of the lengths of the vectors.
+        rotation: seed of the random subspace and of the rotation in it.
+        frame_gamma: gamma of the target "tree", above 0.
+        distance: rule of distance of the target "tree", "height" or "depth".
+        project: width of a learned linear layer between the features of the model and
+            the classifier; 0 for none.  What comes out of a ReLU has no negative
+            entries, which keeps it from most frames.
+
+    Raises:
+        ValueError: as `ncjax.classifiers.frames.frame_rows`; and, once the width of the
+            features is known, for fewer features than the vectors have dimensions.
+
+    References:
+        Zhu et al., A Geometric Analysis of Neural Collapse, NeurIPS 2021, with a
+        simplex, and as many features as classes.
+    """
+    check_project(project)
+    check_value("rotation", rotation, lambda s: 0 <= s < 2**32, "in 0..2^32 - 1")
+    rows = frame_rows(
+        num_classes,
+        target=target,
+        file=file,
+        norm=norm,
+        hierarchy=hierarchy,
+        frame_gamma=frame_gamma,
+        distance=distance,
+    )
+
+    def turn(width: int) -> np.ndarray:
+        return orthonormal(width, rows.shape[1], rotation)
+
+    def apply(outputs: jax.Array) -> jax.Array:
+        return outputs @ jnp.asarray(vectors.at(outputs.shape[1]), outputs.dtype).T
+
+    def weights(variables: Mapping) -> tuple[jax.Array, jax.Array]:
+        frame = variables["batch_stats"][LAYER]["frame"]
+        return frame, jnp.zeros(num_classes, frame.dtype)
+
+    vectors = FixedVectors(rows, rows @ rows.T, apply, turn)
+    layer = partial(FrameLayer, vectors.at)
+    return Classifier(layer, apply, weights, vectors, project=project)
+
+
+class FrameLayer(nn.Module):
+    """Features [n, d] as they are; the class vectors [K, d] are kept with the network.
+
+    Attributes:
+        frame: width d of the features -> class vectors [K, d].
+        dtype: type of the computation, not used here.
+        axis_name: not used here; other classifiers average over the devices.
+    """
+
+    frame: Callable[[int], np.ndarray]
+    dtype: Dtype = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        features: jax.Array,
+        train: bool = False,
+        labels: jax.Array | None = None,
+    ) -> jax.Array:
+        """Features [n, d] -> the same, in training and in evaluation alike."""
+        rows = jnp.asarray(self.frame(features.shape[-1]), jnp.float32)
+        self.variable("batch_stats", "frame", lambda: rows)
+        return features

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses.outputs import FixedVectors
+from ncjax.options import check_value
 
 
 def sibling_vectors(gram: np.ndarray, hierarchy: Hierarchy) -> FixedVectors:
@@ -44,6 +47,30 @@ def sibling_vectors(gram: np.ndarray, hierarchy: Hierarchy) -> FixedVectors:
         return outputs * a[None] + (outputs @ b) @ c
 
     return FixedVectors(rows, gram, apply)
+
+
+def frame_gram(
+    hierarchy: Hierarchy, gamma: float, distance: str = "height"
+) -> np.ndarray:
+    """Inner products s of the frame vectors of `haframe`, float64 [K, K].
+
+    s_ab = (1 - m) exp(-gamma d(a, b)) + m, with d the distance of two classes in the
+    tree, and m the least value for which s is positive semi-definite, at least -1.  In
+    closed form, which is ours: with E = exp(-gamma D), m = -1 / (1'E^-1 1 - 1).
+
+    Args:
+        hierarchy: tree over the K classes.
+        gamma: above 0 and finite.
+        distance: rule of `Hierarchy.distances`, "height" or "depth".
+
+    Raises:
+        ValueError: for a `gamma` out of range, or another rule.
+    """
+    name, must_be = "classifier.frame_gamma", "above 0 and finite"
+    check_value(name, gamma, lambda g: 0 < g < math.inf, must_be)
+    kernel = np.exp(-gamma * hierarchy.distances(distance).astype(np.float64))
+    least = max(-1.0, -1 / (np.linalg.solve(kernel, np.ones(len(kernel))).sum() - 1))
+    return (1 - least) * kernel + least
 
 
 def symmetric_root(gram: np.ndarray) -> np.ndarray:

@@ -137,7 +137,8 @@ def _parser() -> Parser:
     add("--batch-size", metavar="N", type=int, help="rows read at a time")
     add("--num-classes", metavar="K", type=int, help="by default what the labels say")
     add("--class-names", metavar="FILE", help="names of class 0, 1, ..., one per line")
-    add("--one-vs-rest", action="store_true", help="also this margin, for K > d + 1")
+    margin = "also this margin where K <= d + 1, or K > 1,000"
+    add("--one-vs-rest", action="store_true", help=margin)
     add("--pool", choices=POOLS, help="how feature maps become vectors")
     for what in ("features", "labels", "classifier", "bias"):
         add(f"--{what}-key", metavar="NAME", help=f"name of the {what} in their file")

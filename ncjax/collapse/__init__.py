@@ -30,6 +30,15 @@ from ncjax.collapse.duality import (
     shape_residual as shape_residual,
     uniform_duality as uniform_duality,
 )
+from ncjax.collapse.generalized import (
+    effective_rank as effective_rank,
+    effective_rank_within as effective_rank_within,
+    gnc1 as gnc1,
+    gnc3 as gnc3,
+    max_cosine as max_cosine,
+    nc2_excess as nc2_excess,
+    normalise as normalise,
+)
 from ncjax.collapse.margin import Margin as Margin, one_vs_rest as one_vs_rest
 from ncjax.collapse.means import (
     Span as Span,

@@ -10,6 +10,7 @@ the others than the nearest class found.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import NamedTuple
 
 import jax
@@ -18,12 +19,14 @@ from jaxtyping import Array, Bool, Float
 
 from ncjax.codes.known import known_margin
 from ncjax.collapse.means import Present, Rows, Scalar, select_rows
-from ncjax.collapse.registry import of_both
+from ncjax.collapse.registry import COLLAPSE, crowded, of_both
 from ncjax.collapse.tiles import norm, safe_divide
 from ncjax.moments import dot
 
 # Weights of at most this many pairs of classes are held at a time.
 _PAIRS = 2**22
+# Up to so many classes it is computed without being asked for, in seconds.
+_UNASKED = 1000
 # Gradient steps between two computations of the bounds.
 _STEPS = 8
 
@@ -195,13 +198,25 @@ def _greatest(num_classes: int, feature_dim: int) -> float | None:
     return known_margin(num_classes, feature_dim) if closed else None
 
 
-METRICS = of_both(
+_MEANS, _ROWS = of_both(
     "one_vs_rest",
     "one-vs-rest distance",
     "least distance of one of the centred class means to the others' hull",
     lambda x: certified_margin(*x.means),
     lambda x: certified_margin(*x.rows),
     limit=_greatest,
-    on_request=True,
+    unasked=lambda k, d: crowded(k, d) and k <= _UNASKED,
     smaller_is_better=False,
+)
+METRICS = (
+    _MEANS,
+    dataclasses.replace(
+        _ROWS,
+        title="GNC2",
+        headline=True,
+        part=COLLAPSE,
+        compared=("nc",),
+        curve="linear",
+        panel="GNC2  one-vs-rest distance of W",
+    ),
 )

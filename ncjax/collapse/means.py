@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from ncjax.collapse.registry import Metric
+from ncjax.collapse.registry import Metric, crowded
 from ncjax.collapse.tiles import norm, ratio, safe_divide
 from ncjax.moments import ClassMoments, dot
 
@@ -218,6 +218,7 @@ class Span(NamedTuple):
     means: jax.Array  # [K, r] centred class means, along the directions
     present: jax.Array  # [K] True for classes that have samples
     unit: jax.Array  # [] of `ClassMoments`, for squares
+    origin: jax.Array  # [r] global mean, along the directions
 
     @classmethod
     def of(
@@ -237,7 +238,8 @@ class Span(NamedTuple):
         # A class without samples stands at the global mean: its centred mean is 0.
         pivot = jnp.where(present[:, None], moments.pivot, global_mean(moments)[None])
         offset = dot(moments.offset, directions.T)
-        return cls(pivot, offset, directions, means, present, moments.unit)
+        origin = dot(directions, global_mean(moments))
+        return cls(pivot, offset, directions, means, present, moments.unit, origin)
 
     def with_pivot(self, pivot: Float[Array, "K d"]) -> Span:
         """The same span for features minus another pivot, also near the class means."""
@@ -318,7 +320,7 @@ def select_rows(
     return rows, present
 
 
-def effective_rank(values: Float[Array, "r"]) -> Scalar:
+def squared_norm_ratio(values: Float[Array, "r"]) -> Scalar:
     """(sum_j s_j)^2 / sum_j s_j^2 of singular values, largest first; NaN if all 0."""
     values = ratio(values, values[0])
     return jnp.sum(values) ** 2 / jnp.sum(values**2)
@@ -327,6 +329,11 @@ def effective_rank(values: Float[Array, "r"]) -> Scalar:
 def _full_rank(num_classes: int, feature_dim: int) -> float:
     """The number of dimensions that centred class means can span."""
     return float(min(num_classes - 1, feature_dim))
+
+
+def rank_of_simplex(num_classes: int, feature_dim: int) -> float | None:
+    """Rank of the centred means of a simplex, K - 1; None where it has no room."""
+    return None if crowded(num_classes, feature_dim) else float(num_classes - 1)
 
 
 METRICS = (
@@ -342,7 +349,7 @@ METRICS = (
         "numerical_rank",
         "numerical rank",
         "the same, counting weak directions less",
-        lambda x: effective_rank(x.basis[0]),
-        limit=_full_rank,
+        lambda x: squared_norm_ratio(x.basis[0]),
+        limit=rank_of_simplex,
     ),
 )

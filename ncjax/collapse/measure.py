@@ -20,7 +20,7 @@ from ncjax import struct
 from ncjax.collapse import (
     decisions,
     duality,
-    margin,
+    generalized,
     means,
     outliers,
     row_sum,
@@ -42,9 +42,9 @@ METRICS: dict[str, Metric] = collect(
     means.METRICS,
     simplex.METRICS,
     uniformity.METRICS,
-    margin.METRICS,
     duality.METRICS,
     decisions.METRICS,
+    generalized.METRICS,
     row_sum.METRICS,
     outliers.METRICS,
     superclasses.METRICS,
@@ -61,6 +61,7 @@ class Inputs:
         bias: b [K], or None.
         within_variance: within-class variance [r] along the directions of `basis`, or
             None.
+        normalised: class moments of the features h/|h|, with their scatter, or None.
         convention: the options under which metrics are computed.
     """
 
@@ -68,6 +69,7 @@ class Inputs:
     classifier: jax.Array | None
     bias: jax.Array | None
     within_variance: jax.Array | None
+    normalised: ClassMoments | None
     convention: Convention = struct.field(pytree_node=False)
 
     @property
@@ -78,9 +80,15 @@ class Inputs:
             "within": self.within_variance if scatter is None else scatter,
             "scatter": scatter,
             "norm": self.moments.largest,
+            "normalised": self.normalised,
             "classifier": self.classifier,
         }
         return {"moments", *(need for need, x in there.items() if x is not None)}
+
+    def suffice(self, metric: Metric) -> bool:
+        """Whether there is all that a metric needs."""
+        needs = metric.needs
+        return {*(needs if isinstance(needs, tuple) else (needs,))} <= self.has
 
     @property
     def weighting(self) -> dict:
@@ -138,17 +146,22 @@ class Inputs:
         return uniformity.log_kernel(*self.means)
 
 
-def available(*, on_request: bool = False) -> tuple[str, ...]:
+def available(
+    num_classes: int = 2, feature_dim: int = 1, *, on_request: bool = False
+) -> tuple[str, ...]:
     """Keys of the metrics that `measure` can compute from moments and a classifier.
 
     Args:
-        on_request: also those that are computed only on request.
+        num_classes: number of classes K.
+        feature_dim: width d of the features; by default one that has room for the
+            simplex of K classes.
+        on_request: also those that at these sizes are computed only on request.
     """
     return tuple(
         key
         for key, metric in METRICS.items()
         if (metric.function is not None or key in ("nc2", "nc3"))
-        and (on_request or not metric.on_request)
+        and (on_request or metric.unasked(num_classes, feature_dim))
     )
 
 
@@ -158,6 +171,7 @@ def measure(
     bias: Float[Array, "K"] | None = None,
     *,
     within_variance: Float[Array, "r"] | None = None,
+    normalised: ClassMoments | None = None,
     convention: str | Convention = "default",
     only: Iterable[str] | None = None,
 ) -> dict[str, jax.Array]:
@@ -174,9 +188,12 @@ def measure(
             `between_basis(moments, global_mean=..., between=...)` of the same
             convention, from `SecondPass` or the function of that name; replaces the
             scatter in `nc1`.
+        normalised: class moments of the normalised features h/|h|, with
+            `scatter="pooled"`, for GNC1 and GNC3; from
+            `SecondPass.normalised_moments` or `class_moments(normalise(h), ...)`.
         convention: a `Convention`, or the name of one of `PRESETS`.
         only: keys of the metrics to compute; by default all that the inputs suffice
-            for, but those that are computed only on request.
+            for, but those that at this K and d are computed only on request.
 
     Returns:
         key -> scalar, in the order of `METRICS` or of `only` (inside jit, JAX sorts the
@@ -195,10 +212,12 @@ def measure(
             stacklevel=2,
         )
     convention = get_convention(convention)
-    inputs = Inputs(moments, classifier, bias, within_variance, convention)
+    given = classifier, bias, within_variance, normalised
+    inputs = Inputs(moments, *given, convention)
     copies = {"nc2": convention.nc2, "nc3": convention.nc3}
     functions = {k: m.function for k, m in METRICS.items() if m.function is not None}
-    wanted = available() if only is None else tuple(only)
+    sizes = moments.num_classes, moments.feature_dim
+    wanted = available(*sizes) if only is None else tuple(only)
     known = available(on_request=True)
     strange = [key for key in wanted if key not in known]
     strange += [key for key in copies.values() if key not in functions]
@@ -208,7 +227,7 @@ def measure(
     chosen = tuple(
         (key, function)
         for key, function in functions.items()
-        if key in needed and METRICS[key].needs in inputs.has
+        if key in needed and inputs.suffice(METRICS[key])
     )
     results = _compute(inputs, chosen)
     results |= {new: results[old] for new, old in copies.items() if old in results}

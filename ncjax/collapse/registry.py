@@ -13,10 +13,12 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-Needs = Literal["moments", "within", "scatter", "norm", "classifier"]
+Needs = Literal["moments", "within", "scatter", "norm", "normalised", "classifier"]
 Value = Callable[[Any], Any]  # `ncjax.collapse.measure.Inputs` -> scalar
 # (number of classes K, feature width d) -> value at collapse; None: not known.
 Limit = Callable[[int, int], float | None]
+# (number of classes K, feature width d) -> whether it is computed without being asked.
+Unasked = Callable[[int, int], bool]
 # What leaves the geometry of features and classifier as it is.
 Change = Literal["shift", "scale", "rotate", "permute", "scale W"]
 
@@ -33,6 +35,16 @@ def always(value: float | None) -> Limit:
 zero, one, infinity, unknown = map(always, (0.0, 1.0, math.inf, None))
 
 
+def at_any_size(num_classes: int, feature_dim: int) -> bool:
+    """Whether it is computed at this K and d: it always is."""
+    return True
+
+
+def crowded(num_classes: int, feature_dim: int) -> bool:
+    """Whether K > d + 1: there are more classes than a simplex has room for."""
+    return num_classes > feature_dim + 1
+
+
 @dataclasses.dataclass(frozen=True)
 class Metric:
     """One metric: how it is found, what it means, how it is averaged, printed, drawn.
@@ -47,10 +59,12 @@ class Metric:
         function: inputs -> scalar; None where `ncjax.collapse.measure` does not find
             the metric: it takes single features, or is no matter of collapse.
         needs: what `function` needs of its inputs: class "moments" alone, "within" (the
-            variance within classes along the class means), the "scatter" matrix, or the
-            "classifier" as well.
+            variance within classes along the class means), the "scatter" matrix, the
+            largest "norm", the moments of the "normalised" features, or the
+            "classifier" as well; a tuple where it needs several.
         limit: (K, d) -> value at collapse, None where there is none to be known.
-        on_request: computed only where it is asked for by name, because it takes long.
+        unasked: (K, d) -> whether it is computed without being asked for by name; not
+            where it takes long, or says nothing.
         changes_with: the changes that leave the geometry as it is, but not this metric:
             a common "shift" of the features, their "scale" or rotation ("rotate"),
             another order of the classes ("permute"), the scale of the classifier.
@@ -75,9 +89,9 @@ class Metric:
     title: str
     sentence: str = ""
     function: Value | None = None
-    needs: Needs = "moments"
+    needs: Needs | tuple[Needs, ...] = "moments"
     limit: Limit = unknown
-    on_request: bool = False
+    unasked: Unasked = at_any_size
     changes_with: tuple[Change, ...] = ()
     gradient: bool = True
     headline: bool = False

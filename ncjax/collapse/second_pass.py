@@ -8,6 +8,8 @@ final means.  `SecondPass` sums them batch by batch, like the moments: inside `j
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
@@ -15,6 +17,7 @@ from jaxtyping import Array, Float, Integer
 from ncjax import struct
 from ncjax.averages import Averages
 from ncjax.collapse.decisions import nearest_row, where_apart
+from ncjax.collapse.generalized import normalise
 from ncjax.collapse.means import Span
 from ncjax.collapse.superclasses import Level, superclass_levels
 from ncjax.hierarchy import Hierarchy
@@ -36,6 +39,8 @@ class SecondPass:
     span: Span  # where the class means are; the same in all that is merged
     levels: tuple[Level, ...]  # the superclasses of a class tree; () without one
     averages: Averages  # over the features seen so far
+    # Moments of the normalised features, along the directions of the span; or None.
+    normalised: ClassMoments | None = None
 
     @classmethod
     def empty(
@@ -45,6 +50,7 @@ class SecondPass:
         directions: Float[Array, "r d"] | None = None,
         decisions: bool = True,
         hierarchy: Hierarchy | None = None,
+        normalised: bool = False,
     ) -> SecondPass:
         """A second pass that has seen no features.
 
@@ -55,6 +61,12 @@ class SecondPass:
                 those of `between_basis(moments)`.
             decisions: whether `update` is told the decisions of a network.
             hierarchy: class tree over the K classes, to measure its superclasses too.
+            normalised: take the moments of the normalised features h/|h| too, for
+                GNC1 and GNC3; d must be at most K - 1, so that the directions span all
+                of feature space.
+
+        Raises:
+            ValueError: if `normalised` is asked for with d >= K.
         """
         span = Span.of(moments, directions)
         levels = superclass_levels(moments, hierarchy, span) if hierarchy else []
@@ -66,7 +78,18 @@ class SecondPass:
             if decisions:
                 shapes[f"{level.name}/nc4"] = ()
         averages = Averages.empty(shapes, moments.count.dtype)
-        return cls(span, tuple(levels), averages)
+        state = cls(span, tuple(levels), averages)
+        if not normalised:
+            return state
+        classes, width = moments.num_classes, moments.feature_dim
+        if len(span.directions) < width:
+            raise ValueError(
+                f"With {classes} classes the {width} coordinates of a feature are not "
+                "all known: take `class_moments` of `normalise(features)` instead."
+            )
+        dtype = moments.count.dtype
+        empty = ClassMoments.empty(classes, width, dtype=dtype)
+        return dataclasses.replace(state, normalised=empty)
 
     def update(
         self,
@@ -130,15 +153,25 @@ class SecondPass:
         known = inside & span.present[labels]
         weights = jnp.where(known, 1 if weights is None else weights, 0)
         weights = weights.astype(self.averages.total.dtype)
-        return self._with(self.averages.update(values, weights))
+        normalised = self.normalised
+        if normalised is not None:
+            labels = jnp.where(known, labels, 0)
+            normalised = normalised.update(self._normalise(points), labels, weights)
+        return self._with(self.averages.update(values, weights), normalised)
 
     def merge(self, other: SecondPass) -> SecondPass:
         """Both sets of features together; the class means must be the same."""
-        return self._with(self.averages.merge(other.averages))
+        normalised = self.normalised
+        if normalised is not None and other.normalised is not None:
+            normalised = normalised.merge(other.normalised)
+        return self._with(self.averages.merge(other.averages), normalised)
 
     def all_reduce(self, axis_name: str) -> SecondPass:
         """Merges the states of all devices along a mesh axis, inside `shard_map`."""
-        return self._with(self.averages.all_reduce(axis_name))
+        normalised = self.normalised
+        if normalised is not None:
+            normalised = normalised.all_reduce(axis_name)
+        return self._with(self.averages.all_reduce(axis_name), normalised)
 
     def compute(self) -> dict[str, jax.Array]:
         """The results.
@@ -154,5 +187,29 @@ class SecondPass:
         """
         return self.averages.compute()
 
-    def _with(self, averages: Averages) -> SecondPass:
-        return SecondPass(self.span, self.levels, averages)
+    def normalised_moments(self) -> ClassMoments | None:
+        """Class moments of the normalised features h/|h|; None if not asked for."""
+        found = self.normalised
+        if found is None or found.scatter is None:
+            return None
+        turn = self.span.directions  # orthogonal [d, d]
+        return dataclasses.replace(
+            found,
+            pivot=dot(found.pivot, turn),
+            offset=dot(found.offset, turn),
+            scatter=dot(turn.T, dot(found.scatter, turn)),
+        )
+
+    def _normalise(self, points: Float[Array, "n d"]) -> Float[Array, "n d"]:
+        """Features divided by their length, from `Span.coordinates`; 0 stays 0."""
+        inverse = inverse_unit(self.span.unit)
+        points, origin = points * inverse, self.span.origin[None] * inverse
+        whole = points + origin
+        # What a feature of 0, such as that of dead units, leaves is rounding.
+        terms = jnp.sum(points**2, axis=1) + jnp.sum(origin**2)
+        rounding = (32 * jnp.finfo(whole.dtype).eps) ** 2 * terms
+        gone = jnp.sum(whole**2, axis=1) <= rounding
+        return normalise(jnp.where(gone[:, None], 0, whole))
+
+    def _with(self, averages: Averages, normalised: ClassMoments | None) -> SecondPass:
+        return SecondPass(self.span, self.levels, averages, normalised)

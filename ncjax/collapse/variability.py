@@ -18,10 +18,10 @@ from ncjax.collapse.means import (
     between_basis,
     centred_means,
     class_weights,
-    effective_rank,
     least_share,
     present_classes,
     right_singular,
+    squared_norm_ratio,
 )
 from ncjax.collapse.registry import Metric, headline, to_zero
 from ncjax.collapse.tiles import in_range, norm, safe_divide
@@ -338,7 +338,7 @@ def numerical_rank(rows: Float[Array, "n d"]) -> Scalar:
     References:
         Markou, Ajanthan & Gould, Guiding Neural Collapse, NeurIPS 2024.
     """
-    return effective_rank(right_singular(in_range(rows))[0])
+    return squared_norm_ratio(right_singular(in_range(rows))[0])
 
 
 METRICS = (

@@ -112,8 +112,9 @@ def bind_objective(
         _try_loss(bound({}), layer)
         geometry, learned = None, moves is not None and moves.at is None
         unknown = learned or loss.values.get("cpcc")
-        if layer.vectors is not None:
-            geometry = frame_limit(loss.name, layer.vectors.gram)
+        gram = layer.gram if layer.vectors is None else layer.vectors.gram
+        if gram is not None:
+            geometry = frame_limit(loss.name, gram)
         elif loss.name in GEOMETRY and hierarchy and not unknown:
             geometry = fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
         regulariser = _bind_cpcc(loss, hierarchy)
@@ -134,8 +135,8 @@ def named(part: str) -> Generator[None]:
 
 def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
     """Whether the loss, its regulariser or the classifier needs a class tree."""
-    by_loss = loss.takes("hierarchy") or bool(loss.values.get("cpcc"))
-    return by_loss or classifier.takes("hierarchy")
+    by_loss = loss.requires("hierarchy") or bool(loss.values.get("cpcc"))
+    return by_loss or classifier.requires("hierarchy")
 
 
 def try_out(config: ConfigDict) -> None:
@@ -154,7 +155,8 @@ def try_out(config: ConfigDict) -> None:
     loss, classifier = choice(config, "loss"), choice(config, "classifier")
     bind_moving(loss, None)({})
     layer: Classifier | int = 2  # a linear layer of two outputs
-    if not needs_hierarchy(loss, classifier):  # else once there is a tree
+    of_data = needs_hierarchy(loss, classifier) or classifier.takes("hierarchy")
+    if not of_data:  # else once there are classes, and perhaps a tree
         layer = bind_objective(loss, classifier, None, num_classes=2).classifier
     choice(config, "model").bind()(layer)
     bind_optimizer(choice(config, "optimizer"), num_epochs=1, steps=1)({})
@@ -203,9 +205,9 @@ def try_hyper(hyper: Hyper, objective: Objective, optimizer: BindOptimizer) -> N
 
 def _needy(loss: Choice, classifier: Choice) -> str:
     """The field that makes a class tree necessary, with its value."""
-    if not loss.takes("hierarchy") and not classifier.takes("hierarchy"):
+    if not loss.requires("hierarchy") and not classifier.requires("hierarchy"):
         return f"{CPCC} = {loss.values['cpcc']}"
-    by_loss = loss.takes("hierarchy") or classifier.values["name"] == "auto"
+    by_loss = loss.requires("hierarchy") or classifier.values["name"] == "auto"
     needy = loss if by_loss else classifier
     return f"{needy.section}.name = {needy.name!r}"
 
@@ -301,9 +303,12 @@ def _check_cpcc(weight: Any) -> None:
 
 def _try_loss(loss: Loss, classifier: Classifier) -> None:
     """Traces the loss on the outputs of the classifier, so that it checks options."""
+    width, vectors = 2**16, classifier.vectors  # enough for many heads and nodes
+    if vectors is not None and vectors.turn is not None:  # which is made
+        width = vectors.rows.shape[1]
 
     def value(key: jax.Array) -> jax.Array:
-        features = jnp.zeros((1, 2**16))  # enough for many heads and nodes; not made
+        features = jnp.zeros((1, width))  # not made
         outputs, _ = classifier.layer().init_with_output(key, features)
         return loss(outputs, jnp.zeros((1,), jnp.int32))
 

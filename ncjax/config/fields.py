@@ -170,6 +170,12 @@ class Choice:
         """
         return fill(self.function, self.now(hyper or {}), **given)
 
+    def requires(self, parameter: str) -> bool:
+        """Whether the function has such a parameter, and no default for it."""
+        parameters = inspect.signature(self.function).parameters
+        found = parameters.get(parameter)
+        return found is not None and found.default is found.empty
+
     def takes(self, parameter: str) -> bool:
         """Whether the function has a parameter of this name, such as `hierarchy`."""
         return takes(self.function, parameter)

@@ -21,6 +21,7 @@ import numpy as np
 from ncjax import collapse, struct
 from ncjax.averages import Averages
 from ncjax.collapse import Convention, SecondPass
+from ncjax.collapse.registry import crowded
 from ncjax.compiling import in_turn
 from ncjax.evaluation.mistakes import Mistakes, confusion
 from ncjax.evaluation.sample import KEY as FRAME
@@ -74,6 +75,8 @@ class SetPass:
         averages: Averages,
         hierarchy: Hierarchy | None = None,
         convention: Convention = DEFAULT,
+        *,
+        training: bool = False,
     ) -> SetPass:
         """A pass that has seen no examples.
 
@@ -82,12 +85,15 @@ class SetPass:
             averages: `Averages` of the batches to come, or their shapes.
             hierarchy: class tree whose superclasses are measured in the last layer.
             convention: the convention under which metrics are computed.
+            training: whether the examples are those of the training set: then the
+                normalised features are measured too, where K > d + 1.
         """
         layers = {
             layer: SecondPass.empty(
                 m,
                 directions=_basis(m, convention)[1],
                 hierarchy=hierarchy if layer == LAST else None,
+                normalised=training and crowded(m.num_classes, m.feature_dim),
             )
             for layer, m in moments.items()
         }
@@ -251,7 +257,10 @@ class Passes:
         about = self.mistakes.hierarchy, self.convention
 
         def make(moments):
-            return tuple(SetPass.empty(moments, b.averages, *about) for b in batches)
+            return tuple(
+                SetPass.empty(moments, b.averages, *about, training=training)
+                for b, training in zip(batches, (True, False), strict=True)
+            )
 
         return in_turn(make)(moments)
 
@@ -275,7 +284,11 @@ class Passes:
             seen, unseen = train.layers[layer].compute(), test.layers[layer].compute()
             given = (weights, bias) if last else ()
             variance = seen["within_variance"]
-            about = {"within_variance": variance, "convention": self.convention}
+            about = {
+                "within_variance": variance,
+                "normalised": train.layers[layer].normalised_moments(),
+                "convention": self.convention,
+            }
             metrics = dict(self.target.metrics(m, *given, **about))
             metrics["nc4"] = seen["nc4"]
             if last and tree is not None:

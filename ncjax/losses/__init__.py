@@ -2,11 +2,11 @@
 
 A loss maps the network's outputs, most often logits [n, K], and integer labels [n] to
 one value for each example [n]; it never reduces, so masking and averaging live in one
-place (`ncjax.training.step`).  Only `haf` looks at more than one example of a batch.  A
-label outside 0..K-1 is an error or, inside `jit`, a value of NaN.  Options are keyword
-arguments; `config.loss` offers every option of every loss here by itself.  A loss with
-a keyword `hierarchy` gets the class tree, one with a keyword `vectors` the fixed class
-vectors of the classifier.
+place (`ncjax.training.step`).  Only `haf`, `ntce`, `nonl` and `supcon` look at more
+than one example of a batch.  A label outside 0..K-1 is an error or, inside `jit`, a
+value of NaN.  Options are keyword arguments; `config.loss` offers every option of
+every loss here by itself.  A loss with a keyword `hierarchy` gets the class tree, one
+with a keyword `vectors` the fixed class vectors of the classifier.
 
 To add one: write the function, add a line to `LOSSES`, add a test.  A loss on class
 logits works with every classifier.  If a loss takes other outputs than one logit for
@@ -25,9 +25,10 @@ from collections.abc import Callable
 
 import jax
 
+from ncjax.losses.contrastive import nonl, ntce, supcon
 from ncjax.losses.cpcc import cpcc as cpcc
-from ncjax.losses.embeddings import haframe, label_embedding
-from ncjax.losses.flat import cross_entropy, mse
+from ncjax.losses.embeddings import dot_regression, haframe, label_embedding
+from ncjax.losses.flat import cross_entropy, hardmax, mse, normface
 from ncjax.losses.hace import hace
 from ncjax.losses.haf import haf
 from ncjax.losses.heads import cascade, cascade_outputs, level_outputs, multi_level
@@ -40,6 +41,12 @@ from ncjax.losses.predicted import GEOMETRY as GEOMETRY
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cross_entropy": cross_entropy,
     "mse": mse,
+    "normface": normface,
+    "ntce": ntce,
+    "nonl": nonl,
+    "hardmax": hardmax,
+    "dot_regression": dot_regression,
+    "supcon": supcon,
     "soft_labels": soft_labels,
     "hxe": hxe,
     "hace": hace,
@@ -68,6 +75,12 @@ MOVING: dict[str, Callable[..., Moving | None]] = {"hxe": hxe_alpha}
 CLASSIFIER_OF: dict[str, str] = {
     "label_embedding": "label_embedding",
     "haframe": "haframe",
+    "normface": "spherical",
+    "ntce": "spherical",
+    "nonl": "spherical",
+    "hardmax": "spherical",
+    "dot_regression": "fixed",
+    "supcon": "fixed",
 }
 
 # The targets that a loss can be trained on, where not the class alone; names in

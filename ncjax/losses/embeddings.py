@@ -42,7 +42,7 @@ def label_embedding(
         WACV 2019.
     """
     check_floating(outputs)
-    table = jnp.asarray(vectors.rows, outputs.dtype)
+    table = jnp.asarray(vectors.at(outputs.shape[1]), outputs.dtype)
     labels = class_indices(labels, len(table))
     value = 1 - jnp.sum(outputs * inverse_norm(outputs) * table[labels], axis=1)
     return value + undefined_outside(labels, len(table))
@@ -86,6 +86,54 @@ def haframe(
     gap = cosines - jnp.asarray(vectors.gram, outputs.dtype)[labels]
     matching = jnp.sum(gap**2, axis=1)
     return cross_entropy(logits, labels) + cosine_weight * matching
+
+
+def dot_regression(
+    outputs: Float[Array, "n M"],
+    labels: Integer[Array, "n"],
+    *,
+    vectors: FixedVectors,
+    energy: Scalar = 1.0,
+) -> Float[Array, "n"]:
+    """Squared distance of the product of feature and class vector from its maximum.
+
+    With the feature at the length sqrt(E_H), h = sqrt(E_H) e/|e|, and the greatest
+    product a = |w_y| sqrt(E_H),
+
+        L = (w_y . h - a)^2 / (2 a) = (a/2) (1 - cos(w_y, e))^2.
+
+    It only pulls an example to its own vector, so these must not learn.
+
+    Args:
+        outputs: e [n, M], the feature or embedding of each example.
+        labels: y [n], the class of each example, 0..K-1.
+        vectors: w, one for each class; their length, sqrt(E_W), is an option of the
+            classifier.
+        energy: E_H, positive and finite, the squared length of a feature.
+
+    Returns:
+        Loss of each example [n], in [0, 2 a].
+
+    Raises:
+        TypeError: for integer outputs.
+        ValueError: for an `energy` or labels out of range.
+
+    References:
+        Yang et al., Inducing Neural Collapse in Imbalanced Learning, NeurIPS 2022.
+        Code of Markou et al., NeurIPS 2024, has (1/2) (w_y . h - 1)^2: the same at
+        E_W = E_H = 1.
+    """
+    check_floating(outputs)
+    must_be = "positive and finite"
+    check_value("loss.energy", energy, lambda e: 0 < e < math.inf, must_be)
+    table = jnp.asarray(vectors.at(outputs.shape[1]), outputs.dtype)
+    labels = class_indices(labels, len(table))
+    lengths = jnp.sqrt(jnp.sum(table**2, axis=1))
+    units = table * inverse_norm(table)
+    # 1 - cosine is half the squared distance, which does not cancel near 0.
+    apart = jnp.sum((outputs * inverse_norm(outputs) - units[labels]) ** 2, axis=1) / 2
+    value = lengths[labels] * jnp.sqrt(energy) / 2 * apart**2
+    return value + undefined_outside(labels, len(table))
 
 
 def inverse_norm(rows: jax.Array) -> jax.Array:

@@ -83,3 +83,65 @@ def mse(logits: Float[Array, "n K"], labels: Integer[Array, "n"]) -> Float[Array
     targets = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
     value = 0.5 * jnp.sum((logits - targets) ** 2, axis=1)
     return value + undefined_outside(labels, logits.shape[1])
+
+
+def normface(
+    logits: Float[Array, "n K"],
+    labels: Integer[Array, "n"],
+    *,
+    temperature: Scalar = 1.0,
+) -> Float[Array, "n"]:
+    """Cross-entropy of cosines over a temperature, by a classifier on the sphere.
+
+    L = -log(e^{z_y} / sum_k e^{z_k}) with z_k = cos(w_k, h)/tau of the classifier
+    `spherical`; of the logits of another classifier it is plain cross-entropy.
+
+    Args:
+        logits: z [n, K].
+        labels: class of each example [n], 0..K-1.
+        temperature: T, positive and finite; the loss is that of the logits z / T.
+
+    Returns:
+        Loss of each example [n], in nats.
+
+    Raises:
+        TypeError: for integer logits.
+        ValueError: for a temperature or labels out of range.
+
+    References:
+        Wang et al., NormFace: L2 Hypersphere Embedding for Face Verification, 2017.
+    """
+    return cross_entropy(logits, labels, temperature=temperature)
+
+
+def hardmax(
+    logits: Float[Array, "n K"], labels: Integer[Array, "n"]
+) -> Float[Array, "n"]:
+    """How far the greatest logit of another class is above that of the label.
+
+    L = max_{k != y} z_k - z_y, the limit of T times the cross-entropy of z / T for
+    T -> 0 where it is above 0.  On the sphere the greatest L of a class is least at
+    the softmax code, with the value -rho.
+
+    Args:
+        logits: z [n, K], K at least 2.
+        labels: class of each example [n], 0..K-1.
+
+    Returns:
+        Loss of each example [n], in the unit of the logits; below 0 where the decision
+        is right.
+
+    Raises:
+        TypeError: for integer logits.
+        ValueError: for labels out of range.
+
+    References:
+        Jiang et al., Generalized Neural Collapse for a Large Number of Classes, ICML
+        2024 (HardMax problem).
+    """
+    check_floating(logits)
+    labels = class_indices(labels, logits.shape[1])
+    mine = labels[:, None] == jnp.arange(logits.shape[1])[None]
+    own = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+    value = jnp.max(jnp.where(mine, -jnp.inf, logits), axis=1) - own
+    return value + undefined_outside(labels, logits.shape[1])

@@ -46,11 +46,18 @@ class FixedVectors:
         rows: the vectors, float64 [K, M].
         gram: inner products of the vectors, float64 [K, K].
         apply: outputs [n, M] -> their inner products with all vectors [n, K].
+        turn: where the outputs are features of any width d: d -> orthonormal basis
+            [d, M], in which `rows` are coordinates of the vectors; else None.
     """
 
     rows: np.ndarray
     gram: np.ndarray
     apply: Callable[[jax.Array], jax.Array]
+    turn: Callable[[int], np.ndarray] | None = None
+
+    def at(self, width: int) -> np.ndarray:
+        """The vectors, for outputs [n, d] of a width d: float64 [K, d]."""
+        return self.rows if self.turn is None else self.rows @ self.turn(width).T
 
 
 def check_floating(outputs: jax.Array) -> None:

@@ -31,6 +31,11 @@ def tree_distances(hierarchy: Hierarchy, *, distance: str = "height") -> np.ndar
 GEOMETRY: dict[str, Callable[..., np.ndarray]] = {
     "cross_entropy": simplex,
     "mse": simplex,
+    # On the sphere, and with at most d + 1 classes.
+    "normface": simplex,
+    "ntce": simplex,
+    "nonl": simplex,
+    "hardmax": simplex,
     "hxe": simplex,
     "hace": simplex,
     "soft_labels": tree_distances,

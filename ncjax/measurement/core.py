@@ -76,9 +76,10 @@ def measure(
             their own are pooled by `ncjax.measurement.pool_tokens`.
         test_mask: the same for the test features.
         batch_size: rows read at a time; by default about 8 MB of them.
-        one_vs_rest: also compute the metrics that are computed only on request: the
-            one-vs-rest distances, the margin for K > d + 1; seconds for 1,000 classes,
-            growing with the cube of their number.
+        one_vs_rest: also compute the metrics that are otherwise computed only where
+            K > d + 1: the one-vs-rest distances, which are GNC2, beyond 1,000 classes
+            too (seconds for 1,000 classes, growing with the cube of their number), the
+            greatest cosines, and NC2 above its least value.
         source: what the report calls the features.
         progress: shows a bar where reading takes long.
 

@@ -26,7 +26,10 @@ from ncjax.measurement.sizes import check_means
 from ncjax.measurement.sources import MeasureError
 from ncjax.moments import ClassMoments, Scatter
 
-_empty = quick_jit(collapse.SecondPass.empty, static_argnames="decisions")
+_empty = quick_jit(
+    collapse.SecondPass.empty, static_argnames=("decisions", "normalised")
+)
+_normalised = quick_jit(collapse.SecondPass.normalised_moments)
 _neco = jax.jit(collapse.neco)
 Pairs = Iterable[Pair]
 
@@ -230,7 +233,9 @@ def second_pass(
     pairs: Pairs,
     data: Data,
     decisions: Int[np.ndarray, "n"] | None = None,
-) -> tuple[dict[str, float], np.ndarray]:
+    *,
+    normalised: bool = False,
+) -> tuple[dict[str, float], np.ndarray, ClassMoments | None]:
     """What needs the final class means, over all batches.
 
     Args:
@@ -239,10 +244,11 @@ def second_pass(
         data: the set of features.
         decisions: decisions of the network [n] on all features, or None for those of
             the classifier, if there is one.
+        normalised: take the moments of the normalised features too.
 
     Returns:
-        The shares of `SecondPass.compute`, counts divided in float64, and the
-        within-class variance [r] along the basis.
+        The shares of `SecondPass.compute`, counts divided in float64, the within-class
+        variance [r] along the basis, and the moments of the normalised features.
 
     Raises:
         MeasureError: for NaN or infinite features, or if no feature is of a class that
@@ -261,15 +267,18 @@ def second_pass(
         known.moments,
         directions=known.basis[1],
         decisions=decisions is not None or known.classifier is not None,
+        normalised=normalised,
     )
-    averages = jax.device_get(fold(step, state, pairs, data).averages)
+    state = fold(step, state, pairs, data)
+    averages = jax.device_get(state.averages)
     total = float(averages.total)
     if total == 0:
         raise MeasureError(
             f"No row of {data.name} has a class of the training features."
         )
     shares = {k: float(x) / total for k, x in averages.sums.items() if x.ndim == 0}
-    return shares, np.asarray(averages.sums["within_variance"]) / averages.total
+    variance = np.asarray(averages.sums["within_variance"]) / averages.total
+    return shares, variance, _normalised(state)
 
 
 @functools.partial(quick_jit, level=1)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ncjax import collapse
+from ncjax.collapse.registry import crowded
 from ncjax.compiling import quick_jit
 from ncjax.measurement.data import Data
 from ncjax.measurement.passes import Known, Pairs, first_pass, scored, second_pass
@@ -110,28 +111,24 @@ def values_of(
     principal, scores = None, []  # NECO scores of the test set, or the training set
     if ood is not None and moments.scatter is not None:
         principal = _principal(moments)
-    warned, shares, variance = [], {}, None
+    warned, shares, variance, normalised = [], {}, None, None
+    sizes = moments.num_classes, moments.feature_dim
     if train.source.repeatable:
         along = principal if test is None else None
         pairs = scored(train.read("decisions"), train, along, scores)
-        shares, variance = second_pass(known, pairs, train, decisions)
-    else:
-        warned.append(
-            "The features could be read only once, so that NC4 and the accuracies, "
-            "which need the final class means, are missing. Give an array, a file, or "
-            "a function that returns the chunks anew."
+        shares, variance, normalised = second_pass(
+            known, pairs, train, decisions, normalised=crowded(*sizes)
         )
-        if moments.scatter is None:
-            warned.append(
-                f"Features wider than {_WIDE:,} need a second reading for NC1 too."
-            )
+    else:
+        warned += _of_one_reading(moments)
     found = _measure(
         moments,
         known.classifier,
         known.bias,
         within_variance=variance if moments.scatter is None else None,
+        normalised=normalised,
         convention=convention,
-        only=collapse.available(on_request=everything),
+        only=collapse.available(*sizes, on_request=everything),
     )
     values = {name: float(value) for name, value in found.items()} | shares
     if "nc2" not in values:
@@ -141,7 +138,7 @@ def values_of(
         )
     if test is not None:
         pairs = scored(_known_classes(test, moments, warned), test, principal, scores)
-        shares, variance = second_pass(known, pairs, test)
+        shares, variance, _ = second_pass(known, pairs, test)
         nc1 = _nc1(
             moments,
             within_variance=variance,
@@ -154,6 +151,20 @@ def values_of(
         if principal is None:
             warned.append(f"NECO scores need a scatter, and d is beyond {_WIDE:,}.")
     return values, warned
+
+
+def _of_one_reading(moments: ClassMoments) -> list[str]:
+    """Warnings of what is missing where the features could be read only once."""
+    more = crowded(moments.num_classes, moments.feature_dim)
+    missing = "NC4, GNC1, GNC3" if more else "NC4"
+    found = [
+        f"The features could be read only once, so that {missing} and the accuracies, "
+        "which need the final class means, are missing. Give an array, a file, or a "
+        "function that returns the chunks anew."
+    ]
+    if moments.scatter is None:
+        found.append(f"Features wider than {_WIDE:,} need a second reading for NC1.")
+    return found
 
 
 def _known_classes(test: Data, moments: ClassMoments, warned: list[str]) -> Pairs:

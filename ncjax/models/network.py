@@ -40,6 +40,9 @@ class Network(nn.Module):
         x = self.hidden(images.astype(self.dtype), train)
         if x.ndim == 4:
             x = x.mean(axis=(1, 2))
+        if isinstance(self.classifier, Classifier) and self.classifier.project:
+            width = self.classifier.project
+            x = nn.Dense(width, dtype=self.dtype, name="projection")(x)
         classify = last_layer(self.classifier, self.dtype, self.axis_name)
         return classify(x, train=train, labels=labels), x
 

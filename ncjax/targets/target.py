@@ -22,8 +22,8 @@ class Target:
             `running/error` in training, `train/error` and `test/error` in measurements.
         moments: (number of classes K, number of features d, scatter=...) -> moments of
             no features, to be updated with features, labels and weights.
-        metrics: (moments, W [K, d], b [K], within_variance=..., convention=...) ->
-            metrics of the features by name, `nc/NAME` in a run.
+        metrics: (moments, W [K, d], b [K], within_variance=..., normalised=...,
+            convention=...) -> metrics of the features by name, `nc/NAME` in a run.
         values: (scores, labels) -> further values of each example [n] by name, whose
             means are `train/NAME` and `test/NAME`; none by default.
         absent: (labels of the training split, number of classes K) -> indices of the

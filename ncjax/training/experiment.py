@@ -81,6 +81,7 @@ class Experiment:
         with named("config.model"):  # the last layer knows how wide it must be
             shapes = network.abstract()
         check_memory(shapes, mesh, len(members))
+        _say_saved(network)
         over = network.over() if len(members) > 1 else None
         everywhere = NamedSharding(mesh, P())
         own = NamedSharding(mesh, P("seeds")) if over else everywhere
@@ -170,6 +171,17 @@ def _check_members(members: Members, network: Network) -> None:
     for i in range(len(members) if members.hyper else 0):  # a plain one was checked
         hyper = {field: values[i] for field, values in members.hyper.items()}
         try_hyper(hyper, network.objective, network.optimizer)
+
+
+def _say_saved(network: Network) -> None:
+    """Says how many parameters a classifier that learns nothing saves."""
+    if (saved := network.saved_parameters()) is not None:
+        number, usual = saved
+        cluster.say(
+            f"The classifier learns nothing: {number:,} parameters, "
+            f"{1 - number / usual:.2%} fewer than with a linear classifier on the "
+            "usual number of features."
+        )
 
 
 def _initialisation(

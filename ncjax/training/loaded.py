@@ -68,8 +68,9 @@ class LoadedRun:
         """Logits [n, K] and features [n, d] of images.
 
         The largest logit is the decision.  Features are those that the classifier sees
-        and that the run measures: the inputs of the last layer or, for losses with
-        fixed vectors of the classes, the embedding.
+        and that the run measures: the inputs of the last layer, their directions where
+        their lengths do not count, or, for losses with fixed vectors of the classes,
+        the embedding.
 
         Args:
             images: raw images [n, h, w, c], as `dataset.test.images` has them, such as

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from ncjax.classifiers import LAYER
+from ncjax.classifiers.spherical import unit_rows
 from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config.binding import (
     Loss,
@@ -20,7 +22,7 @@ from ncjax.config.binding import (
     load_hierarchy,
     needs_hierarchy,
 )
-from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice
+from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Choice, choice
 from ncjax.config.optimizer import bind_optimizer, bind_weight_decay
 from ncjax.data import Dataset, channel_statistics
 from ncjax.evaluation.mistakes import Mistakes
@@ -35,6 +37,14 @@ from ncjax.targets import DEFAULT as CLASS, get_target
 from ncjax.training.step import TrainState, init_state, make_train_step
 
 _LOSS = "loss"  # key of the parameters that the loss learns
+
+
+def _can_narrow(model: Choice) -> bool:
+    return "feature_dim" in model.values and model.takes("feature_dim")
+
+
+def _number(params: Any) -> int:
+    return sum(x.size for x in jax.tree.leaves(params))
 
 
 class Network:
@@ -79,7 +89,8 @@ class Network:
         self._loss, self._init_scale = parts["loss"], config.init_scale
         self._skips = config.on_nonfinite == "skip"
         dtype = COMPUTE_DTYPES[config.compute_dtype]
-        self.model = parts["model"].bind()(self.objective.classifier, dtype=dtype)
+        self._model = parts["model"]
+        self.model = self._model.bind()(self.objective.classifier, dtype=dtype)
         steps = len(dataset.train) // config.batch_size
         self._all_steps = config.num_epochs * steps
         self.optimizer = bind_optimizer(parts["optimizer"], config.num_epochs, steps)
@@ -185,6 +196,8 @@ class Network:
             outputs, features = found
         if self.objective.classifier.measured == "outputs":
             features = outputs
+        elif self.objective.classifier.measured == "directions":
+            features = unit_rows(features.astype(jnp.float32))
         return outputs, {LAST: features, **inner}
 
     @cached_property
@@ -288,6 +301,23 @@ class Network:
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
             jax.eval_shape(self.init, jax.random.key(0), hyper),
         )
+
+    def saved_parameters(self) -> tuple[int, int] | None:
+        """Numbers of parameters of this network, and with a classifier that learns.
+
+        The second is that of the same model with a linear classifier, and at its usual
+        width if it was made narrower.  None if the classifier learns something.
+        """
+        params = self.abstract().params
+        if LAYER in params:
+            return None
+        model = self._model
+        values = {**model.values, **({"feature_dim": 0} if _can_narrow(model) else {})}
+        usual = dataclasses.replace(model, values=values).bind()
+        images = jnp.zeros((1, *self.dataset.image_shape))
+        init = partial(usual(self.dataset.num_classes).init, images=images, train=False)
+        found = jax.eval_shape(init, jax.random.key(0))
+        return _number(params), _number(found["params"])
 
     def feature_dims(self) -> list[int]:
         """Number of features of each measured layer."""

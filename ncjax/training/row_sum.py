@@ -16,6 +16,7 @@ import numpy as np
 from jax.sharding import Sharding
 from ml_collections import ConfigDict
 
+from ncjax.classifiers import LAYER
 from ncjax.config.binding import Loss
 from ncjax.config.fields import choice
 from ncjax.config.optimizer import bind_decay, bind_rate, last_layer
@@ -50,6 +51,8 @@ class RowSum:
         self._tables = _tables(config, members, self._steps)
         if not _is_governed(config, network):
             self._tables.pop(ROW_SUM, None)
+        if LAYER not in network.abstract().params:  # there is no W that decays
+            self._tables.pop(DECAY_TIME, None)
         weights = network.objective.classifier.weights
 
         def norm(variables: Mapping) -> jax.Array:

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from ncjax.classifiers import CLASSIFIERS
-from ncjax.classifiers.fixed import frame_gram
-from ncjax.classifiers.vectors import sibling_vectors, symmetric_root
+from ncjax.classifiers.vectors import frame_gram, sibling_vectors, symmetric_root
 from ncjax.hierarchy import Hierarchy, balanced
 from ncjax.losses import haframe, label_embedding
 from tests.losses.trees import CIFAR, UNEVEN, draw, softmax

@@ -17,6 +17,13 @@ RNG = np.random.default_rng(0)
 rho = jax.jit(one_vs_rest)
 
 
+# Each metric of the module by its definition, for tests/collapse/test_measure.py.
+REFERENCES = {
+    "one_vs_rest": lambda x: one_vs_rest_distance(unit(x.m)),
+    "one_vs_rest_w": lambda x: one_vs_rest_distance(unit(x.wc)),
+}
+
+
 @pytest.fixture
 def x64():
     with jax.enable_x64(True):
@@ -162,14 +169,17 @@ def test_projection_on_the_simplex():
 
 
 def test_asked_for_by_name():
-    features = RNG.normal(size=(200, 6)).astype(np.float32)
+    features = RNG.normal(size=(200, 7)).astype(np.float32)
     labels = np.arange(200, dtype=np.int32) % 8
     compiled = jax.jit(class_moments, static_argnums=2)
     moments = compiled(jnp.asarray(features), jnp.asarray(labels), 8)
-    rows = jnp.asarray(RNG.normal(size=(8, 6)), jnp.float32)
-    usual = jax.eval_shape(collapse.measure, moments, rows)
-    assert not {"one_vs_rest", "one_vs_rest_w"} & set(usual)
+    rows = jnp.asarray(RNG.normal(size=(8, 7)), jnp.float32)
     only = ("one_vs_rest_w", "one_vs_rest")
+    usual = jax.eval_shape(collapse.measure, moments, rows)
+    assert not {*only} & {*usual}
+    # With more classes than d + 1, up to 1,000, they come unasked.
+    shown = [set(only) <= {*collapse.available(k, 7)} for k in (8, 9, 1000, 1001)]
+    assert shown == [False, True, True, False]
     got = jax.jit(functools.partial(collapse.measure, only=only))(moments, rows)
     means = np.stack([features[labels == k].mean(0) for k in range(8)])
     for name, want in (

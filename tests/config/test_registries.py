@@ -20,10 +20,10 @@ def forgetful(learning_rate, *, forgetting: float = 0.9):
     return optax.rmsprop(learning_rate, decay=forgetting)
 
 
-def tempered(num_classes, *, temperature: float = 2.0):
-    """A linear classifier whose scores are divided by a temperature."""
+def divided(num_classes, *, divisor: float = 2.0):
+    """A linear classifier whose scores are divided by a number."""
     return dataclasses.replace(
-        linear(num_classes), scores=lambda outputs: outputs / temperature
+        linear(num_classes), scores=lambda outputs: outputs / divisor
     )
 
 
@@ -31,7 +31,7 @@ def tempered(num_classes, *, temperature: float = 2.0):
     ("section", "registry", "function", "option", "values"),
     [
         ("optimizer", OPTIMIZERS, forgetful, "forgetting", (0.5, 0.99)),
-        ("classifier", CLASSIFIERS, tempered, "temperature", (2.0, 8.0)),
+        ("classifier", CLASSIFIERS, divided, "divisor", (2.0, 8.0)),
     ],
 )
 def test_a_new_function_needs_one_line(

@@ -11,6 +11,7 @@ from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Passes
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses import cross_entropy
+from tests.collapse.definitions import Definitions, references
 from tests.thin import thin
 
 K, D, INPUTS = 4, 6, 5
@@ -58,7 +59,7 @@ def reference(features, logits, labels, train_features, train_labels):
     }
 
 
-def evaluator(devices, batch_size, buffer=True, **options):
+def evaluator(devices, batch_size, buffer=True, forward=forward, **options):
     """`Evaluate` of the network above on some of the virtual devices."""
     mesh = Mesh(
         np.array(jax.devices()[:devices]), ("data",), axis_types=(AxisType.Auto,)
@@ -185,3 +186,26 @@ def test_superclasses_are_those_of_pooled_labels(devices, buffer):
     np.add.at(table, (test[1], logits.argmax(1)), 1 / len(wrong))
     np.testing.assert_allclose(found["test/confusion"], table, rtol=1e-6)
     assert "train/confusion" not in found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("devices", "buffer"), [(8, True), (1, False)])
+def test_generalized_collapse_of_two_features(devices, buffer):
+    """Four classes in the plane, from buffered features or by another forward pass."""
+
+    def narrow(variables, images):
+        params = variables["params"]
+        _, layers = forward({"params": params | {"W": jnp.zeros((K, D))}}, images)
+        features = layers[LAST][:, :2]
+        return features @ params["W"].T, {LAST: features}
+
+    variables = network()
+    variables["params"]["W"] = variables["params"]["W"][:, :2]
+    train, test = dataset(203, 1.0, 1), dataset(40, 1.0, 2)
+    found = evaluator(devices, 50, buffer, narrow)(variables, train, test)
+    _, layers = narrow(variables, train[0])
+    rows = variables["params"]["W"]
+    problem = Definitions(layers[LAST], train[1], rows, None)
+    for name in ("gnc1", "gnc3", "one_vs_rest_w", "nc2_excess", "max_cosine"):
+        want = references()[name](problem)
+        np.testing.assert_allclose(found[f"nc/{name}"], want, rtol=1e-4, err_msg=name)

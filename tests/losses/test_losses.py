@@ -11,8 +11,19 @@ from jax.test_util import check_grads
 
 from ncjax.classifiers import CLASSIFIERS
 from ncjax.hierarchy import Hierarchy
-from ncjax.losses import CLASSIFIER_OF, LOSSES, OUTPUTS, cross_entropy, mse
+from ncjax.losses import (
+    CLASSIFIER_OF,
+    LOSSES,
+    OUTPUTS,
+    cross_entropy,
+    hardmax,
+    mse,
+    normface,
+)
+from ncjax.options import takes
 from tests.losses.trees import softmax
+
+OF_BATCHES = ("ntce", "nonl", "supcon")  # an example has a loss beside others alone
 
 
 @pytest.fixture
@@ -67,7 +78,7 @@ def test_each_is_per_example_and_differentiable(name):
         loss = functools.partial(loss, margin_weight=0.0)
     if "hierarchy" in inspect.signature(loss).parameters:
         loss = functools.partial(loss, hierarchy=tree)
-    if name in CLASSIFIER_OF:
+    if "vectors" in inspect.signature(loss).parameters:
         classifier = CLASSIFIERS[CLASSIFIER_OF[name]](5, hierarchy=tree)
         loss = functools.partial(loss, vectors=classifier.vectors)
     rng = np.random.default_rng(0)
@@ -78,8 +89,9 @@ def test_each_is_per_example_and_differentiable(name):
     values = compiled(rows, labels)
     assert values.shape == (20,)
     assert values.dtype == jnp.float32
-    alone = [compiled(rows[i : i + 1], labels[i : i + 1])[0] for i in range(3)]
-    np.testing.assert_allclose(values[:3], alone, rtol=1e-6)
+    if name not in OF_BATCHES:
+        alone = [compiled(rows[i : i + 1], labels[i : i + 1])[0] for i in range(3)]
+        np.testing.assert_allclose(values[:3], alone, rtol=1e-6)
     with jax.enable_x64(True):
         check_grads(
             jax.jit(lambda z: loss(jnp.asarray(z), labels).sum()),
@@ -89,7 +101,7 @@ def test_each_is_per_example_and_differentiable(name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in LOSSES if n not in OUTPUTS | CLASSIFIER_OF]
+    "name", [n for n in LOSSES if n not in OUTPUTS and not takes(LOSSES[n], "vectors")]
 )
 def test_names_of_the_classes_do_not_matter(batch, name):
     logits, labels = batch
@@ -111,3 +123,22 @@ def test_label_smoothing_out_of_range(batch):
     for eps in (-0.1, 1.0, float("nan")):
         with pytest.raises(ValueError, match=r"label_smoothing must be in \[0, 1\)"):
             cross_entropy(*batch, label_smoothing=eps)
+
+
+def test_hardmax_is_the_limit_of_a_small_temperature(batch):
+    logits = jnp.array([[2.0, 5.0, 1.0], [2.0, 5.0, 1.0]])
+    np.testing.assert_allclose(hardmax(logits, jnp.array([0, 1])), [3, -3])
+    logits, labels = batch
+    cold = 1e-3 * cross_entropy(logits, labels, temperature=1e-3)
+    gap = hardmax(logits, labels)
+    np.testing.assert_allclose(cold, jnp.maximum(gap, 0), atol=2e-3)
+    # At the softmax code on the sphere every class has -rho, here K/(K-1).
+    rows = jnp.asarray(CLASSIFIERS["fixed"](5).vectors.at(4), jnp.float32)
+    np.testing.assert_allclose(hardmax(rows @ rows.T, jnp.arange(5)), -1.25, rtol=1e-5)
+
+
+def test_normface_is_cross_entropy_of_cosines(batch):
+    for temperature in (1.0, 0.2):
+        got = normface(*batch, temperature=temperature)
+        want = cross_entropy(*batch, temperature=temperature)
+        np.testing.assert_array_equal(got, want)

@@ -13,6 +13,7 @@ from ncjax.codes import one_vs_rest_distance
 from ncjax.collapse import METRICS, PRESETS
 from ncjax.measurement import MeasureError, measure
 from ncjax.moments import class_moments
+from tests.collapse.definitions import Definitions, references
 from tests.measurement.features import (
     FEATURES,
     LABELS,
@@ -242,12 +243,28 @@ def test_presets(preset, plain):
 
 def test_one_vs_rest_is_asked_for(plain):
     result = measure(FEATURES, LABELS, classifier=W, bias=B, one_vs_rest=True)
-    assert set(result.values) - set(plain.values) == {
-        key for key, metric in METRICS.items() if metric.on_request
-    }
+    more = {key for key, metric in METRICS.items() if not metric.unasked(K, D)}
+    # GNC1 and GNC3 are those of K > d + 1 alone.
+    assert set(result.values) - set(plain.values) == more - {"gnc1", "gnc3"}
     rows = W / np.linalg.norm(W, axis=1, keepdims=True)
     want = one_vs_rest_distance(rows)
     assert result["one_vs_rest_w"] == pytest.approx(want, abs=2e-6)
+
+
+@pytest.mark.slow
+def test_generalized_collapse_of_more_classes_than_dimensions():
+    x, y, w, b = clusters(k=7, d=3)
+    result = measure(x, y, classifier=w, bias=b, batch_size=300)
+    problem, known = Definitions(x, y, w, b), references()
+    for name in ("gnc1", "gnc3", "one_vs_rest_w", "nc2_excess", "max_cosine"):
+        want = pytest.approx(known[name](problem), rel=1e-4)
+        assert result[name] == want, name
+    lines = str(result).splitlines()
+    row = next(line for line in lines if line.startswith("gnc1"))
+    assert row.split()[2] == "0"
+    once = measure(iter([(x, y)]), classifier=w)
+    assert "gnc1" not in once.values
+    assert any("NC4, GNC1, GNC3 and the acc" in text for text in once.warnings)
 
 
 def test_presets_of_the_classifier_need_one(few):
