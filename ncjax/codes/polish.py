@@ -23,7 +23,7 @@ import numpy as np
 _LAST = 1e-13  # mu at the end: v is then equal to about 1e-12 where forces act
 _WINDOW = 0.15  # pairs this much further apart than the nearest have no force
 _STEPS = 300  # of Newton's method, at most
-_WORK = 5e11  # cubes of unknowns, the cost of a step, after which it ends
+_WORK = 2e11  # cubes of unknowns, the cost of a step, after which it ends
 _SMALL = 300  # unknowns up to which eigenvalues are computed
 _RIDGE = 1e-9  # the least one; products of the points are of the order 1
 _TO_EDGE = 0.995  # share of the way to the edge of the feasible set that a step may go
