@@ -9,6 +9,8 @@ All methods of a data set have one recipe and the same seeds.  The claims are th
 the only complete table that is published (Hier-COS, CVPR 2026: CIFAR-100 with a
 WideResNet-28-8, five seeds): which of two methods is better, by how much there and
 here.  Each is a paired test over seeds, corrected over the claims of its data set.
+Published rows of HXE are those of its authors' code, which weights by depth; the
+formula of their paper weights by height, so that its claim is asked of both.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ DATA = {
     "cifar10": "CIFAR-10, narrow ResNet-18",
     "cifar100": "CIFAR-100, MLP on fixed features",
 }
+# Of 100 classes the optima of all methods over their one constant would take hours.
+WITH_THEORY = ("fashion", "cifar10")
 METHODS = {
     "cross_entropy": "cross-entropy",
     "soft_labels": "soft labels, beta 4",
@@ -94,6 +98,7 @@ CLAIMS = (
     Claim("test/ahd@20", "hier_cos", "cross_entropy", "2.176 < 3.184", ("cifar100",)),
     Claim("test/ahd@20", "haf", "cross_entropy", "2.842 < 3.184", ("cifar100",)),
     Claim("test/ahd@20", "soft_labels", "cross_entropy", "2.73 < 3.18", ("cifar100",)),
+    Claim("test/ahd@20", "hxe_depth", "cross_entropy", "3.02 < 3.18", ("cifar100",)),
     Claim("test/ahd@20", "hxe_height", "cross_entropy", "3.02 < 3.18", ("cifar100",)),
     Claim("test/ahd@5", "haframe", "cross_entropy", "1.116 < 2.246"),
     Claim("test/ahd@5", "hier_cos", "cross_entropy", "1.096 < 2.246"),
@@ -104,7 +109,8 @@ CLAIMS = (
     Claim("test/mistake_severity", "haframe", "cross_entropy", "2.236 < 2.334"),
     Claim("test/mistake_severity", "hier_cos", "cross_entropy", "2.212 < 2.334"),
     Claim("test/error", "cross_entropy", "soft_labels", "22.15 < 25.66 %"),
-    Claim("test/error", "cross_entropy", "hxe_height", "22.15 < 27.24 %"),
+    Claim("test/error", "cross_entropy", "hxe_depth", "22.15 < 27.24 %"),
+    Claim("test/error", "cross_entropy", "haframe", "22.24 < 22.48 %"),
 )
 Found = dict[str, dict[str, np.ndarray]]  # method -> metric -> its value for each seed
 
@@ -117,7 +123,9 @@ def values_of(folder: Path) -> dict[str, np.ndarray]:
     if unfinished:
         raise CompareError(f"Unfinished: {', '.join(unfinished)}.")
     values = {key: found.final(key) for key in METRICS if key in runs[0].rows[-1]}
-    return values | {"nc/gram_to_theory": to_theory(found)}
+    if folder.parent.name in WITH_THEORY:
+        values["nc/gram_to_theory"] = to_theory(found)
+    return values
 
 
 def to_theory(runs: Group) -> np.ndarray:
