@@ -157,14 +157,21 @@ def _still(axis: Axes, film: Film, half: float) -> None:
         axis.add_collection(LineCollection(edges, colors=_EDGE, lw=thin, zorder=0))
         hollow = {"mfc": "white", "mec": _FRAME, "ms": 11, "mew": 1.2, "zorder": 1}
         axis.plot(*ideal.T, "o", **hollow)
-    # Outside of the target, and of where the means are in the end.
-    out = np.abs(film.pictures[-1].means).max() / np.abs(ideal).max()
-    out = max(1.0, min(out, 0.8 * half))
-    for members in _together(out * ideal, 0.13 * half):
+    places = _ends(film.pictures[-1].means, ideal, 0.8 * half)
+    for members in _together(places, 0.13 * half):
         names = ", ".join(film.names[k] for k in members)
         paint = color(film.paints[members[0]]) if len(members) == 1 else "#333333"
-        _name(axis, names, out * ideal[members].mean(0), paint, half)
+        _name(axis, names, places[members].mean(0), paint, half)
     _legend(axis, film)
+
+
+def _ends(means: np.ndarray, ideal: np.ndarray, most: float) -> np.ndarray:
+    """Places for names: outward of the last means and of the target [C, 2]."""
+    far = np.linalg.norm(means, axis=1, keepdims=True)
+    size = np.linalg.norm(ideal, axis=1, keepdims=True)
+    # A mean near the middle has no direction of its own.
+    towards = np.where(far > 0.3 * size, means / np.maximum(far, 1e-9), ideal / size)
+    return np.minimum(np.maximum(far, size), most) * towards
 
 
 def _together(places: np.ndarray, near: float) -> list[list[int]]:
