@@ -215,7 +215,7 @@ METRICS = (
     *of_both(
         "nc2_means",
         "NC2 of the means",
-        "distance of the centred class means to a simplex (equal norms, angles)",
+        "distance of the centred class means to a simplex (norms, angles)",
         lambda x: nc2(*x.means, row_normalise=x.convention.row_normalise),
         lambda x: nc2(*x.rows, row_normalise=x.convention.row_normalise),
         limit=least_nc2,
@@ -238,7 +238,7 @@ METRICS = (
     *of_both(
         "max_angle",
         "distance to the maximal angle",
-        "mean distance of the cosines of the centred class means from -1/(K-1)",
+        "mean distance of cosines of the centred class means from -1/(K-1)",
         lambda x: x.angles["max_angle"],
         lambda x: x.row_angles["max_angle"],
         limit=zero_with_room,

@@ -384,7 +384,7 @@ class Record:
         if self.history.workdir is not None and cluster.is_first():
             with self._writing():
                 draw(self.history, class_names, hierarchy, again=again)
-                if self._whole is not None:
+                if again and self._whole is not None:
                     self._whole.show_figures()
 
 

@@ -160,7 +160,8 @@ class Workdir:
         """Adds the figures of the folder to TensorBoard, if this run writes there."""
         if self._events is not None:
             found = (self.path / name for name in FIGURES)
-            self._events.show([path for path in found if path.exists()], self.latest)
+            there = [path for path in found if path.exists()]
+            self._events.show(there, self._journal.latest)  # of this process alone
 
     def renew_events(self) -> None:
         """Makes TensorBoard events of metrics.jsonl, unless they are of its rows."""

@@ -60,8 +60,7 @@ def distance(scores, labels):
     return {"distance": jnp.abs(scores.argmax(1) - labels).astype(jnp.float32)}
 
 
-def metrics(moments, *classifier, within_variance=None, convention):
-    about = {"within_variance": within_variance, "convention": convention}
+def metrics(moments, *classifier, **about):
     found = collapse.measure(moments, *classifier, **about)
     return found | {"twice_nc1": 2 * found["nc1"]}
 
