@@ -40,7 +40,9 @@ def finished(ground, tmp_path):
 
 def arrays(rng, folder):
     """The largest file of the newest checkpoint: its arrays."""
-    files = (folder / "checkpoints" / f"{CUT - 1}").rglob("*")
+    files = (folder / "checkpoints" / f"{CUT - 1}" / "state" / "ocdbt.process_0").rglob(
+        "*"
+    )
     return max((x for x in files if x.is_file()), key=lambda x: x.stat().st_size)
 
 
