@@ -162,6 +162,7 @@ def means(num_classes, *, keep: float = 0.9):
     )
 
 
+@pytest.mark.slow
 def test_a_classifier_of_class_means_needs_only_its_line(monkeypatch):
     """Without a gradient of its own: labels reach the layer, its means are measured."""
     monkeypatch.setitem(CLASSIFIERS, "means", means)

@@ -94,7 +94,9 @@ def test_frames_of_means_that_are_frames():
     np.testing.assert_allclose(turned(0 * means, rows, before), before, atol=2e-6)
 
 
-@pytest.mark.parametrize("differentiable", [True, False])
+@pytest.mark.parametrize(
+    "differentiable", [pytest.param(True, marks=pytest.mark.slow), False]
+)
 def test_layer_of_a_simplex(differentiable):
     labels = jnp.arange(20) % 5
     features = jnp.asarray(RNG.normal(size=(20, 7)), jnp.float32)

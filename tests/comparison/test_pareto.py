@@ -40,6 +40,7 @@ def test_without_a_tree_there_is_no_severity(tmp_path):
         comparison.pareto()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_small_multiples(tmp_path):
     for i in range(6):

@@ -14,7 +14,11 @@ SIZES = np.array([1, 2, 3, 4, 5, 6])
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"margin": 0.3, "margin_weight": 2.0, "consistency_weight": 0.5}]
+    "options",
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"margin": 0.3, "margin_weight": 2.0, "consistency_weight": 0.5},
+    ],
 )
 def test_pairs_are_the_average_over_partners(options):
     """The loss of row i with j as the next of a batch of two, by the share of j."""

@@ -53,7 +53,9 @@ def test_c_is_recovered_from_the_loss_of_the_closed_form(closed, c):
     assert gram_distance(found.optimum.gram, logits) < 1e-6
 
 
-@pytest.mark.parametrize("free_bias", [True, False])
+@pytest.mark.parametrize(
+    "free_bias", [True, pytest.param(False, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("loss", ["soft_labels", "hxe"])
 def test_c_is_recovered_on_a_tree_without_symmetry(loss, free_bias):
     tree = BUILTIN["fashion_mnist"]()

@@ -102,7 +102,11 @@ def test_trivial_regime_is_stated(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "change",
-    [pytest.param("c=2e-2", marks=pytest.mark.slow), "num_classes=2", "c=10.0"],
+    [
+        pytest.param("c=2e-2", marks=pytest.mark.slow),
+        "num_classes=2",
+        pytest.param("c=10.0", marks=pytest.mark.slow),
+    ],
 )
 def test_published_numbers_are_those_of_the_file_s_own_model(
     change, tmp_path, capfd, recwarn
