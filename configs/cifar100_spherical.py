@@ -2,7 +2,7 @@
 
 100 classes have no simplex there: GNC1 and GNC3 fall to 0, and GNC2, the one-vs-rest
 distance of W, rises to that of the softmax code.  Published as such is 0.614; `ncjax
-codes --classes=100 --dim=10 --objective=angle` finds 0.663.
+codes --classes=100 --dim=10 --out=code.npy` finds 0.667.
 Jiang et al. (ICML 2024), with this recipe, have GNC2 0.553, 0.582 and 0.591 for scales
 5, 6 and 7, and 74 % of the test images right.  `config.loss.temperature` divides the
 logits once more, and can be swept in one program.
