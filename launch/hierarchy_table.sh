@@ -11,7 +11,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-data=${1:?"fashion, cifar10 or cifar100"}
+data=${1:?"which data: fashion, cifar10 or cifar100?"}
 extra=("${@:2}")
 out=runs/hierarchy_table/$data
 methods=(cross_entropy soft_labels hxe_depth hxe_height haframe hier_cos)
