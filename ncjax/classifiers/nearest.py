@@ -235,9 +235,31 @@ def _polar(matrix):
     least = 8 * jnp.finfo(matrix.dtype).eps * values[-1]
     roots = jnp.sqrt(jnp.maximum(values, least))
     found = dot(dot(matrix, vectors) / roots[None], vectors.T)
-    for _ in range(3):  # Newton-Schulz: what the squares have lost of the digits
-        found = 1.5 * found - 0.5 * dot(found, dot(found.T, found))
-    return found, roots * scale, vectors
+    return _orthonormal(found), roots * scale, vectors
+
+
+def _orthonormal(found: jax.Array) -> jax.Array:
+    """Newton-Schulz: mends what the squares in A'A have lost of the digits.
+
+    Singular values lie between 0 and 1 but for rounding.  One near 1 takes two or three
+    steps, and a small one a step more for every factor of 1.5.
+    """
+    identity = jnp.eye(found.shape[1], dtype=found.dtype)
+    near = 4 * jnp.finfo(found.dtype).eps
+
+    def error(found):
+        return identity - dot(found.T, found)
+
+    def step(state):
+        found, off, number = state
+        found = found + 0.5 * dot(found, off)
+        return found, error(found), number + 1
+
+    def goes_on(state):
+        _, off, number = state
+        return (jnp.max(jnp.abs(off)) > near) & (number < 30)
+
+    return jax.lax.while_loop(goes_on, step, (found, error(found), 0))[0]
 
 
 @polar_factor.defjvp
