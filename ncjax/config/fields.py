@@ -85,6 +85,12 @@ def default() -> ConfigDict:
     config.optimizer.head_learning_rate = 0.0  # of the last layer; 0: as others
     config.optimizer.head_weight_decay = -1.0  # of the last layer; -1: as others
 
+    _on_the_way(config)
+    return config.lock()
+
+
+def _on_the_way(config: ConfigDict) -> None:
+    """Adds the fields of what is measured and kept while a run goes on."""
     config.eval = ConfigDict(all_options(PROBES.values()))
     config.eval.epochs = ()  # epochs after which to measure; (): log-spaced
     config.eval.num_points = 50  # largest number of log-spaced epochs
@@ -105,7 +111,6 @@ def default() -> ConfigDict:
     config.checkpoint.every_epochs = 0  # epochs between checkpoints; 0: ten in a run
     config.checkpoint.keep = 2  # number of checkpoints to keep
     config.checkpoint.max_share = 0.1  # of the time; more are left out, 1: none
-    return config.lock()
 
 
 # The sections whose field `name` chooses a function, with the functions by name.
@@ -219,7 +224,7 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
 def describe() -> str:
     """The fields with their defaults and comments, and the options of every choice."""
     lines = ["Fields (--config.FIELD=VALUE):"]
-    source = inspect.getsource(default)
+    source = inspect.getsource(default) + inspect.getsource(_on_the_way)
     for field, value, comment in re.findall(r"config\.(\S+) = (.+?)  # (.+)", source):
         lines.append(f"  {field + ' = ' + value:42} {comment}")
     for name, registry in SECTIONS.items():

@@ -132,12 +132,11 @@ def measure(
         "nc1_below_floor": below_floor(values),
     }
     warned += checks.warnings_of(known.moments, values, weights, offsets, about)
+    notes = [*train.notes, *(test.notes if test else ()), *warned]
     return Measurement(
         values=in_order(values),
         measured=about,
-        warnings=tuple(
-            dict.fromkeys([*train.notes, *(test.notes if test else ()), *warned])
-        ),
+        warnings=tuple(dict.fromkeys(notes)),
         moments=known.moments,
         class_names=names,
     )

@@ -73,11 +73,11 @@ def sweep(
 
     Networks that differ in numbers alone (learning rate, weight decay, momentum,
     options of the loss, scale of the initial kernels, share of random labels, seed)
-    train in one program;
-    other fields, such as widths or the name of the loss, make programs that follow one
-    another.  Each network is the one that a run alone with its fields would train, to
-    rounding.  The same call on the same `workdir` goes on where it was stopped.  A
-    network whose loss is no longer finite stops, and the others go on.
+    train in one program; other fields, such as widths or the name of the loss, make
+    programs that follow one another.  Each network is the one that a run alone with its
+    fields would train, to rounding.  The same call on the same `workdir` goes on where
+    it was stopped.  A network whose loss is no longer finite stops, and the others go
+    on.
 
     Args:
         config: from `ncjax.config.default()` or a config file; with `num_seeds` each
@@ -151,9 +151,7 @@ def sweep(
                 Record,
                 folder,
                 None,
-                keep=program.config.checkpoint.keep,
-                max_share=program.config.checkpoint.max_share,
-                checkpoints=f"checkpoints/{number}",
+                **_checkpoints(program, number),
                 restart_damaged=restart_damaged,
                 held=still_held,
                 data=fingerprint(dataset),
@@ -169,6 +167,16 @@ def sweep(
         _write(table, table.draw, claimed)
         report.write()
         return table
+
+
+def _checkpoints(program: Program, number: int) -> dict[str, Any]:
+    """Where the record of a program keeps checkpoints, and how many."""
+    asked_for = program.config.checkpoint
+    return {
+        "checkpoints": f"checkpoints/{number}",
+        "keep": asked_for.keep,
+        "max_share": asked_for.max_share,
+    }
 
 
 def _write(table: Sweep, write: Callable[[], None], claimed: dict[str, Any]) -> None:

@@ -163,11 +163,18 @@ def make_train_step(
         )
         if not skip_nonfinite:
             return new, metrics
-        taken = _all_finite((metrics["loss"], grads, updates_, new.batch_stats))
-        state = jax.tree.map(partial(jnp.where, taken), new, state)
-        return state, {k: jnp.where(taken, x, jnp.nan) for k, x in metrics.items()}
+        return _if_finite(new, state, metrics, (grads, updates_))
 
     return step
+
+
+def _if_finite(
+    new: TrainState, old: TrainState, metrics: dict[str, jax.Array], changes: Any
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """The new state, or the old one with NaN metrics if something is not finite."""
+    taken = _all_finite((metrics["loss"], changes, new.batch_stats))
+    state = jax.tree.map(partial(jnp.where, taken), new, old)
+    return state, {k: jnp.where(taken, x, jnp.nan) for k, x in metrics.items()}
 
 
 def _all_finite(tree: Any) -> Bool[Array, ""]:
