@@ -94,7 +94,8 @@ def parse_flags(
 
     Returns:
         The configuration; the name of its file without folder and ending; the values of
-        the other flags, and the dotted names of the fields that were given as `fields`.
+        the other flags, the dotted names of the fields that were given as `fields`, and
+        as `recipe` the file and its fields, for `ncjax.runs.about.following`.
 
     Raises:
         UsageError: for an unknown flag, field or file, or a value of the wrong type.
@@ -112,6 +113,8 @@ def parse_flags(
     path = find_config(name, prefix)
     given, values = ["ncjax", *fields], flags.FlagValues()
     config = _load(path, preset)
+    shown = f"configs/{path.name}" if path.parent == _SHIPPED else str(path)
+    options.recipe = ":".join([shown, *preset]), flat(config.to_dict())
     try:
         config_flags.DEFINE_config_dict(
             "config", config, flag_values=values, sys_argv=given

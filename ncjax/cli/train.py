@@ -85,6 +85,7 @@ def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
     from ncjax.cli.cache import keep_compiled_programs
     from ncjax.config import resolved, validate
     from ncjax.report.verdict import verdict
+    from ncjax.runs.about import following
     from ncjax.runs.columns import Columns
 
     try:
@@ -102,11 +103,12 @@ def _train(argv: Sequence[str], stop: StopAfterEpoch) -> int:
         keep_compiled_programs()
         mark = resolved(config) | ({"sweep": [swept, together]} if swept else {})
         workdir = options.workdir or f"runs/{name}-{_digest(mark)}"
-        if swept:
-            how = {"together": together, "restart_damaged": anew, "stop": stop}
-            found = sweep(config, swept, workdir, **how)
-        else:
-            found = train_network(config, workdir, restart_damaged=anew, stop=stop)
+        how = {"restart_damaged": anew, "stop": stop}
+        with following(*options.recipe):
+            if swept:
+                found = sweep(config, swept, workdir, together=together, **how)
+            else:
+                found = train_network(config, workdir, **how)
     except (InputError, cluster.ClusterError) as error:
         return refuse(error) if cluster.is_first() else 2
     except TrainingError as error:

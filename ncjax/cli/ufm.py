@@ -58,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
         return show_help(parser, _MORE, describe(), prefix="ufm_")
 
     announce("solve unconstrained-features models")  # importing takes seconds
+    from ncjax.runs.about import following
     from ncjax.runs.workdir import claim
     from ncjax.ufm.run.experiments import EXPERIMENTS
     from ncjax.ufm.run.fields import forget_published, validate
@@ -90,7 +91,8 @@ def main(argv: Sequence[str]) -> int:
         else:
             report = EXPERIMENTS[config.experiment].run(config, progress)
         progress("done")
-        report.write(folder, config.to_dict() | {"sweep": swept})
+        with following(*options.recipe):
+            report.write(folder, config.to_dict() | {"sweep": swept})
         if options.figure is not None:
             save(report.plot(options.columns), options.figure)
     except InputError:

@@ -276,20 +276,44 @@ def _made(found: Found) -> list[str]:
     if command := about.get("command"):
         parts.append(f"<pre>{escape(command)}</pre>")
     parts.append(table((), _facts(found)))
+    own = against_recipe(about, config)
+    parts.append(own)
     changed = [
         (field, shown(value), shown(found.defaults.get(field, "-")))
         for field, value in sorted(config.items())
         if found.defaults and found.defaults.get(field) != value
     ]
     if changed:
-        parts.append("<h3>Fields that are not at their defaults</h3>")
-        parts.append(table(("field", "value", "default"), changed))
+        title = "Fields that are not at their defaults"
+        rows = table(("field", "value", "default"), changed)
+        parts.append(details(title, rows) if own else f"<h3>{title}</h3>{rows}")
     elif found.defaults:
         parts.append("<p>All other fields are at their defaults.</p>")
     if config:
         every = [(field, shown(value)) for field, value in sorted(config.items())]
         parts.append(details("The whole configuration", table((), every)))
     return parts
+
+
+def against_recipe(about: dict[str, Any], config: dict[str, Any]) -> str:
+    """The fields that differ from the config file of a run; "" if it has none.
+
+    Args:
+        about: what made the run, of `ncjax.runs.about`.
+        config: its configuration, flat.
+    """
+    recipe = about.get("recipe")
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("changed"), dict):
+        return ""
+    file, changed = escape(recipe.get("file")), recipe["changed"]
+    if not changed:
+        return f"<p>All fields are as in the recipe <code>{file}</code>.</p>"
+    rows = [
+        (field, shown(config.get(field, "-")), shown(value))
+        for field, value in sorted(changed.items())
+    ]
+    title = f"<h3>Fields that differ from the recipe <code>{file}</code></h3>"
+    return title + table(("field", "value", "recipe"), rows)
 
 
 def _facts(found: Found) -> list[tuple[str, str]]:

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from ncjax.collapse import METRICS as COLLAPSE
+from ncjax.options import flat
 from ncjax.report.charts import BLUE, COLORS, Chart, label, numbers, thinned
 from ncjax.report.page import Page, details, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json, shown
-from ncjax.report.run import axis_buttons
+from ncjax.report.run import against_recipe, axis_buttons
 from ncjax.report.verdict import Verdict, verdict
 from ncjax.runs.columns import is_measured
 from ncjax.runs.history import History
@@ -356,6 +357,8 @@ def _made(mark: Mapping[str, Any]) -> list[str]:
     made = about if isinstance(about, dict) else {}
     parts = [f"<pre>{escape(made['command'])}</pre>"] if made.get("command") else []
     parts.append(table((), made_by(made)))
+    config = mark.get("config")
+    parts.append(against_recipe(made, flat(config if isinstance(config, dict) else {})))
     swept = mark.get("fields")
     if isinstance(swept, dict):
         lines = [(field, shown(values)) for field, values in swept.items()]

@@ -11,6 +11,7 @@ from ncjax.options import flat
 from ncjax.report.charts import COLORS, Chart, label, numbers, thinned
 from ncjax.report.page import Page, details, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json, shown
+from ncjax.report.run import against_recipe
 from ncjax.runs.journal import NAME as METRICS
 from ncjax.runs.workdir import CONFIG
 
@@ -47,6 +48,7 @@ def write_ufm(folder: Path, path: Path) -> Page:
         "What was run",
         f"<pre>{escape(command)}</pre>" if command else "",
         table((), made_by(made)),
+        against_recipe(made, flat(config)),
         details("The whole configuration", table((), _fields(config)))
         if config
         else "",

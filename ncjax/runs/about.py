@@ -10,11 +10,21 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 
+from ncjax.io import plain
+from ncjax.options import flat
+
 _PACKAGES = ("ncjax", "jax", "jaxlib", "flax", "optax", "numpy")
+# The config file of the command under way and its fields; None without a command.
+_RECIPE: ContextVar[tuple[str, Mapping[str, Any]] | None] = ContextVar(
+    "recipe", default=None
+)
 
 
 def about(computed: bool = True) -> dict[str, Any]:
@@ -29,6 +39,39 @@ def about(computed: bool = True) -> dict[str, Any]:
         "devices": _devices() if computed else None,
         "date": now.isoformat(timespec="seconds"),
     }
+
+
+@contextmanager
+def following(file: str, fields: Mapping[str, Any]) -> Generator[None]:
+    """Runs that begin within the block are known to come from a config file.
+
+    Args:
+        file: the config file, as in `--config=FILE:PRESET`.
+        fields: its fields before any flag has changed one, flat.
+    """
+    token = _RECIPE.set((file, plain(dict(fields))))
+    try:
+        yield
+    finally:
+        _RECIPE.reset(token)
+
+
+def recipe_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config file that a run comes from, and its values of fields that differ.
+
+    Args:
+        config: configuration of the run, nested.
+
+    Returns:
+        {"recipe": {"file": FILE, "changed": {field: value in the file}}}; {} of a run
+        that comes from no file, but was begun in Python.
+    """
+    if (recipe := _RECIPE.get()) is None:
+        return {}
+    file, fields = recipe
+    own = plain(flat(config))
+    changed = {k: fields[k] for k in own if k in fields and fields[k] != own[k]}
+    return {"recipe": {"file": file, "changed": changed}}
 
 
 @functools.cache

@@ -29,7 +29,7 @@ from ncjax.config.stored import ABOUT, RECORDER, complete
 from ncjax.data.fingerprint import differing
 from ncjax.io import make_folder, plain, write_json
 from ncjax.options import InputError, flat
-from ncjax.runs.about import about
+from ncjax.runs.about import about, recipe_of
 from ncjax.runs.columns import Row, is_measured
 from ncjax.runs.events import Events, renew
 from ncjax.runs.frames import NAME as FRAMES
@@ -170,7 +170,7 @@ class Workdir:
 
     def _claim(self, config: dict[str, Any], data: dict[str, Any] | None) -> None:
         made = {DATA: data} if data else {}
-        self._stored = config | {ABOUT: about() | made}
+        self._stored = config | {ABOUT: about() | recipe_of(config) | made}
         if claim(self.path, CONFIG, holds=RUN, content=self._stored):
             self._stored = _check_same(self.path, config)
             known = self._stored.get(ABOUT) or {}

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from ncjax.config import resolved
 from ncjax.config.stored import ABOUT
 from ncjax.io import plain
-from ncjax.runs.about import about
+from ncjax.runs.about import about, recipe_of
 from ncjax.runs.place import SWEEP
 from ncjax.runs.workdir import WorkdirError, claim
 from ncjax.sweeps.plan import Program
@@ -42,7 +42,8 @@ def claim_sweep(
         {"runs": [member.name for member in part.members], "traced": part.traced}
         for part in parts
     ]
-    made = content | {"programs": order, ABOUT: about()}
+    own = about() | recipe_of(content["config"])
+    made = content | {"programs": order, ABOUT: own}
     if not claim(folder, SWEEP, holds=HOLDS, content=made):
         return made
     try:

@@ -128,3 +128,9 @@ def test_sweep_flags_are_taken_out_of_the_others():
 def test_bad_sweep_flags(flags, message):
     with pytest.raises(UsageError, match=message):
         take_sweep(flags)
+
+
+def test_the_fields_of_the_file_stay_known():
+    file, fields = parse("--config=digits:smoke", "--config.seed=3")[2].recipe
+    assert file == "configs/digits.py:smoke"
+    assert (fields["seed"], fields["num_epochs"]) == (0, 20)

@@ -87,3 +87,16 @@ def test_a_recorder(tmp_path):
     assert "recorded run" in text
     assert "not finished" not in text  # it knows of no plan
     assert "<td>lr</td><td>0.1</td>" in text
+
+
+def test_fields_that_differ_from_the_recipe(tmp_path):
+    recipe = {"file": "mine.py:<b>", "changed": {"loss.name": "hxe"}}
+    made = {"command": "x", "recipe": recipe}
+    text = text_of(write_run(tmp_path / "run", about=made))
+    assert "differ from the recipe <code>mine.py:&lt;b&gt;" in text
+    assert "<td>loss.name</td><td>&#x27;mse&#x27;</td><td>&#x27;hxe&#x27;" in text
+    made["recipe"] = recipe | {"changed": {}}
+    text = text_of(write_run(tmp_path / "run", about=made))
+    assert "as in the recipe <code>mine.py" in text
+    made["recipe"] = {"changed": 3}  # of a file that is damaged
+    assert "recipe" not in text_of(write_run(tmp_path / "run", about=made))

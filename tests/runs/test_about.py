@@ -12,7 +12,8 @@ import pytest
 import ncjax
 from ncjax.config import default, resolved
 from ncjax.config.stored import complete
-from ncjax.runs.about import _installed_commit, about, commit
+from ncjax.options import flat
+from ncjax.runs.about import _installed_commit, about, commit, following
 from ncjax.runs.workdir import Workdir
 
 
@@ -98,3 +99,14 @@ def test_the_commit_of_a_clone(tmp_path):
     assert commit(tmp_path) == f"{first}-dirty"
     (tmp_path / "site-packages").mkdir()
     assert commit(tmp_path / "site-packages") is None  # of somebody else's project
+
+
+def test_the_recipe_of_a_run_and_what_differs_from_it(tmp_path):
+    config = resolved(default())
+    fields = flat(config) | {"seed": 7, "unknown": 1}
+    with following("mine.py:smoke", fields):
+        Workdir(tmp_path / "run", config)
+    recipe = {"file": "mine.py:smoke", "changed": {"seed": 7}}  # lists are as tuples
+    assert made_of(tmp_path / "run")["recipe"] == recipe
+    Workdir(tmp_path / "other", config)
+    assert "recipe" not in made_of(tmp_path / "other")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ncjax import style
 from ncjax.io import write_json, write_lines
-from ncjax.runs.about import about
+from ncjax.runs.about import about, recipe_of
 from ncjax.table import Part, Result, Table
 from ncjax.ufm import Trajectory
 
@@ -154,7 +154,9 @@ class Report(Result):
                 dataclasses.asdict(s) | {"holds": s.holds} for s in self.statements
             ],
         }
-        write_json(folder / "config.json", config | {"about": about()})
+        write_json(
+            folder / "config.json", config | {"about": about() | recipe_of(config)}
+        )
         write_json(folder / "verdict.json", verdict)
         write_lines(folder / "metrics.jsonl", self.rows)
         style.save(self.figure, folder / "ufm.png")
