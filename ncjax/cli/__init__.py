@@ -11,10 +11,9 @@ COMMANDS: dict[str, str] = {
     "train": "train a network into neural collapse and measure it on the way",
     "measure": "measure the collapse of features from any framework",
     "compare": "put runs side by side: means over seeds, paired tests, curves, theory",
-    "report": "write a page that shows a run: verdict, curves, class means, mistakes",
+    "report": "write a page that shows a run, or one with sliders for theory",
     "ufm": "solve unconstrained-features models and check them against theory",
     "codes": "find vectors for more classes than dimensions, beside the best known",
     "movie": "show the collapse as an animation, of a run or of two side by side",
-    "explorer": "write a page with sliders for what theory gives in closed form",
     "prepare": "download data sets and prepare them, without TensorFlow",
 }

@@ -145,17 +145,28 @@ function setTheme(theme) {
   for (const draw of redraws) draw();
 }
 
-const [all, asked] = readSettings();
-const darkness = matchMedia("(prefers-color-scheme: dark)");
-setTheme(darkness.matches ? "dark" : "light");
-darkness.onchange = () => setTheme(darkness.matches ? "dark" : "light");
-document.getElementById("theme").onclick = () =>
-  setTheme(root.dataset.theme === "dark" ? "light" : "dark");
-for (const topic of TOPICS)
-  addTopic(topic, all[topic.id], () => {
-    const given = Object.entries(all[topic.id]).map(([key, value]) => `${key}=${value}`);
-    clearTimeout(addTopic.later); // browsers allow few changes of the address a second
-    addTopic.later = setTimeout(
-      () => history.replaceState(null, "", `#${[topic.id, ...given].join(";")}`), 300);
-  });
-if (asked) document.getElementById(asked).scrollIntoView();
+async function start() {
+  const [all, asked] = readSettings();
+  const darkness = matchMedia("(prefers-color-scheme: dark)");
+  setTheme(darkness.matches ? "dark" : "light");
+  try {
+    await unpackPlotly();
+  } catch (error) {
+    element("p", document.querySelector("main"), "This browser is too old for the plots.");
+    return;
+  }
+  darkness.onchange = () => setTheme(darkness.matches ? "dark" : "light");
+  document.getElementById("theme").onclick = () =>
+    setTheme(root.dataset.theme === "dark" ? "light" : "dark");
+  for (const topic of TOPICS)
+    addTopic(topic, all[topic.id], () => {
+      const given = Object.entries(all[topic.id]).map(([key, value]) => `${key}=${value}`);
+      clearTimeout(addTopic.later); // browsers allow few changes of the address a second
+      addTopic.later = setTimeout(
+        () => history.replaceState(null, "", `#${[topic.id, ...given].join(";")}`), 300);
+    });
+  if (asked) document.getElementById(asked).scrollIntoView();
+  root.dataset.ready = "true";
+}
+
+start();

@@ -9,6 +9,7 @@ import string
 from importlib import resources
 
 from ncjax.io import write_whole
+from ncjax.report import packed
 from ncjax.style import COLORS
 
 # Those of `ncjax.style` that can be told apart on a light and on a dark ground.
@@ -22,27 +23,16 @@ def write_explorer(path: str | os.PathLike) -> None:
         path: the file; one that is there is replaced, whole or not at all.
 
     Raises:
-        ImportError: without plotly, which draws its plots.
         OSError: if the file cannot be written.
     """
     write_whole(path, explorer())
 
 
 def explorer() -> str:
-    """The page as text, about 5 MB, nearly all of it plotly.js.
-
-    Raises:
-        ImportError: without plotly, which draws its plots.
-    """
-    try:
-        from plotly.offline import get_plotlyjs
-    except ImportError as error:
-        raise ImportError(
-            "The explorer needs the package plotly: `pip install plotly`.",
-            name="plotly",
-        ) from error
+    """The page as text, about 2 MB, nearly all of it plotly.js, packed."""
     return string.Template(_read("page.html")).substitute(
-        plotly=get_plotlyjs(),
+        plotly=packed.plotly(),
+        unpack=packed.unpack(),
         theory=_read("theory.js"),
         topics=_read("topics.js"),
         page=_read("page.js"),

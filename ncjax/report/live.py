@@ -46,22 +46,16 @@ class Live:
         """Writes the report; without `again` only if there is none."""
         if self._folder is None or (not again and (self._folder / REPORT).exists()):
             return
-        from ncjax.report.page import MissingPlotly  # late: few runs come to this
-        from ncjax.report.write import write_report
+        from ncjax.report.write import write_report  # late: few runs come to this
 
         try:
             write_report(self._folder)
-        except MissingPlotly as error:
-            self._stop(f"There is no {REPORT}. {error}")
         except Exception as error:
-            self._stop(
+            folder, self._folder = self._folder, None
+            self._say(
                 f"{REPORT} could not be written: {type(error).__name__}: {error}. "
-                f"`ncjax report {self._folder}` tries again."
+                f"`ncjax report {folder}` tries again."
             )
-
-    def _stop(self, why: str) -> None:
-        self._folder = None
-        self._say(why)
 
 
 def live_report(folder: Path | None) -> Live:

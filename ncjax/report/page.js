@@ -135,15 +135,6 @@
     draw(select.dataset.of);
   });
 
-  const inflate = async () => {
-    const text = byId("plotly").textContent.trim();
-    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-    const unpacked = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const script = document.createElement("script");
-    script.textContent = await new Response(unpacked).text();
-    document.head.append(script);
-  };
-
   byId("theme").addEventListener("click", () => {
     chosen = dark() ? "light" : "dark";
     redraw();
@@ -151,7 +142,7 @@
   media.addEventListener("change", redraw);
   if (all(".chart").length) {
     try {
-      await inflate();
+      await unpackPlotly();
     } catch (error) {
       for (const element of all(".chart")) {
         element.textContent = "This browser is too old for the charts.";

@@ -9,9 +9,7 @@ from __future__ import annotations
 import base64
 import datetime
 import functools
-import gzip
 import html
-import importlib.util
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -21,24 +19,12 @@ from typing import Any
 from urllib.parse import quote
 
 from ncjax.io import to_json
-from ncjax.options import InputError
+from ncjax.report import packed
 from ncjax.report.charts import Chart
 from ncjax.runs.about import version_of
 
 _HERE = Path(__file__).parent
 _PICTURE = 1_500_000  # bytes of a picture in a page, at most
-_WHERE = ("package_data", "plotly.min.js")  # in the package plotly
-
-
-class MissingPlotly(InputError):
-    """Plotly is not installed; the message says how to get it."""
-
-    def __init__(self) -> None:
-        """Makes the message."""
-        super().__init__(
-            "A report needs the package plotly, without which ncjax otherwise does: "
-            "pip install plotly."
-        )
 
 
 class Page:
@@ -119,11 +105,7 @@ class Page:
         self._data[key] = value
 
     def render(self) -> str:
-        """The page.
-
-        Raises:
-            MissingPlotly: if there are charts, and plotly is not installed.
-        """
+        """The page."""
         now = datetime.datetime.now().astimezone().isoformat(" ", "minutes")
         version = version_of("ncjax") or ""
         links = (f'<a href="#{a}">{escape(t)}</a>' for a, t in self._anchors)
@@ -142,7 +124,8 @@ class Page:
             css=_read("page.css"),
             body="\n".join(body),
             data=content.replace("<", "\\u003c"),
-            plotly=plotly_script(),
+            plotly=packed.plotly(),
+            unpack=packed.unpack(),
             script=_read("page.js"),
         )
 
@@ -221,22 +204,6 @@ def links(folder: Path, page: Path, names: Iterable[str]) -> str:
         link = _link(path, page, name)
         rows.append(f"<tr><td>{link}</td><td>{size}</td></tr>")
     return f'<div class="scroll"><table>{"".join(rows)}</table></div>' if rows else ""
-
-
-@functools.cache
-def plotly_script() -> str:
-    """The text of plotly.js, packed by gzip, in base64: 2 MB instead of 5.
-
-    Raises:
-        MissingPlotly: if plotly is not installed.
-    """
-    found = importlib.util.find_spec("plotly")  # to import it takes longer
-    if found is None or found.origin is None:
-        raise MissingPlotly
-    path = Path(found.origin).parent.joinpath(*_WHERE)
-    if not path.exists():
-        raise MissingPlotly
-    return base64.b64encode(gzip.compress(path.read_bytes(), 6, mtime=0)).decode()
 
 
 @functools.cache

@@ -99,7 +99,7 @@ def read(folder: Path) -> Found:
     history = History(
         measured,
         folder,
-        seeds=[History([]) for _ in range(_seeds(config, measured))],
+        seeds=_seeds(folder, config, measured),
         about=what(config),
         limit=classes.limit,
     )
@@ -194,12 +194,25 @@ def _number(value: Any) -> Any:
     return value if isinstance(value, int | float) else math.nan
 
 
-def _seeds(config: dict[str, Any], rows: list[Row]) -> int:
-    """The number of seeds whose means the rows are; 0 for the rows of one network."""
+def _seeds(folder: Path, config: dict[str, Any], rows: list[Row]) -> list[History]:
+    """The seeds whose means the rows are, empty where one cannot be read.
+
+    There are none of the rows of one network.
+    """
     if not any(key.endswith("/low") for row in rows[-1:] for key in row):
-        return 0
+        return []
     number = config.get("num_seeds")
-    return number if isinstance(number, int) and number > 1 else 2
+    number = number if isinstance(number, int) and number > 1 else 2
+    first = config.get("seed")
+    first = first if isinstance(first, int) else 0
+    found = []
+    for seed in range(first, first + number):
+        try:
+            own, _ = read_journal(folder / "seeds" / str(seed) / METRICS)
+        except OSError:
+            own = []
+        found.append(History(_filled(list(filter(is_measured, own)))))
+    return found
 
 
 def _defaults(stored: dict[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ncjax.runs.place import SWEEP
 from ncjax.runs.seeds import LEVEL
 from ncjax.statistics import t_interval
 
-_TABLE, _FIGURE = "sweep.csv", "sweep.png"
+TABLE, _FIGURE = "sweep.csv", "sweep.png"
 _READ = 200  # runs whose epochs are read
 _LISTED = 500  # rows of the table of the runs
 _CURVES = 40  # runs with a curve each
@@ -38,7 +38,7 @@ def write_sweep(folder: Path, path: Path) -> Page:
     missing: list[str] = []
     mark = read_json(folder / SWEEP, missing)
     fields = [str(f) for f in mark.get("fields") or ()]
-    rows = _read_table(folder / _TABLE, missing)
+    rows = read_table(folder / TABLE, missing)
     planned = _planned(mark)
     if planned and len(rows) < planned:
         missing.append(f"The sweep is not finished: {len(rows)} of {planned} runs.")
@@ -56,11 +56,11 @@ def write_sweep(folder: Path, path: Path) -> Page:
     page.section("Curves", axis_buttons() if curves else "", curves)
     page.section("Runs", _runs(folder, path, rows, fields, said, shown_metrics))
     page.section("What was run", *_made(mark))
-    page.section("Files", links(folder, path, [SWEEP, _TABLE, _FIGURE, "members"]))
+    page.section("Files", links(folder, path, [SWEEP, TABLE, _FIGURE, "members"]))
     return page
 
 
-def _read_table(path: Path, missing: list[str]) -> list[Row]:
+def read_table(path: Path, missing: list[str]) -> list[Row]:
     """The rows of sweep.csv: numbers as such, else text."""
     try:
         with path.open(newline="", errors="replace") as file:
@@ -347,7 +347,7 @@ def _runs(
         lines.append([str(row.get("name")), *cells])
     targets = [folder / "members" / line[0] for line in lines]
     left = len(rows) - len(lines)
-    more = f"<p>{left} more runs are in {_TABLE}.</p>" if left else ""
+    more = f"<p>{left} more runs are in {TABLE}.</p>" if left else ""
     return table(head, lines, targets=targets, page=path) + more
 
 

@@ -41,22 +41,30 @@ def write_report(
 
     Raises:
         ReportError: if the folder holds nothing of ncjax, or cannot be read.
-        MissingPlotly: if plotly is not installed.
         OSError: if the file cannot be written.
     """
     folder = Path(folder).expanduser().absolute()
     path = folder / REPORT if path is None else Path(path).expanduser().absolute()
     try:
-        kind = next((name for name in KINDS if (folder / name).is_file()), None)
-        if kind is None:
-            raise ReportError(_why_not(folder))
-        page = KINDS[kind](folder, path)
+        page = KINDS[kind_of(folder)](folder, path)
     except OSError as error:
         raise ReportError(
             f"{folder} cannot be read: {error.filename}: {error.strerror}."
         ) from error
     write_whole(path, page.render())
     return path
+
+
+def kind_of(folder: Path) -> str:
+    """The file in a folder that tells what is in it, one of `KINDS`.
+
+    Raises:
+        ReportError: if the folder holds nothing of ncjax.
+    """
+    kind = next((name for name in KINDS if (folder / name).is_file()), None)
+    if kind is None:
+        raise ReportError(_why_not(folder))
+    return kind
 
 
 def _why_not(folder: Path) -> str:

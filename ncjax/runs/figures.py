@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from ncjax.hierarchy import Hierarchy
 from ncjax.runs.history import History
@@ -15,7 +16,9 @@ def draw(
     hierarchy: Hierarchy | None = None,
     *,
     again: bool = True,
-) -> None:
+    suffix: str = ".png",
+    columns: int | None = None,
+) -> list[Path]:
     """Draws collapse.png, and layers.png and confusion.png if they were measured.
 
     Args:
@@ -23,28 +26,35 @@ def draw(
         class_names: names of the classes, for the confusion.
         hierarchy: a tree, for whose levels the confusion has panels.
         again: draw those too that are there.
+        suffix: ending of the files, one of `ncjax.style.FORMATS`.
+        columns: 1 or 2 for so many columns of a page; None for a screen.
+
+    Returns:
+        The files that were written.
 
     Raises:
         OSError: if they cannot be written.
     """
     folder = history.workdir
     if folder is None or not history.rows:
-        return
+        return []
     keys = history.rows[-1].keys()
-    names = ["collapse.png"]
+    names = ["collapse"]
     if any(key.startswith("layers/") for key in keys):
-        names.append("layers.png")
+        names.append("layers")
     if "test/confusion" in keys:
-        names.append("confusion.png")
-    names = [name for name in names if again or not (folder / name).exists()]
-    if not names:
-        return
+        names.append("confusion")
+    paths = {name: folder / f"{name}{suffix}" for name in names}
+    paths = {name: path for name, path in paths.items() if again or not path.exists()}
+    if not paths:
+        return []
     from ncjax.runs import plots  # late: matplotlib takes long to import
 
     drawn = {
-        "collapse.png": partial(plots.collapse, history),
-        "layers.png": partial(plots.layers, history),
-        "confusion.png": partial(plots.confusion, history, class_names, hierarchy),
+        "collapse": partial(plots.collapse, history),
+        "layers": partial(plots.layers, history),
+        "confusion": partial(plots.confusion, history, class_names, hierarchy),
     }
-    for name in names:
-        plots.save(drawn[name](), folder / name)
+    for name, path in paths.items():
+        plots.save(drawn[name](columns=columns), path)
+    return list(paths.values())

@@ -122,8 +122,8 @@ def _panel(axis: Axes, history: Columns, metric: Metric) -> None:
     if metric.key == "nc1" and (history[train] < 100 * history[_FLOOR]).any():
         drawn.append(_FLOOR)
         _mark_floor(axis, history, train)
-    each = history.seeds or [history]
-    values = np.concatenate([one[key] for one in each for key in drawn])
+    each = [one for one in history.seeds if one.rows] or [history]
+    values = np.concatenate([one[key] for one in each for key in drawn if key in one])
     theory = f"theory/{metric.key}"
     if theory in history:
         drawn.append(theory)

@@ -6,10 +6,14 @@ import csv
 import dataclasses
 import io
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ncjax.io import write_whole
+from ncjax.report.read import read_json
+from ncjax.report.sweep import TABLE, read_table
 from ncjax.runs.columns import Row
+from ncjax.runs.place import SWEEP
 from ncjax.sweeps.rows import ERROR_0, Rows, shown
 from ncjax.table import Part, Result, Table
 
@@ -37,7 +41,7 @@ class Sweep(Rows, Result):
         writer = csv.DictWriter(text, self.columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_whole(self.workdir / "sweep.csv", text.getvalue())
+        write_whole(self.workdir / TABLE, text.getvalue())
 
     def plot(self, columns: int | None = None) -> Figure:
         """Curves over one swept field, heat maps over two, for each metric.
@@ -49,13 +53,24 @@ class Sweep(Rows, Result):
 
         return draw(self, columns)
 
-    def draw(self) -> None:
-        """Draws sweep.png into the folder of the sweep, if a run measured anything."""
+    def draw(self, suffix: str = ".png", columns: int | None = None) -> list[Path]:
+        """Draws sweep.png into the folder of the sweep, if a run measured anything.
+
+        Args:
+            suffix: ending of the file, one of `ncjax.style.FORMATS`.
+            columns: 1 or 2 for so many columns of a page; None for a screen.
+
+        Returns:
+            The files that were written.
+        """
         from ncjax.style import save
 
         assert self.workdir is not None
-        if set(shown()) & set(self.columns):
-            save(self.plot(), self.workdir / "sweep.png")
+        if not set(shown()) & set(self.columns):
+            return []
+        path = self.workdir / f"sweep{suffix}"
+        save(self.plot(columns), path)
+        return [path]
 
     def to_rows(self) -> list[Row]:
         """A dict of all columns for each run."""
@@ -75,6 +90,16 @@ class Sweep(Rows, Result):
     def __repr__(self) -> str:
         """The fields and the number of runs."""
         return f"<Sweep of {', '.join(self.fields)}; {len(self.rows)} runs>"
+
+
+def read_sweep(folder: Path) -> Sweep:
+    """What a sweep found, as its folder has it; empty if no run has ended yet."""
+    mark = read_json(folder / SWEEP, [])
+    rows = [
+        {k: v for k, v in row.items() if v != "" or k == "stopped"}
+        for row in read_table(folder / TABLE, [])
+    ]
+    return Sweep(tuple(map(str, mark.get("fields") or ())), rows, folder)
 
 
 def _cell(value: Any) -> str:

@@ -24,7 +24,6 @@ MISSPELT = {
     "ufm": ("--sewep=x", "--sweep"),
     "codes": ("--clases=3", "--classes"),
     "movie": ("--veiw=x", "--view"),
-    "explorer": ("--uot=x", "--out"),
     "prepare": ("--orignials=x", "--originals"),
 }
 

@@ -1,13 +1,8 @@
 """A page: what it is made of, and that nothing from files becomes HTML or script."""
 
-import base64
-import gzip
 import re
 
-import pytest
-
-from ncjax.report import page as pages
-from ncjax.report.page import MissingPlotly, Page, escape, links, listed, table
+from ncjax.report.page import Page, escape, links, listed, table
 from tests.report.made import NASTY, data_of
 
 
@@ -30,9 +25,6 @@ def test_the_page_needs_no_network():
     head = text[: text.index("</head>")]
     assert "default-src 'none'" in head
     assert not re.findall(r"(?:src|href)=\"(?!#|data:)", text)
-    begin = text.index('id="plotly">') + len('id="plotly">')
-    packed = text[begin : text.index("<", begin)]
-    assert b"plotly" in gzip.decompress(base64.b64decode(packed))[:300]
     assert len(text) < 3_000_000
 
 
@@ -40,13 +32,6 @@ def test_numbers_that_json_lacks_become_null():
     page = Page("x")
     page.data("values", [float("nan"), float("inf"), 1.5])
     assert data_of(page.render())["values"] == [None, None, 1.5]
-
-
-def test_without_plotly_it_says_how_to_get_it(monkeypatch):
-    pages.plotly_script.cache_clear()
-    monkeypatch.setattr(pages.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingPlotly, match="pip install plotly"):
-        Page("x").render()
 
 
 def test_links_are_relative_to_the_page(tmp_path):

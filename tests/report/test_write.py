@@ -2,8 +2,7 @@
 
 import pytest
 
-from ncjax.io import write_whole
-from ncjax.report import live, page, write
+from ncjax.report import live, write
 from ncjax.report.live import Live
 from ncjax.report.read import ReportError
 from ncjax.report.write import KINDS, write_report
@@ -66,12 +65,6 @@ def test_what_goes_wrong_ends_no_run_and_is_said_once(tmp_path, monkeypatch):
     (text,) = said
     assert "report.html could not be written: OSError" in text
     assert f"`ncjax report {folder}` tries again" in text
-    monkeypatch.setattr(write, "write_whole", write_whole)
-    page.plotly_script.cache_clear()
-    monkeypatch.setattr(page.importlib.util, "find_spec", lambda name: None)
-    Live(folder, said.append).write()
-    assert said[1].startswith("There is no report.html. A report needs the package")
-    page.plotly_script.cache_clear()
 
 
 def test_only_one_process_writes(tmp_path):
