@@ -1,4 +1,4 @@
-"""Intervals over seeds, paired tests and Holm's correction, on plain arrays.
+"""Intervals over seeds, paired tests, Holm's correction, Pareto fronts; plain arrays.
 
 Metrics that span decades (`log=True`) are treated on the logarithm: centre and
 interval are then the geometric mean and a multiplicative interval, and a paired
@@ -163,6 +163,21 @@ def holm(p: np.ndarray) -> np.ndarray:
     corrected = np.full(p.shape, np.nan)
     corrected[order] = np.maximum.accumulate(np.minimum(1, factors * p[order]))
     return corrected
+
+
+def pareto_front(points: np.ndarray) -> np.ndarray:
+    """Which points no other one beats: is at least as small in all, smaller in one.
+
+    Args:
+        points: values of which small ones are better [n, m]; NaN is beaten.
+
+    Returns:
+        bool [n].
+    """
+    at_most = (points[None] <= points[:, None]).all(-1)
+    less = (points[None] < points[:, None]).any(-1)
+    beaten = np.any(at_most & less, axis=1)
+    return np.logical_and(~beaten, np.isfinite(points).all(axis=1))
 
 
 def smallest_p(count: int) -> float:

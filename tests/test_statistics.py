@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ncjax.statistics import holm, paired, smallest_p, t_interval
+from ncjax.statistics import holm, paired, pareto_front, smallest_p, t_interval
 
 
 def test_t_interval_by_hand():
@@ -130,3 +130,9 @@ def test_paired_with_too_little():
     found = paired(np.array([0.0, 1.0]), np.array([1.0, 2.0]), 0.95, log=True)
     assert math.isnan(found.p)
     assert "no logarithm" in found.note
+
+
+def test_pareto_front_by_hand():
+    points = np.array([[1, 3], [2, 2], [3, 3], [2, 2.5], [4, 1], [np.nan, 0], [1, 3]])
+    found = np.flatnonzero(pareto_front(points)).tolist()
+    assert found == [0, 1, 4, 6]  # equal points do not beat each other

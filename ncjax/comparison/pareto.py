@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 from ncjax import style
 from ncjax.comparison.figure import legend, look
 from ncjax.comparison.groups import Group
-from ncjax.runs.metrics import describe
+from ncjax.runs.metrics import ERROR, SEVERITY, describe
+from ncjax.statistics import pareto_front
 
-ERROR, SEVERITY = "test/error", "test/mistake_severity"
 _MARKS = "osD^vPX*<>"
 
 
@@ -21,21 +21,6 @@ def has_severity(groups: Sequence[Group]) -> bool:
     """Whether two groups or more know the severity of their mistakes, from a tree."""
     known = [g for g in groups if np.isfinite(_points(g)).all(axis=1).any()]
     return len(known) > 1
-
-
-def front(points: np.ndarray) -> np.ndarray:
-    """Which points no other one beats: is at least as small in both, smaller in one.
-
-    Args:
-        points: values of which small ones are better [G, 2]; NaN is beaten.
-
-    Returns:
-        bool [G].
-    """
-    at_most = (points[None] <= points[:, None]).all(-1)
-    less = (points[None] < points[:, None]).any(-1)
-    beaten = np.any(at_most & less, axis=1)
-    return np.logical_and(~beaten, np.isfinite(points).all(axis=1))
 
 
 def figure(groups: Sequence[Group], level: float, columns: int | None = None) -> Figure:
@@ -104,7 +89,7 @@ def _points(group: Group) -> np.ndarray:
 
 def _front(axis: Axes, centres: np.ndarray) -> None:
     """The Pareto front, as a step."""
-    best = centres[front(centres)]
+    best = centres[pareto_front(centres)]
     x, y = best[np.argsort(best[:, 0])].T
     axis.step(x, y, where="post", color=style.GREY, lw=1.4, zorder=1)
 

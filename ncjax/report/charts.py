@@ -24,7 +24,10 @@ BLUE, ORANGE, GREEN, GREY = "#3a86c8", "#d9702f", "#2f9e6e", "#8b8f96"
 COLORS = (BLUE, ORANGE, GREEN, "#b06bb8", "#c9a227", "#4fb3bf", "#c0504d", "#7a7fd1")
 SHADE = "rgba(214,168,62,0.16)"  # the terminal phase
 FLOOR = "nc/nc1_floor"
+SEED = "seed"  # what is told of the curve of one of many seeds
 _POINTS = 300  # of a curve
+_SEEDS = 1200  # points of all seeds together, of one metric
+_CURVES = 64  # seeds with a curve each
 _VALUES = 120_000  # of all metrics in a page: a megabyte
 
 
@@ -65,7 +68,8 @@ def _panel(history: Columns, metric: Metric) -> Chart:
     rows, train = thinned(history.rows), home_of(metric)
     test = history.key_on_test(metric)
     pairs = [(train, "train", BLUE), (test, "test", ORANGE)]
-    data = [
+    data = [curve for key, _, color in pairs for curve in _seeds(history, key, color)]
+    data += [
         trace
         for key, name, color in pairs
         if key is not None
@@ -87,10 +91,24 @@ def _panel(history: Columns, metric: Metric) -> Chart:
             | {"mode": "lines", "hovertemplate": f"theory: {limit:.4g}<extra></extra>"}
         )
     layout = over_epochs(history, log=log)
-    drawn = [y for trace in data for y in trace["y"] if y is not None and y > 0]
+    shown = [trace for trace in data if trace.get("meta") != SEED]
+    drawn = [y for trace in shown for y in trace["y"] if y is not None and y > 0]
     if log and 6 < max(drawn, default=1) / min(drawn, default=1) < 60:
         layout["yaxis"]["dtick"] = "D2"  # at 1, 2, 5: else each digit has a number
     return {"data": data, "layout": layout}
+
+
+def _seeds(history: Columns, key: str | None, color: str) -> list[Chart]:
+    """A thin curve for each seed, which a button of the page shows."""
+    seeds = [seed.rows for seed in history.seeds if key is not None and key in seed]
+    most = max(_SEEDS // max(len(seeds), 1), 12)
+    drawn: list[Chart] = []
+    for place, rows in enumerate(thinned(rows, most) for rows in seeds[:_CURVES]):
+        trace = {"x": [row["epoch"] for row in rows], "y": numbers(rows, str(key))}
+        trace |= {"mode": "lines", "line": {"color": color, "width": 0.8}}
+        trace |= {"opacity": 0.55, "hoverinfo": "skip", "showlegend": False}
+        drawn.append(trace | {"name": str(place), "meta": SEED, "visible": False})
+    return drawn
 
 
 def _near_floor(rows: Sequence[Row], key: str) -> bool:

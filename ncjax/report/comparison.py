@@ -6,14 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ncjax.report.charts import BLUE, COLORS, GREY, Chart, label, numbers, thinned
 from ncjax.report.page import Page, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json
 from ncjax.report.run import axis_buttons
 from ncjax.runs.columns import Row, is_measured
 from ncjax.runs.journal import NAME as METRICS, read as read_journal
-from ncjax.runs.metrics import describe
+from ncjax.runs.metrics import ERROR, SEVERITY, describe
 from ncjax.runs.seeds import mean_row
+from ncjax.statistics import pareto_front
 
 COMPARISON = "comparison.json"
 _FILES = (
@@ -26,7 +29,6 @@ _CURVES = (
 )
 _MOST_CHARTS = 24
 _TESTS = 200  # paired tests in the table, those with the least p first
-_ERROR, _SEVERITY = "test/error", "test/mistake_severity"
 
 Group = dict[str, Any]
 
@@ -87,7 +89,7 @@ def _verdict(
 ) -> str:
     """The groups with the least error and the least NC1."""
     said = []
-    for key in (_ERROR, _SEVERITY, "nc/nc1"):
+    for key in (ERROR, SEVERITY, "nc/nc1"):
         known = [(v, g) for g in groups if (v := _value(g, key)) is not None]
         if len(known) > 1:
             value, best = min(known, key=lambda pair: pair[0])
@@ -199,31 +201,28 @@ def _pareto(page: Page, groups: Sequence[Group]) -> str:
     known = [
         (label(group.get("name")), 100 * error, severity, place)
         for place, group in enumerate(groups)
-        if (error := _value(group, _ERROR)) is not None
-        and (severity := _value(group, _SEVERITY)) is not None
+        if (error := _value(group, ERROR)) is not None
+        and (severity := _value(group, SEVERITY)) is not None
     ]
     if len(known) < 2:
         return ""
-    best = [
-        p
-        for p in sorted(known, key=lambda p: p[1:3])
-        if not any(q[1] <= p[1] and q[2] <= p[2] and q[1:3] != p[1:3] for q in known)
-    ]
+    front = pareto_front(np.array([p[1:3] for p in known]))
+    best = sorted(p[1:3] for p, is_best in zip(known, front, strict=True) if is_best)
     data: list[Chart] = [
-        {"x": [p[1] for p in best], "y": [p[2] for p in best], "mode": "lines"}
+        {"x": [p[0] for p in best], "y": [p[1] for p in best], "mode": "lines"}
         | {"line": {"dash": "dot", "color": GREY, "shape": "hv"}, "hoverinfo": "skip"}
     ]
     data += [
         {"x": [error], "y": [severity], "mode": "markers", "name": name}
         | {"marker": _marker(place)}
-        | {"error_x": _around(groups[place], _ERROR, error / 100, 100.0)}
-        | {"error_y": _around(groups[place], _SEVERITY, severity, 1.0)}
+        | {"error_x": _around(groups[place], ERROR, error / 100, 100.0)}
+        | {"error_y": _around(groups[place], SEVERITY, severity, 1.0)}
         | {"hovertemplate": f"{name}: %{{x:.3g}} %, %{{y:.3g}}<extra></extra>"}
         for name, error, severity, place in known
     ]
     layout = {
-        "xaxis": {"title": {"text": "test error, %"}},
-        "yaxis": {"title": {"text": "mean height of the mistakes"}},
+        "xaxis": {"title": {"text": f"{describe(ERROR).title}, %"}},
+        "yaxis": {"title": {"text": describe(SEVERITY).title}},
         "showlegend": False,
     }
     note = "Lower left is better; dotted: the groups that no other beats in both."

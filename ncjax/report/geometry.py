@@ -17,6 +17,7 @@ from ncjax.runs.columns import Row
 GRAM, CONFUSION = "nc/gram", "test/confusion"
 _ENTRIES = 60_000  # of the matrices of all epochs in a page
 _WIDEST = 220  # rows of a matrix; more are averaged in blocks
+_FEW = 5  # epochs for which it is worth a slider
 _NAMED = 40  # classes with names on the axes
 # Above the matrix: beside it a telephone has no room.
 _BAR: Chart = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "thickness": 8}
@@ -148,6 +149,23 @@ def spectrum_chart(found: dict[str, Any]) -> Chart:
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
     }
     return {"data": data, "layout": layout}
+
+
+def confusion_epochs(rows: Sequence[Row]) -> list[Row]:
+    """The measured epochs whose confusion a page has room for, the last one at the end.
+
+    Of many classes that is the last epoch alone.
+    """
+    counted = [row for row in rows if square(row.get(CONFUSION)) is not None]
+    if not counted:
+        return []
+    wide = len(counted[-1][CONFUSION])
+    counted = [row for row in counted if len(row[CONFUSION]) == wide]
+    most = _ENTRIES // (2 * wide**2)
+    if most < _FEW:
+        return counted[-1:]
+    places = np.linspace(0, len(counted) - 1, min(most, len(counted)))
+    return [counted[place] for place in np.unique(places.round().astype(int))]
 
 
 def confusion_charts(row: Row, classes: Classes) -> list[tuple[str, Chart]]:

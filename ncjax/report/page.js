@@ -80,6 +80,19 @@
     }
   });
 
+  // Curves that are shown when a reader asks for them, such as those of each seed.
+  const showButton = (button) => button.addEventListener("click", () => {
+    const on = button.getAttribute("aria-pressed") !== "true";
+    button.setAttribute("aria-pressed", String(on));
+    for (const element of all(".chart.curve")) {
+      let some = false;
+      for (const trace of charts[element.id].data) {
+        if (trace.meta === button.dataset.show) { trace.visible = on; some = true; }
+      }
+      if (some) draw(element.id);
+    }
+  });
+
   // One metric out of all, in a chart of its own.
   const metricChart = (element) => {
     const { epochs, metrics } = page.metrics;
@@ -107,32 +120,47 @@
     return show();
   };
 
-  // The class means at the epoch of the slider.
-  const epochSlider = (slider) => {
-    const { epochs, cosines, spectra } = page.geometry;
+  // Charts at the epoch of a slider: `change(at, id)` gives what is new in each.
+  const epochSlider = (slider, epochs, ids, change) => {
     slider.addEventListener("input", () => {
       const at = Number(slider.value);
-      byId("epoch-shown").textContent = `epoch ${epochs[at]}`;
-      for (const [id, name, values] of [["cosines", "z", cosines], ["spectrum", "y", spectra]]) {
-        if (charts[id]) {
-          charts[id].data[0] = { ...charts[id].data[0], [name]: values[at] };
-          draw(id);
-        }
+      byId(`${slider.id}-shown`).textContent = `epoch ${epochs[at]}`;
+      for (const id of ids.filter((known) => charts[known])) {
+        charts[id].data[0] = { ...charts[id].data[0], ...change(at, id) };
+        draw(id);
       }
     });
-    byId("play").addEventListener("click", async () => {
-      for (let at = 0; at < epochs.length; at += 1) {
-        slider.value = at;
-        slider.dispatchEvent(new Event("input"));
-        await new Promise((done) => { setTimeout(done, 90); });
-      }
+    all(`[data-play="${slider.id}"]`).forEach((button) => {
+      button.addEventListener("click", async () => {
+        for (let at = 0; at < epochs.length; at += 1) {
+          slider.value = at;
+          slider.dispatchEvent(new Event("input"));
+          await new Promise((done) => { setTimeout(done, 90); });
+        }
+      });
+    });
+  };
+  const meansSlider = (slider) => {
+    const { epochs, cosines, spectra } = page.geometry;
+    epochSlider(slider, epochs, ["cosines", "spectrum"],
+      (at, id) => (id === "cosines" ? { z: cosines[at] } : { y: spectra[at] }));
+  };
+  const confusionSlider = (slider) => {
+    const { epochs, tables } = page.confusion;
+    const level = all('select[data-of="confusion"]');
+    epochSlider(slider, epochs, ["confusion"], (at) => {
+      const [z, text] = tables[level.length ? level[0].selectedIndex : 0][at];
+      return { z, text };
     });
   };
 
   // A chart whose content is one of several, such as the levels of a tree.
   const switcher = (select) => select.addEventListener("change", () => {
-    charts[select.dataset.of] = page.charts[select.value];
-    draw(select.dataset.of);
+    const { of } = select.dataset;
+    charts[of] = page.charts[select.value];
+    const slider = byId(`${of}-epoch`);
+    if (slider) slider.dispatchEvent(new Event("input")); // the same epoch of it
+    else draw(of);
   });
 
   byId("theme").addEventListener("click", () => {
@@ -156,8 +184,10 @@
     }
     for (const element of all('.chart[data-chart="metric"]')) await metricChart(element);
     all("button[data-axis]").forEach(axisButton);
+    all("button[data-show]").forEach(showButton);
     all("select[data-of]").forEach(switcher);
-    all("#epoch").forEach(epochSlider);
+    all("#epoch").forEach(meansSlider);
+    all("#confusion-epoch").forEach(confusionSlider);
   }
   addEventListener("beforeprint", () => { printing = true; redraw(); });
   addEventListener("afterprint", () => { printing = false; redraw(); });

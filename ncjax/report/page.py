@@ -180,6 +180,22 @@ def grid(parts: Sequence[str], kind: str = "") -> str:
     return f'<div class="{classes}">{"".join(parts)}</div>' if parts else ""
 
 
+def slider(name: str, epochs: Sequence[int | float]) -> str:
+    """A slider over measured epochs, at the last one, with a button that plays it.
+
+    Args:
+        name: id of its element, by which the script of the page knows it.
+        epochs: the epochs, at least one.
+    """
+    last = len(epochs) - 1
+    return (
+        f'<div class="slider"><button type="button" data-play="{name}">Play</button>'
+        f'<input id="{name}" type="range" min="0" max="{last}" value="{last}" '
+        f'aria-label="epoch"><output id="{name}-shown">'
+        f"epoch {epochs[-1]:.0f}</output></div>"
+    )
+
+
 def details(summary: str, body: str) -> str:
     """HTML that is shown when a reader clicks on its summary, which is plain text."""
     return f"<details><summary>{escape(summary)}</summary>{body}</details>"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ncjax.config.fields import SECTIONS
 from ncjax.report import charts, geometry
-from ncjax.report.page import Page, details, escape, grid, links, listed, table
+from ncjax.report.mistakes import mistakes
+from ncjax.report.page import Page, details, escape, grid, links, listed, slider, table
 from ncjax.report.read import Found, made_by, modified, read, shown
 from ncjax.report.verdict import Verdict, verdict
 from ncjax.runs.journal import NAME as METRICS
@@ -43,7 +42,7 @@ def write_run(folder: Path, path: Path) -> Page:
         page.section("Curves", *_curves(page, found))
         page.section("Class means", *_means(page, found))
         page.section("Layers", *_layers(page, found))
-        page.section("Mistakes", *_mistakes(page, found))
+        page.section("Mistakes", *mistakes(page, found))
         page.section("Numbers", *_numbers(found))
     page.section("What was run", *_made(found))
     page.section("Files", links(folder, path, _files(folder)))
@@ -72,12 +71,21 @@ def _about(found: Found) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def axis_buttons() -> str:
-    """Buttons that make the axes of all curves logarithmic or linear."""
+def axis_buttons(*, seeds: bool = False) -> str:
+    """Buttons that make the axes of all curves logarithmic or linear.
+
+    Args:
+        seeds: whether there is one, too, that shows the curve of each seed.
+    """
     buttons = "".join(
         f'<button type="button" data-axis="{axis}" aria-pressed="true">{name}</button>'
         for axis, name in (("xaxis", "log epochs"), ("yaxis", "log values"))
     )
+    if seeds:
+        buttons += (
+            f'<button type="button" data-show="{charts.SEED}" aria-pressed="false">'
+            "each seed</button>"
+        )
     return f'<div class="tools">{buttons}</div>'
 
 
@@ -93,7 +101,8 @@ def _curves(page: Page, found: Found) -> list[str]:
     if history.limit:
         notes.append("Dashed: theory, in the limit of vanishing regularisation.")
     note = f'<p class="soft">{escape(" ".join(notes))}</p>'
-    return [axis_buttons(), note, grid(drawn), _any_metric(page, found)]
+    seeds = any(seed.rows for seed in history.seeds)
+    return [axis_buttons(seeds=seeds), note, grid(drawn), _any_metric(page, found)]
 
 
 def _any_metric(page: Page, found: Found) -> str:
@@ -129,13 +138,7 @@ def _means(page: Page, found: Found) -> list[str]:
             return [_gram_hint(found)]
         return []
     page.data("geometry", {k: known[k] for k in ("epochs", "cosines", "spectra")})
-    last = len(known["epochs"]) - 1
-    slider = (
-        '<div class="slider"><button type="button" id="play">Play</button>'
-        f'<input id="epoch" type="range" min="0" max="{last}" value="{last}" '
-        'aria-label="epoch"><output id="epoch-shown">'
-        f"epoch {known['epochs'][-1]:.0f}</output></div>"
-    )
+    control = slider("epoch", known["epochs"])
     tree = found.classes.tree is not None
     order = "in the order of the class tree" if tree else "in the order of the labels"
     note = f"Cosines of the centred class means, {order}."
@@ -154,7 +157,7 @@ def _means(page: Page, found: Found) -> list[str]:
     note = "At a simplex all eigenvalues are 1; there are as many as classes, less one."
     title = "Spectrum of the Gram matrix of the class means"
     spectrum = page.chart("spectrum", geometry.spectrum_chart(known), title, note=note)
-    return [slider, grid(drawn, "half"), grid([spectrum], "wide")]
+    return [control, grid(drawn, "half"), grid([spectrum], "wide")]
 
 
 def _gram_hint(found: Found) -> str:
@@ -176,87 +179,6 @@ def _layers(page: Page, found: Found) -> list[str]:
         for i, (metric, chart) in enumerate(charts.layer_panels(found.history))
     ]
     return [grid(drawn)]
-
-
-def _mistakes(page: Page, found: Found) -> list[str]:
-    row = found.history.rows[-1]
-    levels = geometry.confusion_charts(row, found.classes)
-    parts: list[str] = []
-    if levels:
-        _, chart = levels[-1]
-        note = f"Test set, epoch {row['epoch']:.0f}; percent of each true class."
-        if len(levels) > 1:
-            parts.append(_level_choice(page, levels))
-        parts.append(
-            grid(
-                [page.chart("confusion", chart, "Confusion", "square", note)],
-                kind="wide",
-            )
-        )
-    drawn = []
-    severity = geometry.severity_chart(row, found.classes)
-    if severity is not None:
-        drawn.append(page.chart("severity", severity, "Severity of the mistakes"))
-    drawn += _by_level(page, found)
-    return [*parts, grid(drawn)]
-
-
-def _level_choice(page: Page, levels: Sequence[tuple[str, charts.Chart]]) -> str:
-    """The levels of the tree, of which a reader chooses one."""
-    options = []
-    for place, (title, chart) in enumerate(levels):
-        page.other(f"confusion-{place}", chart)
-        selected = " selected" if place == len(levels) - 1 else ""
-        options.append(
-            f'<option value="confusion-{place}"{selected}>{escape(title)}</option>'
-        )
-    return (
-        '<div class="tools"><label>Level of the tree <select data-of="confusion" '
-        f'aria-label="level of the tree">{"".join(options)}</select></label></div>'
-    )
-
-
-def _by_level(page: Page, found: Found) -> list[str]:
-    """Errors of the superclasses, and the mean severity, over the epochs."""
-    rows = charts.thinned(found.history.rows)
-    levels = [
-        key
-        for key in rows[-1]
-        if re.fullmatch(r"test/level\d+_error", key)
-        if any(value is not None for value in charts.numbers(rows, key))
-    ]
-    drawn = []
-    if levels:
-        keys = [*sorted(levels, key=lambda k: int(re.sub(r"\D", "", k))), "test/error"]
-        data = [
-            trace
-            for key, color in zip(keys, charts.COLORS * 9, strict=False)
-            for trace in charts.line(rows, key, _level_name(key), color)
-        ]
-        layout = charts.over_epochs(found.history, log=True)
-        drawn.append(
-            page.chart(
-                "levels",
-                {"data": data, "layout": layout},
-                "Test error by level",
-                "curve",
-            )
-        )
-    key = "test/mistake_severity"
-    if any(value is not None for value in charts.numbers(rows, key)):
-        band = bool(found.history.seeds)
-        data = charts.line(rows, key, "test", charts.ORANGE, band=band)
-        layout = charts.over_epochs(found.history, log=False) | {"showlegend": False}
-        chart = {"data": data, "layout": layout}
-        drawn.append(
-            page.chart("heights", chart, "Mean height of the mistakes", "curve")
-        )
-    return drawn
-
-
-def _level_name(key: str) -> str:
-    level = re.sub(r"\D", "", key)
-    return f"level {level}" if level else "classes"
 
 
 def _numbers(found: Found) -> list[str]:

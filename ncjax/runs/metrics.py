@@ -15,6 +15,9 @@ from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
 from ncjax.probes import METRICS as PROBES
 
+# How often a network is wrong, and how far in the class tree; both small at best.
+ERROR, SEVERITY = "test/error", "test/mistake_severity"
+
 # All that a run may have; the last registry is printed first.
 _METRICS = ChainMap(PROBES, COLLAPSE, MISTAKES)
 

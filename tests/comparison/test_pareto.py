@@ -5,14 +5,7 @@ import pytest
 
 from ncjax import style
 from ncjax.comparison import compare
-from ncjax.comparison.pareto import front
 from tests.comparison.folders import SOFT, row, write
-
-
-def test_front_by_hand():
-    points = np.array([[1, 3], [2, 2], [3, 3], [2, 2.5], [4, 1], [np.nan, 0], [1, 3]])
-    found = np.flatnonzero(front(points)).tolist()
-    assert found == [0, 1, 4, 6]  # equal points do not beat each other
 
 
 @pytest.mark.filterwarnings("error")

@@ -6,10 +6,11 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
 from ncjax.report.write import write_report
-from tests.report.made import write_run
+from tests.report.made import EPOCHS, measured, write_run
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 needs_chromium = pytest.mark.skipif(
@@ -50,12 +51,21 @@ const tell = async () => {
   found.cosine = [z()];
   slider.value = 0; slider.dispatchEvent(new Event("input")); await wait(200);
   found.cosine.push(z()); found.epoch = asked("#epoch-shown").textContent;
-  const level = asked("[data-of=confusion]");
+  const own = (x) => x.meta === "seed" && x.visible;
+  const seeds = () => asked("#curve-0").data.filter(own);
+  found.seeds = [seeds().length];
+  asked("[data-show=seed]").click(); await wait(200);
+  found.seeds.push(seeds().length);
+  const level = asked("[data-of=confusion]"), when = asked("#confusion-epoch");
+  const mistaken = () => asked("#confusion").data[0].text[0][3];
+  found.mistaken = [mistaken()];
+  when.value = 0; when.dispatchEvent(new Event("input")); await wait(200);
+  found.mistaken.push(mistaken());
   const rows = () => asked("#confusion").data[0].z.length;
   found.rows = [rows()];
   level.selectedIndex = 0; level.dispatchEvent(new Event("change")); await wait(200);
   found.rows.push(rows());
-  const metric = asked("#metric"), line = () => asked("#metric-chart").data[0].y[0];
+  const metric = asked("#metric"), line = () => asked("#metric-chart").data.at(-1).y[0];
   metric.value = "nc/nc1"; metric.dispatchEvent(new Event("change")); await wait(200);
   found.metric = line();
   found.wrong = wrong;
@@ -97,7 +107,12 @@ def visit(folder, *flags):
 @pytest.mark.slow  # seconds of a browser
 @needs_chromium
 def test_a_reader_tries_everything(tmp_path):
-    text = write_report(write_run(tmp_path / "run")).read_text()
+    ends = {"train/error/low": 0.0, "train/error/high": 0.2}
+    rows = [measured(epoch, **ends) for epoch in EPOCHS]
+    rows[0]["test/confusion"] = (np.eye(4) * 8 + 2 * np.eye(4)[::-1]).tolist()
+    folder = write_run(tmp_path / "run", rows, num_seeds=2)
+    write_run(folder / "seeds" / "0")
+    text = write_report(folder).read_text()
     text = text.replace("<head>", f"<head>{FIRST}", 1).replace(
         "</body>", f"{LAST}</body>"
     )
@@ -115,5 +130,7 @@ def test_a_reader_tries_everything(tmp_path):
         assert found["axis"] == ["log", "linear"]
         assert found["epoch"] == "epoch 1"
         assert found["cosine"][0] != found["cosine"][1]
+        assert found["seeds"] == [0, 2]
+        assert found["mistaken"] == ["10", "20"]
         assert found["rows"] == [4, 2]
         assert found["metric"] == 1.0

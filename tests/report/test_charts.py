@@ -33,8 +33,14 @@ def test_train_and_test_and_the_terminal_phase():
 
 def test_seed_bands():
     ends = {"nc/nc1/low": 0.5, "nc/nc1/high": 2.0}
-    history = History([row(e, 0.2, 1.0, **ends) for e in (1, 2)], seeds=[0, 0])
-    low, high, mean, *_ = by_name(history)["nc1"]["data"]
+    seeds = [History([row(1, 0.2, 0.25), row(2, 0.2, 4.0)]), History([])]
+    history = History([row(e, 0.2, 1.0, **ends) for e in (1, 2)], seeds=seeds)
+    drawn = by_name(history)["nc1"]["data"]
+    own = [trace for trace in drawn if trace.get("meta") == charts.SEED]
+    # Training and test set of the one seed that is known; hidden until asked for.
+    assert [trace["y"] for trace in own] == [[0.25, 4.0], [0.5, 8.0]]
+    assert not any(trace["visible"] for trace in own)
+    low, high, mean, *_ = (trace for trace in drawn if trace not in own)
     assert (low["y"], high["y"], mean["y"]) == ([0.5] * 2, [2.0] * 2, [1.0] * 2)
     assert high["fill"] == "tonexty"
 

@@ -103,6 +103,17 @@ def test_confusion_by_level():
     assert (title, chart["data"][0]["x"]) == ("classes", ["0", "1", "2", "3"])
 
 
+@pytest.mark.parametrize(("count", "epochs"), [(3, 9), (60, 8), (90, 1)])
+def test_the_epochs_of_a_confusion(count, epochs):
+    rows = [
+        {"epoch": e, geometry.CONFUSION: np.eye(count).tolist()} for e in range(1, 10)
+    ]
+    found = geometry.confusion_epochs([{"epoch": 0}, *rows, {"epoch": 10}])
+    assert len(found) == epochs
+    assert found[-1]["epoch"] == 9
+    assert geometry.confusion_epochs([{"epoch": 1}]) == []
+
+
 def test_a_class_without_examples_has_no_shares():
     row = {"test/confusion": [[0, 0], [1, 3]]}
     ((_, chart),) = geometry.confusion_charts(row, Classes())

@@ -105,6 +105,16 @@ def test_seeds_are_seen_by_their_intervals(tmp_path, ends):
     assert len(found.history.seeds) == (3 if ends else 0)
 
 
+def test_the_rows_of_each_seed(tmp_path):
+    ends = {"nc/nc1/low": 0.1, "nc/nc1/high": 0.3}
+    config = {"num_seeds": 2, "seed": 7}
+    folder = write_run(tmp_path / "run", [measured(1, **ends)], **config)
+    write_run(folder / "seeds" / "8", [measured(1), {"epoch": 2}])
+    lost, kept = read(folder).history.seeds
+    assert lost.rows == []
+    assert [row["epoch"] for row in kept.rows] == [1]
+
+
 def test_what_made_a_run():
     devices = {"kind": "cpu", "count": 8}
     made = {"jax": "0.10", "flax": None, "devices": devices, "cpus": 2, "commit": "abc"}
