@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ncjax.report.charts import BLUE, COLORS, GREY, Chart, label, numbers, thinned
-from ncjax.report.page import Page, escape, grid, links, listed, table
+from ncjax.report.page import Page, command, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json
 from ncjax.report.run import axis_buttons
 from ncjax.runs.columns import Row, is_measured
@@ -60,8 +60,7 @@ def write_comparison(folder: Path, path: Path) -> Page:
     page.section("Theory beside the networks", theory)
     about = found.get("about")
     made = about if isinstance(about, dict) else {}
-    command = f"<pre>{escape(made['command'])}</pre>" if made.get("command") else ""
-    page.section("What was run", command, table((), made_by(made)))
+    page.section("What was run", command(made), table((), made_by(made)))
     page.section("Files", links(folder, path, _FILES))
     return page
 

@@ -7,11 +7,13 @@ Whatever comes from files is escaped here: text as HTML, and in the data of the 
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import functools
 import html
 import os
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from string import Template
@@ -24,6 +26,7 @@ from ncjax.report.charts import Chart
 from ncjax.runs.about import version_of
 
 _HERE = Path(__file__).parent
+_WIDE = 88  # characters of a command in one line
 _PICTURE = 1_500_000  # bytes of a picture in a page, at most
 
 
@@ -194,6 +197,21 @@ def slider(name: str, epochs: Sequence[int | float]) -> str:
         f'aria-label="epoch"><output id="{name}-shown">'
         f"epoch {epochs[-1]:.0f}</output></div>"
     )
+
+
+def command(made: dict[str, Any]) -> str:
+    """The command that made something; of a long one each flag has its own line.
+
+    Args:
+        made: what is known of how it was made, of `ncjax.runs.about`.
+    """
+    text = str(made.get("command") or "")
+    if len(text) > _WIDE:
+        with contextlib.suppress(ValueError):  # quotes that do not close
+            words = shlex.split(text)
+            breaks = ("\\\n  " if word.startswith("--") else "" for word in words)
+            text = " ".join(map(str.__add__, breaks, map(shlex.quote, words)))
+    return f"<pre>{escape(text)}</pre>" if text else ""
 
 
 def details(summary: str, body: str) -> str:

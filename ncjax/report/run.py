@@ -9,7 +9,17 @@ from typing import Any
 from ncjax.config.fields import SECTIONS
 from ncjax.report import charts, geometry
 from ncjax.report.mistakes import mistakes
-from ncjax.report.page import Page, details, escape, grid, links, listed, slider, table
+from ncjax.report.page import (
+    Page,
+    command,
+    details,
+    escape,
+    grid,
+    links,
+    listed,
+    slider,
+    table,
+)
 from ncjax.report.read import Found, made_by, modified, read, shown
 from ncjax.report.verdict import Verdict, verdict
 from ncjax.runs.journal import NAME as METRICS
@@ -194,12 +204,8 @@ def _numbers(found: Found) -> list[str]:
 def _made(found: Found) -> list[str]:
     """Command, configuration, versions, hardware, time."""
     about, config = found.about, found.config
-    parts = []
-    if command := about.get("command"):
-        parts.append(f"<pre>{escape(command)}</pre>")
-    parts.append(table((), _facts(found)))
     own = against_recipe(about, config)
-    parts.append(own)
+    parts = [command(about), table((), _facts(found)), own]
     changed = [
         (field, shown(value), shown(found.defaults.get(field, "-")))
         for field, value in sorted(config.items())

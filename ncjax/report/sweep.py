@@ -13,7 +13,7 @@ import numpy as np
 from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.options import flat
 from ncjax.report.charts import BLUE, COLORS, Chart, label, numbers, thinned
-from ncjax.report.page import Page, details, escape, grid, links, listed, table
+from ncjax.report.page import Page, command, details, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json, shown
 from ncjax.report.run import against_recipe, axis_buttons
 from ncjax.report.verdict import Verdict, verdict
@@ -355,8 +355,7 @@ def _made(mark: Mapping[str, Any]) -> list[str]:
     """Command, versions, hardware, and the fields."""
     about = mark.get("about")
     made = about if isinstance(about, dict) else {}
-    parts = [f"<pre>{escape(made['command'])}</pre>"] if made.get("command") else []
-    parts.append(table((), made_by(made)))
+    parts = [command(made), table((), made_by(made))]
     config = mark.get("config")
     parts.append(against_recipe(made, flat(config if isinstance(config, dict) else {})))
     swept = mark.get("fields")

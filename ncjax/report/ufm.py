@@ -9,7 +9,7 @@ from typing import Any
 
 from ncjax.options import flat
 from ncjax.report.charts import COLORS, Chart, label, numbers, thinned
-from ncjax.report.page import Page, details, escape, grid, links, listed, table
+from ncjax.report.page import Page, command, details, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json, shown
 from ncjax.report.run import against_recipe
 from ncjax.runs.journal import NAME as METRICS
@@ -43,10 +43,9 @@ def write_ufm(folder: Path, path: Path) -> Page:
     )
     about = config.pop("about", None)
     made = about if isinstance(about, dict) else {}
-    command = made.get("command")
     page.section(
         "What was run",
-        f"<pre>{escape(command)}</pre>" if command else "",
+        command(made),
         table((), made_by(made)),
         against_recipe(made, flat(config)),
         details("The whole configuration", table((), _fields(config)))

@@ -1,8 +1,10 @@
 """A page: what it is made of, and that nothing from files becomes HTML or script."""
 
+import html
 import re
+import shlex
 
-from ncjax.report.page import Page, escape, links, listed, table
+from ncjax.report.page import Page, command, escape, links, listed, table
 from tests.report.made import NASTY, data_of
 
 
@@ -61,6 +63,17 @@ def test_sections_without_content_are_left_out():
     text = page.render()
     assert "#full" in text
     assert "Empty" not in text
+
+
+def test_a_long_command_has_a_line_for_each_flag():
+    assert command({}) == command({"command": None}) == ""
+    assert command({"command": "ncjax <b> --x=1"}) == "<pre>ncjax &lt;b&gt; --x=1</pre>"
+    text = "python -m ncjax train --config=mine.py --config.loss.name='a b' " + "x" * 60
+    wrapped = command({"command": text}).removeprefix("<pre>").removesuffix("</pre>")
+    first, second, third = html.unescape(wrapped).split(" \\\n")
+    assert first == "python -m ncjax train"
+    assert shlex.split(f"{first} {second} {third}") == shlex.split(text)
+    assert command({"command": "'" + "x" * 99}) == f"<pre>&#x27;{'x' * 99}</pre>"
 
 
 def test_escape():
