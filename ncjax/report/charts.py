@@ -91,11 +91,20 @@ def _panel(history: Columns, metric: Metric) -> Chart:
             | {"mode": "lines", "hovertemplate": f"theory: {limit:.4g}<extra></extra>"}
         )
     layout = over_epochs(history, log=log)
-    shown = [trace for trace in data if trace.get("meta") != SEED]
+    return with_few_ticks({"data": data, "layout": layout})
+
+
+def with_few_ticks(chart: Chart) -> Chart:
+    """The chart, with numbers at 1, 2, 5 alone of a logarithmic axis over a decade.
+
+    Else plotly gives each digit a number.
+    """
+    axis = chart["layout"]["yaxis"]
+    shown = [trace for trace in chart["data"] if trace.get("meta") != SEED]
     drawn = [y for trace in shown for y in trace["y"] if y is not None and y > 0]
-    if log and 6 < max(drawn, default=1) / min(drawn, default=1) < 60:
-        layout["yaxis"]["dtick"] = "D2"  # at 1, 2, 5: else each digit has a number
-    return {"data": data, "layout": layout}
+    if axis["type"] == "log" and 6 < max(drawn, default=1) / min(drawn, default=1) < 60:
+        axis["dtick"] = "D2"
+    return chart
 
 
 def _seeds(history: Columns, key: str | None, color: str) -> list[Chart]:
@@ -255,5 +264,5 @@ def layer_panels(history: Columns) -> list[tuple[Metric, Chart]]:
         }
         layout["yaxis"]["exponentformat"] = "power"
         layout["legend"] = {"orientation": "h", "y": 1.02, "yanchor": "bottom"}
-        found.append((metric, {"data": data, "layout": layout}))
+        found.append((metric, with_few_ticks({"data": data, "layout": layout})))
     return found

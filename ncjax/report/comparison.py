@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ncjax.report.charts import BLUE, COLORS, GREY, Chart, label, numbers, thinned
+from ncjax.report.charts import (
+    BLUE,
+    COLORS,
+    GREY,
+    Chart,
+    label,
+    numbers,
+    thinned,
+    with_few_ticks,
+)
 from ncjax.report.page import Page, command, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json
 from ncjax.report.run import axis_buttons
@@ -307,8 +316,8 @@ def _curve_charts(page: Page, curves: Sequence[tuple[str, list[Row]]]) -> list[s
             }
             if describe(key).curve == "linear":
                 layout["yaxis"]["type"] = "linear"
-            chart = {"data": data, "layout": layout}
-            title = describe(key).title.capitalize()
+            chart = with_few_ticks({"data": data, "layout": layout})
+            title = describe(key).title
             drawn.append(page.chart(f"mean-{place}", chart, title, "curve"))
     return drawn
 

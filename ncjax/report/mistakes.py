@@ -80,14 +80,8 @@ def _by_level(page: Page, found: Found) -> list[str]:
             for trace in charts.line(rows, key, _level_name(key), color)
         ]
         layout = charts.over_epochs(found.history, log=True)
-        drawn.append(
-            page.chart(
-                "levels",
-                {"data": data, "layout": layout},
-                "Test error by level",
-                "curve",
-            )
-        )
+        chart = charts.with_few_ticks({"data": data, "layout": layout})
+        drawn.append(page.chart("levels", chart, "Test error by level", "curve"))
     key = "test/mistake_severity"
     if any(value is not None for value in charts.numbers(rows, key)):
         band = bool(found.history.seeds)

@@ -21,7 +21,8 @@
       [1, "#b2182b"]],
     sequential: dark() ? [[0, paper], [0.5, "#2b659f"], [1, "#a9d3ff"]]
       : [[0, paper], [0.45, "#7fb2dc"], [1, "#1b5fa5"]],
-    values: "Viridis",
+    values: dark() ? [[0, "#1d2b3a"], [0.5, "#2b659f"], [1, "#a9d3ff"]]
+      : [[0, "#edf4fb"], [0.45, "#8fbde3"], [1, "#1b5fa5"]],
   });
 
   // What a chart looks like in the theme of the page.

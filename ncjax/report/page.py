@@ -26,6 +26,7 @@ from ncjax.report.charts import Chart
 from ncjax.runs.about import version_of
 
 _HERE = Path(__file__).parent
+_LONG, _WORDS = 40, 16  # characters of a cell of a table
 _WIDE = 88  # characters of a command in one line
 _PICTURE = 1_500_000  # bytes of a picture in a page, at most
 
@@ -69,12 +70,13 @@ class Page:
         Args:
             key: name of the chart in the page.
             chart: its data and layout, of `ncjax.report.charts`.
-            title: heading above it, plain text.
+            title: heading above it, plain text; its first letter becomes large.
             kind: classes of style.css: "curve" has axes that the buttons change,
                 "matrix" and "square" are higher.
             note: a sentence below it, plain text.
         """
         self._charts[key] = chart
+        title = title[:1].upper() + title[1:]
         head = f"<h3>{escape(title)}</h3>" if title else ""
         foot = f"<p>{escape(note)}</p>" if note else ""
         name = escape(title or key)
@@ -156,8 +158,8 @@ def table(
     lines = ["".join(f"<th>{escape(cell)}</th>" for cell in head)] if head else []
     for place, row in enumerate(rows):
         cells = [str(cell) for cell in row]
-        kinds = [' class="long"' if len(cell) > 40 else "" for cell in cells]
-        shown = [escape(cell) for cell in cells]
+        kinds = [_kind(cell) for cell in cells]
+        shown = [_broken(cell) for cell in cells]
         if targets:
             shown[0] = _link(targets[place], page, cells[0])
         pairs = zip(kinds, shown, strict=True)
@@ -166,10 +168,23 @@ def table(
     return f'<div class="scroll"><table>{body}</table></div>'
 
 
+def _broken(text: str) -> str:
+    """Text as HTML; a long one may be broken after its commas."""
+    return escape(text).replace(",", ",<wbr>" if len(text) > _LONG else ",")
+
+
+def _kind(cell: str) -> str:
+    """The class of a cell: "long" may be broken, "words" may be on a phone."""
+    if len(cell) > _LONG:
+        return ' class="long"'
+    words = len(cell) > _WORDS and re.search("[a-z]{3}.* ", cell)
+    return ' class="words"' if words else ""
+
+
 def _link(target: Path, page: Path, name: str) -> str:
     """A link to a file, relative to the page."""
     way = quote(os.path.relpath(target, page.parent).replace(os.sep, "/"))
-    return f'<a href="{escape(way)}">{escape(name)}</a>'
+    return f'<a href="{escape(way)}">{_broken(name)}</a>'
 
 
 def grid(parts: Sequence[str], kind: str = "") -> str:

@@ -185,7 +185,7 @@ def _gram_hint(found: Found) -> str:
 
 def _layers(page: Page, found: Found) -> list[str]:
     drawn = [
-        page.chart(f"layer-{i}", chart, metric.panel or metric.title.capitalize())
+        page.chart(f"layer-{i}", chart, metric.panel or metric.title)
         for i, (metric, chart) in enumerate(charts.layer_panels(found.history))
     ]
     return [grid(drawn)]

@@ -12,7 +12,15 @@ import numpy as np
 
 from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.options import flat
-from ncjax.report.charts import BLUE, COLORS, Chart, label, numbers, thinned
+from ncjax.report.charts import (
+    BLUE,
+    COLORS,
+    Chart,
+    label,
+    numbers,
+    thinned,
+    with_few_ticks,
+)
 from ncjax.report.page import Page, command, details, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json, shown
 from ncjax.report.run import against_recipe, axis_buttons
@@ -233,7 +241,16 @@ def _curve(rows: Sequence[Row], key: str, field: str, values: list[Any]) -> Char
         "showlegend": False,
     }
     layout["xaxis"]["exponentformat"] = "power"
+    if not log and points:
+        layout["yaxis"]["range"] = _enclosing([row[key] for row in points])
     return {"data": data, "layout": layout}
+
+
+def _enclosing(values: Sequence[float]) -> list[float]:
+    """The ends of an axis for the runs; wide intervals of few of them may leave it."""
+    low, high = min(values), max(values)
+    margin = 0.08 * (high - low) or 0.5 * abs(low) or 1.0
+    return [low - 0.08 * margin if low == high else low - margin, high + margin]
 
 
 def _bars(means: list, low: list, high: list) -> Chart:
@@ -317,7 +334,7 @@ def _curves(page: Page, histories: Mapping[str, History]) -> list[str]:
                 "showlegend": False,
                 "hovermode": "closest",
             }
-            chart = {"data": data, "layout": layout}
+            chart = with_few_ticks({"data": data, "layout": layout})
             drawn.append(
                 page.chart(f"runs-{place}", chart, describe(key).title, "curve")
             )

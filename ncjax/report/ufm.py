@@ -13,6 +13,7 @@ from ncjax.report.page import Page, command, details, escape, grid, links, liste
 from ncjax.report.read import made_by, read_json, shown
 from ncjax.report.run import against_recipe
 from ncjax.runs.journal import NAME as METRICS
+from ncjax.runs.metrics import describe
 from ncjax.runs.workdir import CONFIG
 
 VERDICT = "verdict.json"
@@ -150,7 +151,8 @@ def _curves(page: Page, rows: Sequence[dict[str, Any]]) -> list[str]:
         }
         layout["xaxis"]["exponentformat"] = "power"
         chart = {"data": data, "layout": layout}
-        drawn.append(page.chart(f"column-{place}", chart, key.replace("_", " ")))
+        title = describe(key).title.replace("_", " ")
+        drawn.append(page.chart(f"column-{place}", chart, title))
     return drawn
 
 
