@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ncjax.config.stored import RECORDER
 from ncjax.movie.film import Film, make_film
 from ncjax.movie.view import MovieError
 from ncjax.options import ConfigError
@@ -48,6 +49,11 @@ def film_of(
     if not (frames := read_frames(folder)):
         if (folder / "seeds").is_dir():
             raise _choose(folder, "seeds")
+        if RECORDER in fields:
+            raise MovieError(
+                f"The run {folder} is that of a Recorder, which keeps no features: "
+                "it has no movie. `ncjax report` shows its class means by epoch."
+            )
         raise MovieError(
             f"The run {folder} has no frames for a movie. Train it with "
             "--config.eval.movie=True, in another --workdir: it keeps them at the "

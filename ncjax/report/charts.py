@@ -187,6 +187,8 @@ def over_epochs(history: Columns, *, log: bool) -> Chart:
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
     }
     layout["yaxis2"]["fixedrange"] = True
+    if history.rows and history.rows[-1]["epoch"] < 3000:
+        layout["xaxis"]["dtick"] = "D2"  # of few decades each digit has a number, else
     start = history.terminal_epoch
     if start is not None:
         layout["shapes"] = [

@@ -180,9 +180,9 @@ def _dots(page: Page, groups: Sequence[Group], keys: Sequence[str]) -> list[str]
         layout = {
             "xaxis": {"type": "log" if log else "linear", "exponentformat": "power"},
             "yaxis": {"type": "category", "autorange": "reversed"},
-            "margin": {"t": 8},
+            "margin": {"t": 8, "b": 28},
             "showlegend": False,
-            "height": 90 + 26 * len(names),
+            "height": 60 + 26 * len(names),
         }
         chart = {"data": data, "layout": layout}
         title = describe(key).title

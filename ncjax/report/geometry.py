@@ -142,12 +142,14 @@ def spectrum_chart(found: dict[str, Any]) -> Chart:
     everything = [x for row in found["spectra"] for x in row if x is not None]
     everything += [x for x in found["predicted_spectrum"] or [] if x is not None]
     top = 1.08 * max(everything, default=1.0)
-    layout = {
+    layout: Chart = {
         "xaxis": {"title": {"text": "eigenvalue, largest first"}},
         "yaxis": {"title": {"text": "relative to a simplex"}, "range": [0, top]},
         "hovermode": "x unified",
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
     }
+    if len(places) < 10:
+        layout["xaxis"]["dtick"] = 1  # there is no half eigenvalue
     return {"data": data, "layout": layout}
 
 

@@ -30,12 +30,12 @@
     const style = getComputedStyle(root);
     const color = (name) => style.getPropertyValue(name).trim();
     const layout = {
-      margin: { l: 52, r: 14, t: 34, b: 44, ...(chart.layout.margin || {}) },
       paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: color("--ink"), size: 12, family: "system-ui, sans-serif" },
       hoverlabel: { bgcolor: color("--panel"), bordercolor: color("--line"),
         font: { color: color("--ink") } },
       dragmode: touch ? false : "zoom", ...chart.layout,
+      margin: { l: 52, r: 14, t: 34, b: 44, ...(chart.layout.margin || {}) },
     };
     for (const key of Object.keys(layout)) {
       if (/^[xy]axis\d*$/.test(key)) {
@@ -112,6 +112,7 @@
       }
       const layout = structuredClone(page.charts[element.dataset.chart].layout);
       layout.xaxis.type = (charts[element.id] || { layout }).layout.xaxis.type;
+      if (layout.xaxis.type === "linear") delete layout.xaxis.dtick;
       layout.yaxis.type = log ? "log" : "linear";
       charts[element.id] = { data, layout };
       byId("metric-key").textContent = choice.value;

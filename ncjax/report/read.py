@@ -24,6 +24,7 @@ from ncjax.runs.classes import NAME as CLASSES, Classes, read_classes
 from ncjax.runs.columns import Row, is_measured, what
 from ncjax.runs.history import History
 from ncjax.runs.journal import NAME as METRICS, read as read_journal
+from ncjax.runs.lock import is_left_behind
 from ncjax.runs.place import place_of
 from ncjax.runs.workdir import CONFIG, LOCK, WorkdirError
 
@@ -275,7 +276,9 @@ def _unfinished(found: Found) -> list[str]:
     planned = found.planned
     if planned is not None and found.epoch < planned:
         how = "The same command goes on."
-        if running:
+        if running and is_left_behind(found.folder):
+            how = f"The program that ran it is gone, and has left {LOCK}. {how}"
+        elif running:
             how = f"{LOCK} is there: it may be running now."
         said.append(f"The run is not finished: epoch {found.epoch} of {planned}. {how}")
     if found.history.rows:

@@ -241,6 +241,8 @@ def _curve(rows: Sequence[Row], key: str, field: str, values: list[Any]) -> Char
         "showlegend": False,
     }
     layout["xaxis"]["exponentformat"] = "power"
+    if kind == "log" and values[-1] >= 30 * values[0]:
+        layout["xaxis"]["dtick"] = 1  # decades alone
     if not log and points:
         layout["yaxis"]["range"] = _enclosing([row[key] for row in points])
     return {"data": data, "layout": layout}

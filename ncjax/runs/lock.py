@@ -109,6 +109,20 @@ def locked(folder: Path, mark: str, holds: str) -> Generator[Callable[[], None]]
             lock.close()
 
 
+def is_left_behind(folder: Path) -> bool:
+    """Whether a folder has the lock of a program of this host that no longer runs.
+
+    Of a program on another host that takes longer to find out, and is not asked for.
+    """
+    try:
+        with (folder / LOCK).open() as file:
+            holder = _read(file)
+    except (OSError, UnicodeDecodeError):
+        return False
+    here = holder.get("host") == socket.gethostname()
+    return here and not _is_alive(holder.get("pid"), holder.get("started"))
+
+
 def _take(folder: Path, mark: str, holds: str) -> Lock:
     claim(folder, mark, holds=holds)
     try:

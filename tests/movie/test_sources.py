@@ -70,3 +70,10 @@ def test_a_model_without_a_flow_is_named(tmp_path):
         MovieError, match=r"The flow of .* has no movie: the experiment"
     ):
         film_of(tmp_path)
+
+
+def test_a_recorder_keeps_no_features(tmp_path):
+    config = {"recorder": {"num_classes": 3}}
+    folder = write_run(tmp_path / "run", epochs=(), config=config)
+    with pytest.raises(MovieError, match="that of a Recorder, which keeps no features"):
+        film_of(folder)

@@ -1,5 +1,8 @@
 """What is read of folders: whole, unfinished, damaged, of another version."""
 
+import json
+import socket
+
 import numpy as np
 import pytest
 
@@ -50,6 +53,9 @@ def test_a_run_that_was_cut_off(tmp_path):
     ]
     (folder / "run.lock").touch()
     assert read(folder).missing[-1].endswith("it may be running now.")
+    holder = {"host": socket.gethostname(), "pid": 2**22 + 1, "started": None}
+    (folder / "run.lock").write_text(json.dumps(holder))
+    assert "is gone, and has left run.lock. The same" in read(folder).missing[-1]
 
 
 def test_damage(tmp_path):

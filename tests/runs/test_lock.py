@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ncjax.options import TrainingError
-from ncjax.runs.lock import Lock, locked
+from ncjax.runs.lock import Lock, is_left_behind, locked
 from ncjax.runs.record import Record
 from ncjax.runs.workdir import WorkdirError, claim
 
@@ -211,3 +211,15 @@ def test_a_run_of_another_configuration_leaves_no_lock(tmp_path):
     with pytest.raises(WorkdirError, match="another configuration"):
         Record(tmp_path, {"seed": 2}, keep=0)
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_a_lock_that_was_left_behind(tmp_path):
+    assert not is_left_behind(tmp_path)
+    (tmp_path / "run.lock").touch()
+    assert not is_left_behind(tmp_path)  # it is being written
+    write(tmp_path, pid=os.getpid())
+    assert not is_left_behind(tmp_path)
+    write(tmp_path, pid=2**22 + 1)  # more than there can be
+    assert is_left_behind(tmp_path)
+    write(tmp_path, host="elsewhere")
+    assert not is_left_behind(tmp_path)
