@@ -252,7 +252,11 @@ def _wrap(text: Text, width: float) -> None:
     """Breaks a text into lines that are at most `width` points long."""
     letters = max(int(width / (0.55 * float(text.get_fontsize()))), 8)
     lines = text.get_text().split("\n")
-    text.set_text("\n".join(textwrap.fill(line, letters) for line in lines))
+    text.set_text(
+        "\n".join(
+            textwrap.fill(line, letters, break_long_words=False) for line in lines
+        )
+    )
 
 
 def on_page(figure: Figure, columns: int | None) -> Figure:

@@ -167,7 +167,7 @@ def line(
             {"x": zeros, "y": [0] * len(zeros), "yaxis": "y2", "mode": "markers"}
             | {"marker": {"symbol": "circle-open", "size": 6, "color": color}}
             | {"cliponaxis": False, "showlegend": False, "legendgroup": name}
-            | {"hoverinfo": "skip", "meta": "zeros"}
+            | {"name": name, "hovertemplate": "0", "meta": "zeros"}
         )
     return drawn
 

@@ -45,8 +45,13 @@
       }
     }
     const scale = scales(color("--paper"));
-    const data = chart.data.map((trace) => (trace.type === "heatmap"
-      ? { ...trace, colorscale: scale[trace.meta] } : trace));
+    const log = (layout.yaxis || {}).type === "log";
+    const data = chart.data.map((trace) => {
+      if (trace.type === "heatmap") return { ...trace, colorscale: scale[trace.meta] };
+      // A logarithmic axis has no 0: a gap, not a line down to the edge.
+      const gaps = log && !trace.yaxis && (trace.line || {}).width;
+      return gaps ? { ...trace, y: trace.y.map((y) => (y > 0 ? y : null)) } : trace;
+    });
     return [data, layout];
   };
 

@@ -69,7 +69,10 @@ def collapse(history: Columns, columns: int | None = None) -> Figure:
     for axis in lowest:
         axis.set_xlabel("epoch", fontsize=9)
         axis.tick_params(labelbottom=True)
-    axes[0].legend(frameon=False, fontsize=9)
+    if columns is None:
+        axes[0].legend(frameon=False, fontsize=9)
+    else:  # small panels have no room for it
+        _legend_below(figure, axes[0], 3)
     figure.suptitle(_heading(history), fontsize=9, color=style.NOTE, x=0.01, ha="left")
     return style.for_page(figure, columns)
 
@@ -186,8 +189,15 @@ def layers(history: Columns, columns: int | None = None) -> Figure:
         axis.set_xticks(depth, [n[3:] for n in names], rotation=60, ha="right")
         if metric.log:
             axis.set_yscale("log")
-    axes[0].legend(frameon=False, fontsize=8)
+    _legend_below(figure, axes[0], 3 if columns == 1 else 5)
     return style.for_page(figure, columns)
+
+
+def _legend_below(figure: Figure, axis: Axes, in_row: int) -> None:
+    """The names of the lines of a panel, below all panels."""
+    handles, labels = axis.get_legend_handles_labels()
+    look = {"ncols": in_row, "frameon": False, "fontsize": 9}
+    figure.legend(handles, labels, loc="outside lower center", **look)
 
 
 def confusion(

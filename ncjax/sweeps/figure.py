@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from ncjax import style
 from ncjax.grid import is_geometric
@@ -44,7 +45,8 @@ def draw(sweep: Rows, columns: int | None = None) -> Figure:
             _curve(panel, sweep, metric, axes[0], values[axes[0]])
         else:
             _heat_map(figure, panel, sweep, metric, {f: values[f] for f in axes})
-        panel.set_title(_title(metric), fontsize=10, loc="left")
+        title = _title(metric) if columns is None else describe(metric).title
+        panel.set_title(title, fontsize=10, loc="left")
         panel.set_xlabel(axes[0], fontsize=9)
     for panel in panels[len(metrics) :]:
         panel.set_axis_off()
@@ -124,7 +126,9 @@ def _heat_map(
     image = panel.imshow(
         table.T, origin="lower", aspect="auto", cmap="viridis_r", norm=norm
     )
-    figure.colorbar(image, ax=panel, shrink=0.9)
+    bar = figure.colorbar(image, ax=panel, shrink=0.9)
+    if spread and known.max() > 10 * known.min():
+        bar.ax.yaxis.set_minor_formatter(NullFormatter())  # a decade has its number
     style.decorate(panel, "", y=list(values)[1], grid=None)
     pairs = zip((panel.xaxis, panel.yaxis), values.values(), strict=True)
     for axis, entries in pairs:

@@ -117,7 +117,7 @@ class LoadedRun:
         Args:
             scatter: what is kept of the scatter; see `ClassMoments.empty`.
         """
-        width = self.network.feature_dims()[0]
+        width = self.network.feature_dims()[-1]  # of the last layer
         classes, train = self.dataset.num_classes, self.dataset.train
         moments = ClassMoments.empty(classes, width, scatter=scatter, largest_norm=True)
         for rows in self._batches(len(train)):
