@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.classifiers import LAYER
+from ncjax.classifiers import LAYER, Setting
 from ncjax.classifiers.spherical import unit_rows
 from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config.binding import (
@@ -34,6 +35,7 @@ from ncjax.options import ConfigError
 from ncjax.probes import Subject
 from ncjax.runs.classes import Classes
 from ncjax.targets import DEFAULT as CLASS, get_target
+from ncjax.training.kept import Kept
 from ncjax.training.step import TrainState, init_state, make_train_step
 
 _LOSS = "loss"  # key of the parameters that the loss learns
@@ -60,12 +62,21 @@ class Network:
         limit: what metrics are in that limit, by key; of losses that know a tree.
         optimizer: hyper-parameters -> optimizer; {} gives that of the configuration.
         hierarchy: the class tree, or None.
+        kept: class vectors that were searched, by name.
         dataset: what the network is for: images, classes, what examples are labelled
             with.
     """
 
-    def __init__(self, config: ConfigDict, dataset: Dataset):
+    def __init__(
+        self,
+        config: ConfigDict,
+        dataset: Dataset,
+        folder: str | os.PathLike | None = None,
+    ):
         """The network of a valid configuration, for the images and classes of its data.
+
+        `folder` is that of its run, where class vectors that were searched are kept;
+        None where there is none.
 
         Raises:
             ConfigError: if the loss does not fit what the examples are labelled with,
@@ -78,8 +89,14 @@ class Network:
         self._target = get_target(dataset.target)
         self._channels = channel_statistics(dataset.train.images)
         self.hierarchy = load_hierarchy(config, dataset)
+        self._model, self.kept = parts["model"], Kept(folder)
+        setting = Setting(self._width, self.kept)
         self.objective = bind_objective(
-            parts["loss"], parts["classifier"], self.hierarchy, dataset.num_classes
+            parts["loss"],
+            parts["classifier"],
+            self.hierarchy,
+            dataset.num_classes,
+            setting,
         )
         self.limit: dict[str, float] = {}
         geometry, tree = self.objective.geometry, self.hierarchy
@@ -89,12 +106,18 @@ class Network:
         self._loss, self._init_scale = parts["loss"], config.init_scale
         self._skips = config.on_nonfinite == "skip"
         dtype = COMPUTE_DTYPES[config.compute_dtype]
-        self._model = parts["model"]
         self.model = self._model.bind()(self.objective.classifier, dtype=dtype)
         steps = len(dataset.train) // config.batch_size
         self._all_steps = config.num_epochs * steps
         self.optimizer = bind_optimizer(parts["optimizer"], config.num_epochs, steps)
         self._weight_decay = bind_weight_decay(parts["optimizer"])
+
+    def _width(self) -> int:
+        """Width of the features of the model, before any `project`."""
+        images = jnp.zeros((1, *self.dataset.image_shape))
+        init = partial(self._model.bind()(1).init_with_output, train=False)
+        (_, features), _ = jax.eval_shape(init, jax.random.key(0), images)
+        return features.shape[1]
 
     def classes(self, most: int) -> Classes:
         """What reports are to know of the classes; the geometry of at most so many."""
@@ -212,10 +235,17 @@ class Network:
         return jax.jit(predict)
 
     def losses(
-        self, variables: Variables, outputs: jax.Array, labels: jax.Array
+        self,
+        variables: Variables,
+        outputs: jax.Array,
+        labels: jax.Array,
+        weights: jax.Array,
     ) -> jax.Array:
-        """The loss of each example [n], as it is for this network at this time."""
-        return self._loss_now(variables)(outputs, labels)
+        """The loss of each example [n], as it is for this network at this time.
+
+        Where a loss compares the examples of a batch, those of weight 0 are not there.
+        """
+        return self._loss_now(variables)(outputs, labels, weights > 0)
 
     def temperature(self, variables: Variables) -> float | jax.Array:
         """What the loss divides logits by; 1 of a loss without temperature."""
