@@ -34,7 +34,7 @@ def test_classes_move_to_the_vectors_of_their_means(tmp_path):
             frame = np.asarray(run.classifier[0])
             found.append(frame)
             if epoch == 2:
-                best = assigned.reassigned(frame, run.class_means)
+                best = assigned.reassigned(frame, np.asarray(run.class_means))
                 np.testing.assert_array_equal(best, frame)
     np.testing.assert_array_equal(start[0], start[1])
     for frame in moved:
