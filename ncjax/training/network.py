@@ -16,11 +16,14 @@ from ml_collections import ConfigDict
 from ncjax.classifiers import LAYER, Setting
 from ncjax.classifiers.spherical import unit_rows
 from ncjax.cluster.members import Over, map_networks, vmap_networks
+from ncjax.codes import best_margin
+from ncjax.collapse.registry import crowded
 from ncjax.config.binding import (
     Loss,
     bind_objective,
     check_target,
     load_hierarchy,
+    named,
     needs_hierarchy,
 )
 from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Choice, choice
@@ -34,6 +37,7 @@ from ncjax.models import layer_outputs
 from ncjax.options import ConfigError
 from ncjax.probes import Subject
 from ncjax.runs.classes import Classes
+from ncjax.runs.columns import MARGIN
 from ncjax.targets import DEFAULT as CLASS, get_target
 from ncjax.training.kept import Kept
 from ncjax.training.step import TrainState, init_state, make_train_step
@@ -59,7 +63,9 @@ class Network:
         model: the layers, of `ncjax.models`.
         objective: the loss, the classifier, and the geometry in the limit of vanishing
             regularisation.
-        limit: what metrics are in that limit, by key; of losses that know a tree.
+        limit: what metrics are in that limit, by key: of losses that know a tree, and
+            the best margin of the classifier if there are more classes than a simplex
+            has room for.
         optimizer: hyper-parameters -> optimizer; {} gives that of the configuration.
         hierarchy: the class tree, or None.
         kept: class vectors that were searched, by name.
@@ -111,6 +117,20 @@ class Network:
         self._all_steps = config.num_epochs * steps
         self.optimizer = bind_optimizer(parts["optimizer"], config.num_epochs, steps)
         self._weight_decay = bind_weight_decay(parts["optimizer"])
+        with named("config.model"):  # the last layer knows how wide it must be
+            self._leave_room()
+
+    def _leave_room(self) -> None:
+        """Forgets a geometry that has no room, and knows the best margin instead."""
+        classifier = self.objective.classifier
+        weights, variables = classifier.weights, self.abstract().variables()
+        count, width = jax.eval_shape(weights, variables)[0].shape
+        if not crowded(count, width) or width < 2:
+            return
+        given = classifier.vectors is not None or classifier.gram is not None
+        if not given:
+            self.forget_limit()
+        self.limit |= {MARGIN: best_margin(count, width)[0]}
 
     def _width(self) -> int:
         """Width of the features of the model, before any `project`."""
@@ -329,8 +349,15 @@ class Network:
         hyper = {field: jax.ShapeDtypeStruct((), np.float32) for field in traced}
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-            jax.eval_shape(self.init, jax.random.key(0), hyper),
+            self._shapes(hyper) if hyper else self._plain_shapes,
         )
+
+    @cached_property
+    def _plain_shapes(self) -> TrainState:
+        return self._shapes({})
+
+    def _shapes(self, hyper: Mapping[str, Any]) -> TrainState:
+        return jax.eval_shape(self.init, jax.random.key(0), hyper)
 
     def saved_parameters(self) -> tuple[int, int] | None:
         """Numbers of parameters of this network, and with a classifier that learns.
