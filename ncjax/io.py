@@ -72,6 +72,17 @@ def make_folder(folder: Path) -> None:
         sync(place.parent)
 
 
+def cache_folder(name: str) -> Path:
+    """The user's folder for what can be made anew: $XDG_CACHE_HOME/ncjax/NAME.
+
+    By default it is in ~/.cache.  It need not exist.
+    """
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    # The XDG specification ignores a relative path.
+    base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
+    return base / "ncjax" / name
+
+
 def sync_tree(folder: Path) -> None:
     """Brings all files of a folder to the disk, its own name last."""
     for place, _, names in os.walk(folder, topdown=False):

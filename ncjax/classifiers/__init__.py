@@ -4,8 +4,9 @@ The last layer of every network comes from here, whatever the network.  To add o
 write a function `name(num_classes, *, <options>) -> Classifier` in a file of its own,
 add a line to `CLASSIFIERS`, add a test.  `config.classifier` offers the function's
 options by itself.  A function with a keyword `hierarchy` gets the class tree; one with
-a keyword `outputs` serves losses that take other outputs than one logit for each class
-(`ncjax.losses.OUTPUTS`).
+a keyword `setting` the width of the features, and a place to keep what takes long to
+find; one with a keyword `outputs` serves losses that take other outputs than one logit
+for each class (`ncjax.losses.OUTPUTS`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ncjax.classifiers.classifier import LAYER as LAYER, Classifier
 from ncjax.classifiers.fixed import fixed, haframe, label_embedding
 from ncjax.classifiers.linear import linear
 from ncjax.classifiers.nearest import nearest
+from ncjax.classifiers.setting import Setting as Setting
 from ncjax.classifiers.spherical import class_means, spherical
 
 CLASSIFIERS: dict[str, Callable[..., Classifier]] = {

@@ -47,6 +47,9 @@ class Classifier:
             the vectors move; None elsewhere.
         project: width of a learned linear layer, with a bias and nothing behind it,
             that makes the features of those of the model; 0 for none.
+        note: a sentence about its vectors, for people; "" for none.
+        assign_epochs: epochs after which the rows of "frame" in its variables change
+            places (`ncjax.classifiers.assigned.reassigned`); () for never.
     """
 
     layer: Callable[..., nn.Module]
@@ -56,3 +59,5 @@ class Classifier:
     measured: Literal["features", "directions", "outputs"] = "features"
     gram: np.ndarray | None = None
     project: int = 0
+    note: str = ""
+    assign_epochs: tuple[int, ...] = ()

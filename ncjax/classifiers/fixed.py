@@ -16,9 +16,11 @@ import numpy as np
 from flax import linen as nn
 from flax.typing import Dtype
 
+from ncjax.classifiers.assigned import EPOCHS, all_alike, assigned, check_assign
 from ncjax.classifiers.classifier import LAYER, Classifier, check_project
-from ncjax.classifiers.frames import frame_rows, orthonormal
+from ncjax.classifiers.frames import describe_rows, frame_rows, orthonormal
 from ncjax.classifiers.linear import LinearLayer
+from ncjax.classifiers.setting import Setting
 from ncjax.classifiers.vectors import frame_gram, sibling_vectors
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses.embeddings import inverse_norm
@@ -109,12 +111,15 @@ def fixed(
     num_classes: int,
     *,
     hierarchy: Hierarchy | None = None,
+    setting: Setting | None = None,
     target: str = "simplex",
     file: str = "",
     norm: float = 1.0,
     rotation: int = 0,
     frame_gamma: float = 3.0,
     distance: str = "height",
+    assign: str = "none",
+    assign_epochs: tuple[int, ...] = EPOCHS,
     project: int = 0,
 ) -> Classifier:
     """The features themselves, whose score of class k is w_k . h with a fixed w_k.
@@ -124,20 +129,28 @@ def fixed(
 
     Args:
         num_classes: K, the number of classes.
-        hierarchy: tree over the K classes; only the target "tree" needs it.
+        hierarchy: tree over the K classes; the target "tree" needs it, and `assign`
+            "quadratic" and "worst".
+        setting: the run, which knows the width of the features and keeps codes.
         target: what the vectors are: "simplex", "orthogonal", "tree" (the inner
-            products of `haframe`), or from a file, "vectors" [K, r] or "gram" [K, K].
+            products of `haframe`), "code" (the widest margin in as many dimensions as
+            there are features), or from a file, "vectors" [K, r] or "gram" [K, K].
         file: .npy file of the targets "vectors" and "gram".
         norm: root mean square of the lengths of the vectors.
         rotation: seed of the random subspace and of the rotation in it.
         frame_gamma: gamma of the target "tree", above 0.
-        distance: rule of distance of the target "tree", "height" or "depth".
+        distance: rule of distance in the tree, "height" or "depth".
+        assign: which class gets which vector: "none" (the order of the target),
+            "quadratic" (near in the tree, near vectors), "worst" (the opposite), or
+            "linear" (nearest to the class means, after the epochs `assign_epochs`).
+        assign_epochs: epochs after which "linear" assigns, integers from 1 on.
         project: width of a learned linear layer between the features of the model and
             the classifier; 0 for none.  What comes out of a ReLU has no negative
             entries, which keeps it from most frames.
 
     Raises:
-        ValueError: as `ncjax.classifiers.frames.frame_rows`; and, once the width of the
+        ValueError: as `ncjax.classifiers.frames.frame_rows`, `check_assign` and
+            `assigned` of `ncjax.classifiers.assigned`; and, once the width of the
             features is known, for fewer features than the vectors have dimensions.
 
     References:
@@ -145,7 +158,9 @@ def fixed(
         simplex, and as many features as classes.
     """
     check_project(project)
+    check_assign(assign, assign_epochs)
     check_value("rotation", rotation, lambda s: 0 <= s < 2**32, "in 0..2^32 - 1")
+    setting = (setting or Setting()).behind(project)
     rows = frame_rows(
         num_classes,
         target=target,
@@ -154,7 +169,12 @@ def fixed(
         hierarchy=hierarchy,
         frame_gamma=frame_gamma,
         distance=distance,
+        setting=setting,
     )
+    rows, order = assigned(
+        rows, assign, hierarchy=hierarchy, distance=distance, setting=setting
+    )
+    note = " ".join(filter(None, [describe_rows(target, rows), order]))
 
     def turn(width: int) -> np.ndarray:
         return orthonormal(width, rows.shape[1], rotation)
@@ -167,8 +187,18 @@ def fixed(
         return frame, jnp.zeros(num_classes, frame.dtype)
 
     vectors = FixedVectors(rows, rows @ rows.T, apply, turn)
+    if assign == "linear":  # the vectors are those of the network's variables
+        return Classifier(
+            partial(AssignedLayer, vectors.at),
+            lambda logits: logits,
+            weights,
+            gram=vectors.gram if all_alike(vectors.gram) else None,
+            project=project,
+            note=note,
+            assign_epochs=assign_epochs,
+        )
     layer = partial(FrameLayer, vectors.at)
-    return Classifier(layer, apply, weights, vectors, project=project)
+    return Classifier(layer, apply, weights, vectors, project=project, note=note)
 
 
 class FrameLayer(nn.Module):
@@ -195,3 +225,22 @@ class FrameLayer(nn.Module):
         rows = jnp.asarray(self.frame(features.shape[-1]), jnp.float32)
         self.variable("batch_stats", "frame", lambda: rows)
         return features
+
+
+class AssignedLayer(FrameLayer):
+    """Features [n, d] -> logits w_k . h, of class vectors that may change places.
+
+    Their order [K, d] is that of the network's variables, not of the program.
+    """
+
+    @nn.compact
+    def __call__(
+        self,
+        features: jax.Array,
+        train: bool = False,
+        labels: jax.Array | None = None,
+    ) -> jax.Array:
+        """Features [n, d] -> logits [n, K], in training and in evaluation alike."""
+        rows = jnp.asarray(self.frame(features.shape[-1]), jnp.float32)
+        frame = self.variable("batch_stats", "frame", lambda: rows)
+        return features.astype(self.dtype) @ frame.value.astype(self.dtype).T

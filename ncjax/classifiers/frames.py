@@ -17,13 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
+from ncjax.classifiers.setting import Setting
 from ncjax.classifiers.vectors import frame_gram
+from ncjax.codes.code import Progress, describe, solve
+from ncjax.codes.known import simple_code
 from ncjax.hierarchy import Hierarchy
 from ncjax.losses.outputs import check_tree
-from ncjax.options import check_value, unknown
+from ncjax.options import InputError, check_value, unknown
 
 # Eigenvalues of a Gram matrix below this share of the largest are 0, or negative.
 _ROUNDING = 1e-9
+MOST_SEARCHED = 1000  # classes for whose code a run searches
+_STARTS, _FEW, _MANY = 32, 4, 200  # starts of a search, up to and beyond _MANY classes
 
 
 def frame_rows(
@@ -35,6 +40,7 @@ def frame_rows(
     hierarchy: Hierarchy | None,
     frame_gamma: float,
     distance: str,
+    setting: Setting | None = None,
 ) -> np.ndarray:
     """The rows [K, r] of a target frame, float64, of rank r.
 
@@ -46,6 +52,8 @@ def frame_rows(
         hierarchy: tree over the K classes, for the target "tree".
         frame_gamma: gamma of the target "tree".
         distance: rule of distance of the target "tree".
+        setting: the run, which knows the dimensions of the target "code"; None for no
+            run.
 
     Raises:
         ValueError: for an unknown target, a file that is missing, cannot be read, is of
@@ -67,6 +75,7 @@ def frame_rows(
         hierarchy=hierarchy,
         frame_gamma=frame_gamma,
         distance=distance,
+        setting=setting or Setting(),
     )
     size = np.sqrt(np.mean(np.sum(rows**2, axis=1)))
     if size == 0:
@@ -121,6 +130,58 @@ def vectors(num_classes: int, *, file: str, **options) -> np.ndarray:
     return rows.astype(np.float64)
 
 
+def code(num_classes: int, *, setting: Setting, **options) -> np.ndarray:
+    """Rows of the code of the widest margin, in as many dimensions as the features.
+
+    A simplex where there is room for one, K <= d + 1; a softmax code beyond, in closed
+    form for K <= 2d and d = 2, else the best that a search has found.  [K, min(d, K-1)]
+    """
+    del options
+    width = setting.width()
+    if width < 1:
+        raise ValueError(
+            "The target 'code' has as many dimensions as there are features, and their "
+            "number is not known here. Give it as project, the width of a linear layer "
+            "before the classifier."
+        )
+    dim = min(width, num_classes - 1)
+    try:
+        simple = simple_code(num_classes, dim)
+    except InputError as error:  # d = 1, or a single class
+        raise ValueError(f"The target 'code' cannot be had: {error}") from error
+    if simple is not None:
+        return simple
+    if num_classes > MOST_SEARCHED:
+        raise ValueError(
+            f"The target 'code' is searched for at most {MOST_SEARCHED:,} classes, and "
+            f"there are {num_classes:,} in {dim} dimensions. Search with `ncjax codes` "
+            "and give its file with target = 'vectors'."
+        )
+    starts = _STARTS if num_classes <= _MANY else _FEW
+
+    def make(progress: Progress | None) -> np.ndarray:
+        return solve(num_classes, dim, starts=starts, progress=progress).vectors
+
+    return setting.keep(f"code-{num_classes}x{dim}", make)
+
+
+def describe_rows(target: str, rows: np.ndarray) -> str:
+    """A sentence on the vectors of a target, for people; "" where there is none.
+
+    Args:
+        target: name in `TARGETS`; of "code" it says how good it is.
+        rows: the vectors [K, r].
+    """
+    number, dim = rows.shape
+    if target != "code" or number > _MANY:  # seconds for more
+        return ""
+    found = describe(rows)
+    return (
+        f"The code of {number} vectors in {dim} dimensions has a margin of "
+        f"{found.margin:.6f} ({found.margin_verdict})."
+    )
+
+
 def gram(num_classes: int, *, file: str, **options) -> np.ndarray:
     """Rows [K, r] with the inner products of a file."""
     del options
@@ -169,6 +230,7 @@ TARGETS: dict[str, Callable[..., np.ndarray]] = {
     "simplex": simplex,
     "orthogonal": orthogonal,
     "tree": tree,
+    "code": code,
     "vectors": vectors,
     "gram": gram,
 }

@@ -20,7 +20,8 @@ from jaxtyping import Array, Float
 
 from ncjax.blocks import class_sum, dot
 from ncjax.classifiers.classifier import LAYER, Classifier, check_project
-from ncjax.classifiers.frames import frame_rows
+from ncjax.classifiers.frames import describe_rows, frame_rows
+from ncjax.classifiers.setting import Setting
 from ncjax.classifiers.spherical import check_momentum, temperature_of, unit_rows
 from ncjax.hierarchy import Hierarchy
 from ncjax.options import check_value
@@ -30,6 +31,7 @@ def nearest(
     num_classes: int,
     *,
     hierarchy: Hierarchy | None = None,
+    setting: Setting | None = None,
     target: str = "simplex",
     file: str = "",
     norm: float = 1.0,
@@ -55,6 +57,7 @@ def nearest(
     Args:
         num_classes: K, the number of classes.
         hierarchy: tree over the K classes; only the target "tree" needs it.
+        setting: the run, which knows the width of the features and keeps codes.
         target: the Gram matrix; see `fixed`.
         file: .npy file of the targets "vectors" and "gram".
         norm: root mean square of the lengths of the vectors.
@@ -92,6 +95,7 @@ def nearest(
         hierarchy=hierarchy,
         frame_gamma=frame_gamma,
         distance=distance,
+        setting=(setting or Setting()).behind(project),
     )
 
     def weights(variables: Mapping) -> tuple[jax.Array, jax.Array]:
@@ -107,6 +111,7 @@ def nearest(
         measured="directions",
         gram=rows @ rows.T,
         project=project,
+        note=describe_rows(target, rows),
     )
 
 

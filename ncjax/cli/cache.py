@@ -9,6 +9,8 @@ from typing import Any
 
 import jax
 
+from ncjax.io import cache_folder
+
 
 def keep_compiled_programs() -> None:
     """Turns JAX's persistent compilation cache on, however short a compilation is.
@@ -38,7 +40,4 @@ def keep_compiled_programs() -> None:
 
 def default_folder() -> Path:
     """$XDG_CACHE_HOME/ncjax/programs, by default in ~/.cache."""
-    root = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification ignores a relative path.
-    base = Path(root) if os.path.isabs(root) else Path.home() / ".cache"
-    return base / "ncjax" / "programs"
+    return cache_folder("programs")

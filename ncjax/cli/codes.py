@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from ncjax.cli.usage import Parser, UsageError, announce, check_output, command
 from ncjax.io import open_whole
@@ -39,9 +37,9 @@ def main(argv: Sequence[str]) -> int:
     check_output("--out", options.out, (".npy",))
     announce("search for a code")
     from ncjax.codes import solve
+    from ncjax.training.kept import Lines
 
-    lines = _Lines()
-    try:
+    with Lines() as lines:
         code = solve(
             options.classes,
             options.dim,
@@ -51,8 +49,6 @@ def main(argv: Sequence[str]) -> int:
             seed=options.seed,
             progress=lines.update,
         )
-    finally:
-        lines.close()
     try:
         with open_whole(options.out) as file:
             np.save(file, code.vectors)
@@ -62,33 +58,6 @@ def main(argv: Sequence[str]) -> int:
         ) from error
     print(f"{code}\n\nWritten to {options.out}: float64 {list(code.vectors.shape)}")
     return 0
-
-
-class _Lines:
-    """A line of progress for each part of the work."""
-
-    def __init__(self) -> None:
-        self._line: tqdm | None = None
-        self._stage = ""
-
-    def update(self, stage: str, done: int, total: int, best: float) -> None:
-        """`done` of `total` starts are searched or polished."""
-        if stage != self._stage:
-            self.close()
-            unit = "start" if stage == "starts" else "polished start"
-            # In a log, which keeps all lines, there are few.
-            pause = 0.1 if sys.stderr.isatty() else 10.0
-            self._line = tqdm(total=total, unit=unit, mininterval=pause)
-            self._stage = stage
-        assert self._line is not None
-        if done:
-            self._line.set_postfix_str(f"best {best:.6f}", refresh=False)
-            self._line.update(done - self._line.n)
-
-    def close(self) -> None:
-        """Leaves the last line as it is."""
-        if self._line is not None:
-            self._line.close()
 
 
 def _parser() -> Parser:

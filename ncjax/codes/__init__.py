@@ -13,6 +13,7 @@ from ncjax.codes.assign import (
 )
 from ncjax.codes.bounds import (
     Bound as Bound,
+    best_margin as best_margin,
     cosine_bound as cosine_bound,
     margin_bound as margin_bound,
 )

@@ -31,6 +31,40 @@ class Bound(NamedTuple):
 
 
 @functools.lru_cache(maxsize=256)
+def best_margin(num_classes: int, feature_dim: int) -> tuple[float, str]:
+    """The largest margin that is known of K unit vectors in d dimensions, and whence.
+
+    Args:
+        num_classes: number K of classes.
+        feature_dim: dimension d.
+
+    Returns:
+        The margin of the best code that is listed, or where none is an upper bound; and
+        a sentence that says which.
+
+    Raises:
+        InputError: as `check_sizes`.
+    """
+    known, most = (
+        known_code(num_classes, feature_dim),
+        margin_bound(num_classes, feature_dim),
+    )
+    of = f"{num_classes:,} unit vectors in {feature_dim:,} dimensions"
+    if known is None:
+        return most.value, (
+            f"The margin of {of} is at most {most.value:.4g} ({most.source}); "
+            f"`ncjax codes --classes={num_classes} --dim={feature_dim}` searches for a "
+            "code of a large one."
+        )
+    value = 1 - known.cosine
+    if most.value - value < 1e-7:
+        return value, f"The best margin of {of} is {value:.4g} (proved)."
+    return value, (
+        f"The best margin that is known of {of} is {value:.4g} (code of the widest "
+        f"angle, {known.source}); none is above {most.value:.4g} ({most.source})."
+    )
+
+
 def margin_bound(num_classes: int, feature_dim: int) -> Bound:
     """An upper bound of the margin rho of K vectors in d dimensions.
 

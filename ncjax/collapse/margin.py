@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from ncjax.codes.known import known_margin
+from ncjax.codes.known import known_code, known_margin
 from ncjax.collapse.means import Present, Rows, Scalar, select_rows
 from ncjax.collapse.registry import COLLAPSE, crowded, of_both
 from ncjax.collapse.tiles import norm, safe_divide
@@ -193,9 +193,11 @@ def simplex_projection(
 
 
 def _greatest(num_classes: int, feature_dim: int) -> float | None:
-    """The greatest one-vs-rest distance, where it has a closed form."""
-    closed = num_classes <= 2 * feature_dim or feature_dim == 2
-    return known_margin(num_classes, feature_dim) if closed else None
+    """The greatest one-vs-rest distance that is known, or None where none is listed."""
+    if num_classes < 2 or (feature_dim == 1 and num_classes > 2):
+        return None
+    listed = known_code(num_classes, feature_dim) is not None
+    return known_margin(num_classes, feature_dim) if listed else None
 
 
 _MEANS, _ROWS = of_both(

@@ -89,9 +89,15 @@ def read_networks(
 
 
 def _outputs(loaded: LoadedRun, means: np.ndarray) -> np.ndarray:
-    """What a last layer makes of the class means [K, M]; of a linear layer."""
-    if loaded.network.objective.classifier.measured == "outputs":
+    """What a last layer makes of the class means [K, M]."""
+    measured = loaded.network.objective.classifier.measured
+    if measured == "outputs":
         return means
-    layer = loaded.variables["params"][LAYER]
+    layer = loaded.variables["params"].get(LAYER, {})
+    if measured == "directions" or "kernel" not in layer:  # on the sphere, or fixed
+        weights, bias = (np.asarray(x, np.float64) for x in loaded.classifier)
+        if measured == "directions":
+            means = means / np.linalg.norm(means, axis=1, keepdims=True)
+        return means @ weights.T + bias
     kernel, bias = (np.asarray(layer[name], np.float64) for name in ("kernel", "bias"))
     return means @ kernel + bias

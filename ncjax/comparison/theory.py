@@ -12,6 +12,7 @@ loss does not see these, and theory has an optimum for each choice of them.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -29,6 +30,7 @@ from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.losses import CLASSIFIER_OF, LOSSES
 from ncjax.options import fill
 from ncjax.ufm.frames import FRAMES
+from ncjax.ufm.given import given_path
 from ncjax.ufm.match import (
     Match,
     OptimumError,
@@ -39,6 +41,7 @@ from ncjax.ufm.match import (
     optimum_path,
 )
 from ncjax.ufm.proof import Proof
+from ncjax.ufm.sphere import sphere_path
 from ncjax.ufm.tables import FITS
 
 
@@ -80,12 +83,14 @@ class GroupTheory(NamedTuple):
         hierarchy: its class tree; a group without one has all classes under the root.
         runs: the runs, by ascending seed.
         of_outputs: whether its class means are those of the sizes of its outputs.
+        head: name of its classifier, "linear" as a rule.
     """
 
     name: str
     hierarchy: Hierarchy
     runs: tuple[RunTheory, ...]
     of_outputs: bool = False
+    head: str = "linear"
 
 
 def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
@@ -139,17 +144,50 @@ def _group(group: Group) -> GroupTheory:
             given |= fill(CLASSIFIERS[name], config.classifier.to_dict()).keywords
     elif config.loss.cpcc:
         given |= {"hierarchy": tree, "cpcc": config.loss.cpcc}
-    path = optimum_path(
-        name,
-        num_classes=dataset.num_classes,
-        feature_dim=min(networks[0].classifier.shape),
-        sizes=networks[0].counts,
-        **given,
-    )
-    each = zip(group.runs, networks, strict=True)
+    head = choice(config, "classifier").name
+    if head in HEADS:
+        paths = [HEADS[head](name, net, given) for net in networks]
+    else:
+        path = optimum_path(
+            name,
+            num_classes=dataset.num_classes,
+            feature_dim=min(networks[0].classifier.shape),
+            sizes=networks[0].counts,
+            **given,
+        )
+        paths = [path] * len(networks)
+    each = zip(group.runs, networks, paths, strict=True)
     of_outputs = name == "hier_cos"
-    runs = tuple(_run(run, net, path, hierarchy, of_outputs) for run, net in each)
-    return GroupTheory(group.name, hierarchy, runs, of_outputs)
+    runs = tuple(_run(*one, hierarchy, of_outputs) for one in each)
+    return GroupTheory(group.name, hierarchy, runs, of_outputs, head)
+
+
+def _fixed(loss: str, net: Network, options: dict) -> OptimumPath:
+    """The features for the class vectors that the network has."""
+    return given_path(loss, net.classifier, sizes=net.counts, **options)
+
+
+def _spherical(loss: str, net: Network, options: dict) -> OptimumPath:
+    """Unit features and rows, at the temperature that the network has."""
+    del loss  # cross-entropy, by one name or the other
+    if options.get("label_smoothing"):
+        raise OptimumError("with label smoothing no optimum on the sphere is known.")
+    extra = float(options.get("temperature", 1.0))
+    layer = 1 / np.linalg.norm(net.classifier, axis=1).mean()
+    means, count = net.centred_means, len(net.counts)
+    path = sphere_path(
+        count,
+        net.classifier.shape[1],
+        float(layer) * extra,
+        sizes=net.counts,
+        gram=means @ means.T,
+    )
+    fit = FITS["cross_entropy"](count, temperature=extra)
+    return dataclasses.replace(path, fit=fit)
+
+
+# Classifiers other than the linear one: (loss, network, options of the loss) -> path.
+HEADS = {"fixed": _fixed, "spherical": _spherical}
 
 
 def _run(
@@ -219,9 +257,17 @@ def _is_known(run: Run) -> bool:
     ):
         return False
     name, classifier = run.config["loss.name"], run.config.get("classifier.name")
+    if classifier == "auto":
+        classifier = _own(name)
+    if run.config.get("loss.cpcc") and (name in FRAMES or classifier in HEADS):
+        return False
     if name in FRAMES:
-        return not run.config.get("loss.cpcc") and classifier in ("auto", _own(name))
-    return name in FITS and classifier in ("auto", "linear")
+        return classifier == _own(name)
+    if classifier == "spherical":
+        return name in ("cross_entropy", "normface")
+    if classifier == "fixed":
+        return name in FITS
+    return name in FITS and classifier == "linear"
 
 
 def _own(name: str) -> str:

@@ -129,6 +129,19 @@ def _notes(groups: Sequence[GroupTheory], level: float) -> Iterable[str]:
             f"Class means of {', '.join(named)} are here those of its outputs, without "
             "their signs, and not of the features."
         )
+    if named := [group.name for group in groups if group.head == "fixed"]:
+        yield (
+            f"{', '.join(named)}: the optimum of the features for the class vectors as "
+            "they are, without a bias, c = n lH; unique and certified."
+        )
+    if named := [group.name for group in groups if group.head == "spherical"]:
+        yield (
+            f"{', '.join(named)}: the optimum of unit features and unit class vectors "
+            "at the temperature of the run, which has no c; a simplex in closed form "
+            "for K <= d + 1, else the best of random starts, which tends to the "
+            "softmax code as the temperature falls. Its points are assigned to the "
+            "classes as is nearest to the means."
+        )
     yield (
         "optimum: certified by a duality gap below 1e-9, or known in closed form; "
         "elsewhere the model is not convex, and it is the best of random starts, "

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.classifiers import Classifier
+from ncjax.classifiers import Classifier, Setting
 from ncjax.config.fields import Choice, Hyper, choice, functions
 from ncjax.config.optimizer import BindOptimizer, bind_optimizer, numeric_options
 from ncjax.data import Dataset, select
@@ -47,7 +47,9 @@ from ncjax.options import (
 from ncjax.probes import PROBES, Probe, Subject
 from ncjax.targets import DEFAULT
 
-Loss = Callable[[jax.Array, jax.Array], jax.Array]  # outputs [n, M], labels [n] -> [n]
+# outputs [n, M], labels [n] -> [n]; a third argument [n] says which examples count, to
+# losses that compare the examples of a batch.
+Loss = Callable[..., jax.Array]
 BindLoss = Callable[[Hyper], Loss]
 BindMoving = Callable[[Hyper], Moving | None]
 Regulariser = Callable[
@@ -93,7 +95,11 @@ def bind_probes(asked: ConfigDict, subject: Subject) -> dict[str, Probe]:
 
 
 def bind_objective(
-    loss: Choice, classifier: Choice, hierarchy: Hierarchy | None, num_classes: int
+    loss: Choice,
+    classifier: Choice,
+    hierarchy: Hierarchy | None,
+    num_classes: int,
+    setting: Setting | None = None,
 ) -> Objective:
     """The loss with its options and tree, the classifier, and the predicted geometry.
 
@@ -104,14 +110,15 @@ def bind_objective(
     if hierarchy is None and needs_hierarchy(loss, classifier):
         raise _no_tree(_needy(loss, classifier))
     with named("config.classifier"):
-        layer = _bind_classifier(loss, classifier, hierarchy, num_classes)
+        given = {"hierarchy": hierarchy, "setting": setting}
+        layer = _bind_classifier(loss, classifier, num_classes, given)
     with named("config.loss"):
         moving = bind_moving(loss, hierarchy)
         bound = _bind_loss(loss, classifier, layer, hierarchy, moving)
         moves = moving({})
         _try_loss(bound({}), layer)
         geometry, learned = None, moves is not None and moves.at is None
-        unknown = learned or loss.values.get("cpcc")
+        unknown = learned or loss.values.get("cpcc") or layer.assign_epochs
         gram = layer.gram if layer.vectors is None else layer.vectors.gram
         if gram is not None:
             geometry = frame_limit(loss.name, gram)
@@ -221,10 +228,10 @@ def _no_tree(field: str) -> ConfigError:
 
 
 def _bind_classifier(
-    loss: Choice, classifier: Choice, hierarchy: Hierarchy | None, num_classes: int
+    loss: Choice, classifier: Choice, num_classes: int, given: dict[str, Any]
 ) -> Classifier:
     """The classifier with its options, tree, and the outputs that the loss takes."""
-    make = classifier.bind(hierarchy=hierarchy)
+    make = classifier.bind(**given)
     if loss.name not in OUTPUTS:
         return make(num_classes)
     if not classifier.takes("outputs"):
@@ -233,7 +240,7 @@ def _bind_classifier(
             f"class, and the classifier {classifier.name!r} has no others. Choose "
             "'linear'."
         )
-    outputs = fill(OUTPUTS[loss.name], loss.values, hierarchy=hierarchy)
+    outputs = fill(OUTPUTS[loss.name], loss.values, hierarchy=given["hierarchy"])
     return make(num_classes, outputs=outputs())
 
 
@@ -256,6 +263,12 @@ def _bind_loss(
     moving: BindMoving,
 ) -> BindLoss:
     """The loss as a function of the outputs of the classifier, not of class logits."""
+    if loss.takes("vectors") and layer.assign_epochs:
+        raise ValueError(
+            f"The loss {loss.name!r} needs class vectors that stay, and with "
+            "config.classifier.assign = 'linear' they change places. Choose another "
+            "assignment, or a loss of class logits."
+        )
     if loss.takes("vectors") and layer.vectors is None:
         raise ValueError(
             f"The loss {loss.name!r} needs fixed class vectors, and the classifier "
@@ -263,17 +276,23 @@ def _bind_loss(
         )
     given = {"hierarchy": hierarchy, "vectors": layer.vectors}
     on_outputs = loss.takes("vectors") or loss.name in OUTPUTS
+    compares = loss.takes("present")
 
     def bound(hyper: Hyper) -> Loss:
         function = loss.bind(hyper, **given)
-        moves = moving(hyper)
+        moves, factor = moving(hyper), None
         if moves is not None and moves.factor is not None:
             factor = moves.factor(loss.now(hyper)[moves.option])
-            alone = function
-            function = lambda x, labels: factor * alone(x, labels)  # noqa: E731
-        if on_outputs:
-            return function
-        return lambda outputs, labels: function(layer.scores(outputs), labels)
+
+        def losses(
+            outputs: jax.Array, labels: jax.Array, present: jax.Array | None = None
+        ) -> jax.Array:
+            taken = outputs if on_outputs else layer.scores(outputs)
+            which = {"present": present} if compares else {}
+            value = function(taken, labels, **which)
+            return value if factor is None else factor * value
+
+        return losses
 
     return bound
 

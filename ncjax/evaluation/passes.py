@@ -43,8 +43,9 @@ Forward = Callable[[Any, jax.Array], tuple[jax.Array, Features]]
 Classifier = Callable[[Variables], tuple[jax.Array, jax.Array]]
 # The same where they may be unknown.
 PerhapsClassifier = Callable[[Variables], tuple[jax.Array | None, jax.Array | None]]
-# (variables, outputs [n, M], labels [n]) -> loss of each example [n].
-Loss = Callable[[Variables, jax.Array, jax.Array], jax.Array]
+# (variables, outputs [n, M], labels [n], weights [n]) -> loss of each example [n]; one
+# of weight 0 counts for no other.
+Loss = Callable[[Variables, jax.Array, jax.Array, jax.Array], jax.Array]
 
 DEFAULT = Convention()
 LAST = "features"  # name of the layer that the classifier sees
@@ -136,7 +137,8 @@ class Passes:
             of each layer [n, d], of which `LAST` must be one, in evaluation mode.
         classifier: variables -> weights W [K, d] and bias b [K] of the last layer, or
             None: then what needs them is left out.
-        loss: (variables, outputs [n, M], labels [n]) -> loss of each example [n].
+        loss: (variables, outputs [n, M], labels [n], weights [n]) -> loss of each
+            example [n]; those of weight 0 count for no other.
         num_classes: number of classes K.
         scores: outputs [n, M] -> scores [n, K], of which the largest is the decision.
         temperature: variables -> number by which the scores are divided before the
@@ -211,7 +213,7 @@ class Passes:
         scores = self.scores(outputs)
         values = {
             **self.target.values(scores, labels),
-            "loss": self.loss(variables, outputs, labels),
+            "loss": self.loss(variables, outputs, labels, weights),
             "error": self.target.error(scores, labels),
         }
         mistakes = asked.values(tempered(scores, self.temperature(variables)), labels)

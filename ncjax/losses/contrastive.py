@@ -1,14 +1,15 @@
 """Losses that compare the examples of a batch with each other.
 
 The loss of an example depends on the others of its batch, on all devices together;
-where a set is measured in other batches, its mean loss is another one.
+where a set is measured in other batches, its mean loss is another one.  `present` says
+which examples there are: the last batch of a set is filled up with some that are not.
 """
 
 from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
 from ncjax.labels import class_indices, undefined_outside
 from ncjax.losses.embeddings import inverse_norm
@@ -20,6 +21,7 @@ def ntce(
     labels: Integer[Array, "n"],
     *,
     temperature: Scalar = 1.0,
+    present: Bool[Array, "n"] | None = None,
 ) -> Float[Array, "n"]:
     """Cross-entropy over the examples of the batch, with the class as the anchor.
 
@@ -31,6 +33,7 @@ def ntce(
         logits: z [n, K], such as cos(w_k, h_i)/tau.
         labels: class of each example [n], 0..K-1.
         temperature: T, positive and finite; the loss is that of the logits z / T.
+        present: which examples there are [n]; by default all.
 
     Returns:
         Loss of each example [n], in nats, at least 0.
@@ -46,7 +49,9 @@ def ntce(
     logits = tempered(logits, temperature)
     labels = class_indices(labels, logits.shape[1])
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-    value = jax.nn.logsumexp(logits, axis=0)[labels] - own
+    if present is not None:  # of a batch of padding alone the sum would be empty
+        present = (present | ~jnp.any(present))[:, None]
+    value = jax.nn.logsumexp(logits, axis=0, where=present)[labels] - own
     return value + undefined_outside(labels, logits.shape[1])
 
 
@@ -55,6 +60,7 @@ def nonl(
     labels: Integer[Array, "n"],
     *,
     temperature: Scalar = 1.0,
+    present: Bool[Array, "n"] | None = None,
 ) -> Float[Array, "n"]:
     """The loss `ntce` with negatives only: examples of other classes.
 
@@ -66,6 +72,7 @@ def nonl(
         logits: z [n, K], such as cos(w_k, h_i)/tau.
         labels: class of each example [n], 0..K-1.
         temperature: T, positive and finite; the loss is that of the logits z / T.
+        present: which examples there are [n]; by default all.
 
     Returns:
         Loss of each example [n], in nats.
@@ -82,6 +89,7 @@ def nonl(
     labels = class_indices(labels, logits.shape[1])
     own = jnp.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
     other = labels[:, None] != jnp.arange(logits.shape[1])[None]
+    other &= _there(present, len(labels))[:, None]
     some = jnp.any(other, axis=0)
     # An empty sum would have no finite logarithm, and its gradient none at all.
     total = jax.nn.logsumexp(logits, axis=0, where=other | ~some[None])
@@ -95,6 +103,7 @@ def supcon(
     *,
     vectors: FixedVectors,
     temperature: Scalar = 1.0,
+    present: Bool[Array, "n"] | None = None,
 ) -> Float[Array, "n"]:
     """Supervised contrastive loss with a fixed prototype of each class in the batch.
 
@@ -110,6 +119,7 @@ def supcon(
         labels: class of each example [n], 0..K-1.
         vectors: w, one for each class.
         temperature: T, positive and finite; the published losses have 0.1 or so.
+        present: which examples there are [n]; by default all.
 
     Returns:
         Loss of each example [n], in nats.
@@ -133,9 +143,16 @@ def supcon(
     number = len(units)
     itself = jnp.arange(number)[:, None] == jnp.arange(len(known))[None]
     classes = jnp.concatenate([labels, jnp.arange(len(table))])
-    same = (labels[:, None] == classes[None]) & ~itself
-    total = jax.nn.logsumexp(products, axis=1, where=~itself)
+    there = jnp.concatenate([_there(present, number), jnp.ones(len(table), bool)])
+    others = ~itself & there[None]
+    same = (labels[:, None] == classes[None]) & others
+    total = jax.nn.logsumexp(products, axis=1, where=others)
     # A label out of range has no prototype, and may be alone.
     count = jnp.maximum(jnp.sum(same, axis=1), 1)
     value = total - jnp.sum(jnp.where(same, products, 0), axis=1) / count
     return value + undefined_outside(labels, len(table))
+
+
+def _there(present: jax.Array | None, number: int) -> jax.Array:
+    """Which of so many examples there are, [n]."""
+    return jnp.ones(number, bool) if present is None else jnp.asarray(present, bool)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer
+from jaxtyping import Array, Bool, Float, Integer
 
 from ncjax.hierarchy import Hierarchy
 from ncjax.labels import class_indices, undefined_outside
@@ -25,6 +26,7 @@ def haf(
     consistency_weight: Scalar = 1.0,
     margin_weight: Scalar = 1.0,
     margin: Scalar = 3.0,
+    present: Bool[Array, "n"] | None = None,
 ) -> Float[Array, "n"]:
     """A classifier for each level of the tree, the coarser ones taught by the finer.
 
@@ -50,6 +52,7 @@ def haf(
         margin: divergence that examples of different groups shall have, at least 0.  JS
             is at most log 2, so that a larger margin, such as the published 3, always
             pushes them apart.
+        present: which examples there are, the first of the batch [n]; by default all.
 
     Returns:
         Loss of each example [n], in nats.
@@ -81,6 +84,7 @@ def haf(
             f"have {ends[-1]} groups, each with one."
         )
     labels = class_indices(labels, hierarchy.num_classes)
+    following = _following(present)
     logits = jnp.split(outputs, ends[:-1], axis=1)
     value = cross_entropy(logits[-1], jnp.asarray(levels[-1][0])[labels])
     for i, ((coarse, names), (fine, _)) in enumerate(itertools.pairwise(levels)):
@@ -91,11 +95,19 @@ def haf(
         summed = jnp.matmul(finer, member, precision="highest")
         value += consistency_weight * jensen_shannon(own, summed)
         group = jnp.asarray(coarse)[labels]
-        apart = jensen_shannon(own, jnp.roll(own, -1, axis=0))
+        apart = jensen_shannon(own, following(own))
         missing = jnp.maximum(margin - apart, 0)
-        other = group != jnp.roll(group, -1)
+        other = group != following(group)
         value += margin_weight * jnp.where(other, missing, 0)
     return value + undefined_outside(labels, hierarchy.num_classes)
+
+
+def _following(present: jax.Array | None) -> Callable[[jax.Array], jax.Array]:
+    """Rows -> for each the next one, and for the last one that is there the first."""
+    if present is None:
+        return lambda rows: jnp.roll(rows, -1, axis=0)
+    place = jnp.arange(1, len(present) + 1)
+    return lambda rows: rows[jnp.where(place < jnp.sum(present), place, 0)]
 
 
 def jensen_shannon(p: Float[Array, "n G"], q: Float[Array, "n G"]) -> Float[Array, "n"]:

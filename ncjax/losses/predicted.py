@@ -26,12 +26,15 @@ def tree_distances(hierarchy: Hierarchy, *, distance: str = "height") -> np.ndar
 
 
 # Gram of the centred class means, up to scale; losses without a prediction are absent.
+# All are of rank K - 1.  Where d < K - 1 they have no room, and none is predicted
+# (`ncjax.training.network`): on the sphere the limit is then a softmax code, which has
+# the largest margin (GNC2), but leaves open which class is where.
 # A temperature changes that scale alone, as it is the same as larger weight decays.
 # With fixed class vectors it is `frame_limit`, whatever the loss.
 GEOMETRY: dict[str, Callable[..., np.ndarray]] = {
     "cross_entropy": simplex,
     "mse": simplex,
-    # On the sphere, and with at most d + 1 classes.
+    # On the sphere.
     "normface": simplex,
     "ntce": simplex,
     "nonl": simplex,

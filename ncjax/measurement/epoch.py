@@ -261,7 +261,7 @@ def _forward(variables: Variables, said: Any) -> tuple[jax.Array, Features]:
     return logits, {LAST: features}
 
 
-def _loss(num_classes: int, variables, outputs: jax.Array, labels: jax.Array):
+def _loss(num_classes: int, variables, outputs: jax.Array, labels, weights):
     if outputs.shape[1] > num_classes:
         return outputs[:, num_classes]
     return LOSSES["cross_entropy"](outputs, labels)

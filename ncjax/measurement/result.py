@@ -7,7 +7,9 @@ import math
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from ncjax.codes import best_margin
 from ncjax.collapse import METRICS
+from ncjax.collapse.registry import crowded
 from ncjax.io import plain
 from ncjax.moments import ClassMoments
 from ncjax.options import unknown
@@ -143,6 +145,9 @@ class Measurement(Result):
             f"preset {about['preset']}, {about['classifier'] or 'no classifier'}, "
             f"computed in {about['state_dtype']}",
         ]
+        classes, width = about["classes_present"], about["d"]
+        if crowded(classes, width) and width > 1:
+            lines.append(f"GNC2: {best_margin(classes, width)[1]}")
         floor = self.values.get("nc1_floor", math.nan)
         if math.isfinite(floor):
             verdict = {True: ", and NC1 is below", False: ", and NC1 is above"}

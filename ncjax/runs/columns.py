@@ -16,6 +16,8 @@ from ncjax.table import sparkline
 
 # What theory says beside `nc/nc0`: see `ncjax.training.row_sum`.
 DECAY_TIME, ROW_SUM = "theory/decay_time", "theory/nc0"
+# The metric whose `limit` is the best margin, where there are more classes than d + 1.
+MARGIN = "nc/one_vs_rest_w"
 
 # "epoch" and the metrics measured after it; a metric may be a table (lists of rows).
 Row = dict[str, Any]
@@ -91,10 +93,11 @@ class Columns:
 
         Those that know of a tree are among them if there is a `limit` to compare with.
         """
+        of_tree = any(key != MARGIN for key in self.limit)
         return [
             metric
             for metric in panels()
-            if home_of(metric) in self and (metric.part != TREE or self.limit)
+            if home_of(metric) in self and (metric.part != TREE or of_tree)
         ]
 
     def terminal_row(self) -> Row | None:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ncjax.runs.columns import DECAY_TIME, ROW_SUM, Columns, Row
+from ncjax.runs.columns import DECAY_TIME, MARGIN, ROW_SUM, Columns, Row
 from ncjax.runs.metrics import home_of
 from ncjax.table import Part, Result, Table
 
@@ -70,6 +70,11 @@ class History(Columns, Result):
         notes = []
         if self.limit:
             notes.append("limit: of theory, as regularisation vanishes.")
+        if MARGIN in self.limit:
+            notes.append(
+                "limit of GNC2: the best margin that is known of as many unit vectors, "
+                "or an upper bound where none is listed; see `ncjax codes`."
+            )
         if (x := last.get(DECAY_TIME)) is not None:
             notes += _decay(x, last.get(ROW_SUM), last.get("nc/nc0"))
         if start is None and "train/error" in self:

@@ -129,12 +129,12 @@ def sweep(
     made = programs(runs, fields)
     load = functools.cache(lambda key: cluster.in_turn(lambda: load_data(loads[key])))
     loads = {_data_key(program): program.config for program in made}
-    parts = []
+    parts: list[Program] = []
+    folder = None if workdir is None else Path(workdir).expanduser().absolute()
     for program in made:
         dataset = load(_data_key(program))
         _check_labels(program, dataset)
-        parts += program.split(at_once or _most(program, dataset, devices, say))
-    folder = None if workdir is None else Path(workdir).expanduser().absolute()
+        parts += program.split(at_once or _most(program, dataset, devices, say, folder))
     claimed: dict[str, Any] = {}
     with locked(folder, SWEEP, HOLDS) if folder else nullcontext() as still_held:
         if folder is not None:
@@ -249,7 +249,8 @@ def _train(
         with out_of_memory(config):
             networks = program.networks()
             used = _used(devices, len(networks), config.batch_size)
-            experiment = Experiment(config, dataset, used, members=networks)
+            own = {"members": networks, "folder": folder}
+            experiment = Experiment(config, dataset, used, **own)
             try:
                 shown = {"progress": progress, "stop": stop}
                 advance(config, experiment, record, check, **shown)
@@ -269,6 +270,7 @@ def _most(
     dataset: Dataset,
     devices: Sequence[jax.Device] | None,
     say: Callable[[str], None],
+    folder: Path | None,
 ) -> int:
     """How many networks fit into the memory of the devices, by an estimate.
 
@@ -277,7 +279,7 @@ def _most(
     """
     config, count = program.config, len(program.members)
     check_full_batch(config.batch_size, len(dataset.train))
-    network = Network(config, dataset)
+    network = Network(config, dataset, folder)
     held, between = network_bytes(network, config)
     held += sum(8 * d * len(dataset.train) for d in network.feature_dims())
     images = dataset.train.images.nbytes + dataset.test.images.nbytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -22,6 +23,7 @@ from ncjax.probes.probe import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network
 from ncjax.training.plan import Members, check_memory, members_of, place
+from ncjax.training.reassign import Reassign
 from ncjax.training.row_sum import RowSum
 from ncjax.training.step import TrainState
 
@@ -55,6 +57,7 @@ class Experiment:
         devices: Sequence[jax.Device] | None = None,
         *,
         members: Members | None = None,
+        folder: str | os.PathLike | None = None,
     ):
         """Puts the data on the devices and makes the functions.
 
@@ -65,6 +68,8 @@ class Experiment:
             members: the networks of the program, by default those of `config.seed` and
                 `config.num_seeds`; `ncjax.training.plan.members_of` makes networks that
                 differ in numeric fields too.
+            folder: folder of the run, where class vectors that were searched are kept;
+                None where there is none.  Nothing is written to it here.
 
         Raises:
             ConfigError: if the batch does not fit the data or the devices, if they do
@@ -72,7 +77,7 @@ class Experiment:
                 range.
         """
         members = members or members_of(config)
-        self.network = network = Network(config, dataset)
+        self.network = network = Network(config, dataset, folder)
         _check_members(members, network)
         if any(members.hyper.get(CPCC, ())):
             network.forget_limit()
@@ -81,7 +86,7 @@ class Experiment:
         with named("config.model"):  # the last layer knows how wide it must be
             shapes = network.abstract()
         check_memory(shapes, mesh, len(members))
-        _say_saved(network)
+        _say_classifier(network)
         over = network.over() if len(members) > 1 else None
         everywhere = NamedSharding(mesh, P())
         own = NamedSharding(mesh, P("seeds")) if over else everywhere
@@ -119,18 +124,21 @@ class Experiment:
             network.step, network.prepare, config.batch_size, mesh, augment
         )
         self.run_evaluate = evaluate
-        self.run_probes, self.probe_sets = make_probes(
-            probes, mesh, batch_size=batch_size, streamed=streamed, **many
-        )
+        how = {"batch_size": batch_size, "streamed": streamed, **many}
+        self.run_probes, self.probe_sets = make_probes(probes, mesh, **how)
+        self._reassign = Reassign(network, mesh, **how)
 
     def epoch(
         self, state: TrainState, number: int
     ) -> tuple[TrainState, Mapping[str, Array]]:
         """One epoch: a new state, {"loss": [steps], "error": [steps]}.
 
-        The given state is donated.
+        At its end classes may get other vectors of a fixed frame.  The given state is
+        donated.
         """
-        return self.run_epoch(state, self._epoch_key(number), *self.train_set)
+        state, steps = self.run_epoch(state, self._epoch_key(number), *self.train_set)
+        variables = self.network.variables(state)
+        return self._reassign(state, number, variables, self.train_set), steps
 
     def evaluate(self, state: TrainState) -> dict[str, jax.Array]:
         """Metrics over both sets, those of the probes, and what theory says of NC0.
@@ -173,8 +181,10 @@ def _check_members(members: Members, network: Network) -> None:
         try_hyper(hyper, network.objective, network.optimizer)
 
 
-def _say_saved(network: Network) -> None:
-    """Says how many parameters a classifier that learns nothing saves."""
+def _say_classifier(network: Network) -> None:
+    """Says what is to be known of its vectors, and how many parameters they save."""
+    if note := network.objective.classifier.note:
+        cluster.say(note)
     if (saved := network.saved_parameters()) is not None:
         number, usual = saved
         cluster.say(

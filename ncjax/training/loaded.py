@@ -192,8 +192,8 @@ def load_runs(
     Raises:
         WorkdirError, CheckpointError: if one of them cannot be read.
     """
-    network, here = Network(config, dataset), SingleDeviceSharding(jax.devices()[0])
-    folders = list(folders)
+    folders, here = list(folders), SingleDeviceSharding(jax.devices()[0])
+    network = Network(config, dataset, folders[0])
     states = load_states(folders, lambda traced: network.abstract(traced, here), epoch)
     for folder, (number, state) in zip(folders, states, strict=True):
         yield LoadedRun(

@@ -115,9 +115,10 @@ def train(
     alone = {f"seeds/{s}": whole | {"seed": s, "num_seeds": 1} for s in seeds}
     with out_of_memory(config):
         dataset = cluster.in_turn(lambda: load_data(config))
-        make = functools.cache(lambda: Experiment(config, dataset, devices))
+        on = partial(Experiment, folder=workdir)
+        make = functools.cache(lambda: on(config, dataset, devices))
         finished = _may_be_finished(workdir, config.num_epochs)
-        network = Network(config, dataset) if finished else make().network
+        network = Network(config, dataset, workdir) if finished else make().network
         record = Record(
             workdir,
             whole,
@@ -182,6 +183,7 @@ def advance(
         Stopped: when `stop` has said so before the last epoch.
     """
     say = partial(print, file=sys.stderr, flush=True) if progress else _silent
+    experiment.network.kept.write()
     start, state = record.restore(experiment.init())
     if start == config.num_epochs:
         _say_finished(record, start, progress=progress)

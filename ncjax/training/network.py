@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, partial
 from typing import Any
@@ -12,14 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.classifiers import LAYER
+from ncjax.classifiers import LAYER, Setting
 from ncjax.classifiers.spherical import unit_rows
 from ncjax.cluster.members import Over, map_networks, vmap_networks
+from ncjax.codes import best_margin
+from ncjax.collapse.registry import crowded
 from ncjax.config.binding import (
     Loss,
     bind_objective,
     check_target,
     load_hierarchy,
+    named,
     needs_hierarchy,
 )
 from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Choice, choice
@@ -33,7 +37,9 @@ from ncjax.models import layer_outputs
 from ncjax.options import ConfigError
 from ncjax.probes import Subject
 from ncjax.runs.classes import Classes
+from ncjax.runs.columns import MARGIN
 from ncjax.targets import DEFAULT as CLASS, get_target
+from ncjax.training.kept import Kept
 from ncjax.training.step import TrainState, init_state, make_train_step
 
 _LOSS = "loss"  # key of the parameters that the loss learns
@@ -57,15 +63,26 @@ class Network:
         model: the layers, of `ncjax.models`.
         objective: the loss, the classifier, and the geometry in the limit of vanishing
             regularisation.
-        limit: what metrics are in that limit, by key; of losses that know a tree.
+        limit: what metrics are in that limit, by key: of losses that know a tree, and
+            the best margin of the classifier if there are more classes than a simplex
+            has room for.
         optimizer: hyper-parameters -> optimizer; {} gives that of the configuration.
         hierarchy: the class tree, or None.
+        kept: class vectors that were searched, by name.
         dataset: what the network is for: images, classes, what examples are labelled
             with.
     """
 
-    def __init__(self, config: ConfigDict, dataset: Dataset):
+    def __init__(
+        self,
+        config: ConfigDict,
+        dataset: Dataset,
+        folder: str | os.PathLike | None = None,
+    ):
         """The network of a valid configuration, for the images and classes of its data.
+
+        `folder` is that of its run, where class vectors that were searched are kept;
+        None where there is none.
 
         Raises:
             ConfigError: if the loss does not fit what the examples are labelled with,
@@ -78,8 +95,14 @@ class Network:
         self._target = get_target(dataset.target)
         self._channels = channel_statistics(dataset.train.images)
         self.hierarchy = load_hierarchy(config, dataset)
+        self._model, self.kept = parts["model"], Kept(folder)
+        setting = Setting(self._width, self.kept)
         self.objective = bind_objective(
-            parts["loss"], parts["classifier"], self.hierarchy, dataset.num_classes
+            parts["loss"],
+            parts["classifier"],
+            self.hierarchy,
+            dataset.num_classes,
+            setting,
         )
         self.limit: dict[str, float] = {}
         geometry, tree = self.objective.geometry, self.hierarchy
@@ -89,12 +112,32 @@ class Network:
         self._loss, self._init_scale = parts["loss"], config.init_scale
         self._skips = config.on_nonfinite == "skip"
         dtype = COMPUTE_DTYPES[config.compute_dtype]
-        self._model = parts["model"]
         self.model = self._model.bind()(self.objective.classifier, dtype=dtype)
         steps = len(dataset.train) // config.batch_size
         self._all_steps = config.num_epochs * steps
         self.optimizer = bind_optimizer(parts["optimizer"], config.num_epochs, steps)
         self._weight_decay = bind_weight_decay(parts["optimizer"])
+        with named("config.model"):  # the last layer knows how wide it must be
+            self._leave_room()
+
+    def _leave_room(self) -> None:
+        """Forgets a geometry that has no room, and knows the best margin instead."""
+        classifier = self.objective.classifier
+        weights, variables = classifier.weights, self.abstract().variables()
+        count, width = jax.eval_shape(weights, variables)[0].shape
+        if not crowded(count, width) or width < 2:
+            return
+        given = classifier.vectors is not None or classifier.gram is not None
+        if not given:
+            self.forget_limit()
+        self.limit |= {MARGIN: best_margin(count, width)[0]}
+
+    def _width(self) -> int:
+        """Width of the features of the model, before any `project`."""
+        images = jnp.zeros((1, *self.dataset.image_shape))
+        init = partial(self._model.bind()(1).init_with_output, train=False)
+        (_, features), _ = jax.eval_shape(init, jax.random.key(0), images)
+        return features.shape[1]
 
     def classes(self, most: int) -> Classes:
         """What reports are to know of the classes; the geometry of at most so many."""
@@ -212,10 +255,17 @@ class Network:
         return jax.jit(predict)
 
     def losses(
-        self, variables: Variables, outputs: jax.Array, labels: jax.Array
+        self,
+        variables: Variables,
+        outputs: jax.Array,
+        labels: jax.Array,
+        weights: jax.Array,
     ) -> jax.Array:
-        """The loss of each example [n], as it is for this network at this time."""
-        return self._loss_now(variables)(outputs, labels)
+        """The loss of each example [n], as it is for this network at this time.
+
+        Where a loss compares the examples of a batch, those of weight 0 are not there.
+        """
+        return self._loss_now(variables)(outputs, labels, weights > 0)
 
     def temperature(self, variables: Variables) -> float | jax.Array:
         """What the loss divides logits by; 1 of a loss without temperature."""
@@ -299,8 +349,15 @@ class Network:
         hyper = {field: jax.ShapeDtypeStruct((), np.float32) for field in traced}
         return jax.tree.map(
             lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding),
-            jax.eval_shape(self.init, jax.random.key(0), hyper),
+            self._shapes(hyper) if hyper else self._plain_shapes,
         )
+
+    @cached_property
+    def _plain_shapes(self) -> TrainState:
+        return self._shapes({})
+
+    def _shapes(self, hyper: Mapping[str, Any]) -> TrainState:
+        return jax.eval_shape(self.init, jax.random.key(0), hyper)
 
     def saved_parameters(self) -> tuple[int, int] | None:
         """Numbers of parameters of this network, and with a classifier that learns.

@@ -129,7 +129,7 @@ def open_run(
     fields = read_fields(folder)
     check_kept(folder, epoch)
     config = to_config(fields | dict(changes)) if changes else read_config(folder)
-    experiment = Experiment(config, load_data(config), devices)
+    experiment = Experiment(config, load_data(config), devices, folder=folder)
     new, network = experiment.init(), experiment.network
 
     def like(traced: Sequence[str]) -> TrainState:

@@ -142,7 +142,7 @@ def optimum_path(
     sizes = np.asarray(sizes, np.float64)
     if loss in FRAMES:
         fit, at, proven = _of_frames(str(loss), sizes, options)
-        return _path(fit, at, proven, c_range)
+        return path_of(fit, at, proven, c_range)
     create = functools.partial(Correlated.create, cpcc=cpcc) if cpcc else Problem.create
 
     def problem(c: float) -> Problem:
@@ -172,10 +172,10 @@ def optimum_path(
         best = min(found, key=lambda solution: float(solution.objective))
         return _optimum(problem(c), best, c)
 
-    return _path(first.fit, at, proven, c_range)
+    return path_of(first.fit, at, proven, c_range)
 
 
-def _path(fit: Fit, at: Callable, proven: Solver, c_range: tuple) -> OptimumPath:
+def path_of(fit: Fit, at: Callable, proven: Solver, c_range: tuple) -> OptimumPath:
     """The optima on the grid of c."""
     grid = np.geomspace(c_range[0], c_range[1], _POINTS).tolist()
     optima = tuple(optimum for c in grid if (optimum := at(c)) is not None)

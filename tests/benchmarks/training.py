@@ -1,6 +1,6 @@
 """How fast networks train: images a second, share of the device's matrix rate, PyTorch.
 
-    python -m tests.benchmarks.training [--only step,epoch,evaluation,seeds,digits]
+    python -m tests.benchmarks.training [--only step,epoch,evaluation,heads,seeds]
 
 - step: training steps in one compiled scan, the rate of a large matrix product in the
   same type, and the same networks with the same weights in PyTorch: eager on a CPU,
@@ -10,6 +10,7 @@
 - evaluation: with and without measurement, as in `tests.benchmarks.evaluation`.
 - seeds: steps of 4 and 16 networks in one program against one: at once, those with
   convolutions also in turn, as in a run.
+- heads: steps with the other classifiers of 100 classes against the linear one.
 - digits: 16 runs as one program, from start to end, against 16 runs.
 
 Everything that is compared runs in turns; ratios are medians over rounds.  float32 on a
@@ -31,6 +32,7 @@ import optax
 from jax.sharding import AxisType, Mesh
 
 import ncjax
+from ncjax.classifiers import CLASSIFIERS
 from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config import default
 from ncjax.losses import cross_entropy
@@ -49,6 +51,7 @@ except ImportError:
 CPU = jax.default_backend() == "cpu"
 DTYPE = jnp.float32 if CPU else jnp.bfloat16
 SIZE = 2048 if CPU else 8192  # of the matrices of the yardstick
+HEADS = ("linear", "nearest", "class_means", "spherical", "fixed")
 RATE, LEARNING_RATE = "matrix product", 0.01
 
 # Name: (model, its options, image, batch and steps on a CPU, on an accelerator).
@@ -97,15 +100,16 @@ def row(what, network, ratio, images=None, share=None, over="PyTorch"):
 class Training:
     """A network, its batches [steps, n, ...] and its step."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, classes: int = 10, head: str = ""):
         model, options, shape, on_cpu, on_accelerator = NETWORKS[name]
         self.batch, self.steps = on_cpu if CPU else on_accelerator
         self.twin = model.removesuffix("18")
         rng = np.random.default_rng(0)
         sizes = (self.steps, self.batch)
         self.images = rng.normal(size=(*sizes, *shape)).astype(np.float32)
-        self.labels = rng.integers(0, 10, sizes).astype(np.int32)
-        self.make_model = partial(MODELS[model], 10, **options)
+        self.labels = rng.integers(0, classes, sizes).astype(np.int32)
+        classifier = CLASSIFIERS[head](classes) if head else classes
+        self.make_model = partial(MODELS[model], classifier, **options)
         self.model = self.make_model(dtype=DTYPE)
         self.optimizer = optax.sgd(LEARNING_RATE, momentum=0.9)
         self.step = make_train_step(self.model, cross_entropy, self.optimizer)
@@ -288,6 +292,27 @@ def seeds(rounds: int) -> list[dict]:
     return rows
 
 
+def heads(rounds: int) -> list[dict]:
+    """Steps with a classifier of 100 classes on 512 features against a linear one.
+
+    The nearest frame takes an eigendecomposition of 99 x 99 numbers, and its gradient,
+    however many images are in a batch and however large the network is.
+    """
+    rows = []
+    for name in ("mlp 784-512-512-10", "resnet18, small batch"):
+        trained = {head: Training(name, 100, head) for head in HEADS}
+        functions = {head: training.run() for head, training in trained.items()}
+        seconds = harness.interleave(functions, rounds)
+        training = trained[HEADS[0]]
+        network = f"{name.removesuffix('-10')}, K = 100"
+        for head in HEADS[1:]:
+            ratio = harness.ratio(seconds, HEADS[0], head)
+            images = training.batch * training.steps / np.median(seconds[head])
+            what = f"step, {head}, batch {training.batch}"
+            rows.append(row(what, network, ratio, float(images), over="linear"))
+    return rows
+
+
 def digits(rounds: int) -> list[dict]:
     """16 runs of the digits as one program against 16 runs, compiling and all."""
     del rounds  # minutes long: once
@@ -314,6 +339,7 @@ PARTS = {
     "epoch": epochs,
     "evaluation": evaluations,
     "seeds": seeds,
+    "heads": heads,
     "digits": digits,
 }
 

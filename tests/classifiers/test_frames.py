@@ -42,7 +42,7 @@ def test_inner_products_of_the_targets(saved):
     rows = rows_of("gram", file=saved(given.astype(np.float32)), norm=3.0)
     assert rows.shape[1] <= 10
     np.testing.assert_allclose(rows @ rows.T, 9 * given / size, atol=1e-5)
-    assert set(cases) | {"gram"} == set(TARGETS)
+    assert set(cases) | {"gram", "code"} == set(TARGETS)
 
 
 def test_root_of_a_gram_matrix_without_full_rank():
@@ -71,7 +71,11 @@ def test_bad_targets(saved, tmp_path):
     text = tmp_path / "text.npy"
     text.write_text("no numbers")
     cases = [
-        ("cube", {}, "'cube'. Available: simplex, orthogonal, tree, vectors, gram"),
+        (
+            "cube",
+            {},
+            "'cube'. Available: simplex, orthogonal, tree, code, vectors, gram",
+        ),
         ("simplex", {"norm": 0.0}, "norm must be positive and finite, got 0"),
         ("simplex", {"file": "a.npy"}, "'simplex' takes no file"),
         ("gram", {}, "'gram' needs file, got file = ''"),

@@ -1,10 +1,13 @@
 """Upper bounds: sharp where codes are known to be, and above every code tried."""
 
+import re
+
 import numpy as np
 import pytest
 from scipy import special
 
 from ncjax.codes.bounds import (
+    best_margin,
     cosine_bound,
     delsarte,
     fejes_toth,
@@ -104,3 +107,25 @@ def test_sizes_that_cannot_be_are_refused():
     for bound in (margin_bound, cosine_bound):
         with pytest.raises(InputError, match="In 1 dimension"):
             bound(4, 1)
+
+
+def test_the_best_margin_says_whence_it_is():
+    for number, dim, margin, said in (
+        (10, 2, 1 - np.cos(np.pi / 5), r"in 2 dimensions is 0\.191 \(proved\)"),
+        (
+            10,
+            4,
+            5 / 6,
+            r"known .* is 0\.8333 \(code of the widest angle, Bachoc .* Radon",
+        ),
+        (5, 4, 5 / 4, r"is 1\.25 \(proved\)"),
+        (
+            100,
+            10,
+            margin_bound(100, 10).value,
+            r"at most 0\.8913 .*--classes=100 --dim=10",
+        ),
+    ):
+        value, sentence = best_margin(number, dim)
+        assert value == pytest.approx(margin)
+        assert re.search(said, sentence), sentence

@@ -67,7 +67,7 @@ def evaluator(devices, batch_size, buffer=True, forward=forward, **options):
     passes = Passes(
         forward,
         lambda variables: (variables["params"]["W"], variables["params"]["b"]),
-        lambda variables, outputs, labels: cross_entropy(outputs, labels),
+        lambda variables, outputs, labels, weights: cross_entropy(outputs, labels),
         K,
         **options,
     )

@@ -20,7 +20,7 @@ def head(variables):
     return variables["params"]["W"], variables["params"]["b"]
 
 
-def loss(variables, scores, labels):
+def loss(variables, scores, labels, weights):
     return -jax.nn.log_softmax(scores)[jnp.arange(len(labels)), labels]
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ncjax.classifiers import fixed
-from ncjax.losses import nonl, ntce, supcon
+from ncjax.hierarchy import balanced
+from ncjax.losses import OUTPUTS, haf, nonl, ntce, supcon
 
 RNG = np.random.default_rng(0)
 LOGITS = RNG.normal(size=(9, 4))
@@ -78,3 +79,23 @@ def test_least_at_the_prototypes():
     for size in (0.05, 0.5):
         moved = rows + size * RNG.normal(size=rows.shape)
         assert on(supcon, moved, vectors=vectors, temperature=0.5).mean() > least
+
+
+@pytest.mark.parametrize("loss", [ntce, nonl, supcon, haf])
+def test_padding_is_no_part_of_a_batch(loss):
+    """The last batch of a set is filled up: its loss is that of its own examples."""
+    options, outputs = {}, LOGITS
+    if loss is supcon:
+        options, outputs = {"vectors": fixed(4).vectors}, RNG.normal(size=(9, 5))
+    if loss is haf:
+        options = {"hierarchy": balanced((2, 2))}
+        outputs = RNG.normal(size=(9, OUTPUTS["haf"](**options).size))
+    present = np.arange(9) < 6
+    alone = on(loss, outputs[:6], LABELS[:6], **options)
+    padded = on(loss, outputs, present=jnp.asarray(present), **options)
+    np.testing.assert_allclose(padded[:6], alone, rtol=1e-5)
+    every = on(loss, outputs, present=jnp.ones(9, bool), **options)
+    np.testing.assert_allclose(every, on(loss, outputs, **options), rtol=1e-6)
+    assert not np.allclose(every[:6], alone, rtol=1e-3)
+    nothing = on(loss, outputs, present=jnp.zeros(9, bool), **options)
+    assert np.isfinite(nothing).all()  # a device may have padding alone
