@@ -14,9 +14,10 @@ from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
 from ncjax.probes import METRICS as PROBES
+from ncjax.regression import METRICS as REGRESSION, OF_OUTPUTS
 
 # All that a run may have; the last registry is printed first.
-_METRICS = ChainMap(PROBES, COLLAPSE, MISTAKES)
+_METRICS = ChainMap(PROBES, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES)
 
 
 def describe(key: str) -> Metric:

@@ -45,6 +45,7 @@ class Target:
             means are `train/NAME` and `test/NAME`; none by default.
         absent: (labels of the training split, number of classes K) -> indices of the
             classes that must have an example there and have none; none by default.
+            May raise `ValueError` for labels from which nothing can be learned.
         decide: scores [n, K] -> what the second pass is told that the network says of
             each example [n, ...]; by default the class of the largest score.
         second: (moments, classifier=W or None, hierarchy=..., convention=...,

@@ -18,12 +18,12 @@ from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.config.binding import (
     Loss,
     bind_objective,
-    check_target,
     load_hierarchy,
     needs_hierarchy,
 )
 from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Choice, choice
 from ncjax.config.optimizer import bind_optimizer, bind_weight_decay
+from ncjax.config.targets import check_asked, check_target
 from ncjax.data import Dataset, channel_statistics
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Features, Passes, Variables
@@ -73,13 +73,18 @@ class Network:
         """
         parts = {name: choice(config, name) for name in SECTIONS}
         check_target(parts["loss"], dataset)
+        check_asked(config, dataset)
         self.dataset = dataset
         self._layers, self._pool = config.eval.layers, config.eval.pool
         self._target = get_target(dataset.target)
         self._channels = channel_statistics(dataset.train.images)
         self.hierarchy = load_hierarchy(config, dataset)
         self.objective = bind_objective(
-            parts["loss"], parts["classifier"], self.hierarchy, dataset.num_classes
+            parts["loss"],
+            parts["classifier"],
+            self.hierarchy,
+            dataset.num_classes,
+            dataset.target,
         )
         self.limit: dict[str, float] = {}
         geometry, tree = self.objective.geometry, self.hierarchy
@@ -324,6 +329,10 @@ class Network:
         image = self.dataset.train.images[:1]
         _, layers = jax.eval_shape(self.forward, self.abstract().variables(), image)
         return [features.shape[1] for features in layers.values()]
+
+    def kept(self, width: int) -> int:
+        """Numbers of a feature that a measurement keeps besides the feature itself."""
+        return self._target.kept(self.dataset.num_classes, width)
 
     def over(self) -> Over:
         """How a function of this network becomes one of many networks."""
