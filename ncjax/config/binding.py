@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from ncjax.classifiers import Classifier
 from ncjax.config.fields import Choice, Hyper, choice, functions
 from ncjax.config.optimizer import BindOptimizer, bind_optimizer, numeric_options
-from ncjax.config.targets import check_classifier, targets_of
+from ncjax.config.targets import check_classifier
 from ncjax.data import Dataset, select
 from ncjax.data.dataset import check_share
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
@@ -31,6 +31,7 @@ from ncjax.losses import (
     MOVING,
     OUTPUTS,
     cpcc,
+    targets_of,
 )
 from ncjax.losses.cpcc import check_distances_differ
 from ncjax.losses.moving import Moving

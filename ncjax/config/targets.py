@@ -6,28 +6,19 @@ from ml_collections import ConfigDict
 
 from ncjax.config.fields import Choice, default
 from ncjax.data import Dataset
-from ncjax.losses import LOSSES, TARGETS_OF
+from ncjax.losses import losses_for, targets_of
 from ncjax.options import ConfigError
-from ncjax.targets import DEFAULT, get_target
+from ncjax.targets import get_target
 from ncjax.targets.target import Target
 
 # Fields of `config.eval` that ask for something of classes.
 _OF_CLASSES = ("scatter", "crm", "order", "specific", "confusion", "movie", "probes")
 
 
-def targets_of(loss: str) -> tuple[str, ...]:
-    """The targets that a loss can be trained on, its own first."""
-    return TARGETS_OF.get(loss, (DEFAULT,))
-
-
 def check_target(loss: Choice, dataset: Dataset) -> None:
     """Raises `ConfigError` unless the loss is one for the target of the examples."""
-
-    def fits(name: str) -> bool:
-        return dataset.target in targets_of(name)
-
-    if not fits(loss.name):
-        able = list(filter(fits, LOSSES))
+    able = losses_for(dataset.target)
+    if loss.name not in able:
         raise ConfigError(
             f"config.loss.name = {loss.name!r} is a loss for the target "
             f"{' or '.join(map(repr, targets_of(loss.name)))}, but the "

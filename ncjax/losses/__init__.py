@@ -91,3 +91,13 @@ TARGETS_OF: dict[str, tuple[str, ...]] = {
     "mse": ("class", "vector"),
     "huber": ("vector",),
 }
+
+
+def targets_of(loss: str) -> tuple[str, ...]:
+    """Names of the targets that a loss can be trained on, its own first."""
+    return TARGETS_OF.get(loss, ("class",))
+
+
+def losses_for(target: str) -> list[str]:
+    """Names of the losses that can be trained on a target."""
+    return [name for name in LOSSES if target in targets_of(name)]

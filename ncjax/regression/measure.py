@@ -266,8 +266,8 @@ LARGEST = 1e15  # size of a target; t and n of them, squared, are in range
 
 def measure(
     moments: RegressionMoments,
-    classifier: Float[Array, "t d"] | None = None,
-    bias: Float[Array, "t"] | None = None,
+    classifier: Float[Array | np.ndarray, "t d"] | None = None,
+    bias: Float[Array | np.ndarray, "t"] | None = None,
     *,
     seen: Mapping[str, jax.Array] | None = None,
     convention: str | Convention = "default",
@@ -304,7 +304,8 @@ def measure(
             f"The classifier has shape {classifier.shape}; for {shape[0]} targets and "
             f"{shape[1]} features W is {list(shape)}."
         )
-    inputs = Inputs(moments, classifier, seen or {}, convention)
+    weights = None if classifier is None else jnp.asarray(classifier)
+    inputs = Inputs(moments, weights, seen or {}, convention)
     names = {name: getattr(convention, name) for name in _COPIES}
     there = [key for key in METRICS if inputs.suffice(METRICS[names.get(key, key)])]
     wanted = there if only is None else list(only)

@@ -114,7 +114,9 @@ class RegressionMoments:
         return self.scatter[rows, columns] / safe
 
     def residual(
-        self, features: Float[Array, "n d"], labels: Float[Array, "n t"]
+        self,
+        features: Float[Array | np.ndarray, "n d"],
+        labels: Float[Array | np.ndarray, "n t"],
     ) -> Float[Array, "n d"]:
         """Features minus the pivot."""
         del labels
@@ -122,9 +124,9 @@ class RegressionMoments:
 
     def update(
         self,
-        features: Float[Array, "n d"],
-        targets: Float[Array, "n t"],
-        weights: Float[Array, "n"] | None = None,
+        features: Float[Array | np.ndarray, "n d"],
+        targets: Float[Array | np.ndarray, "m t"],
+        weights: Float[Array | np.ndarray, "n"] | None = None,
     ) -> RegressionMoments:
         """The moments with one more batch.
 

@@ -11,6 +11,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ncjax import struct
@@ -75,9 +76,9 @@ class RegressionPass:
 
     def update(
         self,
-        features: Float[Array, "n d"],
-        targets: Float[Array, "n t"],
-        predictions: Float[Array, "n t"],
+        features: Float[Array | np.ndarray, "n d"],
+        targets: Float[Array | np.ndarray, "n t"],
+        predictions: Float[Array | np.ndarray, "n t"],
         weights: Float[Array, "n"] | None = None,
     ) -> RegressionPass:
         """Takes in a batch.
@@ -90,13 +91,14 @@ class RegressionPass:
                 row out, but its numbers must still be finite.
         """
         pivot, offset = self.pivot[: self._width], self.offset[: self._width]
+        features = jnp.asarray(features)
         deviations = (features.astype(pivot.dtype) - pivot[None]) - offset[None]
         return self.update_deviations(deviations, targets, predictions, weights)
 
     def residual_deviations(
         self,
         residuals: Float[Array, "... d"],
-        targets: Float[Array, "... t"],
+        targets: Float[Array | np.ndarray, "... t"],
         moments: RegressionMoments,
     ) -> Float[Array, "... d"]:
         """Features minus their mean, of features minus the pivot of some moments."""
@@ -108,8 +110,8 @@ class RegressionPass:
     def update_deviations(
         self,
         deviations: Float[Array, "n d"],
-        targets: Float[Array, "n t"],
-        predictions: Float[Array, "n t"],
+        targets: Float[Array | np.ndarray, "n t"],
+        predictions: Float[Array | np.ndarray, "n t"],
         weights: Float[Array, "n"] | None = None,
     ) -> RegressionPass:
         """Takes in features minus their mean [n, d]; see `update`."""
@@ -134,7 +136,7 @@ class RegressionPass:
             values[f"{name}_unit"] = jnp.where(alive, raw / safe, 0)
             share = own / jnp.where(moves, squares, 1)
             values[f"{name}_unit_centred"] = jnp.where(moves, share, 0)
-        targets, predictions = targets.astype(dtype), predictions.astype(dtype)
+        targets, predictions = (jnp.asarray(x, dtype) for x in (targets, predictions))
         pivot, offset = self.pivot[self._width :], self.offset[self._width :]
         centred = ((targets - pivot[None]) - offset[None]) * self.scale[1]
         residual = (targets - predictions) * self.scale[1]
@@ -158,11 +160,11 @@ class RegressionPass:
             Of NAME in `nrc1` and, with a classifier, `nrc2`: NAME, the share of the
             features' variance outside of the span; NAME_raw, the mean squared distance
             of features to it; NAME_unit, that of features over their length; and
-            NAME_unit_centred, of features minus the training mean, over their length.
-            All are NaN where the span is all of feature space.  `r2`: 1 - |y - prediction|^2
-            over |y - mean of the set|^2, both summed over examples and targets;
-            `r2_worst`, the least of the targets; `mse`, mean over examples of the
-            squared error, a sum over targets.
+            NAME_unit_centred, the same of features minus the training mean.  All are
+            NaN where the span is all of feature space.  `r2`: 1 minus the squared
+            errors over the squares of y minus the mean of the set, both summed over
+            examples and targets; `r2_worst`, the least of the targets; `mse`, mean over
+            examples of the squared error, a sum over targets.
         """
         means = self.averages.compute()
         found, unit = {}, jnp.where(self.scale > 0, 1 / self.scale, 1)
