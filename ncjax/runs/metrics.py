@@ -63,6 +63,18 @@ def panels() -> list[Metric]:
     return [metric for metric in _METRICS.values() if metric.panel]
 
 
+def headlines() -> list[Metric]:
+    """The metrics that are printed before all others, of classes and of regression."""
+    found = (*COLLAPSE.values(), *REGRESSION.values())
+    return [metric for metric in found if metric.headline and metric.panel]
+
+
+def outcomes() -> list[str]:
+    """Keys of what comes of training: errors, R^2, and the headline metrics."""
+    errors = ("train/error", "test/error", "train/r2", "test/r2")
+    return [*errors, *map(home_of, headlines())]
+
+
 def home_of(metric: Metric) -> str:
     """Key of the value of a registered metric on the training set."""
     return f"{metric.home}/{metric.key}"
