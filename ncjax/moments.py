@@ -196,6 +196,12 @@ class ClassMoments:
         batch = jax.tree.map(jnp.asarray, (features, labels, weights))
         return scan_blocks(lambda state, rows: state._take(*rows), self, batch)
 
+    def residual(
+        self, features: Float[Array, "n d"], labels: Integer[Array, "n"]
+    ) -> Float[Array, "n d"]:
+        """Features minus the pivot of their class; labels must be in 0..K-1."""
+        return features - self.pivot[labels]
+
     def _take(self, features, labels, weights) -> ClassMoments:
         """Moments with one more batch, which is to fit the cache."""
         state, rows = take_means(self, features, labels, weights)

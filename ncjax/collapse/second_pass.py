@@ -116,6 +116,16 @@ class SecondPass:
         deviations = self.span.deviations(features, labels)
         return self.update_deviations(deviations, labels, decisions, weights)
 
+    def residual_deviations(
+        self,
+        residuals: Float[Array, "... d"],
+        labels: Integer[Array, "..."],
+        moments: ClassMoments,
+    ) -> Float[Array, "... r"]:
+        """`Span.deviations` of features from which `moments.residual` took a pivot."""
+        span = self.span.with_pivot(moments.pivot)
+        return span.residual_deviations(residuals, labels)
+
     def update_deviations(
         self,
         deviations: Float[Array, "n r"],

@@ -29,6 +29,7 @@ from ncjax.hierarchy import Hierarchy, from_nested
 from ncjax.hierarchy.soft_labels import soft_label_limit
 from ncjax.losses import CLASSIFIER_OF, LOSSES
 from ncjax.options import fill
+from ncjax.targets import DEFAULT as CLASS
 from ncjax.ufm.frames import FRAMES
 from ncjax.ufm.given import given_path
 from ncjax.ufm.match import (
@@ -128,6 +129,12 @@ def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
 
 def _group(group: Group) -> GroupTheory:
     config, dataset, tree = data_of(group.runs[0])
+    if dataset.target != CLASS:
+        raise OptimumError(
+            f"its examples are labelled with the target {dataset.target!r}, and the "
+            "tables are of classes. For vectors the threshold fitted to the classifier "
+            "is nc/gamma, and nc/nrc3 the distance to the optimum."
+        )
     classes = dataset.class_names
     hierarchy = tree or from_nested({"all classes": list(classes)}, classes)
     networks = read_networks(group.runs, config, dataset)

@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from ncjax.classifiers import Classifier, Setting
 from ncjax.config.fields import Choice, Hyper, choice, functions
 from ncjax.config.optimizer import BindOptimizer, bind_optimizer, numeric_options
+from ncjax.config.targets import check_classifier
 from ncjax.data import Dataset, select
 from ncjax.data.dataset import check_share
 from ncjax.hierarchy import BUILTIN, Hierarchy, HierarchyError, from_nested, read
@@ -27,11 +28,10 @@ from ncjax.hierarchy.files import CUT
 from ncjax.losses import (
     CLASSIFIER_OF,
     GEOMETRY,
-    LOSSES,
     MOVING,
     OUTPUTS,
-    TARGETS_OF,
     cpcc,
+    targets_of,
 )
 from ncjax.losses.cpcc import check_distances_differ
 from ncjax.losses.moving import Moving
@@ -45,7 +45,7 @@ from ncjax.options import (
     is_traced,
 )
 from ncjax.probes import PROBES, Probe, Subject
-from ncjax.targets import DEFAULT
+from ncjax.targets import get_target
 
 # outputs [n, M], labels [n] -> [n]; a third argument [n] says which examples count, to
 # losses that compare the examples of a batch.
@@ -71,6 +71,7 @@ class Objective:
             vanishing weight decay; None where there is no prediction, as with `cpcc`.
         moving: hyper-parameters -> how an option of the loss changes in the course of a
             run; None where none does.
+        label: the labels of one example [1, ...], as the loss takes them.
         regulariser: hyper-parameters -> what a batch adds to its mean loss, a function
             of the features and labels; None where that is nothing.
     """
@@ -78,6 +79,7 @@ class Objective:
     loss: BindLoss
     classifier: Classifier
     geometry: np.ndarray | None
+    label: np.ndarray
     moving: BindMoving = lambda hyper: None
     regulariser: Callable[[Hyper], Regulariser | None] = lambda hyper: None
 
@@ -100,8 +102,17 @@ def bind_objective(
     hierarchy: Hierarchy | None,
     num_classes: int,
     setting: Setting | None = None,
+    target: str | None = None,
 ) -> Objective:
     """The loss with its options and tree, the classifier, and the predicted geometry.
+
+    Args:
+        loss: the loss.
+        classifier: the last layer.
+        hierarchy: the class tree, or None.
+        num_classes: number of classes K, or of the outputs that the labels have.
+        setting: what a classifier may know of its run; None where there is none.
+        target: name of what examples are labelled with; None: what the loss is for.
 
     Raises:
         ConfigError: for options out of range, a loss that lacks its tree, or a loss
@@ -109,14 +120,17 @@ def bind_objective(
     """
     if hierarchy is None and needs_hierarchy(loss, classifier):
         raise _no_tree(_needy(loss, classifier))
+    labelled = get_target(target or targets_of(loss.name)[0])
     with named("config.classifier"):
+        check_classifier(labelled, classifier.name)
         given = {"hierarchy": hierarchy, "setting": setting}
         layer = _bind_classifier(loss, classifier, num_classes, given)
     with named("config.loss"):
         moving = bind_moving(loss, hierarchy)
         bound = _bind_loss(loss, classifier, layer, hierarchy, moving)
         moves = moving({})
-        _try_loss(bound({}), layer)
+        label = labelled.example(num_classes)
+        _try_loss(bound({}), layer, label)
         geometry, learned = None, moves is not None and moves.at is None
         unknown = learned or loss.values.get("cpcc") or layer.assign_epochs
         gram = layer.gram if layer.vectors is None else layer.vectors.gram
@@ -126,7 +140,7 @@ def bind_objective(
             geometry = fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
         regulariser = _bind_cpcc(loss, hierarchy)
         regulariser({})
-        return Objective(bound, layer, geometry, moving, regulariser)
+        return Objective(bound, layer, geometry, label, moving, regulariser)
 
 
 @contextmanager
@@ -206,7 +220,7 @@ def try_hyper(hyper: Hyper, objective: Objective, optimizer: BindOptimizer) -> N
         check_share(hyper.get(RANDOM_LABELS, 0.0))
         optimizer(hyper)
         if any(field.startswith("loss.") for field in hyper):
-            _try_loss(objective.loss(hyper), objective.classifier)
+            _try_loss(objective.loss(hyper), objective.classifier, objective.label)
             objective.regulariser(hyper)
 
 
@@ -320,7 +334,7 @@ def _check_cpcc(weight: Any) -> None:
     check_value("loss.cpcc", weight, lambda w: 0 <= w < math.inf, must_be)
 
 
-def _try_loss(loss: Loss, classifier: Classifier) -> None:
+def _try_loss(loss: Loss, classifier: Classifier, label: np.ndarray) -> None:
     """Traces the loss on the outputs of the classifier, so that it checks options."""
     width, vectors = 2**16, classifier.vectors  # enough for many heads and nodes
     if vectors is not None and vectors.turn is not None:  # which is made
@@ -329,25 +343,9 @@ def _try_loss(loss: Loss, classifier: Classifier) -> None:
     def value(key: jax.Array) -> jax.Array:
         features = jnp.zeros((1, width))  # not made
         outputs, _ = classifier.layer().init_with_output(key, features)
-        return loss(outputs, jnp.zeros((1,), jnp.int32))
+        return loss(outputs, jnp.asarray(label))
 
     jax.eval_shape(value, jax.random.key(0))
-
-
-def check_target(loss: Choice, dataset: Dataset) -> None:
-    """Raises `ConfigError` unless the loss is one for the target of the examples."""
-
-    def fits(name: str) -> bool:
-        return dataset.target in TARGETS_OF.get(name, (DEFAULT,))
-
-    if not fits(loss.name):
-        able = list(filter(fits, LOSSES))
-        raise ConfigError(
-            f"config.loss.name = {loss.name!r} is a loss for the target "
-            f"{' or '.join(map(repr, TARGETS_OF.get(loss.name, (DEFAULT,))))}, but the "
-            f"examples of the data set {dataset.name} are labelled with the target "
-            f"{dataset.target!r}. Losses for it: {', '.join(able) or 'none'}."
-        )
 
 
 def load_data(config: ConfigDict) -> Dataset:

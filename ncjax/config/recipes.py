@@ -99,6 +99,19 @@ def binary_tree_mlp() -> ConfigDict:
     return config
 
 
+def regression_mlp(data: str) -> ConfigDict:
+    """`small_mlp` with MSE on vectors, without BatchNorm.
+
+    BatchNorm after the last hidden layer would keep the features spread in all
+    directions, where regression collapses to as many as there are targets.
+    """
+    config = small_mlp(data)
+    config.loss.name = "mse"
+    config.model.batch_norm = False
+    config.optimizer.learning_rate = 0.02  # at the start
+    return config
+
+
 def fashion_mlp() -> ConfigDict:
     """10,000 images of Fashion-MNIST, an MLP 256-256-256, 150 epochs.
 

@@ -14,16 +14,20 @@ from ncjax.data.dataset import (
     channel_statistics as channel_statistics,
 )
 from ncjax.data.digits import digits
+from ncjax.data.digits_regression import digits_regression
 from ncjax.data.hf import hf
 from ncjax.data.image_folder import image_folder
 from ncjax.data.select import select as select
 from ncjax.data.synthetic import synthetic
+from ncjax.data.synthetic_regression import synthetic_regression
 from ncjax.data.tfds import cifar10, cifar100, fashion_mnist, mnist
 from ncjax.options import unknown
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "synthetic": synthetic,
+    "digits_regression": digits_regression,
+    "synthetic_regression": synthetic_regression,
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,
     "cifar10": cifar10,

@@ -98,7 +98,8 @@ class Dataset:
       name: The name in messages and plots.
       train: The training split; it has at least one example of every class.
       test: The test split; it may lack classes.
-      class_names: The name of label 0, 1, ...; unique.
+      class_names: The name of label 0, 1, ...; unique.  Of other targets than
+        "class" the name of each output of a network: that of a coordinate.
       tree: The class tree where one is known: nested tuples with every class
         name once, such as `(("cat", "dog"), ("car",))`.
       target: What an example is labelled with: a name in `ncjax.targets.TARGETS`.
@@ -159,7 +160,11 @@ class Dataset:
         return labels
 
     def _check_all_there(self, labels: np.ndarray):
-        if absent := self._target().absent(labels, self.num_classes):
+        try:
+            absent = self._target().absent(labels, self.num_classes)
+        except ValueError as error:
+            raise DataError(f"{self.name}/train: {error}") from error
+        if absent:
             raise DataError(
                 f"{self.name}: more classes than labels: {self.num_classes} class "
                 f"names, but no training example of {_some(self.class_names, absent)}."
@@ -167,10 +172,11 @@ class Dataset:
             )
 
     def _check_class_names(self):
-        if len(self.class_names) < 2:
+        least = self._target().least
+        if len(self.class_names) < least:
             raise DataError(
-                f"{self.name}: got {len(self.class_names)} class name(s); "
-                "classification needs at least 2."
+                f"{self.name}: got {len(self.class_names)} class name(s); the target "
+                f"{self.target!r} needs at least {least}."
             )
         if len(set(self.class_names)) < len(self.class_names):
             raise DataError(f"{self.name}: class names repeat: {self.class_names}.")

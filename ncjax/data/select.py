@@ -57,9 +57,19 @@ def select(
       seed: Seed of all choices.
 
     Raises:
-      DataError: If a class or a number of examples is asked for that is not there.
+      DataError: If a class or a number of examples is asked for that is not there, or
+        the examples have no classes.
       ValueError: If an option is out of range.
     """
+    if dataset.train.labels.dtype != np.int32 or dataset.train.labels.ndim != 1:
+        asked = {
+            "classes": classes != (),
+            "examples_per_class": examples_per_class != 0,
+            "test_examples_per_class": test_examples_per_class != 0,
+            "long_tail": long_tail != "none",
+            "random_labels": random_labels != 0,
+        }
+        return _whole(dataset, [name for name, chosen in asked.items() if chosen])
     kept = _class_indices(dataset, classes)
     names = tuple(dataset.class_names[k] for k in kept)
     relabel = np.full(dataset.num_classes, -1, np.int32)  # -1 marks what goes
@@ -121,6 +131,18 @@ def long_tail_counts(
     # 100 * 0.29 is 28.999...: a rounding error must not cost an example.
     sizes = np.floor(largest * ratio ** exponents[profile] * (1 + 1e-12))
     return np.maximum(sizes, 1).astype(int)
+
+
+def _whole(dataset: Dataset, asked: list[str]) -> Dataset:
+    """A dataset without classes, of which no part can be chosen by its class."""
+    if asked:
+        raise DataError(
+            f"{dataset.name}: {', '.join(asked)} choose by class, and its examples are "
+            f"labelled with the target {dataset.target!r}. Leave "
+            f"{'them' if len(asked) > 1 else 'it'} out, and choose the size by the "
+            "options of the dataset."
+        )
+    return dataset
 
 
 def _class_indices(dataset: Dataset, classes: tuple[int | str, ...]) -> list[int]:

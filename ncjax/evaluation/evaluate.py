@@ -158,7 +158,7 @@ class Evaluate:
             moments = update_moments(moments, seen)
             buffer = {
                 layer: jax.lax.dynamic_update_index_in_dim(
-                    x, seen.features[layer] - moments[layer].pivot[seen.labels], i, 0
+                    x, moments[layer].residual(seen.features[layer], seen.labels), i, 0
                 )
                 for layer, x in buffer.items()
             }
@@ -257,10 +257,12 @@ def _from_buffer(
 ) -> SetPass:
     """The second pass over what one device has kept of the training set."""
     # All batches in one product, which reads the buffer just once.
-    deviations = {}
-    for layer, residuals in buffer.items():
-        span = state.layers[layer].span.with_pivot(local[layer].pivot)
-        deviations[layer] = span.residual_deviations(residuals, kept.labels)
+    deviations = {
+        layer: state.layers[layer].residual_deviations(
+            residuals, kept.labels, local[layer]
+        )
+        for layer, residuals in buffer.items()
+    }
     return _take_kept(state, kept, deviations)
 
 

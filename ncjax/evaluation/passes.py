@@ -1,10 +1,11 @@
 """The two passes of a measurement: what becomes of a batch, whoever reads the batches.
 
-The first pass takes the features of the training set into the class moments of each
-layer.  The second pass, over the training set and the test set, takes in what needs the
-final class means (`ncjax.collapse.SecondPass`), and the loss and the errors.  Both are
-states that are updated batch by batch, merged, and summed over a mesh axis; what they
-hold is turned into metrics `nc/...`, `layers/NAME/...`, `test/...` and so on.
+The first pass takes the features of the training set into the moments of each layer.
+The second pass, over the training set and the test set, takes in what needs the final
+moments, such as the class means (`ncjax.collapse.SecondPass`), and the loss and the
+errors.  Both are states that are updated batch by batch, merged, and summed over a mesh
+axis; what they hold is turned into metrics `nc/...`, `layers/NAME/...`, `test/...` and
+so on.  Which moments and metrics, the target says (`ncjax.targets`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ import numpy as np
 from ncjax import collapse, struct
 from ncjax.averages import Averages
 from ncjax.collapse import Convention, SecondPass
-from ncjax.collapse.registry import crowded
 from ncjax.compiling import in_turn
 from ncjax.evaluation.mistakes import Mistakes, confusion
 from ncjax.evaluation.sample import KEY as FRAME
@@ -30,6 +30,7 @@ from ncjax.hierarchy import Hierarchy
 from ncjax.losses.outputs import tempered
 from ncjax.moments import ClassMoments
 from ncjax.targets import Target
+from ncjax.targets.class_passes import second as class_second
 from ncjax.targets.classes import CLASSES
 
 # "params" and "batch_stats" of a network, its "hyper"-parameters, if it has some that
@@ -49,16 +50,16 @@ Loss = Callable[[Variables, jax.Array, jax.Array, jax.Array], jax.Array]
 
 DEFAULT = Convention()
 LAST = "features"  # name of the layer that the classifier sees
-Moments = dict[str, ClassMoments]  # name of a layer -> moments of the training features
+Moments = dict[str, Any]  # name of a layer -> moments of the training features
 
 
 class Batch(NamedTuple):
     """What one forward pass leaves of a batch of n examples."""
 
     features: Features
-    labels: jax.Array  # [n]
+    labels: jax.Array  # [n, ...]
     weights: jax.Array  # [n] 1, or 0 for padding
-    decisions: jax.Array  # [n] class that the network decides for
+    decisions: jax.Array  # [n, ...] `Target.decide`: the class decided for
     averages: Averages  # of the loss and of `Mistakes.values`
 
 
@@ -66,7 +67,7 @@ class Batch(NamedTuple):
 class SetPass:
     """The second pass over one set of examples: every layer, the loss, the errors."""
 
-    layers: dict[str, SecondPass]
+    layers: dict[str, Any]  # of each the second pass of the target
     averages: Averages
 
     @classmethod
@@ -78,6 +79,8 @@ class SetPass:
         convention: Convention = DEFAULT,
         *,
         training: bool = False,
+        second: Callable[..., Any] = class_second,
+        classifier: jax.Array | None = None,
     ) -> SetPass:
         """A pass that has seen no examples.
 
@@ -88,13 +91,16 @@ class SetPass:
             convention: the convention under which metrics are computed.
             training: whether the examples are those of the training set: then the
                 normalised features are measured too, where K > d + 1.
+            second: makes the second pass of a layer; see `Target.second`.
+            classifier: weights W [K, d] of the last layer, or None.
         """
         layers = {
-            layer: SecondPass.empty(
+            layer: second(
                 m,
-                directions=_basis(m, convention)[1],
+                classifier=classifier if layer == LAST else None,
                 hierarchy=hierarchy if layer == LAST else None,
-                normalised=training and crowded(m.num_classes, m.feature_dim),
+                convention=convention,
+                training=training,
             )
             for layer, m in moments.items()
         }
@@ -205,20 +211,23 @@ class Passes:
             variables: variables of the network.
             images: raw images [n, h, w, c], or whatever `forward` takes: arrays whose
                 first axis is n.
-            labels: class of each example [n], in 0..K-1.
+            labels: label of each example [n, ...], such as its class in 0..K-1.
             weights: weight of each example [n]; 0 leaves it out.
         """
         outputs, features = self.forward(variables, images)
         outputs = outputs.astype(jnp.float32)
-        scores = self.scores(outputs)
+        scores, target = self.scores(outputs), self.target
         values = {
-            **self.target.values(scores, labels),
+            **target.values(scores, labels),
             "loss": self.loss(variables, outputs, labels, weights),
-            "error": self.target.error(scores, labels),
+            target.error_key: target.error(scores, labels),
         }
-        mistakes = asked.values(tempered(scores, self.temperature(variables)), labels)
+        mistakes = {}
+        if target.ranks:
+            probable = tempered(scores, self.temperature(variables))
+            mistakes = asked.values(probable, labels)
         averages = Averages.of(mistakes | values, weights)
-        decisions = scores.argmax(1)
+        decisions = target.decide(scores)
         if asked.confusion:
             table = confusion(decisions, labels, self.num_classes, weights)
             averages = Averages(averages.total, averages.sums | {"confusion": table})
@@ -248,7 +257,7 @@ class Passes:
         self, variables: Variables, images: Any, moments: Moments
     ) -> tuple[SetPass, ...]:
         """Second passes over the training and the test set, without examples yet."""
-        label = jax.ShapeDtypeStruct((1,), jnp.int32)
+        label = self.target.example(self.num_classes)
         weight = jax.ShapeDtypeStruct((1,), jnp.float32)
         batches = [
             jax.eval_shape(
@@ -258,13 +267,20 @@ class Passes:
         ]
         about = self.mistakes.hierarchy, self.convention
 
-        def make(moments):
+        given: dict[str, Any] = {"second": self.target.second}
+
+        def make(moments, classifier):
             return tuple(
-                SetPass.empty(moments, b.averages, *about, training=training)
+                SetPass.empty(
+                    *(moments, b.averages, *about),
+                    training=training,
+                    classifier=classifier,
+                    **given,
+                )
                 for b, training in zip(batches, (True, False), strict=True)
             )
 
-        return in_turn(make)(moments)
+        return in_turn(make)(moments, self.classifier(variables)[0])
 
     def compute(
         self, variables: Variables, moments: Moments, train: SetPass, test: SetPass
@@ -283,34 +299,20 @@ class Passes:
         for layer, m in moments.items():
             last = layer == LAST
             prefix = "" if last else f"layers/{layer}/"
-            seen, unseen = train.layers[layer].compute(), test.layers[layer].compute()
             given = (weights, bias) if last else ()
-            variance = seen["within_variance"]
-            about = {
-                "within_variance": variance,
-                "normalised": train.layers[layer].normalised_moments(),
-                "convention": self.convention,
-            }
-            metrics = dict(self.target.metrics(m, *given, **about))
-            metrics["nc4"] = seen["nc4"]
+            sets = train.layers[layer], test.layers[layer]
+            options = {**self.target.about(sets[0]), "convention": self.convention}
+            metrics = dict(self.target.metrics(m, *given, **options))
             if last and tree is not None:
                 found |= _of_tree(tree, m, train.layers[LAST], weights)
             if last and self.geometry is not None:
                 target = jnp.asarray(self.geometry, jnp.float32)
                 metrics["gram_to_limit"] = collapse.gram_distance(m, target)
-            if last and self.num_classes <= self.gram:
+            if last and isinstance(m, ClassMoments) and self.num_classes <= self.gram:
                 metrics["gram"] = collapse.relative_gram(m)
-            found |= {f"{prefix}nc/{name}": value for name, value in metrics.items()}
-            beyond = unseen["within_variance"]
-            found[f"{prefix}test/nc1"] = collapse.nc1(
-                m,
-                within_variance=beyond,
-                basis=_basis(m, self.convention),
-                divide_by_classes=self.convention.divide_by_classes,
-            )
-            found[f"{prefix}test/nc4"] = unseen["nc4"]
-            found[f"{prefix}test/ncc_accuracy"] = unseen["ncc_accuracy"]
-            found[f"{prefix}train/ncc_accuracy"] = seen["ncc_accuracy"]
+            named = {f"nc/{name}": value for name, value in metrics.items()}
+            named |= self.target.of_sets(m, *sets, self.convention)
+            found |= {f"{prefix}{name}": value for name, value in named.items()}
         for split, state in (("train", train), ("test", test)):
             means = self.mistakes.summary(state.averages.compute())
             found |= {f"{split}/{name}": value for name, value in means.items()}
@@ -325,13 +327,6 @@ class Passes:
 def _first(images: Any) -> Any:
     """The first example of a batch."""
     return jax.tree.map(lambda x: x[:1], images)
-
-
-def _basis(moments: ClassMoments, about: Convention) -> tuple[jax.Array, jax.Array]:
-    """`between_basis` of a convention."""
-    return collapse.between_basis(
-        moments, global_mean=about.global_mean, between=about.between
-    )
 
 
 def update_moments(moments: Moments, batch: Batch) -> Moments:

@@ -37,10 +37,12 @@ from ncjax.losses.hierarchical import hxe, soft_labels
 from ncjax.losses.moving import Moving, hxe_alpha
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
+from ncjax.losses.vectors import huber
 
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cross_entropy": cross_entropy,
     "mse": mse,
+    "huber": huber,
     "normface": normface,
     "ntce": ntce,
     "nonl": nonl,
@@ -85,4 +87,17 @@ CLASSIFIER_OF: dict[str, str] = {
 
 # The targets that a loss can be trained on, where not the class alone; names in
 # `ncjax.targets.TARGETS`.
-TARGETS_OF: dict[str, tuple[str, ...]] = {}
+TARGETS_OF: dict[str, tuple[str, ...]] = {
+    "mse": ("class", "vector"),
+    "huber": ("vector",),
+}
+
+
+def targets_of(loss: str) -> tuple[str, ...]:
+    """Names of the targets that a loss can be trained on, its own first."""
+    return TARGETS_OF.get(loss, ("class",))
+
+
+def losses_for(target: str) -> list[str]:
+    """Names of the losses that can be trained on a target."""
+    return [name for name in LOSSES if target in targets_of(name)]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Integer
 
 from ncjax.labels import class_indices, undefined_outside
-from ncjax.losses.outputs import Scalar, check_floating, tempered
+from ncjax.losses.outputs import Scalar, check_floating, check_vectors, tempered
 from ncjax.options import check_value, is_traced
 
 
@@ -52,33 +52,46 @@ def cross_entropy(
     return value + undefined_outside(labels, logits.shape[1])
 
 
-def mse(logits: Float[Array, "n K"], labels: Integer[Array, "n"]) -> Float[Array, "n"]:
-    """Half the squared distance of the logits to the one-hot label.
+def mse(
+    logits: Float[Array, "n K"], labels: Integer[Array, "n"] | Float[Array, "n K"]
+) -> Float[Array, "n"]:
+    r"""Half the squared distance of the outputs to the label, a vector or a class.
 
-    L = (1/2) |z - e_label|^2, a sum (not a mean) over classes.  Averaged over examples
-    this is the (1/2N) ||WH + b1' - Y||^2 of the theory (Zhou et al. 2022, Han et al.
-    2022, Tirer & Bruna 2022), so weight decay enters it with no further factor.
-    PyTorch's `nn.MSELoss` is the mean over examples *and* classes, 2/K times this: to
-    repeat a recipe written for it, multiply its learning rate by 2/K and its weight
-    decay by K/2.
+    L = (1/2) |z - y|^2, a sum (not a mean) over outputs, with y = e_label for classes.
+    Averaged over examples this is the (1/2N) ||WH + b1' - Y||^2 of the theory (Zhou et
+    al. 2022, Han et al. 2022, Tirer & Bruna 2022; Andriopoulos et al. 2024 for
+    regression), so weight decay enters it with no further factor.  To repeat a recipe
+    written for another convention, with K outputs:
+
+    | loss of a batch of n | it is | learning rate | weight decay |
+    |---|---|---|---|
+    | mean over examples of (1/2)\|z - y\|^2 | this | as it is | as it is |
+    | the same without the 1/2 | 2 times this | x 2 | x 1/2 |
+    | `nn.MSELoss()`, mean over examples and outputs | 2/K times this | x 2/K | x K/2 |
+    | `nn.MSELoss(reduction="sum")` | 2n times this | x 2n | x 1/(2n) |
 
     Args:
-        logits: z [n, K].
-        labels: class of each example [n], 0..K-1.
+        logits: outputs z [n, K].
+        labels: class of each example [n], 0..K-1; or y [n, K].
 
     Returns:
         Loss of each example [n].
 
     Raises:
-        TypeError: for integer logits.
-        ValueError: for labels out of range.
+        TypeError: for integer outputs.
+        ValueError: for classes out of range, or vectors of another size.
 
     References:
+        Andriopoulos et al., The Prevalence of Neural Collapse in Neural Multivariate
+        Regression, NeurIPS 2024.
         Han, Papyan & Donoho, Neural Collapse Under MSE Loss, ICLR 2022.
         Zhou et al., On the Optimization Landscape of Neural Collapse under MSE Loss,
         ICML 2022.
     """
     check_floating(logits)
+    if jnp.ndim(labels) == 2 and jnp.issubdtype(labels.dtype, jnp.floating):
+        check_vectors(logits, labels)
+        return 0.5 * jnp.sum((logits - labels) ** 2, axis=1)
     labels = class_indices(labels, logits.shape[1])
     targets = jax.nn.one_hot(labels, logits.shape[1], dtype=logits.dtype)
     value = 0.5 * jnp.sum((logits - targets) ** 2, axis=1)

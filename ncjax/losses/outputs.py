@@ -72,6 +72,15 @@ def check_floating(outputs: jax.Array) -> None:
         )
 
 
+def check_vectors(outputs: jax.Array, labels: jax.Array) -> None:
+    """Raises `ValueError` unless labels [n, t] are vectors like the outputs."""
+    if outputs.shape != labels.shape:
+        raise ValueError(
+            f"The outputs have shape {outputs.shape} and the labels {labels.shape}; "
+            "each example needs as many outputs as its label has coordinates."
+        )
+
+
 def tempered(logits: jax.Array, temperature: Scalar) -> jax.Array:
     """The logits divided by a temperature, for a softmax.
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.options import flat
 from ncjax.report.charts import (
     BLUE,
@@ -28,7 +27,7 @@ from ncjax.report.verdict import Verdict, verdict
 from ncjax.runs.columns import is_measured
 from ncjax.runs.history import History
 from ncjax.runs.journal import NAME as METRICS, read as read_journal
-from ncjax.runs.metrics import describe, home_of
+from ncjax.runs.metrics import describe, outcomes
 from ncjax.runs.place import SWEEP
 from ncjax.runs.seeds import LEVEL
 from ncjax.statistics import t_interval
@@ -159,8 +158,7 @@ def _number(row: Row, key: str) -> float | None:
 
 def _shown(rows: Sequence[Row]) -> list[str]:
     """The errors and headline metrics that some run has."""
-    headlines = [home_of(m) for m in COLLAPSE.values() if m.headline and m.panel]
-    keys = ["train/error", "test/error", *headlines, "epoch of error 0"]
+    keys = [*outcomes(), "epoch of error 0"]
     return [key for key in keys if any(_number(row, key) is not None for row in rows)]
 
 
@@ -315,9 +313,8 @@ def _curves(page: Page, histories: Mapping[str, History]) -> list[str]:
     """Errors and headline metrics over the epochs, a curve for each run."""
     if not 1 < len(histories) <= _CURVES:
         return []
-    headlines = [home_of(m) for m in COLLAPSE.values() if m.headline and m.panel]
     drawn = []
-    for place, key in enumerate(("train/error", "test/error", *headlines)):
+    for place, key in enumerate(outcomes()):
         data = []
         for i, (name, history) in enumerate(histories.items()):
             rows = thinned(history.rows, 60)

@@ -13,6 +13,9 @@ from ncjax.runs.columns import Columns, Row
 NC1_COLLAPSED, NC1_PARTLY = 0.01, 0.1
 FEW = 0.01  # training error with which a run may be partly collapsed
 FALL = 10.0  # NC1 must have fallen so many times since the first measured epoch
+# Of regression NRC1 and NRC2 are shares of a variance, and judged like NC1; outputs
+# must explain as much of the targets.
+R2_COLLAPSED, R2_PARTLY = 0.9, 0.5
 
 State = Literal[
     "collapsed", "partly collapsed", "not collapsed", "diverged", "no verdict"
@@ -48,6 +51,11 @@ def verdict(history: Columns) -> Verdict:
     - not collapsed: all else; without training error 0 there is no terminal phase,
       however small NC1 is: features that die have a small one too.
 
+    Regression has no error 0.  There NRC1 and NRC2 are judged, the shares of the
+    features' variance outside of as many directions as there are targets, and beside
+    the rows of the classifier, and R^2 of the training set says whether anything was
+    learned: at least `R2_COLLAPSED`, or `R2_PARTLY`.
+
     An NC1 under the value that rounding of the features alone gives is not taken for a
     measurement, and the sentence says so.
 
@@ -70,6 +78,8 @@ from the simplex.
     if not rows:
         return Verdict("no verdict", "no verdict: nothing was measured yet.")
     last, at = rows[-1], f"at epoch {rows[-1]['epoch']:.0f}"
+    if "nc/nrc1" in last:
+        return _of_regression(history, last)
     loss, nc1 = _value(last, "train/loss"), _value(last, "nc/nc1")
     for what, value in (("training loss", loss), ("NC1", nc1)):
         if value is not None and not math.isfinite(value):
@@ -86,6 +96,35 @@ from the simplex.
             "and is no measurement"
         )
     return Verdict(state, f"{state}{seeds}: {'; '.join(clauses)}.")
+
+
+def _of_regression(history: Columns, last: Row) -> Verdict:
+    """The verdict on a run whose examples are labelled with vectors."""
+    keys = ("nc/nrc1", "nc/nrc2", "train/r2")
+    nrc1, nrc2, r2 = (_value(last, key) for key in keys)
+    loss, at = _value(last, "train/loss"), f"at epoch {last['epoch']:.0f}"
+    if loss is not None and not math.isfinite(loss):
+        return Verdict("diverged", f"diverged: the training loss is not finite {at}.")
+    for name, value in (("NRC1", nrc1), ("NRC2", nrc2), ("R^2", r2)):
+        if value is None or math.isnan(value):
+            why = "" if value is None else ": it is not defined for these features"
+            said = f"no verdict: {name} was not measured {at}{why}."
+            return Verdict("no verdict", said)
+    most = max(nrc1, nrc2)
+    state: State = "not collapsed"
+    if most <= NC1_PARTLY and r2 >= R2_PARTLY:
+        state = "partly collapsed"
+    if most <= NC1_COLLAPSED and r2 >= R2_COLLAPSED:
+        state = "collapsed"
+    seeds = f" (mean of {len(history.seeds)} seeds)" if history.seeds else ""
+    nrc3 = _value(last, "nc/nrc3")
+    rest = "" if nrc3 is None or math.isnan(nrc3) else f"; NRC3 is {nrc3:.2g}"
+    return Verdict(
+        state,
+        f"{state}{seeds}: of the features' variance {100 * nrc1:.2g} % lies outside of "
+        f"as many directions as targets (NRC1), {100 * nrc2:.2g} % beside the rows of "
+        f"W (NRC2){rest}; the outputs explain {100 * r2:.3g} % of the targets {at}.",
+    )
 
 
 def _state(history: Columns, nc1: float) -> State:

@@ -14,12 +14,13 @@ from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
 from ncjax.probes import METRICS as PROBES
+from ncjax.regression import METRICS as REGRESSION, OF_OUTPUTS
 
 # How often a network is wrong, and how far in the class tree; both small at best.
 ERROR, SEVERITY = "test/error", "test/mistake_severity"
 
 # All that a run may have; the last registry is printed first.
-_METRICS = ChainMap(PROBES, COLLAPSE, MISTAKES)
+_METRICS = ChainMap(PROBES, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES)
 
 
 def describe(key: str) -> Metric:
@@ -63,6 +64,18 @@ def compared() -> list[Metric]:
 def panels() -> list[Metric]:
     """The metrics with a panel in the figure and a row in the table of a run."""
     return [metric for metric in _METRICS.values() if metric.panel]
+
+
+def headlines() -> list[Metric]:
+    """The metrics that are printed before all others, of classes and of regression."""
+    found = (*COLLAPSE.values(), *REGRESSION.values())
+    return [metric for metric in found if metric.headline and metric.panel]
+
+
+def outcomes() -> list[str]:
+    """Keys of what comes of training: errors, R^2, and the headline metrics."""
+    errors = ("train/error", "test/error", "train/r2", "test/r2")
+    return [*errors, *map(home_of, headlines())]
 
 
 def home_of(metric: Metric) -> str:

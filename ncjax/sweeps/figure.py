@@ -92,7 +92,8 @@ def _curve(
     if describe(metric).log:
         panel.set_yscale("log")
     elif np.nanmin(low, initial=0) >= 0:
-        panel.set_ylim(0, max(1.08 * np.nanmax(high, initial=0), 0.01))
+        ends = np.concatenate([centre, high])  # of one seed there is no interval
+        panel.set_ylim(0, max(1.08 * np.nanmax(ends, initial=0), 0.01))
     style.band(panel, places, low, high, color=style.BLUE)
     panel.plot(places, centre, "o-", ms=3, lw=1.4, color=style.BLUE)
     panel.set_xscale("log" if log else "linear")

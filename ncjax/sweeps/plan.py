@@ -214,7 +214,8 @@ def network_bytes(network: Network, config: ConfigDict) -> tuple[int, int]:
     state = jax.eval_shape(network.init, jax.random.key(0), {})
     batch, shape = config.batch_size, network.dataset.image_shape
     images = jax.ShapeDtypeStruct((batch, *shape), np.float32)
-    labels = jax.ShapeDtypeStruct((batch,), np.int32)
+    one = network.objective.label
+    labels = jax.ShapeDtypeStruct((batch, *one.shape[1:]), one.dtype)
     traced = jax.make_jaxpr(network.step)(state, images, labels)
     between = sum(
         math.prod(out.aval.shape) * out.aval.dtype.itemsize

@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ncjax.collapse import METRICS
 from ncjax.options import unknown
 from ncjax.runs.columns import Row
 from ncjax.runs.history import History
-from ncjax.runs.metrics import describe, home_of
+from ncjax.runs.metrics import describe, headlines, home_of, outcomes
 from ncjax.runs.seeds import LEVEL
 from ncjax.statistics import Interval, t_interval
 from ncjax.sweeps.plan import Member
@@ -101,17 +100,17 @@ class Rows:
 
 
 def shown() -> list[str]:
-    """The metrics that are printed and drawn: errors and NC1 to NC4."""
-    headlines = [home_of(m) for m in METRICS.values() if m.headline and m.panel]
-    return ["train/error", "test/error", *headlines]
+    """The metrics that are printed and drawn: errors and NC1 to NC4, or NRC1 to 3."""
+    return outcomes()
 
 
 def _reached(history: History) -> dict[str, float]:
     """The first measured epochs of error 0, and of headline metrics that are small."""
-    found = {ERROR_0: _first(history, "train/error", 0.0)}
-    for metric in METRICS.values():
-        if metric.headline and metric.smaller_is_better:
-            key = home_of(metric)
+    regression = "nc/nrc1" in history  # it has no error 0, and no NC1
+    found = {} if regression else {ERROR_0: _first(history, "train/error", 0.0)}
+    for metric in headlines():
+        key = home_of(metric)
+        if metric.smaller_is_better and regression == key.startswith("nc/nrc"):
             for bound in THRESHOLDS:
                 found[f"epoch of {key} <= {bound:g}"] = _first(history, key, bound)
     return found

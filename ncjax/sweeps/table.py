@@ -83,7 +83,8 @@ class Sweep(Rows, Result):
         metrics = [name for name in shown() if name in self.columns]
         fields = dict.fromkeys((*self.fields, "seed"))
         own = [f for f in fields if len({str(row[f]) for row in self.rows}) > 1]
-        names = [*own, "stopped", ERROR_0, *metrics]
+        reached = [ERROR_0] if ERROR_0 in self.columns else []
+        names = [*own, "stopped", *reached, *metrics]
         cells = [[_cell(row.get(n, math.nan)) for n in names] for row in self.rows]
         return [Table([names, *cells], ">")]
 

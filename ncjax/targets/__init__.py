@@ -13,11 +13,13 @@ from __future__ import annotations
 from ncjax.options import unknown
 from ncjax.targets.classes import CLASSES
 from ncjax.targets.target import Target as Target
+from ncjax.targets.vectors import VECTORS
 
 DEFAULT = "class"
 
 TARGETS: dict[str, Target] = {
     DEFAULT: CLASSES,
+    "vector": VECTORS,
 }
 
 

@@ -241,9 +241,9 @@ def _watched(network: Network, own_labels: bool) -> tuple[tuple[str, ...], np.nd
 
 def _fits(network: Network, mesh: Mesh, copies: int, buffer_mb: int) -> bool:
     """Whether the features of the training set fit in the memory meant for them."""
-    # Kept are float32 residuals and their coordinates in the span of the class means.
-    most = network.dataset.num_classes - 1
-    per_example = 4 * sum(d + min(most, d) for d in network.feature_dims())
+    # Kept are float32 residuals and, of classes, their coordinates in the span of the
+    # means.
+    per_example = 4 * sum(d + network.kept(d) for d in network.feature_dims())
     copies *= len(network.dataset.train)
     needed = per_example * copies / mesh.devices.size / 2**20
     if needed > buffer_mb:

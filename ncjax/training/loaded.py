@@ -22,10 +22,11 @@ from ncjax.runs.columns import is_measured
 from ncjax.runs.history import History
 from ncjax.runs.journal import NAME, read_rows
 from ncjax.runs.workdir import WorkdirError
+from ncjax.targets import get_target
 from ncjax.training.network import Network
 from ncjax.training.stored import check_kept, load_states, read_config, read_fields
 
-_update = jax.jit(ClassMoments.update)
+_update = jax.jit(lambda moments, *rows: moments.update(*rows))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -102,13 +103,22 @@ class LoadedRun:
         return self.network.objective.classifier.weights(self.variables)
 
     @functools.cached_property
-    def moments(self) -> ClassMoments:
-        """Class moments of the features of the training set."""
-        return self.class_moments()
+    def moments(self) -> Any:
+        """Moments of the features of the training set.
+
+        They are `ClassMoments` or, where examples are labelled with vectors,
+        `ncjax.regression.RegressionMoments`.
+        """
+        return self._moments("pooled")
 
     @property
     def class_means(self) -> jax.Array:
-        """Class means of the features of the training set [K, d]."""
+        """Class means of the features of the training set [K, d].
+
+        Raises:
+            ValueError: if the examples have no classes.
+        """
+        self._check_classes()
         return self.moments.means
 
     def class_moments(self, scatter: Scatter = "pooled") -> ClassMoments:
@@ -116,14 +126,31 @@ class LoadedRun:
 
         Args:
             scatter: what is kept of the scatter; see `ClassMoments.empty`.
+
+        Raises:
+            ValueError: if the examples have no classes.
         """
+        self._check_classes()
+        return self._moments(scatter)
+
+    def _moments(self, scatter: Scatter) -> Any:
+        """The moments that the target of the data has."""
         width = self.network.feature_dims()[-1]  # of the last layer
-        classes, train = self.dataset.num_classes, self.dataset.train
-        moments = ClassMoments.empty(classes, width, scatter=scatter, largest_norm=True)
+        outputs, train = self.dataset.num_classes, self.dataset.train
+        empty = get_target(self.dataset.target).moments
+        moments = empty(outputs, width, scatter=scatter, largest_norm=True)
         for rows in self._batches(len(train)):
             _, features = self(train.images[rows])
             moments = _update(moments, features, jnp.asarray(train.labels[rows]))
         return moments
+
+    def _check_classes(self) -> None:
+        if not get_target(self.dataset.target).ranks:
+            raise ValueError(
+                f"The examples of {self.dataset.name} are labelled with the target "
+                f"{self.dataset.target!r} and have no classes. Their moments are "
+                "`moments`."
+            )
 
     def _batches(self, number: int) -> list[slice]:
         size = self.config.eval.batch_size

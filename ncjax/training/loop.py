@@ -310,8 +310,10 @@ def _shown(row: Row, history: History) -> dict[str, float]:
     shown = {"loss": row["running/loss"], "error": row["running/error"]}
     if skipped := row.get("running/skipped"):
         shown["skipped"] = skipped
-    if history.rows and "nc/nc1" in history.rows[-1]:
-        shown["NC1"] = history.rows[-1]["nc/nc1"]
+    last = history.rows[-1] if history.rows else {}
+    for key, title in (("nc/nc1", "NC1"), ("nc/nrc1", "NRC1")):
+        if key in last:
+            shown[title] = last[key]
     return shown
 
 

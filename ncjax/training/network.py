@@ -21,13 +21,13 @@ from ncjax.collapse.registry import crowded
 from ncjax.config.binding import (
     Loss,
     bind_objective,
-    check_target,
     load_hierarchy,
     named,
     needs_hierarchy,
 )
 from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Choice, choice
 from ncjax.config.optimizer import bind_optimizer, bind_weight_decay
+from ncjax.config.targets import check_asked, check_target
 from ncjax.data import Dataset, channel_statistics
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Features, Passes, Variables
@@ -90,6 +90,7 @@ class Network:
         """
         parts = {name: choice(config, name) for name in SECTIONS}
         check_target(parts["loss"], dataset)
+        check_asked(config, dataset)
         self.dataset = dataset
         self._layers, self._pool = config.eval.layers, config.eval.pool
         self._target = get_target(dataset.target)
@@ -103,6 +104,7 @@ class Network:
             self.hierarchy,
             dataset.num_classes,
             setting,
+            dataset.target,
         )
         self.limit: dict[str, float] = {}
         geometry, tree = self.objective.geometry, self.hierarchy
@@ -381,6 +383,10 @@ class Network:
         image = self.dataset.train.images[:1]
         _, layers = jax.eval_shape(self.forward, self.abstract().variables(), image)
         return [features.shape[1] for features in layers.values()]
+
+    def kept(self, width: int) -> int:
+        """Numbers of a feature that a measurement keeps besides the feature itself."""
+        return self._target.kept(self.dataset.num_classes, width)
 
     def over(self) -> Over:
         """How a function of this network becomes one of many networks."""

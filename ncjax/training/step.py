@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Shaped
 
 from ncjax import struct
 from ncjax.targets.classes import CLASSES
@@ -122,7 +122,9 @@ def make_train_step(
     """
 
     def step(
-        state: TrainState, images: Float[Array, "n h w c"], labels: Int[Array, "n"]
+        state: TrainState,
+        images: Float[Array, "n h w c"],
+        labels: Shaped[Array, "n ..."],
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         def mean_loss(params):
             (outputs, features), updates = model.apply(

@@ -15,14 +15,15 @@ from ncjax.config.binding import load_data, load_hierarchy
 from ncjax.data import Dataset, Split
 from ncjax.evaluation.mistakes import confusion_by_level
 from ncjax.hierarchy import BUILTIN, write
-from ncjax.losses import CLASSIFIER_OF, GEOMETRY, LOSSES
+from ncjax.losses import CLASSIFIER_OF, GEOMETRY, losses_for
 from ncjax.training.experiment import Experiment
 from tests.config.test_config import load
 from tests.thin import thin
 from tests.training.test_train import small as treeless
 
 ONE = jax.devices()[:1]
-TREE_LOSSES = [name for name in LOSSES if name not in ("cross_entropy", "mse")]
+FLAT = ("cross_entropy", "mse")
+TREE_LOSSES = [name for name in losses_for("class") if name not in FLAT]
 LONGER = ("soft_labels", "label_embedding", "multi_level")
 
 

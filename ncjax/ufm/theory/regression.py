@@ -171,6 +171,20 @@ def best_gamma(classifier_gram: np.ndarray, covariance: np.ndarray) -> float:
     return float((top / bottom) ** 2)
 
 
+def printed_gamma(classifier_gram: np.ndarray, covariance: np.ndarray) -> float:
+    """The gamma printed as Theorem F.1: ((tr S - tr A)/n)^2, A = W W'.
+
+    At the optimum with all directions kept A = sqrt(lH/lW) (S - sqrt(lH lW) I), so it
+    is lH lW for lH = lW alone; see `best_gamma`, which is right for all decays.
+
+    Args:
+        classifier_gram: Gram matrix A = W W' [n, n] of the classifier.
+        covariance: covariance Sigma [n, n] of the targets.
+    """
+    roots, _ = covariance_roots(covariance)
+    return float(((roots.sum() - np.trace(classifier_gram)) / len(roots)) ** 2)
+
+
 def covariance_roots(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Eigenvalues [n] and eigenvectors [n, n] of S, the root of a covariance.
 

@@ -1,0 +1,51 @@
+"""Whether a configuration fits what the examples of a data set are labelled with."""
+
+from __future__ import annotations
+
+from ml_collections import ConfigDict
+
+from ncjax.config.fields import Choice, default
+from ncjax.data import Dataset
+from ncjax.losses import losses_for, targets_of
+from ncjax.options import ConfigError
+from ncjax.targets import get_target
+from ncjax.targets.target import Target
+
+# Fields of `config.eval` that ask for something of classes.
+_OF_CLASSES = ("scatter", "crm", "order", "specific", "confusion", "movie", "probes")
+
+
+def check_target(loss: Choice, dataset: Dataset) -> None:
+    """Raises `ConfigError` unless the loss is one for the target of the examples."""
+    able = losses_for(dataset.target)
+    if loss.name not in able:
+        raise ConfigError(
+            f"config.loss.name = {loss.name!r} is a loss for the target "
+            f"{' or '.join(map(repr, targets_of(loss.name)))}, but the "
+            f"examples of the data set {dataset.name} are labelled with the target "
+            f"{dataset.target!r}. Losses for it: {', '.join(able) or 'none'}."
+        )
+
+
+def check_classifier(target: Target, name: str) -> None:
+    """Raises `ValueError` unless a classifier can be trained on a target."""
+    allowed = target.classifiers
+    if allowed is not None and name not in allowed:
+        raise ValueError(
+            f"The classifier {name!r} has a vector for each class, and these examples "
+            f"are not labelled with classes. Choose {' or '.join(map(repr, allowed))}."
+        )
+
+
+def check_asked(config: ConfigDict, dataset: Dataset) -> None:
+    """Raises `ConfigError` for measurements of classes, where there are none."""
+    if get_target(dataset.target).ranks:
+        return
+    usual = default().eval
+    for field in _OF_CLASSES:
+        if config.eval[field] != usual[field]:
+            raise ConfigError(
+                f"config.eval.{field} = {config.eval[field]!r} measures classes, and "
+                f"the examples of the data set {dataset.name} are labelled with the "
+                f"target {dataset.target!r}. Leave it at {usual[field]!r}."
+            )
