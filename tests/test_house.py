@@ -24,7 +24,7 @@ LAYERS = (
     ("evaluation", "probes"),
     ("ufm",),
     ("models", "classifiers", "losses", "optimizers", "data", "targets"),
-    ("collapse", "hierarchy", "codes", "moments", "cluster", "ood"),
+    ("collapse", "hierarchy", "codes", "moments", "cluster", "ood", "transfer"),
     (
         *("gram", "blocks", "statistics", "averages", "labels", "units"),
         *("io", "style", "options", "struct", "extras", "table", "compiling"),

@@ -100,7 +100,7 @@ TWINS = {
 }
 
 
-fit = jax.jit(ood.fit, static_argnames=tuple(OPTIONS))
+fit = jax.jit(ood.fit, static_argnames=(*OPTIONS, "percentile"))
 
 
 @jax.jit
