@@ -24,6 +24,7 @@ LAYERS = (
     ("evaluation", "probes"),
     ("ufm",),
     ("models", "classifiers", "losses", "optimizers", "data", "targets"),
+    ("ood", "transfer"),
     ("collapse", "regression", "hierarchy", "codes", "moments", "cluster"),
     (
         *("gram", "blocks", "statistics", "averages", "labels", "units"),

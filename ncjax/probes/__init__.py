@@ -18,13 +18,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ncjax.collapse.registry import Metric, collect
-from ncjax.probes import mse_decomposition as _mse
+from ncjax.probes import mse_decomposition as _mse, ood as _ood
 from ncjax.probes.mse_decomposition import mse_decomposition
+from ncjax.probes.ood import ood
 from ncjax.probes.probe import Probe as Probe, Reader as Reader, Subject as Subject
 
 PROBES: dict[str, Callable[..., Probe]] = {
     "mse_decomposition": mse_decomposition,
+    "ood": ood,
 }
 
 # How people read what the probes find, under the keys `NAME/KEY`.
-METRICS: dict[str, Metric] = collect(_mse.METRICS)
+METRICS: dict[str, Metric] = collect(_mse.METRICS, _ood.METRICS)

@@ -28,7 +28,8 @@ def describe(key: str) -> Metric:
 
     The longest end of the key that is registered counts: `test/loss` may be described
     otherwise than `loss`.  What a probe finds may have the name of another metric, so
-    its own name must be part of that end: `NAME/KEY`.
+    its own name must be part of that end: `NAME/KEY`, or `NAME/PLACE/KEY` where it
+    measures the same in several places.
     """
     parts = key.split("/")
     ends = 2 if parts[0] == "probe" else len(parts)
@@ -36,6 +37,8 @@ def describe(key: str) -> Metric:
         tail = "/".join(parts[start:])
         if tail in _METRICS:
             return _placed(_METRICS[tail], "/".join(parts[:start]), key)
+    if parts[0] == "probe" and (tail := f"{parts[1]}/{parts[-1]}") in _METRICS:
+        return _placed(_METRICS[tail], "/".join(parts[2:-1]), key)
     return Metric(key, key)
 
 
