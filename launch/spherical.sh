@@ -26,3 +26,7 @@ python -m ncjax train "${recipe[@]}" --config.num_epochs=100 --workdir="$out/hea
     --sweep.loss.temperature=1,0.2,0.16667,0.14286,0.1,0.05,0.025 "$@"
 python -m ncjax train "${recipe[@]}" --config.num_epochs=400 --workdir="$out/longer" \
     --sweep.loss.temperature=0.1,0.05 "$@"
+# Is it the learning rate that holds back the low temperatures?  Another seed.
+python -m ncjax train "${recipe[@]}" --config.num_epochs=100 --workdir="$out/rates" \
+    --config.seed=1000 --config.num_seeds=1 --sweep.loss.temperature=0.1,0.05,0.025 \
+    --sweep.optimizer.learning_rate=0.5,2,8 "$@"

@@ -33,14 +33,31 @@ class Ends(NamedTuple):
     """Where the starts of a size ended.
 
     Attributes:
-        margins: margin of W at the end of each start [n].
-        path: margins of the best start at each temperature [S].
+        vectors: W of each start at the end of each temperature [n, S, K, d].
+        losses: tau log L there [n, S].
         spread: for each start the greatest distance of features of one class [n].
     """
 
-    margins: np.ndarray
-    path: np.ndarray
+    vectors: np.ndarray
+    losses: np.ndarray
     spread: np.ndarray
+
+    def margins(self) -> np.ndarray:
+        """The margin of W at the end of each start [n]."""
+        return _margins(self.vectors[:, -1])
+
+    def path(self) -> np.ndarray:
+        """Margins of the start with the greatest in the end, at each temperature [S]."""
+        return _margins(self.vectors[self.margins().argmax()])
+
+    def of_least_loss(self) -> np.ndarray:
+        """At each temperature the margin of the start with the least loss [S]."""
+        least = self.losses.argmin(axis=0)
+        return _margins(self.vectors[least, np.arange(len(least))])
+
+
+def _margins(codes_: np.ndarray) -> np.ndarray:
+    return np.array([codes.one_vs_rest_distance(w) for w in codes_])
 
 
 def bound(num_classes: int, temperature: float) -> float:
@@ -74,20 +91,15 @@ def flow(
     with jax.enable_x64(True):
         taus = jnp.asarray(temperatures, jnp.float64)
         found = _flows(num_classes, feature_dim, starts, steps, taus)
-        vectors, features = map(np.asarray, found)
-    margins = np.array([codes.one_vs_rest_distance(w) for w in vectors[:, -1]])
-    best = vectors[margins.argmax()]
+        vectors, features, losses = map(np.asarray, found)
     own = features.reshape(starts, EACH, num_classes, feature_dim)
-    return Ends(
-        margins=margins,
-        path=np.array([codes.one_vs_rest_distance(w) for w in best]),
-        spread=np.linalg.norm(own[:, 0] - own[:, 1], axis=-1).max(axis=-1),
-    )
+    spread = np.linalg.norm(own[:, 0] - own[:, 1], axis=-1).max(axis=-1)
+    return Ends(vectors, losses, spread)
 
 
 @functools.partial(quick_jit, level=1, static_argnums=(0, 1, 2, 3))
 def _flows(num_classes, feature_dim, starts, steps, taus):
-    """W at the end of each stage [n, S, K, d], and H at the end [n, 2 K, d]."""
+    """W and tau log L at the end of each stage [n, S, ...]; H at the end [n, 2 K, d]."""
     shape = num_classes * (1 + EACH), feature_dim
 
     def one(place):
@@ -111,11 +123,12 @@ def _flows(num_classes, feature_dim, starts, steps, taus):
         def stage(carry, tau):
             down = functools.partial(step, tau=tau)
             carry, _ = jax.lax.scan(down, carry, jnp.arange(steps))
-            return carry, carry[0][:num_classes]
+            loss = _log_loss(carry[0], tau, num_classes)
+            return carry, (carry[0][:num_classes], loss)
 
         carry = points, jnp.zeros(shape), jnp.zeros(shape[0]), 1.0
-        (points, _, _, _), vectors = jax.lax.scan(stage, carry, taus)
-        return vectors, points[num_classes:]
+        (points, _, _, _), (vectors, losses) = jax.lax.scan(stage, carry, taus)
+        return vectors, points[num_classes:], losses
 
     return jax.vmap(one)(jnp.arange(starts))
 

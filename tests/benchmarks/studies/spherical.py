@@ -37,6 +37,8 @@ LAUNCH = "launch/spherical.sh"
 _PAPER = "Jiang et al., ICML 2024 (arXiv 2310.05351)"
 STARTS, STEPS = 16, 60
 CLASSES, DIM = 100, 10  # of the networks
+# Of the networks, and others between and below.
+TAUS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.2, 0.16667, 0.14286, 0.1, 0.07, 0.05, 0.025, 0.01)
 # Temperature of the networks -> GNC2 of the published ResNet-18 on CIFAR-100.
 PUBLISHED = {1.0: 0.007, 0.2: 0.553, 0.16667: 0.582, 0.14286: 0.591}
 _METRICS = {
@@ -77,9 +79,12 @@ def flows(folder: Path, smoke: bool) -> list[dict]:
                 steps=10 if smoke else STEPS,
             )
             row = {"num_classes": k, "feature_dim": d, "hottest": hottest}
-            row |= {"best": codes.known_margin(k, d), "margins": ends.margins.tolist()}
+            row |= {
+                "best": codes.known_margin(k, d),
+                "margins": ends.margins().tolist(),
+            }
             row |= {"bound": sphere_flow.bound(k, sphere_flow.COLD)}
-            row |= {"path": ends.path.tolist(), "spread": float(ends.spread.max())}
+            row |= {"path": ends.path().tolist(), "spread": float(ends.spread.max())}
             rows.append(row)
             print(f"K = {k}, d = {d}, from {hottest}: {_gaps(row).min():.1e}")
             write_whole(kept, json.dumps(rows) + "\n")
@@ -152,18 +157,18 @@ def heads(folder: Path) -> Heads:
     return found
 
 
-def unconstrained(folder: Path, taus: list[float], smoke: bool) -> dict[float, float]:
+def unconstrained(folder: Path, smoke: bool) -> dict[float, float]:
     """Part 2: margin of the unconstrained optimum found at each temperature, and at 0.
 
-    The temperature falls from 1 through all of them; 0 stands for the solved code.
+    The temperature falls through all of them; of the starts, that with the least loss
+    at a temperature speaks for it.  0 stands for the solved code.
     """
     kept = folder / "unconstrained.json"
     if not kept.exists():
         k, d = (12, 4) if smoke else (CLASSES, DIM)
-        path = sorted({*sphere_flow.falling(1.0, 1e-2), *taus}, reverse=True)
-        starts, steps = (2, 10) if smoke else (4, 300)
-        ends = sphere_flow.flow(k, d, np.array(path), starts=starts, steps=steps)
-        rows = dict(zip(path, ends.path.tolist(), strict=True))
+        starts, steps = (2, 10) if smoke else (4, 1500)
+        ends = sphere_flow.flow(k, d, np.array(TAUS), starts=starts, steps=steps)
+        rows = dict(zip(TAUS, ends.of_least_loss().tolist(), strict=True))
         rows[0.0] = codes.solve(k, d, starts=2 if smoke else 32).margin
         write_whole(kept, json.dumps(list(rows.items())) + "\n")
     return dict(json.loads(kept.read_text()))
@@ -232,12 +237,14 @@ def draw(
     losses: sphere_losses.Found,
 ) -> Figure:
     """Gap by temperature, share of the starts, GNC2 by temperature, NC2 by epoch."""
-    figure = Figure(figsize=(10, 7), layout="constrained")
+    figure = Figure(figsize=(12, 7.5), layout="constrained")
     axes = figure.subplots(2, 2)
     _draw_gaps(axes[0, 0], rows)
     _draw_shares(axes[0, 1], rows)
     if any(heads_.values()):
         _draw_heads(axes[1, 0], heads_, optimum)
+    else:
+        axes[1, 0].remove()  # of a smoke run
     _draw_losses(axes[1, 1], losses)
     return figure
 
@@ -271,16 +278,19 @@ def _draw_shares(axis: Axes, rows: list[dict]) -> None:
         places = np.arange(len(these)) + side
         label = f"from temperature {hottest:g}"
         axis.bar(places, shares, 0.4, color=color, label=label)
-    axis.set_xticks(range(len(names)), [str(k) for _, k in names], fontsize=6)
     dims = [d for d, _ in names]
     for d in sorted(set(dims)):
         middle = np.mean([place for place, own in enumerate(dims) if own == d])
         axis.text(middle, 1.03, f"d = {d}", ha="center", fontsize=8)
         if (first := dims.index(d)) > 0:
             axis.axvline(first - 0.5, color=style.GREY, lw=0.8)
-    axis.set_ylim(0, 1.3)
     title = "Share of random starts that reach the best code"
     style.decorate(axis, title, x="classes", legend=True)
+    axis.set_ylim(0, 1.35)
+    axis.set_yticks([0, 0.5, 1])
+    axis.set_xticks(range(len(names)), [str(k) for _, k in names])
+    axis.tick_params(axis="x", labelsize=6)
+    axis.grid(visible=False, axis="x")
 
 
 def _draw_heads(axis: Axes, heads_: dict[str, Heads], optimum: dict) -> None:
@@ -329,7 +339,7 @@ def main() -> None:
     losses = sphere_losses.run(folder / "losses", smoke)
     rows = flows(folder, smoke)
     short, longer = heads(folder / "heads"), heads(folder / "longer")
-    optimum = unconstrained(folder, list(short), smoke)
+    optimum = unconstrained(folder, smoke)
     heads_ = {"100 epochs": short, "longer": longer}
     found = judge_flows(rows) + judge_heads(short, longer, optimum)
     found += sphere_losses.judge(losses)
