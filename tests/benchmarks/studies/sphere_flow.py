@@ -47,7 +47,7 @@ class Ends(NamedTuple):
         return _margins(self.vectors[:, -1])
 
     def path(self) -> np.ndarray:
-        """Margins of the start with the greatest in the end, at each temperature [S]."""
+        """Margins of the best start of `margins` at each temperature [S]."""
         return _margins(self.vectors[self.margins().argmax()])
 
     def of_least_loss(self) -> np.ndarray:
@@ -99,7 +99,7 @@ def flow(
 
 @functools.partial(quick_jit, level=1, static_argnums=(0, 1, 2, 3))
 def _flows(num_classes, feature_dim, starts, steps, taus):
-    """W and tau log L at the end of each stage [n, S, ...]; H at the end [n, 2 K, d]."""
+    """W [n, S, K, d] and tau log L [n, S] by stage; H at the end [n, 2 K, d]."""
     shape = num_classes * (1 + EACH), feature_dim
 
     def one(place):

@@ -142,10 +142,7 @@ def judge_flows(rows: list[dict]) -> list[Verdict]:
 
 def heads(folder: Path) -> Heads:
     """Part 2: the last metrics of the networks of a sweep; {} if it was not trained."""
-    if not (folder / "sweep.csv").exists():
-        return {}
-    with (folder / "sweep.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = _rows(folder)
     found: Heads = {}
     for tau in sorted({float(row["loss.temperature"]) for row in rows}, reverse=True):
         own = [row for row in rows if float(row["loss.temperature"]) == tau]
@@ -155,6 +152,14 @@ def heads(folder: Path) -> Heads:
             for name, key in _METRICS.items()
         }
     return found
+
+
+def _rows(folder: Path) -> list[dict[str, str]]:
+    """The rows of a sweep, or none."""
+    if not (folder / "sweep.csv").exists():
+        return []
+    with (folder / "sweep.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def unconstrained(folder: Path, smoke: bool) -> dict[float, float]:
@@ -214,6 +219,16 @@ def lines_of_heads(heads_: dict[str, Heads], optimum: dict) -> str:
                 cells = ",".join(f"{values[key][seed]:.6g}" for key in _METRICS)
                 ends = f"{optimum[tau]:.6g},{optimum[0.0]:.6g}"
                 lines.append(f"{name},{tau:g},{seed},{cells},{ends}")
+    return "\n".join(lines) + "\n"
+
+
+def lines_of_rates(folder: Path) -> str:
+    """A row for each temperature and learning rate of one seed, as CSV."""
+    fields = {"temperature": "loss.temperature", "rate": "optimizer.learning_rate"}
+    fields |= _METRICS
+    lines = [",".join(fields)]
+    for row in _rows(folder):
+        lines.append(",".join(f"{float(row[key]):.6g}" for key in fields.values()))
     return "\n".join(lines) + "\n"
 
 
@@ -350,6 +365,7 @@ def main() -> None:
         return
     write(NAME, found, figure, lines_of_flows(rows))
     write_whole(RESULTS / NAME / "heads.csv", lines_of_heads(heads_, optimum))
+    write_whole(RESULTS / NAME / "rates.csv", lines_of_rates(folder / "rates"))
     write_whole(RESULTS / NAME / "losses.csv", sphere_losses.table(losses))
 
 
