@@ -1,6 +1,7 @@
 """More classes than dimensions: does cross-entropy on the sphere find the best code?
 
-    launch/spherical.sh                               # trains the networks of part 2
+    launch/spherical.sh gaussian        # trains the networks of part 2
+    launch/spherical.sh cifar100        # and these
     python -m tests.benchmarks.studies.spherical      # the rest, with verdicts
 
 1. Unconstrained features on the sphere at a falling temperature (`sphere_flow.py`): the
@@ -33,7 +34,6 @@ from tests.benchmarks.verdicts import Verdict
 
 NAME = "spherical"
 COMMAND = "python -m tests.benchmarks.studies.spherical"
-LAUNCH = "launch/spherical.sh"
 _PAPER = "Jiang et al., ICML 2024 (arXiv 2310.05351)"
 STARTS, STEPS = 16, 60
 CLASSES, DIM = 100, 10  # of the networks
@@ -49,6 +49,13 @@ _METRICS = {
     "train_error": "train/error",
     "test_error": "test/error",
 }
+# Folder of the networks -> what they are, and the data to name at launch.
+HEADS = {
+    "heads": ("100 Gaussian classes, MLP", "gaussian"),
+    "longer": ("100 Gaussian classes, MLP, 400 epochs instead of 100", "gaussian"),
+    "cifar100": ("CIFAR-100, MLP on fixed features", "cifar100"),
+}
+STEPS_DOWN = ((1.0, 0.2), (0.2, 0.14286), (0.14286, 0.1), (0.1, 0.05))
 # Temperature -> each metric by seed [S].
 Heads = dict[float, dict[str, np.ndarray]]
 
@@ -179,32 +186,30 @@ def unconstrained(folder: Path, smoke: bool) -> dict[float, float]:
     return dict(json.loads(kept.read_text()))
 
 
-def judge_heads(found: Heads, longer: Heads, optimum: dict) -> list[Verdict]:
+def judge_heads(name: str, found: Heads, optimum: dict) -> list[Verdict]:
     """Does GNC2 rise as the temperature falls, and does it approach the code's?"""
-    verdicts, code = [], optimum[0.0]
-    named = [(a, b, found, "") for a, b in ((1.0, 0.2), (0.2, 0.14286), (0.14286, 0.1))]
-    named += [(0.1, 0.05, found, ""), (0.1, 0.05, longer, ", trained for longer")]
-    for warm, cold, these, how in named:
-        if not {warm, cold} <= these.keys():
+    verdicts, (what, data) = [], HEADS[name]
+    for warm, cold in STEPS_DOWN:
+        if not {warm, cold} <= found.keys():
             continue
-        a, b = (these[tau]["gnc2"] for tau in (warm, cold))
+        a, b = (found[tau]["gnc2"] for tau in (warm, cold))
         rise, low, high, _ = difference(b, a)
-        theirs = [f"{PUBLISHED.get(tau, np.nan):.3g}" for tau in (warm, cold)]
-        known = {warm, cold} <= PUBLISHED.keys()
+        theirs = f"rises towards {optimum[0.0]:.3f}, the code"
+        if {warm, cold} <= PUBLISHED.keys():
+            theirs = f"{PUBLISHED[warm]:.3g} to {PUBLISHED[cold]:.3g}"
         verdicts.append(
             Verdict(
-                claim=f"GNC2 rises as the temperature falls from {warm:.3g} to "
-                f"{cold:.3g}{how}",
+                claim=f"{what}: GNC2 rises as the temperature falls from {warm:.3g} to "
+                f"{cold:.3g}",
                 source=_PAPER + ", CIFAR-100, ResNet-18",
-                theirs=f"{theirs[0]} to {theirs[1]}" if known else "rises to the code",
+                theirs=theirs,
                 ours=f"{a.mean():.3f} to {b.mean():.3f}: by {rise:.3f}",
                 interval=f"[{low:.3f}, {high:.3f}]",
                 seeds=len(a),
                 verdict=answer(low, high),
-                command=LAUNCH,
-                note="100 Gaussian classes, MLP, d = 10; at these temperatures "
-                f"the unconstrained optimum has {optimum[warm]:.3f} and "
-                f"{optimum[cold]:.3f}, the code {code:.3f}",
+                command=f"launch/spherical.sh {data}",
+                note=f"the unconstrained optimum has {optimum[warm]:.3f} and "
+                f"{optimum[cold]:.3f}",
             )
         )
     return verdicts
@@ -314,14 +319,16 @@ def _draw_heads(axis: Axes, heads_: dict[str, Heads], optimum: dict) -> None:
     curve = [(tau, margin) for tau, margin in optimum.items() if tau]
     axis.axhline(code, color=style.GREY, ls="--", lw=1, label="solved code")
     axis.plot(*zip(*curve, strict=True), color=style.GREEN, label="unconstrained")
-    looks = {"100 epochs": style.BLUE, "longer": style.ORANGE}
-    for (name, found), color in zip(heads_.items(), looks.values(), strict=True):
+    looks = {"heads": ("Gaussian", style.BLUE), "longer": ("longer", style.ORANGE)}
+    looks["cifar100"] = ("CIFAR-100", style.COLORS[3])
+    for name, found in heads_.items():
+        label, color = looks[name]
         if not found:
             continue
         each = t_interval(np.array([v["gnc2"] for v in found.values()]).T, LEVEL)
         errors = [each.centre - each.low, each.high - each.centre]
         look = {"color": color, "marker": "o", "ms": 3, "capsize": 2, "lw": 1.2}
-        axis.errorbar(list(found), each.centre, errors, label=f"MLP, {name}", **look)
+        axis.errorbar(list(found), each.centre, errors, label=f"MLP, {label}", **look)
     axis.plot(*zip(*PUBLISHED.items(), strict=True), "x", color="black", label="paper")
     axis.set_xscale("log")
     axis.invert_xaxis()
@@ -353,10 +360,11 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     losses = sphere_losses.run(folder / "losses", smoke)
     rows = flows(folder, smoke)
-    short, longer = heads(folder / "heads"), heads(folder / "longer")
+    heads_ = {name: heads(folder / name) for name in HEADS}
     optimum = unconstrained(folder, smoke)
-    heads_ = {"100 epochs": short, "longer": longer}
-    found = judge_flows(rows) + judge_heads(short, longer, optimum)
+    found = judge_flows(rows)
+    for name, of_name in heads_.items():
+        found += judge_heads(name, of_name, optimum)
     found += sphere_losses.judge(losses)
     figure = draw(rows, heads_, optimum, losses)
     if smoke:
