@@ -50,10 +50,11 @@ class Ends(NamedTuple):
         """Margins of the best start of `margins` at each temperature [S]."""
         return _margins(self.vectors[self.margins().argmax()])
 
-    def of_least_loss(self) -> np.ndarray:
-        """At each temperature the margin of the start with the least loss [S]."""
+    def of_least_loss(self) -> tuple[np.ndarray, np.ndarray]:
+        """At each temperature the least tau log L of a start, and its margin [S]."""
         least = self.losses.argmin(axis=0)
-        return _margins(self.vectors[least, np.arange(len(least))])
+        margins = _margins(self.vectors[least, np.arange(len(least))])
+        return self.losses.min(axis=0), margins
 
 
 def _margins(codes_: np.ndarray) -> np.ndarray:

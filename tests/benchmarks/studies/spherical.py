@@ -19,6 +19,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -48,6 +49,7 @@ _METRICS = {
     "gnc3": "nc/gnc3",
     "train_error": "train/error",
     "test_error": "test/error",
+    "loss": "train/loss",
 }
 # Folder of the networks -> what they are, and the data to name at launch.
 HEADS = {
@@ -56,6 +58,15 @@ HEADS = {
     "cifar100": ("CIFAR-100, MLP on fixed features", "cifar100"),
 }
 STEPS_DOWN = ((1.0, 0.2), (0.2, 0.14286), (0.14286, 0.1), (0.1, 0.05))
+
+
+class Optimum(NamedTuple):
+    """Unconstrained features and vectors at a temperature: their margin and loss."""
+
+    margin: float
+    loss: float
+
+
 # Temperature -> each metric by seed [S].
 Heads = dict[float, dict[str, np.ndarray]]
 
@@ -169,8 +180,8 @@ def _rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def unconstrained(folder: Path, smoke: bool) -> dict[float, float]:
-    """Part 2: margin of the unconstrained optimum found at each temperature, and at 0.
+def unconstrained(folder: Path, smoke: bool) -> dict[float, Optimum]:
+    """Part 2: the unconstrained optimum found at each temperature, and at 0.
 
     The temperature falls through all of them; of the starts, that with the least loss
     at a temperature speaks for it.  0 stands for the solved code.
@@ -180,13 +191,17 @@ def unconstrained(folder: Path, smoke: bool) -> dict[float, float]:
         k, d = (12, 4) if smoke else (CLASSES, DIM)
         starts, steps = (2, 10) if smoke else (4, 1500)
         ends = sphere_flow.flow(k, d, np.array(TAUS), starts=starts, steps=steps)
-        rows = dict(zip(TAUS, ends.of_least_loss().tolist(), strict=True))
-        rows[0.0] = codes.solve(k, d, starts=2 if smoke else 32).margin
-        write_whole(kept, json.dumps(list(rows.items())) + "\n")
-    return dict(json.loads(kept.read_text()))
+        losses, margins = ends.of_least_loss()
+        losses = np.exp(losses / np.array(TAUS))
+        rows = list(zip(TAUS, margins.tolist(), losses.tolist(), strict=True))
+        rows.append((0.0, codes.solve(k, d, starts=2 if smoke else 32).margin, 0.0))
+        write_whole(kept, json.dumps(rows) + "\n")
+    return {tau: Optimum(*row) for tau, *row in json.loads(kept.read_text())}
 
 
-def judge_heads(name: str, found: Heads, optimum: dict) -> list[Verdict]:
+def judge_heads(
+    name: str, found: Heads, optimum: dict[float, Optimum]
+) -> list[Verdict]:
     """Does GNC2 rise as the temperature falls, and does it approach the code's?"""
     verdicts, (what, data) = [], HEADS[name]
     for warm, cold in STEPS_DOWN:
@@ -194,7 +209,7 @@ def judge_heads(name: str, found: Heads, optimum: dict) -> list[Verdict]:
             continue
         a, b = (found[tau]["gnc2"] for tau in (warm, cold))
         rise, low, high, _ = difference(b, a)
-        theirs = f"rises towards {optimum[0.0]:.3f}, the code"
+        theirs = f"rises towards {optimum[0.0].margin:.3f}, the code"
         if {warm, cold} <= PUBLISHED.keys():
             theirs = f"{PUBLISHED[warm]:.3g} to {PUBLISHED[cold]:.3g}"
         verdicts.append(
@@ -208,21 +223,25 @@ def judge_heads(name: str, found: Heads, optimum: dict) -> list[Verdict]:
                 seeds=len(a),
                 verdict=answer(low, high),
                 command=f"launch/spherical.sh {data}",
-                note=f"the unconstrained optimum has {optimum[warm]:.3f} and "
-                f"{optimum[cold]:.3f}",
+                note=f"the unconstrained optimum has {optimum[warm].margin:.3f} and "
+                f"{optimum[cold].margin:.3f}",
             )
         )
     return verdicts
 
 
-def lines_of_heads(heads_: dict[str, Heads], optimum: dict) -> str:
+def lines_of_heads(heads_: dict[str, Heads], optimum: dict[float, Optimum]) -> str:
     """A row for each network, as CSV."""
-    lines = ["run,temperature,seed," + ",".join(_METRICS) + ",unconstrained,code"]
+    lines = [
+        "run,temperature,seed,"
+        + ",".join(_METRICS)
+        + ",gnc2_unconstrained,loss_unconstrained,gnc2_code"
+    ]
     for name, found in heads_.items():
         for tau, values in found.items():
             for seed in range(len(values["gnc2"])):
                 cells = ",".join(f"{values[key][seed]:.6g}" for key in _METRICS)
-                ends = f"{optimum[tau]:.6g},{optimum[0.0]:.6g}"
+                ends = ",".join(f"{x:.6g}" for x in (*optimum[tau], optimum[0.0][0]))
                 lines.append(f"{name},{tau:g},{seed},{cells},{ends}")
     return "\n".join(lines) + "\n"
 
@@ -253,7 +272,7 @@ def lines_of_flows(rows: list[dict]) -> str:
 def draw(
     rows: list[dict],
     heads_: dict[str, Heads],
-    optimum: dict[float, float],
+    optimum: dict[float, Optimum],
     losses: sphere_losses.Found,
 ) -> Figure:
     """Gap by temperature, share of the starts, GNC2 by temperature, NC2 by epoch."""
@@ -313,10 +332,12 @@ def _draw_shares(axis: Axes, rows: list[dict]) -> None:
     axis.grid(visible=False, axis="x")
 
 
-def _draw_heads(axis: Axes, heads_: dict[str, Heads], optimum: dict) -> None:
+def _draw_heads(
+    axis: Axes, heads_: dict[str, Heads], optimum: dict[float, Optimum]
+) -> None:
     """GNC2 of the networks, of the unconstrained optimum, and the published."""
-    code = optimum[0.0]
-    curve = [(tau, margin) for tau, margin in optimum.items() if tau]
+    code = optimum[0.0].margin
+    curve = [(tau, found.margin) for tau, found in optimum.items() if tau]
     axis.axhline(code, color=style.GREY, ls="--", lw=1, label="solved code")
     axis.plot(*zip(*curve, strict=True), color=style.GREEN, label="unconstrained")
     looks = {"heads": ("Gaussian", style.BLUE), "longer": ("longer", style.ORANGE)}
