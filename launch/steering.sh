@@ -10,11 +10,14 @@
 #     launch/steering.sh tuning     # nine settings of each of six methods
 #     launch/steering.sh methods    # six methods, clean and random labels, 10 seeds
 #     launch/steering.sh few        # the same with 20 images a class
+#     launch/steering.sh long_tail  # the same with 1000 to 10 images a class
+#     launch/steering.sh finetune   # five classes, from networks of five others
+#     python -m tests.benchmarks.studies.steering_shift   # their networks, other images
 #     python -m tests.benchmarks.studies.steering     # tables, figure and verdicts
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-what=${1:?"what: data, cifar10, fashion, learned, tuning, methods or few?"}
+what=${1:?"what: data, cifar10, fashion, learned, tuning, methods, few, long_tail or finetune?"}
 extra=("${@:2}")
 out=${STEERING_OUT:-runs/steering}
 data=$out/data
@@ -103,7 +106,14 @@ case $what in
         train "${recipe[@]}" --config.data.classes="('Shirt','Pullover','Trouser','Bag')" \
             --workdir="$out/learned/four"
         ;;
-    tuning | methods | few)
+    tuning | methods | few | long_tail | finetune)
+        if [ "$what" = finetune ]; then
+            train "${mlp[@]}" --config.data.path="$data/fashion.npz" \
+                --config.num_seeds=10 --config.data.examples_per_class=500 \
+                --config.batch_size=200 --config.num_epochs=40 \
+                --config.data.classes="('T-shirt/top','Trouser','Sandal','Bag','Ankle boot')" \
+                --config.eval.num_points=2 --workdir="$out/stored"
+        fi
         for method in "${methods[@]}"; do
             choose "$method"
             read -r rate value <<<"${best[$method]}"
@@ -134,12 +144,27 @@ case $what in
                         --config.num_epochs=200 --config.eval.num_points=4 \
                         --workdir="$out/few/$method"
                     ;;
+                long_tail)
+                    train "${recipe[@]}" "${tuned[@]}" --config.num_seeds=10 \
+                        --config.data.examples_per_class=1000 --config.batch_size=200 \
+                        --config.data.long_tail=exp --config.data.long_tail_ratio=0.01 \
+                        --config.num_epochs=100 --config.eval.num_points=4 \
+                        --workdir="$out/long_tail/$method"
+                    ;;
+                finetune)
+                    python -m tests.benchmarks.studies.steering_finetune \
+                        --stored="$out/stored" --out="$out/finetune/$method.json" \
+                        "${recipe[@]}" "${tuned[@]}" --config.num_seeds=10 \
+                        --config.data.classes="('Pullover','Dress','Coat','Shirt','Sneaker')" \
+                        --config.data.examples_per_class=20 --config.batch_size=50 \
+                        --config.num_epochs=100 "${extra[@]}"
+                    ;;
             esac
         done
         ;;
     *)
         echo "Unknown $what. Available: data, cifar10, fashion, learned, tuning," \
-            "methods, few." >&2
+            "methods, few, long_tail, finetune." >&2
         exit 2
         ;;
 esac
