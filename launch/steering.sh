@@ -4,7 +4,7 @@
 # run that is finished is not trained again.  Times are those of 2 cores.
 #
 #     launch/steering.sh data       # images at half resolution: half a minute
-#     launch/steering.sh cifar10    # four classes on a square, narrow ResNet-18, 5 seeds
+#     launch/steering.sh cifar10    # four classes on a square, narrow ResNet-18, 4 seeds
 #     launch/steering.sh fashion    # four classes on a square, MLP, 20 seeds
 #     launch/steering.sh learned    # codes that 100 networks choose, 4 and 10 classes
 #     launch/steering.sh tuning     # nine settings of each of six methods
@@ -72,10 +72,10 @@ case $what in
         ;;
     cifar10)
         recipe=(
-            --config=configs/cifar10_narrow_ce.py --config.num_seeds=5
+            --config=configs/cifar10_narrow_ce.py --config.num_seeds=4
             --config.data.name=arrays --config.data.path="$data/cifar10.npz"
             --config.model.width=0.125 --config.data.examples_per_class=250
-            --config.batch_size=50 --config.num_epochs=25 --config.eval.num_points=2
+            --config.batch_size=50 --config.num_epochs=20 --config.eval.num_points=2
         )
         squares cifar10 "('cat','dog','truck','automobile')" \
             "cat_dog=('cat','truck','dog','automobile')" \

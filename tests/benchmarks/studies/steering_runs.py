@@ -19,8 +19,8 @@ METRICS = {
     "nc/gnc1": ("GNC1", 1, 4),
     "nc/nc2": ("NC2", 1, 3),
     "nc/nc3": ("NC3", 1, 3),
-    "nc1 <= 0.1": ("epochs to NC1 0.1", 1, 0),
-    "nc2 <= 0.2": ("epochs to NC2 0.2", 1, 0),
+    "nc1 <= 0.2": ("epochs to NC1 0.2", 1, 0),
+    "nc2 <= 0.5": ("epochs to NC2 0.5", 1, 0),
 }
 Values = dict[str, np.ndarray]  # metric -> its value for each seed
 
