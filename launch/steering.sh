@@ -45,7 +45,7 @@ mlp=(
     --config=configs/fashion_mlp_ce.py --config.data.name=arrays
     --config.model.widths="(128,128,64)" --config.eval.crm=False
 )
-methods=(linear spherical class_means fixed nearest dot_regression)
+methods=(linear dot_regression class_means spherical fixed nearest)
 # The learning rate and the temperature, or the energy, that were best on held-out images.
 declare -A best=(
     [linear]="0.1 2" [spherical]="0.03 1" [class_means]="0.1 2" [fixed]="0.1 2"
@@ -64,6 +64,7 @@ choose() {
             ;;
     esac
     if [ "$1" != linear ]; then chosen+=(--config.classifier.project=64); fi
+    case $1 in linear | dot_regression) seeds=10 ;; *) seeds=5 ;; esac
 }
 
 case $what in
@@ -134,18 +135,18 @@ case $what in
                     ;;
                 methods)
                     train "${recipe[@]}" "${long[@]}" "${tuned[@]}" \
-                        --config.num_seeds=10 --sweep.data.random_labels=0,0.2,0.4 \
+                        --config.num_seeds="$seeds" --sweep.data.random_labels=0,0.2,0.4 \
                         --config.eval.epochs="$(seq -s, 5 5 100 | sed 's/.*/(&)/')" \
                         --workdir="$out/methods/$method"
                     ;;
                 few)
-                    train "${recipe[@]}" "${tuned[@]}" --config.num_seeds=10 \
+                    train "${recipe[@]}" "${tuned[@]}" --config.num_seeds="$seeds" \
                         --config.data.examples_per_class=20 --config.batch_size=50 \
-                        --config.num_epochs=200 --config.eval.num_points=4 \
+                        --config.num_epochs=150 --config.eval.num_points=4 \
                         --workdir="$out/few/$method"
                     ;;
                 long_tail)
-                    train "${recipe[@]}" "${tuned[@]}" --config.num_seeds=10 \
+                    train "${recipe[@]}" "${tuned[@]}" --config.num_seeds="$seeds" \
                         --config.data.examples_per_class=1000 --config.batch_size=200 \
                         --config.data.long_tail=exp --config.data.long_tail_ratio=0.01 \
                         --config.num_epochs=100 --config.eval.num_points=4 \
@@ -154,7 +155,7 @@ case $what in
                 finetune)
                     python -m tests.benchmarks.studies.steering_finetune \
                         --stored="$out/stored" --out="$out/finetune/$method.json" \
-                        "${recipe[@]}" "${tuned[@]}" --config.num_seeds=10 \
+                        "${recipe[@]}" "${tuned[@]}" --config.num_seeds="$seeds" \
                         --config.data.classes="('Pullover','Dress','Coat','Shirt','Sneaker')" \
                         --config.data.examples_per_class=20 --config.batch_size=50 \
                         --config.num_epochs=100 "${extra[@]}"
