@@ -10,7 +10,7 @@
 #     launch/steering.sh tuning     # nine settings of each of six methods
 #     launch/steering.sh methods    # six methods, clean and random labels, 10 seeds
 #     launch/steering.sh few        # the same with 20 images a class
-#     launch/steering.sh long_tail  # the same with 1000 to 10 images a class
+#     launch/steering.sh long_tail  # three of them with 1000 to 10 images a class
 #     launch/steering.sh finetune   # five classes, from networks of five others
 #     python -m tests.benchmarks.studies.steering_shift   # their networks, other images
 #     python -m tests.benchmarks.studies.steering     # tables, figure and verdicts
@@ -110,6 +110,7 @@ case $what in
             --config.classifier.temperature=0.4 --workdir="$out/learned/four"
         ;;
     tuning | methods | few | long_tail | finetune)
+        if [ "$what" = long_tail ]; then methods=(linear dot_regression class_means); fi
         if [ "$what" = finetune ]; then
             train "${mlp[@]}" --config.data.path="$data/fashion.npz" \
                 --config.num_seeds=10 --config.data.examples_per_class=500 \
