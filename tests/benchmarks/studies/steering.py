@@ -1,0 +1,363 @@
+"""Is a geometry that is chosen as good as one that is learned?
+
+    launch/steering.sh WHAT     # data, cifar10, fashion, learned, tuning, methods, ...
+    python -m tests.benchmarks.studies.steering_shift
+    python -m tests.benchmarks.studies.steering     # reads their runs, trains nothing
+
+Four classes on a square: which of the three assignments is worse, and which a learned
+code chooses.  What codes learned in two dimensions follow.  Learned classifiers beside
+class means, fixed vectors, the nearest frame and dot regression, with clean and random
+labels, few and imbalanced examples, and shifted test images.  Each claim is a paired
+test over seeds, corrected over the claims of its question.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ncjax.comparison.runs import Run
+from ncjax.io import write_whole
+from ncjax.statistics import holm, t_interval
+from tests.benchmarks.harness import RESULTS
+from tests.benchmarks.studies.harness import LEVEL, difference, flags, write
+from tests.benchmarks.studies.steering_figure import draw
+from tests.benchmarks.studies.steering_runs import (
+    METRICS,
+    Values,
+    accuracy,
+    methods,
+    opposite,
+    rank_correlations,
+    references,
+    runs_of,
+    share,
+    squares,
+    tuning,
+)
+from tests.benchmarks.verdicts import Answer, Verdict
+
+NAME = "steering"
+GNC = "Jiang et al., ICML 2024 (arXiv 2310.05351)"
+ETF = "Yang et al., NeurIPS 2022 (arXiv 2203.09081), CIFAR-100-LT, ResNet-32"
+# Folder of the squares -> title; assignment -> title, the alike pair opposite first.
+SQUARES = {
+    "cifar10": "CIFAR-10, narrow ResNet-18",
+    "fashion": "Fashion-MNIST, MLP",
+}
+# The assignment that has the classes that are most alike opposite, and the second one.
+ALIKE = {"cifar10": ("cat_dog", "dog"), "fashion": ("shirt_pullover", "Pullover")}
+METHODS = {
+    "linear": "linear, learned",
+    "spherical": "spherical, learned",
+    "class_means": "class means (CMF)",
+    "fixed": "fixed simplex",
+    "nearest": "nearest simplex",
+    "dot_regression": "fixed simplex, dot regression",
+}
+CONDITIONS = {
+    "0": "clean",
+    "0.2": "20 % random labels",
+    "0.4": "40 % random labels",
+    "few": "20 images a class",
+    "long_tail": "long tail, 1000 to 10 images",
+}
+
+
+class Test(NamedTuple):
+    """A claim that one of two has less of something than the other.
+
+    Attributes:
+        claim: the claim, in a sentence.
+        source: who makes it.
+        theirs: the published numbers.
+        less: values by seed of what is claimed to have less, in % [n].
+        more: of the other [n].
+        command: what trains the networks.
+    """
+
+    claim: str
+    source: str
+    theirs: str
+    less: np.ndarray
+    more: np.ndarray
+    command: str
+
+
+def judge(tests: Sequence[Test]) -> Iterator[Verdict]:
+    """Each claim by a paired test over seeds, corrected over all of them."""
+    found = [difference(test.more, test.less) for test in tests]
+    corrected = holm(np.array([f[3] for f in found]))
+    for test, (gap, low, high, _), p in zip(tests, found, corrected, strict=True):
+        answer: Answer = "undecided"
+        if p < 1 - LEVEL:
+            answer = "holds" if gap > 0 else "does not"
+        less, more = test.less.mean(), test.more.mean()
+        yield Verdict(
+            claim=test.claim,
+            source=test.source,
+            theirs=test.theirs,
+            ours=f"{less:.2f} and {more:.2f} %: lower by {gap:.2f}",
+            interval=f"[{low:.2f}, {high:.2f}]",
+            seeds=len(test.less),
+            verdict=answer,
+            command=test.command,
+            note=f"p = {p:.2g}, corrected",
+        )
+
+
+def judge_squares(found: dict[str, dict[str, list[Run]]]) -> Iterator[Verdict]:
+    """Is the assignment with the alike classes opposite the worst of three?"""
+    tests = []
+    for data, by in found.items():
+        alike, _ = ALIKE[data]
+        for other in (name for name in by if name not in (alike, "learned")):
+            theirs = "89.95 < 91.90, 92.13 %" if data == "cifar10" else "less"
+            tests.append((data, alike, other, theirs))
+        tests.append((data, alike, "learned", "less"))
+    yield from judge(
+        [
+            Test(
+                f"{SQUARES[data]}: accuracy of four classes on a square with "
+                f"{words(alike)} opposite is below that with {words(other)}",
+                GNC,
+                theirs,
+                accuracy(found[data][alike]),
+                accuracy(found[data][other]),
+                f"launch/steering.sh {data}",
+            )
+            for data, alike, other, theirs in tests
+        ]
+    )
+
+
+def words(assignment: str) -> str:
+    """An assignment in words."""
+    if assignment == "learned":
+        return "the learned code"
+    return " and ".join(assignment.split("_"))
+
+
+def judge_choices(found: dict[str, tuple[str, list[Run]]]) -> Iterator[Verdict]:
+    """Do learned codes avoid to put the alike classes opposite?"""
+    for title, (partner, runs) in found.items():
+        hits = sum(opposite(run) == partner for run in runs)
+        part, low, high = share(hits, len(runs))
+        answer: Answer = "undecided"
+        if high < 1 / 3 or low > 1 / 3:
+            answer = "holds" if high < 1 / 3 else "does not"
+        first_class = runs[0].config["data.classes"][0]
+        what = "cifar10" if "CIFAR" in title else "fashion"
+        yield Verdict(
+            claim=f"{title}: of codes learned in 2 dimensions fewer than a third have "
+            f"{first_class} opposite {partner}",
+            source=GNC,
+            theirs="0 of 1 (the choice is benign)",
+            ours=f"{hits} of {len(runs)}: {part:.2f}",
+            interval=f"[{low:.2f}, {high:.2f}]",
+            seeds=len(runs),
+            verdict=answer,
+            command=f"launch/steering.sh {'learned' if len(runs) > 50 else what}",
+            note="a third is chance; exact interval",
+        )
+
+
+def judge_order(by: dict[str, np.ndarray]) -> Iterator[Verdict]:
+    """Do the distances of learned codes follow others?"""
+    for title, values in by.items():
+        each = t_interval(values, LEVEL)
+        answer: Answer = "undecided"
+        if each.low > 0 or each.high < 0:
+            answer = "holds" if each.low > 0 else "does not"
+        yield Verdict(
+            claim="Fashion-MNIST, 10 classes in 2 dimensions: distances in the learned "
+            f"code follow those {title} (Spearman's correlation above 0)",
+            source=GNC,
+            theirs="more than 0 (suggested by one code)",
+            ours=f"{each.centre:.2f}, of {len(values)} runs {np.mean(values > 0):.0%} "
+            "above 0",
+            interval=f"[{each.low:.2f}, {each.high:.2f}]",
+            seeds=len(values),
+            verdict=answer,
+            command="launch/steering.sh learned",
+        )
+
+
+def judge_regression(found: dict[str, dict[str, Values]]) -> Iterator[Verdict]:
+    """Is a fixed simplex with dot regression better than what is learned?"""
+    tests = []
+    for condition, by in found.items():
+        theirs = "less"
+        if condition == "long_tail":
+            theirs = "56.0 < 56.92 % (users of the code: 56.98 > 55.34 %)"
+        tests.append(
+            Test(
+                f"Fashion-MNIST, {CONDITIONS[condition]}: test error of dot regression "
+                "to a fixed simplex is below that of learned cross-entropy",
+                ETF,
+                theirs,
+                100 * by["dot_regression"]["test/error"],
+                100 * by["linear"]["test/error"],
+                f"launch/steering.sh {_command(condition)}",
+            )
+        )
+    yield from judge(tests)
+
+
+def judge_means(
+    found: dict[str, dict[str, Values]], shifted: dict[str, dict[str, list[float]]]
+) -> Iterator[Verdict]:
+    """Are class means as classifier better than a learned one?"""
+    tests = [
+        Test(
+            f"Fashion-MNIST, {CONDITIONS[condition]}: test error of class means (CMF) "
+            f"is below that of a {METHODS[other].replace(',', '')} classifier",
+            GNC,
+            "comparable" if condition == "0" else "less (asked, not measured)",
+            100 * by["class_means"]["test/error"],
+            100 * by[other]["test/error"],
+            f"launch/steering.sh {_command(condition)}",
+        )
+        for condition, by in found.items()
+        for other in ("linear", "spherical")
+        if "class_means" in by and other in by
+    ]
+    tests += [
+        Test(
+            f"Fashion-MNIST, test images {shift}: test error of class means (CMF) is "
+            f"below that of a {METHODS[other].replace(',', '')} classifier",
+            GNC,
+            "less (asked, not measured)",
+            100 * np.array(shifted["class_means"][shift]),
+            100 * np.array(shifted[other][shift]),
+            "python -m tests.benchmarks.studies.steering_shift",
+        )
+        for shift in (list(shifted.get("linear", {})))[1:]
+        for other in ("linear", "spherical")
+    ]
+    yield from judge(tests)
+
+
+def _command(condition: str) -> str:
+    return condition if condition in ("few", "long_tail") else "methods"
+
+
+def table(title: str, rows: dict[str, Values]) -> str:
+    """Mean and half of the 95 % interval of each metric, as Markdown."""
+    cells = [["", *(METRICS[key][0] for key in METRICS)]]
+    cells.append(["---"] * len(cells[0]))
+    for name, values in rows.items():
+        line = [name]
+        for key, (_, factor, digits) in METRICS.items():
+            line.append(_cell(factor * values[key], digits))
+        cells.append(line)
+    seeds = len(next(iter(rows.values()))["test/error"])
+    lines = [f"| {' | '.join(row)} |" for row in cells]
+    return f"## {title}, {seeds} seeds\n\n" + "\n".join(lines) + "\n"
+
+
+def _cell(values: np.ndarray, digits: int) -> str:
+    """Mean ± half of the interval; of how many seeds, where some have no value."""
+    each = t_interval(values, LEVEL)
+    if not np.isfinite(each.centre):
+        return "-"
+    said = f"{each.centre:.{digits}f}"
+    if np.isfinite(each.low):
+        said += f" ± {(each.high - each.low) / 2:.{digits}f}"
+    missing = each.count < len(values)
+    return f"{said} ({each.count} of {len(values)})" if missing else said
+
+
+def lines_of(
+    accuracies: dict[str, dict[str, np.ndarray]],
+    orders: dict[str, np.ndarray],
+    by_condition: dict[str, dict[str, Values]],
+    shifted: dict[str, dict[str, list[float]]],
+    tuned: Sequence[tuple[str, float, float, float]],
+) -> str:
+    """All numbers as CSV: question, what, metric, seed (or setting), value."""
+    lines = ["question,what,metric,seed,value"]
+
+    def add(question: str, what: str, metric: str, values: Sequence[float]) -> None:
+        for seed, value in enumerate(values):
+            lines.append(f"{question},{what},{metric},{seed},{value:.6g}")
+
+    for data, by in accuracies.items():
+        for name, values in by.items():
+            add(f"square {data}", name, "accuracy %", values)
+    for name, values in orders.items():
+        add("learned code", name, "rank correlation", values)
+    for condition, rows in by_condition.items():
+        for method, found in rows.items():
+            for key, values in found.items():
+                add(CONDITIONS[condition], method, key, values)
+    for method, by_shift in shifted.items():
+        for shift, errors in by_shift.items():
+            add(f"test images {shift}", method, "test/error", errors)
+    lines += [
+        f"tuning,{method},learning rate {rate:g} and {knob:g},0,{error:.6g}"
+        for method, rate, knob, error in tuned
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Reads the runs and writes results/steering."""
+    folder, _ = flags(__doc__, NAME)
+    square = {d: squares(folder, d) for d in SQUARES if (folder / d).is_dir()}
+    choices = {
+        SQUARES[data]: (ALIKE[data][1], by["learned"]) for data, by in square.items()
+    }
+    four = "Fashion-MNIST, MLP, 400 images"
+    choices[four] = ("Pullover", runs_of(folder / "learned" / "four"))
+    ten = runs_of(folder / "learned" / "ten")
+    orders = {
+        name: rank_correlations(ten, reference)
+        for name, reference in references(folder / "data").items()
+    }
+    found, shifted = methods(folder), {}
+    if (folder / "shift.json").is_file():
+        shifted = json.loads((folder / "shift.json").read_text())
+    verdicts = [
+        *judge_squares(square),
+        *judge_choices(choices),
+        *judge_order(orders),
+        *judge_regression(found),
+        *judge_means(found, shifted),
+    ]
+    accuracies = {
+        d: {n: accuracy(r) for n, r in by.items()} for d, by in square.items()
+    }
+    figure = draw(
+        {
+            SQUARES[data]: {words(n): v for n, v in by.items()}
+            for data, by in accuracies.items()
+        },
+        orders,
+        {
+            CONDITIONS[c]: {METHODS[m]: 100 * v["test/error"] for m, v in by.items()}
+            for c, by in found.items()
+        },
+        {
+            shift: {
+                METHODS[m]: 100 * np.array(shifted[m][shift])
+                for m in METHODS
+                if m in shifted
+            }
+            for shift in list(shifted.get("linear", {}))[1:]
+        },
+    )
+    text = lines_of(accuracies, orders, found, shifted, tuning(folder))
+    write(NAME, verdicts, figure, text)
+    pages = [
+        table(CONDITIONS[condition], {METHODS[m]: v for m, v in by.items()})
+        for condition, by in found.items()
+    ]
+    write_whole(RESULTS / NAME / "table.md", "# Tables\n\n" + "\n".join(pages))
+
+
+if __name__ == "__main__":
+    main()
