@@ -81,10 +81,11 @@ class Kept:
             path = self._folder / FOLDER / f"{name}.npy"
             if path.exists():
                 return _load(path)
-            if any((self._folder / "checkpoints").glob("*/")) and _is_run(self._folder):
+            if _has_lost(self._folder, name):
                 raise WorkdirError(
                     f"{path} is missing: the class vectors that the run "
-                    f"{self._folder} has been trained with. {_BRING_BACK}"
+                    f"{self._folder} has been trained with, unless it is one of "
+                    f"another configuration. {_BRING_BACK}"
                 )
         cached = cache_folder(FOLDER) / f"{name}.npy"
         try:
@@ -100,9 +101,15 @@ class Kept:
         return array
 
 
-def _is_run(folder: Path) -> bool:
-    """Whether a folder is that of one run, not of a sweep, whose programs differ."""
-    return (folder / CONFIG).exists()
+def _has_lost(folder: Path, name: str) -> bool:
+    """Whether a run has been trained without a file of this kind.
+
+    A sweep has none at its beginning, as its programs differ; and a run that has others
+    is one of another configuration, which is refused later.
+    """
+    trained = any((folder / "checkpoints").glob("*/")) and (folder / CONFIG).exists()
+    kind = name.partition("-")[0]
+    return trained and not any((folder / FOLDER).glob(f"{kind}-*.npy"))
 
 
 def _about(name: str) -> str:
