@@ -57,8 +57,8 @@ class Kept:
         """
         if name not in self.found:
             # The others wait for as long as a search takes; they may see no disk of it.
-            first = cluster.is_first()
-            found = cluster.in_turn(lambda: self._find(name, make) if first else None)
+            first, empty = cluster.is_first(), np.zeros(0)
+            found = cluster.in_turn(lambda: self._find(name, make) if first else empty)
             self.found[name] = cluster.from_first(lambda: found)
         return self.found[name]
 
@@ -149,7 +149,8 @@ class Lines:
 
     def __init__(self, about: str = ""):
         """Takes what is searched, to be said before the first line; "" says nothing."""
-        self._about, self._line, self._stage = about, None, ""
+        self._about, self._stage = about, ""
+        self._line: tqdm | None = None
         self._began = time.monotonic()
 
     def __enter__(self) -> Lines:
