@@ -103,6 +103,8 @@ def assigned(
     # Ties are broken by rounding: a run that goes on elsewhere keeps its order.
     name = f"order-{_digest(similarity, gram)}-{assign}"
     order = setting.keep(name, lambda progress: solve().order)
+    if sorted(order) != [*range(len(rows))]:
+        raise ValueError(f"What is kept as {name} is no order. Remove the file.")
     value = float(np.sum(similarity * gram[np.ix_(order, order)]))
     near = "different classes" if worst else "classes alike"
     return rows[order], (

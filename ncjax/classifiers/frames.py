@@ -162,7 +162,14 @@ def code(num_classes: int, *, setting: Setting, **options) -> np.ndarray:
     def make(progress: Progress | None) -> np.ndarray:
         return solve(num_classes, dim, starts=starts, progress=progress).vectors
 
-    return setting.keep(f"code-{num_classes}x{dim}", make)
+    name = f"code-{num_classes}x{dim}"
+    rows = setting.keep(name, make)
+    if rows.shape != (num_classes, dim):
+        raise ValueError(
+            f"What is kept as {name} has shape {rows.shape}, not {(num_classes, dim)}: "
+            "it is no code of these classes. Remove the file."
+        )
+    return rows
 
 
 def describe_rows(target: str, rows: np.ndarray) -> str:

@@ -5,6 +5,7 @@ run.lock         names the program that writes here, while it does
 metrics.jsonl    a line for each epoch; measured epochs have all metrics
 movie.jsonl      a line for each measured epoch, with --config.eval.movie=True
 classes.json     names, tree and predicted geometry of the classes
+frames/          class vectors that were searched, of `ncjax.training.kept`
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
 collapse.png     the curves; layers.png and confusion.png if they are asked for

@@ -57,8 +57,8 @@ class Kept:
         """
         if name not in self.found:
             # The others wait for as long as a search takes; they may see no disk of it.
-            first = cluster.is_first()
-            found = cluster.in_turn(lambda: self._find(name, make) if first else None)
+            first, empty = cluster.is_first(), np.zeros(0)
+            found = cluster.in_turn(lambda: self._find(name, make) if first else empty)
             self.found[name] = cluster.from_first(lambda: found)
         return self.found[name]
 
@@ -81,10 +81,11 @@ class Kept:
             path = self._folder / FOLDER / f"{name}.npy"
             if path.exists():
                 return _load(path)
-            if any((self._folder / "checkpoints").glob("*/")) and _is_run(self._folder):
+            if _has_lost(self._folder, name):
                 raise WorkdirError(
                     f"{path} is missing: the class vectors that the run "
-                    f"{self._folder} has been trained with. {_BRING_BACK}"
+                    f"{self._folder} has been trained with, unless it is one of "
+                    f"another configuration. {_BRING_BACK}"
                 )
         cached = cache_folder(FOLDER) / f"{name}.npy"
         try:
@@ -100,9 +101,15 @@ class Kept:
         return array
 
 
-def _is_run(folder: Path) -> bool:
-    """Whether a folder is that of one run, not of a sweep, whose programs differ."""
-    return (folder / CONFIG).exists()
+def _has_lost(folder: Path, name: str) -> bool:
+    """Whether a run has been trained without a file of this kind.
+
+    A sweep has none at its beginning, as its programs differ; and a run that has others
+    is one of another configuration, which is refused later.
+    """
+    trained = any((folder / "checkpoints").glob("*/")) and (folder / CONFIG).exists()
+    kind = name.partition("-")[0]
+    return trained and not any((folder / FOLDER).glob(f"{kind}-*.npy"))
 
 
 def _about(name: str) -> str:
@@ -142,7 +149,8 @@ class Lines:
 
     def __init__(self, about: str = ""):
         """Takes what is searched, to be said before the first line; "" says nothing."""
-        self._about, self._line, self._stage = about, None, ""
+        self._about, self._stage = about, ""
+        self._line: tqdm | None = None
         self._began = time.monotonic()
 
     def __enter__(self) -> Lines:

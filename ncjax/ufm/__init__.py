@@ -49,4 +49,8 @@ from ncjax.ufm.solve import (
     solve_many as solve_many,
     stack as stack,
 )
+from ncjax.ufm.sphere import (
+    SphereOptimum as SphereOptimum,
+    sphere_optimum as sphere_optimum,
+)
 from ncjax.ufm.trajectory import Trajectory as Trajectory, small_start as small_start

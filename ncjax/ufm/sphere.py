@@ -58,6 +58,12 @@ def sphere_optimum(
     Raises:
         InputError: for sizes that have no code.
         ValueError: for a temperature or class sizes out of range.
+
+    Example:
+        >>> import ncjax
+        >>> found = ncjax.ufm.sphere_optimum(4, 3, temperature=0.2)
+        >>> found.classifier.shape, str(found.proof)
+        ((4, 3), 'closed form')
     """
     check_sizes(num_classes, feature_dim)
     if not 0 < temperature < np.inf:

@@ -56,7 +56,13 @@ RATE, LEARNING_RATE = "matrix product", 0.01
 
 # Name: (model, its options, image, batch and steps on a CPU, on an accelerator).
 NETWORKS = {
-    "mlp 784-512-512-10": ("mlp", {}, (28, 28, 1), (128, 20), (1024, 50)),
+    "mlp 784-512-512-10": (
+        "mlp",
+        {"widths": (512, 512)},
+        (28, 28, 1),
+        (128, 20),
+        (1024, 50),
+    ),
     "mlp 64-128-128-64-10": (
         "mlp",
         {"widths": (128, 128, 64)},

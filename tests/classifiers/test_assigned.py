@@ -69,6 +69,9 @@ def test_an_order_that_was_kept_is_taken():
     order_of("worst", 2 * SQUARE, setting=setting)
     assert names[0] == names[1]
     assert len(set(names)) == 3
+    wrong = Setting(keep=lambda name, make: np.array([0, 0, 1, 2]))
+    with pytest.raises(ValueError, match="-worst is no order"):
+        order_of("worst", setting=wrong)
 
 
 def test_rows_go_to_the_closest_means():

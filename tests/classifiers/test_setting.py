@@ -42,6 +42,9 @@ def test_a_code_that_is_searched_is_kept():
     size = np.sum(classifier.vectors.rows**2) / 9
     assert size == pytest.approx(4)
     assert callable(make)
+    wrong = Setting(lambda: 4, lambda name, make: np.eye(4))
+    with pytest.raises(ValueError, match=r"code-9x4 has shape \(4, 4\), not \(9, 4\)"):
+        fixed(9, setting=wrong, target="code")
 
 
 @pytest.mark.slow

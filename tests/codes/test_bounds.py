@@ -116,7 +116,7 @@ def test_the_best_margin_says_whence_it_is():
             10,
             4,
             5 / 6,
-            r"known .* is 0\.8333 \(code of the widest angle, Bachoc .* Radon",
+            r"known .* is 0\.8333 \(code of the widest angle, Bachoc .*Radon",
         ),
         (5, 4, 5 / 4, r"is 1\.25 \(proved\)"),
         (

@@ -60,6 +60,8 @@ def test_a_run_without_its_vectors_does_not_go_on(tmp_path):
     with pytest.raises(WorkdirError, match=r"code-3x2\.npy is missing: .* from a copy"):
         Kept(run)("code-3x2", never)
     (run / FOLDER).mkdir()
+    np.save(run / FOLDER / "code-4x2.npy", ROWS)  # the run is of another configuration
+    np.testing.assert_array_equal(Kept(run)("code-3x2", lambda progress: ROWS), ROWS)
     (run / FOLDER / "code-3x2.npy").write_bytes(b"damaged")
     with pytest.raises(WorkdirError, match=r"cannot be read: .* from a copy"):
         Kept(run)("code-3x2", never)

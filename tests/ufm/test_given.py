@@ -30,6 +30,7 @@ def test_features_of_mse_in_closed_form():
     assert proof.gap < 1e-9
 
 
+@pytest.mark.slow
 def test_a_simplex_gives_a_simplex_for_every_c():
     path = given_path("cross_entropy", 2 * simplex_rows(4), c_range=RANGE)
     found = match_gram(path, simplex_gram(4))

@@ -31,6 +31,7 @@ def test_a_simplex_at_every_temperature(temperature):
         assert loss_of(rows[:4], rows[4:], temperature) > found.loss
 
 
+@pytest.mark.slow
 def test_the_polygon_at_a_small_temperature():
     """In two dimensions the softmax code is the regular polygon."""
     found = sphere_optimum(5, 2, 0.1, starts=2)
