@@ -130,11 +130,11 @@ def judge_squares(found: dict[str, dict[str, list[Run]]]) -> Iterator[Verdict]:
     )
 
 
-def words(assignment: str) -> str:
-    """An assignment in words."""
+def words(assignment: str, between: str = " and ") -> str:
+    """An assignment in words: the two classes that are opposite."""
     if assignment == "learned":
         return "the learned code"
-    return " and ".join(assignment.split("_"))
+    return between.join(assignment.split("_"))
 
 
 def judge_choices(found: dict[str, tuple[str, list[Run]]]) -> Iterator[Verdict]:
@@ -312,7 +312,7 @@ def main() -> None:
         *judge_means(errors),
     ]
     accuracies = {
-        d: {words(name): accuracy(runs) for name, runs in by.items()}
+        d: {words(name, " opposite "): accuracy(runs) for name, runs in by.items()}
         for d, by in square.items()
     }
     figure = draw(

@@ -30,11 +30,11 @@ def draw(
     """
     down = -(-len(errors) // _ACROSS)
     figure = Figure(figsize=(13, 2.4 * (1 + down)), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=[1, down])
-    *left, right = top.subplots(1, len(squares) + 1)
-    for axis, (title, rows) in zip(left, squares.items(), strict=True):
+    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=[1, down]))
+    first = top.subplots(1, len(squares) + 1, squeeze=False)[0]
+    for axis, (title, rows) in zip(first, squares.items(), strict=False):
         _dots(axis, f"{title}: accuracy %", rows, list(rows))
-    _histograms(right, orders)
+    _histograms(first[-1], orders)
     names = list(dict.fromkeys(name for rows in errors.values() for name in rows))
     axes = bottom.subplots(down, _ACROSS, squeeze=False)
     for number, axis in enumerate(axes.flat):
@@ -67,7 +67,7 @@ def _histograms(axis: Axes, orders: Mapping[str, np.ndarray]) -> None:
     """How often which rank correlation was found."""
     bins = np.linspace(-0.5, 1, 31)
     for (name, values), color in zip(orders.items(), style.COLORS, strict=False):
-        axis.hist(values, bins, histtype="step", color=color, label=name)
+        axis.hist(values, bins.tolist(), histtype="step", color=color, label=name)
     axis.axvline(0, color=style.NOTE, lw=0.8, ls=":")
     axis.set_xlim(-0.5, 1)
     style.decorate(axis, "Rank correlation of code distances with those", legend=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -72,7 +72,7 @@ def csv_of(
     """All numbers: question, what, metric, seed (or setting), value."""
     lines = ["question,what,metric,seed,value"]
 
-    def add(question: str, what: str, metric: str, values: Sequence[float]) -> None:
+    def add(question: str, what: str, metric: str, values: Iterable[float]) -> None:
         for seed, value in enumerate(values):
             lines.append(f"{question},{what},{metric},{seed},{value:.6g}")
 
