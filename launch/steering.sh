@@ -104,7 +104,7 @@ case $what in
             --config.data.test_examples_per_class=100
             --config.loss.name=normface --config.classifier.project=2
         )
-        train "${recipe[@]}" --config.classifier.temperature=0.03 \
+        train "${recipe[@]}" --config.classifier.temperature=0.3 \
             --workdir="$out/learned/ten"
         train "${recipe[@]}" --config.data.classes="('Shirt','Pullover','Trouser','Bag')" \
             --config.classifier.temperature=0.4 --workdir="$out/learned/four"

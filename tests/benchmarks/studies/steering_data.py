@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ncjax.data import load
+from ncjax.data.dataset import Split
 from ncjax.io import open_whole
 
 CIFAR10 = ("automobile", "cat", "dog", "truck")
@@ -55,7 +56,7 @@ def main() -> None:
     kept = whole.train.take(rows_of(labels, 0, TRAIN))
     for name, (source, rows) in parts.items():
         test = source.take(rows)
-        _write(out / f"{name}.npz", kept, test, whole.class_names)
+        _write(out / f"{name}.npz", (kept, test), whole.class_names)
 
     whole = load("cifar10")
     classes = [whole.class_names.index(name) for name in CIFAR10]
@@ -63,10 +64,13 @@ def main() -> None:
     for split in (whole.train, whole.test):
         part = split.take(np.flatnonzero(np.isin(split.labels, classes)))
         splits.append(part.labelled(np.searchsorted(classes, part.labels)))
-    _write(out / "cifar10.npz", *splits, CIFAR10)
+    _write(out / "cifar10.npz", (splits[0], splits[1]), CIFAR10)
 
 
-def _write(path, train, test, class_names) -> None:
+def _write(
+    path: Path, splits: tuple[Split, Split], class_names: tuple[str, ...]
+) -> None:
+    train, test = splits
     found = {
         "x_train": halve(np.asarray(train.images)),
         "y_train": np.asarray(train.labels),

@@ -57,8 +57,9 @@ def taken_over(new: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
     return new | {name: stored[name] for name in common}
 
 
-def begin(state: TrainState, stored: dict[str, Any]) -> TrainState:
-    """The state of new networks, with the stored hidden layers."""
+def begin(state: TrainState, stored: dict[str, Any], number: int) -> TrainState:
+    """The state of so many new networks, with the first stored hidden layers."""
+    stored = jax.tree.map(lambda leaf: leaf[:number], stored)
     return dataclasses.replace(
         state,
         params=taken_over(state.params, stored["params"]),
@@ -91,13 +92,13 @@ def main() -> None:
     experiment = Experiment(config, load_data(config))
     state = experiment.init()
     if options.stored is not None:
-        state = begin(state, stored_variables(options.stored))
+        stored = stored_variables(options.stored)
+        state = begin(state, stored, config.num_seeds)
     for number in range(1, config.num_epochs + 1):
-        state, running = experiment.epoch(state, number)
-    loss = np.asarray(running["loss"]).mean()
+        state, _ = experiment.epoch(state, number)
     found = errors(experiment, state)
     means = {name: round(float(np.mean(e)), 4) for name, e in found.items()}
-    print(f"loss {loss:.3g}, test errors {means}", file=sys.stderr, flush=True)
+    print(f"{options.out}: test errors {means}", file=sys.stderr, flush=True)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     write_json(options.out, found)
 

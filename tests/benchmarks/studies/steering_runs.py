@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,18 +12,36 @@ from ncjax import hierarchy
 from ncjax.comparison.runs import CompareError, Run, find, read
 from tests.benchmarks.studies.harness import LEVEL
 
+METHODS = {
+    "linear": "linear, learned",
+    "spherical": "spherical, learned",
+    "class_means": "class means (CMF)",
+    "fixed": "fixed simplex",
+    "nearest": "nearest simplex",
+    "dot_regression": "fixed simplex, dot regression",
+}
+CONDITIONS = {
+    "0": "clean",
+    "0.2": "20 % random labels",
+    "0.4": "40 % random labels",
+    "few": "20 images a class",
+    "long_tail": "long tail, 1000 to 10 images",
+}
+RARELY = ("few", "long_tail")  # conditions that are measured four times
+UNCHANGED = "as they are"  # the test images
 # Key of a metric -> its title, factor and digits in the table.
 METRICS = {
     "test/error": ("test error %", 100, 2),
     "train/error": ("train error %", 100, 2),
     "nc/nc1": ("NC1", 1, 4),
-    "nc/gnc1": ("GNC1", 1, 4),
     "nc/nc2": ("NC2", 1, 3),
     "nc/nc3": ("NC3", 1, 3),
     "nc1 <= 0.2": ("epochs to NC1 0.2", 1, 0),
     "nc2 <= 0.5": ("epochs to NC2 0.5", 1, 0),
 }
 Values = dict[str, np.ndarray]  # metric -> its value for each seed
+# Method -> shift of the test images -> test error of each seed.
+Shifted = dict[str, dict[str, list[float]]]
 
 
 def runs_of(folder: Path) -> list[Run]:
@@ -114,8 +133,9 @@ def share(hits: int, number: int) -> tuple[float, float, float]:
 
 
 def squares(folder: Path, data: str) -> dict[str, list[Run]]:
-    """Assignment, or "learned" -> its runs, on one data set."""
-    return {path.name: runs_of(path) for path in sorted((folder / data).iterdir())}
+    """Assignment, or "learned", which comes last -> its runs, on one data set."""
+    paths = sorted(_folders(folder / data), key=lambda p: (p.name == "learned", p.name))
+    return {path.name: runs_of(path) for path in paths}
 
 
 def accuracy(runs: Sequence[Run]) -> np.ndarray:
@@ -131,7 +151,7 @@ def methods(folder: Path) -> dict[str, dict[str, Values]]:
         for part in sorted({run.config["data.random_labels"] for run in runs}):
             these = [r for r in runs if r.config["data.random_labels"] == part]
             found.setdefault(f"{part:g}", {})[path.name] = values_of(these)
-    for condition in ("few", "long_tail"):
+    for condition in RARELY:
         for path in _folders(folder / condition):
             found.setdefault(condition, {})[path.name] = values_of(runs_of(path))
     return found
@@ -151,3 +171,12 @@ def tuning(folder: Path) -> list[tuple[str, float, float, float]]:
             error = run.rows[-1]["test/error"]
             rows.append((path.name, rate, run.config[f"loss.{knob}"], error))
     return rows
+
+
+def shifted(folder: Path) -> dict[str, Shifted]:
+    """Errors on shifted images: of the networks ("") and of fine-tuned ones."""
+    found = {}
+    if (folder / "shift.json").is_file():
+        found[""] = json.loads((folder / "shift.json").read_text())
+    tuned = {p.stem: json.loads(p.read_text()) for p in _folders(folder / "finetune")}
+    return found | ({"fine-tuned": tuned} if tuned else {})

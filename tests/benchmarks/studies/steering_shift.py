@@ -20,6 +20,7 @@ from ncjax.config.binding import load_data
 from ncjax.io import write_json
 from ncjax.training.loaded import load_runs
 from ncjax.training.stored import read_config
+from tests.benchmarks.studies.steering_runs import UNCHANGED
 
 _NOISE = 40.0  # standard deviation, of pixels in 0..255
 
@@ -48,7 +49,7 @@ def inverted(images: np.ndarray) -> np.ndarray:
 
 
 SHIFTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "as they are": lambda images: images,
+    UNCHANGED: lambda images: images,
     "moved": moved,
     "noisy": noisy,
     "dim": dim,
