@@ -50,11 +50,11 @@ def digits_regression(*, view: str = "moments", seed: int = 0) -> Dataset:
     labels = parts["train"][1]
     centre = labels.mean(0)
     scale = np.sqrt(labels.var(0).mean())
-    splits = [
+    train, test = (
         Split(images, ((labels - centre) / scale).astype(np.float32))
         for images, labels in parts.values()
-    ]
-    return Dataset("digits_regression", *splits, names, target="vector")
+    )
+    return Dataset("digits_regression", train, test, names, target="vector")
 
 
 Images = Shaped[np.ndarray, "n h w 1"]
