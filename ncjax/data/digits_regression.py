@@ -59,10 +59,11 @@ def digits_regression(*, view: str = "moments", seed: int = 0) -> Dataset:
 
 Images = Shaped[np.ndarray, "n h w 1"]
 Labels = Float[np.ndarray, "n t"]
-View = Callable[[Images, np.random.Generator], tuple[Images, Labels]]
+Made = tuple[Shaped[np.ndarray, "n r c 1"], Labels]  # of another size, perhaps
+View = Callable[[Images, np.random.Generator], Made]
 
 
-def _moments(images: Images, rng: np.random.Generator) -> tuple[Images, Labels]:
+def _moments(images: Images, rng: np.random.Generator) -> Made:
     """Mean place of the intensities, their variances and covariance, in pixels."""
     del rng
     weights = images[..., 0].astype(np.float64)
@@ -83,7 +84,7 @@ def _moments(images: Images, rng: np.random.Generator) -> tuple[Images, Labels]:
     return images, np.stack(labels, 1)
 
 
-def _coordinates(images: Images, rng: np.random.Generator) -> tuple[Images, Labels]:
+def _coordinates(images: Images, rng: np.random.Generator) -> Made:
     """Digits at random places of a black canvas; row and column of their centres."""
     count, side = images.shape[:2]
     corners = rng.integers(0, _CANVAS - side + 1, (count, 2))
@@ -93,7 +94,7 @@ def _coordinates(images: Images, rng: np.random.Generator) -> tuple[Images, Labe
     return canvas, corners + side / 2
 
 
-def _angle(images: Images, rng: np.random.Generator) -> tuple[Images, Labels]:
+def _angle(images: Images, rng: np.random.Generator) -> Made:
     """Digits turned by random angles; cosine and sine of these."""
     from scipy.ndimage import rotate  # late: it takes a moment
 

@@ -7,7 +7,7 @@ import pytest
 
 from ncjax import regression
 from ncjax.regression import METRICS, RegressionMoments, RegressionPass, conventions
-from ncjax.regression.measure import check_spread, check_targets
+from ncjax.regression.checks import check_spread, check_targets
 from tests.regression import definitions
 
 FEATURES, TARGETS, CLASSIFIER = definitions.problem()
