@@ -50,7 +50,7 @@ def _columns(where: str, split: Split) -> Split:
     if labels.dtype.kind not in "biuf" or labels.ndim not in (1, 2):
         raise DataError(
             f"{where}: labels are {labels.dtype} of shape {labels.shape}; for "
-            "config.data.target = 'vector' numbers [n, t] or [n] are needed."
+            "config.data.target = 'vector' numbers are needed, [n, t] or [n]."
         )
     if len(labels) != split.shape[0]:
         raise DataError(

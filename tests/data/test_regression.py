@@ -117,7 +117,7 @@ def test_arrays_of_ones_own(tmp_path):
     assert saved(tmp_path, **given).test.labels.shape == (5, 1)
     with pytest.raises(ValueError, match=r"Unknown target 'vectors'.*'vector'"):
         load("arrays", path=str(tmp_path / "mine.npz"), target="vectors")
-    with pytest.raises(ValueError, match="for config.data.target = 'vector' numbers"):
+    with pytest.raises(ValueError, match="= 'vector' numbers are"):
         saved(tmp_path, x=x, y=np.array(["a", "b"] * 25))
     with pytest.raises(ValueError, match="50 images, but labels of shape"):
         saved(tmp_path, x=x, y=y[:49])
