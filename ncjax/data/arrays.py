@@ -3,11 +3,14 @@
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ncjax.data.dataset import DataError, Dataset, Split, check_finite
 from ncjax.data.labelled import assemble, list_names, say
+from ncjax.data.vectors import assemble_vectors
+from ncjax.options import unknown
 
 # Names that arrays have in files of others, small letters or not: images, labels.
 _PAIRS = (
@@ -30,6 +33,7 @@ def arrays(
     test_images: str = "",
     test_labels: str = "",
     class_names: tuple[str, ...] = (),
+    target: str = "class",
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> Dataset:
@@ -52,7 +56,10 @@ def arrays(
         or with `test_path` also those of `images`.
       test_labels: Name of the array of their labels, likewise.
       class_names: The class names in the order of the labels; by default an array
-        `class_names` beside the others, else the labels themselves.
+        `class_names` beside the others, else the labels themselves.  Of vectors the
+        names of their coordinates.
+      target: What the labels are: "class", or "vector" for regression on numbers
+        [n, t] or [n].
       test_fraction: Where there is no test set, the fraction of each class that becomes
         one.
       seed: Seed of the examples that become the test set.
@@ -65,6 +72,8 @@ def arrays(
             "The data set arrays has no file: set config.data.path to an .npz file "
             "with images and labels, or to a folder of .npy files."
         )
+    if target not in _ASSEMBLE:
+        raise ValueError(unknown("target", target, _ASSEMBLE))
     train = _Arrays(path)
     splits = {f"{train.path}, train": train.split("train", images, labels)}
     if test_path:
@@ -76,13 +85,23 @@ def arrays(
         splits[f"{train.path}, test"] = test
     if not class_names and "class_names" in train.names:
         class_names = tuple(map(str, np.ravel(train.read("class_names")).tolist()))
-    return assemble(
+    return _ASSEMBLE[target](
         train.path.stem or "arrays",
         splits,
-        class_names=class_names,
+        names=class_names,
         test_fraction=test_fraction,
         seed=seed,
     )
+
+
+def _of_classes(*args: Any, names: tuple[str, ...], **options: Any) -> Dataset:
+    return assemble(*args, class_names=names, **options)
+
+
+_ASSEMBLE: dict[str, Callable[..., Dataset]] = {
+    "class": _of_classes,
+    "vector": assemble_vectors,
+}
 
 
 class _Arrays:

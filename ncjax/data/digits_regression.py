@@ -50,19 +50,20 @@ def digits_regression(*, view: str = "moments", seed: int = 0) -> Dataset:
     labels = parts["train"][1]
     centre = labels.mean(0)
     scale = np.sqrt(labels.var(0).mean())
-    splits = [
+    train, test = (
         Split(images, ((labels - centre) / scale).astype(np.float32))
         for images, labels in parts.values()
-    ]
-    return Dataset("digits_regression", *splits, names, target="vector")
+    )
+    return Dataset("digits_regression", train, test, names, target="vector")
 
 
 Images = Shaped[np.ndarray, "n h w 1"]
 Labels = Float[np.ndarray, "n t"]
-View = Callable[[Images, np.random.Generator], tuple[Images, Labels]]
+Made = tuple[Shaped[np.ndarray, "n r c 1"], Labels]  # of another size, perhaps
+View = Callable[[Images, np.random.Generator], Made]
 
 
-def _moments(images: Images, rng: np.random.Generator) -> tuple[Images, Labels]:
+def _moments(images: Images, rng: np.random.Generator) -> Made:
     """Mean place of the intensities, their variances and covariance, in pixels."""
     del rng
     weights = images[..., 0].astype(np.float64)
@@ -83,7 +84,7 @@ def _moments(images: Images, rng: np.random.Generator) -> tuple[Images, Labels]:
     return images, np.stack(labels, 1)
 
 
-def _coordinates(images: Images, rng: np.random.Generator) -> tuple[Images, Labels]:
+def _coordinates(images: Images, rng: np.random.Generator) -> Made:
     """Digits at random places of a black canvas; row and column of their centres."""
     count, side = images.shape[:2]
     corners = rng.integers(0, _CANVAS - side + 1, (count, 2))
@@ -93,7 +94,7 @@ def _coordinates(images: Images, rng: np.random.Generator) -> tuple[Images, Labe
     return canvas, corners + side / 2
 
 
-def _angle(images: Images, rng: np.random.Generator) -> tuple[Images, Labels]:
+def _angle(images: Images, rng: np.random.Generator) -> Made:
     """Digits turned by random angles; cosine and sine of these."""
     from scipy.ndimage import rotate  # late: it takes a moment
 

@@ -106,7 +106,8 @@ def _make(spectrum, target_mean, hidden, dim, sizes, noise, seed) -> Dataset:
         labels = (white @ root + target_mean).astype(np.float32)
         splits.append(Split(x.astype(np.float32)[:, None, :, None], labels))
     names = tuple(f"y{j}" for j in range(len(spectrum)))
-    return Dataset("synthetic_regression", *splits, names, target="vector")
+    train, test = splits
+    return Dataset("synthetic_regression", train, test, names, target="vector")
 
 
 def _teacher(rng: np.random.Generator, dim: int, hidden: int, count: int):

@@ -4,6 +4,10 @@
 targets [n, t]; `measure` turns them into the metrics NRC1 to NRC3 and their like.
 """
 
+from ncjax.regression.checks import (
+    check_spread as check_spread,
+    check_targets as check_targets,
+)
 from ncjax.regression.conventions import PRESETS as PRESETS, Convention as Convention
 from ncjax.regression.duality import (
     alignment as alignment,
@@ -15,8 +19,6 @@ from ncjax.regression.duality import (
 from ncjax.regression.measure import (
     METRICS as METRICS,
     OF_OUTPUTS as OF_OUTPUTS,
-    check_spread as check_spread,
-    check_targets as check_targets,
     measure as measure,
     measure_features as measure_features,
 )

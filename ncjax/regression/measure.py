@@ -27,6 +27,7 @@ from ncjax.collapse.registry import (
 )
 from ncjax.options import unknown
 from ncjax.regression import duality
+from ncjax.regression.checks import check_spread, check_targets
 from ncjax.regression.conventions import Convention, get_convention
 from ncjax.regression.moments import RegressionMoments, regression_moments
 from ncjax.regression.second_pass import RegressionPass
@@ -261,7 +262,6 @@ OF_OUTPUTS: dict[str, Metric] = collect(
     )
 )
 _COPIES = ("nrc1", "nrc2", "nrc3")
-LARGEST = 1e15  # size of a target; t and n of them, squared, are in range
 
 
 def measure(
@@ -372,58 +372,3 @@ def measure_features(
     seen = state.update(features, targets, outputs).compute()
     found = measure(moments, weights, seen=seen, convention=convention)
     return found if weights is None else found | {"r2": seen["r2"]}
-
-
-def check_targets(targets: np.ndarray, outputs: int) -> None:
-    """Checks the targets of a regression.
-
-    Args:
-        targets: targets y [n, t].
-        outputs: number of outputs that they are for.
-
-    Raises:
-        TypeError: unless they are floating-point numbers.
-        ValueError: for another shape, NaN, infinity, values whose squares leave the
-            range of float32, or more target dimensions than outputs.
-    """
-    if not np.issubdtype(targets.dtype, np.floating):
-        raise TypeError(
-            f"targets are {targets.dtype}, must be floating-point numbers; convert "
-            "with `targets.astype(np.float32)`."
-        )
-    if targets.ndim != 2 or targets.shape[1] != outputs:
-        raise ValueError(
-            f"targets have shape {targets.shape}, must be [n, {outputs}]: one number "
-            f"for each of {outputs} output(s)."
-        )
-    wrong = np.flatnonzero(~np.isfinite(targets).all(1))
-    if wrong.size:
-        raise ValueError(
-            f"targets have NaN or infinite values in {wrong.size:,} of "
-            f"{len(targets):,} rows, first in row {wrong[0]}. Leave these rows out."
-        )
-    if (largest := np.abs(targets).max(initial=0)) > LARGEST:
-        raise ValueError(
-            f"targets are as large as {largest:.3g}, and the squares of more than "
-            f"{LARGEST:g} leave the range of float32. Divide them by a number of that "
-            "size."
-        )
-
-
-def check_spread(targets: np.ndarray) -> None:
-    """Raises `ValueError` for targets that are constant in a dimension, or nearly so.
-
-    Args:
-        targets: targets y [n, t], finite.
-    """
-    targets = targets.astype(np.float64)
-    size = np.abs(targets).max(0)
-    spread = targets.std(0)
-    same = np.flatnonzero(spread <= np.maximum(1e-6 * size, 1 / LARGEST))
-    if same.size:
-        raise ValueError(
-            f"targets are constant in dimension(s) {', '.join(map(str, same))}: their "
-            f"standard deviation is {spread[same[0]]:.3g} at a size of "
-            f"{size[same[0]]:.3g}, which rounding hides. Leave these dimensions out, "
-            "or subtract the mean and divide by the deviation first."
-        )

@@ -120,7 +120,7 @@ class RegressionMoments:
     ) -> Float[Array, "n d"]:
         """Features minus the pivot."""
         del labels
-        return features - self.pivot[None, : self.feature_dim]
+        return jnp.asarray(features) - self.pivot[None, : self.feature_dim]
 
     def update(
         self,

@@ -100,16 +100,16 @@ from the simplex.
 
 def _of_regression(history: Columns, last: Row) -> Verdict:
     """The verdict on a run whose examples are labelled with vectors."""
-    keys = ("nc/nrc1", "nc/nrc2", "train/r2")
-    nrc1, nrc2, r2 = (_value(last, key) for key in keys)
+    keys = {"NRC1": "nc/nrc1", "NRC2": "nc/nrc2", "R^2": "train/r2"}
+    values = {name: _value(last, key) for name, key in keys.items()}
     loss, at = _value(last, "train/loss"), f"at epoch {last['epoch']:.0f}"
     if loss is not None and not math.isfinite(loss):
         return Verdict("diverged", f"diverged: the training loss is not finite {at}.")
-    for name, value in (("NRC1", nrc1), ("NRC2", nrc2), ("R^2", r2)):
-        if value is None or math.isnan(value):
-            why = "" if value is None else ": it is not defined for these features"
-            said = f"no verdict: {name} was not measured {at}{why}."
-            return Verdict("no verdict", said)
+    known = {k: x for k, x in values.items() if x is not None and not math.isnan(x)}
+    if missing := values.keys() - known.keys():
+        said = f"{sorted(missing)[0]} was not measured, or is not defined, {at}."
+        return Verdict("no verdict", f"no verdict: {said}")
+    nrc1, nrc2, r2 = known.values()
     most = max(nrc1, nrc2)
     state: State = "not collapsed"
     if most <= NC1_PARTLY and r2 >= R2_PARTLY:

@@ -93,3 +93,34 @@ def test_labels_say_where_the_ink_is():
 def test_an_unknown_view_is_refused():
     with pytest.raises(ValueError, match=r"Unknown view 'place'.*moments, coordinates"):
         digits_regression(view="place")
+
+
+def saved(path, **arrays):
+    np.savez(path / "mine.npz", **arrays)
+    return load("arrays", path=str(path / "mine.npz"), target="vector")
+
+
+def test_arrays_of_ones_own(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 6)), rng.normal(size=(50, 2))
+    found = saved(tmp_path, x=x, y=y)
+    assert (len(found.train), len(found.test)) == (40, 10)
+    assert found.class_names == ("y0", "y1")
+    assert found.target == "vector"
+    both = np.concatenate([found.train.labels, found.test.labels])
+    np.testing.assert_array_equal(np.sort(both[:, 0]), np.sort(np.float32(y[:, 0])))
+    rows = [
+        np.flatnonzero(np.float32(y[:, 0]) == v)[0] for v in found.test.labels[:, 0]
+    ]
+    np.testing.assert_array_equal(found.test.images[:, 0, :, 0], np.float32(x[rows]))
+    given = {"x_train": x, "y_train": y[:, 0], "x_test": x[:5], "y_test": y[:5, 0]}
+    assert saved(tmp_path, **given).test.labels.shape == (5, 1)
+    with pytest.raises(ValueError, match=r"Unknown target 'vectors'.*'vector'"):
+        load("arrays", path=str(tmp_path / "mine.npz"), target="vectors")
+    with pytest.raises(ValueError, match="= 'vector' numbers are"):
+        saved(tmp_path, x=x, y=np.array(["a", "b"] * 25))
+    with pytest.raises(ValueError, match="50 images, but labels of shape"):
+        saved(tmp_path, x=x, y=y[:49])
+    y[3] = np.nan
+    with pytest.raises(ValueError, match="NaN or infinite values in 1 of"):
+        saved(tmp_path, x=x, y=y)

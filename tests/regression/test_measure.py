@@ -7,7 +7,7 @@ import pytest
 
 from ncjax import regression
 from ncjax.regression import METRICS, RegressionMoments, RegressionPass, conventions
-from ncjax.regression.measure import check_spread, check_targets
+from ncjax.regression.checks import check_spread, check_targets
 from tests.regression import definitions
 
 FEATURES, TARGETS, CLASSIFIER = definitions.problem()
@@ -124,18 +124,18 @@ def test_what_is_not_defined_is_nan():
     found, _ = measured(FEATURES[:, :3], TARGETS, CLASSIFIER[:, :3])
     for key in ("nrc1", "nrc2", "nrc1_unit", "alignment"):
         assert np.isnan(found[key]), key
-    found, _ = measured(FEATURES, TARGETS[:, :1], CLASSIFIER[:1])
+    one = regression.regression_moments(FEATURES, TARGETS[:, :1])
+    found = regression.measure(one, CLASSIFIER[:1], only=["nrc3", "unexplained"])
     assert np.isnan(found["nrc3"])  # numbers are proportional
-    assert np.isfinite(found["nrc1"])
+    assert np.isfinite(found["unexplained"])
 
 
 def test_dead_features_have_no_direction():
     """Half of them 0, as of dead units: the others are averaged."""
-    features = np.concatenate([FEATURES, 0 * FEATURES])
-    targets = np.concatenate([TARGETS, TARGETS])
-    found, _ = measured(features, targets, CLASSIFIER)
+    features = np.concatenate([FEATURES[:200], 0 * FEATURES[200:]])
+    found, _ = measured(features, TARGETS, CLASSIFIER)
     axes = definitions.basis(features, 3)
-    want = definitions.of_span(FEATURES, axes)["_unit"]
+    want = definitions.of_span(FEATURES[:200], axes)["_unit"]
     assert found["nrc1_unit"] == pytest.approx(want, rel=1e-3)
 
 
