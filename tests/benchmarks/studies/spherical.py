@@ -341,7 +341,7 @@ def _draw_heads(
     axis.axhline(code, color=style.GREY, ls="--", lw=1, label="solved code")
     axis.plot(*zip(*curve, strict=True), color=style.GREEN, label="unconstrained")
     looks = {"heads": ("Gaussian", style.BLUE), "longer": ("longer", style.ORANGE)}
-    looks["cifar100"] = ("CIFAR-100", style.COLORS[3])
+    looks["cifar100"] = ("CIFAR-100", style.NOTE)
     for name, found in heads_.items():
         label, color = looks[name]
         if not found:
