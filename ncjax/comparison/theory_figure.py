@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ncjax.comparison.theory import GroupTheory
 from ncjax.comparison.theory_tables import spectrum
@@ -89,4 +90,5 @@ def _spectra(axis: Axes, group: GroupTheory) -> None:
     axis.plot([], [], "o", color=_FOUND, ms=3, label="found")
     axis.plot(rank, expected[:number], "-", color=_PREDICTED, lw=1.2, label="theory")
     axis.set_ylim(0, 1)
+    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     decorate(axis, "", x="rank")

@@ -203,9 +203,11 @@ def slider(name: str, epochs: Sequence[int | float]) -> str:
 
     Args:
         name: id of its element, by which the script of the page knows it.
-        epochs: the epochs, at least one.
+        epochs: the epochs; of one alone there is no slider, "".
     """
     last = len(epochs) - 1
+    if last < 1:
+        return ""
     return (
         f'<div class="slider"><button type="button" data-play="{name}">Play</button>'
         f'<input id="{name}" type="range" min="0" max="{last}" value="{last}" '

@@ -233,7 +233,7 @@ def _curve(rows: Sequence[Row], key: str, field: str, values: list[Any]) -> Char
         | {"error_y": _bars(means, low, high)},
     ]
     kind = "category" if named else "log" if _is_log(values) else "linear"
-    layout = {
+    layout: Chart = {
         "xaxis": {"type": kind, "title": {"text": label(field)}},
         "yaxis": {"type": "log" if log else "linear", "exponentformat": "power"},
         "showlegend": False,

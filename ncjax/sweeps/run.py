@@ -179,7 +179,7 @@ def _checkpoints(program: Program, number: int) -> dict[str, Any]:
     }
 
 
-def _write(table: Sweep, write: Callable[[], None], claimed: dict[str, Any]) -> None:
+def _write(table: Sweep, write: Callable[[], object], claimed: dict[str, Any]) -> None:
     """Writes a file of the whole sweep; its mark too, if others have deleted it."""
     if (folder := table.workdir) is None or not cluster.is_first():
         return
