@@ -3,8 +3,8 @@
 # sphere, cross-entropy at several temperatures, 5 seeds, all in one program.  Run in a
 # clone; extra arguments go to each run.  A run that is finished is not trained again.
 #
-#     launch/spherical.sh gaussian   # Gaussian classes: 10 minutes of 2 cores
-#     launch/spherical.sh cifar100   # fixed features of a network, with CIFAR-100 prepared
+#     launch/spherical.sh gaussian   # Gaussian classes: 8 minutes of one core
+#     launch/spherical.sh cifar100   # features of a network, CIFAR-100 prepared: 11 minutes
 #     python -m tests.benchmarks.studies.spherical   # the rest, the table, the verdicts
 set -euo pipefail
 cd "$(dirname "$0")/.."

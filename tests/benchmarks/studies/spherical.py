@@ -223,7 +223,7 @@ def judge_heads(
                 seeds=len(a),
                 verdict=answer(low, high),
                 command=f"launch/spherical.sh {data}",
-                note=f"the unconstrained optimum has {optimum[warm].margin:.3f} and "
+                note=f"unconstrained optima found: {optimum[warm].margin:.3f} and "
                 f"{optimum[cold].margin:.3f}",
             )
         )
