@@ -259,6 +259,20 @@ def _command(condition: str) -> str:
     return f"launch/steering.sh {name if name in RARELY else 'methods'}"
 
 
+def pooled(
+    errors: dict[str, dict[str, np.ndarray]],
+) -> dict[str, dict[str, np.ndarray]]:
+    """The same with the mean over all shifts of the test images as one condition."""
+    found = {c: by for c, by in errors.items() if "test images" not in c}
+    for start in ("", "fine-tuned, "):
+        each = [by for c, by in errors.items() if c.startswith(f"{start}test images")]
+        if each:
+            found[f"{start}shifted test images"] = {
+                m: np.mean([by[m] for by in each], axis=0) for m in each[0]
+            }
+    return found
+
+
 def errors_of(
     found: dict[str, dict[str, Values]], shifts: dict[str, Shifted]
 ) -> dict[str, dict[str, np.ndarray]]:
@@ -309,7 +323,7 @@ def main() -> None:
         *judge_choices(choices),
         *judge_order(orders),
         *judge_regression(found),
-        *judge_means(errors),
+        *judge_means(pooled(errors)),
     ]
     accuracies = {
         d: {words(name, " opposite "): accuracy(runs) for name, runs in by.items()}

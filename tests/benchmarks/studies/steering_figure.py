@@ -30,7 +30,8 @@ def draw(
     """
     down = -(-len(errors) // _ACROSS)
     figure = Figure(figsize=(13, 2.4 * (1 + down)), layout="constrained")
-    top, bottom = np.ravel(figure.subfigures(2, 1, height_ratios=[1, down]))
+    parts = figure.subfigures(2, 1, squeeze=False, height_ratios=[1, down])
+    top, bottom = parts[0, 0], parts[1, 0]
     first = top.subplots(1, len(squares) + 1, squeeze=False)[0]
     for axis, (title, rows) in zip(first, squares.items(), strict=False):
         _dots(axis, f"{title}: accuracy %", rows, list(rows))
