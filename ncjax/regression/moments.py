@@ -158,7 +158,7 @@ class RegressionMoments:
         z = jnp.concatenate([features, targets], 1)
         n = len(z)
         mass = jnp.ones(n, dtype) if weights is None else weights.astype(dtype)
-        first = z[jnp.argmax(mass > 0)]
+        first = z[0] if weights is None else z[jnp.argmax(mass > 0)]
         added = jnp.sum(mass)
         seen, both = self.count > 0, (self.count > 0) & (added > 0)
         pivot = jnp.where(seen, self.pivot, jnp.where(added > 0, first, 0))

@@ -23,6 +23,7 @@ from ncjax.regression.spans import covers, outside, principal_axes, row_axes
 from ncjax.struct import Leaf
 
 DEFAULT = Convention()
+_ROWS = 256  # rows of a block
 
 
 @struct.dataclass
@@ -115,35 +116,53 @@ class RegressionPass:
         weights: Float[Array, "n"] | None = None,
     ) -> RegressionPass:
         """Takes in features minus their mean [n, d]; see `update`."""
+        targets, predictions = map(jnp.asarray, (targets, predictions))
+        if weights is None:
+            weights = jnp.ones(len(deviations), self.pivot.dtype)
+        # What is made of a few rows stays in the cache.
+        whole = len(deviations) // _ROWS * _ROWS
+        rows = deviations, targets, predictions, weights
+        blocks = jax.tree.map(
+            lambda x: x[:whole].reshape(-1, _ROWS, *x.shape[1:]), rows
+        )
+        averages, _ = jax.lax.scan(
+            lambda sums, block: (sums.update(*self._values(*block)), None),
+            self.averages,
+            blocks,
+        )
+        if whole < len(deviations):
+            averages = averages.update(*self._values(*(x[whole:] for x in rows)))
+        return self._with(averages)
+
+    def _values(self, deviations, targets, predictions, weights):
+        """What is averaged of some rows, and their weights."""
         dtype = self.pivot.dtype
         x = deviations * self.scale[0]
         mean = (self.pivot + self.offset)[: self._width] * self.scale[0]
         squares = jnp.sum(x**2, 1)
+        apart = {name: outside(mean[None], axes) for name, axes in self.axes.items()}
+        along = dot(x, jnp.concatenate([mean[None], *apart.values()]).T)
         # |h|^2 from what is known; of a feature of 0, such as one of dead units, only
         # rounding is left, and it has no direction.
         terms = squares + jnp.sum(mean**2)
-        norms = terms + 2 * dot(x, mean[:, None])[:, 0]
+        norms = terms + 2 * along[:, 0]
         rounding = 32 * jnp.finfo(dtype).eps
         alive, moves = norms > rounding * terms, squares > 0
         values = {"variance": squares, "alive": alive, "norm": jnp.maximum(norms, 0)}
         safe = jnp.where(alive, norms, 1)
-        for name, axes in self.axes.items():
-            rest, apart = outside(x, axes), outside(mean[None], axes)
-            own = jnp.sum(rest**2, 1)
-            raw = own + 2 * dot(rest, apart.T)[:, 0] + jnp.sum(apart**2)
+        for number, (name, axes) in enumerate(self.axes.items(), 1):
+            own = jnp.sum(outside(x, axes) ** 2, 1)
+            raw = own + 2 * along[:, number] + jnp.sum(apart[name] ** 2)
             raw = jnp.maximum(raw, 0)
             values[name], values[f"{name}_raw"] = own, raw
             values[f"{name}_unit"] = jnp.where(alive, raw / safe, 0)
             share = own / jnp.where(moves, squares, 1)
             values[f"{name}_unit_centred"] = jnp.where(moves, share, 0)
-        targets, predictions = (jnp.asarray(x, dtype) for x in (targets, predictions))
         pivot, offset = self.pivot[self._width :], self.offset[self._width :]
-        centred = ((targets - pivot[None]) - offset[None]) * self.scale[1]
-        residual = (targets - predictions) * self.scale[1]
+        centred = ((targets.astype(dtype) - pivot[None]) - offset[None]) * self.scale[1]
+        residual = (targets.astype(dtype) - predictions.astype(dtype)) * self.scale[1]
         values |= {"residual": residual**2, "centred": centred, "squared": centred**2}
-        if weights is None:
-            weights = jnp.ones(len(x), dtype)
-        return self._with(self.averages.update(values, weights))
+        return values, weights
 
     def merge(self, other: RegressionPass) -> RegressionPass:
         """Both sets of examples together; the moments must be the same."""

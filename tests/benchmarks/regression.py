@@ -21,7 +21,7 @@ from ncjax.collapse import SecondPass
 from ncjax.moments import ClassMoments
 from ncjax.regression import RegressionMoments, RegressionPass
 
-N, D, BATCH, ROUNDS = 50_000, 512, 5_000, 7
+N, D, BATCH, ROUNDS = 50_000, 512, 5_000, 5
 
 
 @partial(jax.jit, static_argnames="count")

@@ -113,6 +113,7 @@ def test_rotation_shift_and_order_of_the_targets_change_nothing():
             assert turned[key] == pytest.approx(float(want[key]), rel=2e-4), key
 
 
+@pytest.mark.slow
 def test_what_is_not_defined_is_nan():
     found, _ = measured(0 * FEATURES, TARGETS, CLASSIFIER)
     for key in ("nrc1", "nrc2", "nrc1_unit", "nrc1_unit_centred", "cka"):
@@ -139,6 +140,7 @@ def test_dead_features_have_no_direction():
     assert found["nrc1_unit"] == pytest.approx(want, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_presets_choose_what_nrc1_to_nrc3_are():
     found, _ = measured(FEATURES, TARGETS, CLASSIFIER)
     names = ("nrc1", "nrc2", "nrc3")

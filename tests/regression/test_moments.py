@@ -82,6 +82,7 @@ def test_sizes_that_grow_from_batch_to_batch_keep_their_units():
     )
 
 
+@pytest.mark.slow
 def test_devices_share_the_rows():
     mesh = Mesh(np.array(jax.devices()[:4]), ("data",))
 
@@ -109,6 +110,7 @@ def test_devices_share_the_rows():
             np.testing.assert_allclose(one[key], value, rtol=2e-5, err_msg=key)
 
 
+@pytest.mark.slow
 def test_bfloat16_features():
     features = jnp.asarray(FEATURES, jnp.bfloat16)
     moments = regression_moments(features, TARGETS)

@@ -77,6 +77,7 @@ def test_a_network_is_measured_as_defined(folder):
     assert not {"train/error", "nc/nc1", "test/ece"} & last.keys()
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves_can_be_read(folder):
     history = ncjax.load(folder).history
     assert verdict(history).state == "not collapsed"
