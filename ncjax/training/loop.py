@@ -183,7 +183,7 @@ def advance(
         Stopped: when `stop` has said so before the last epoch.
     """
     say = partial(print, file=sys.stderr, flush=True) if progress else _silent
-    experiment.network.kept.write()
+    experiment.network.searched.write()
     start, state = record.restore(experiment.init())
     if start == config.num_epochs:
         _say_finished(record, start, progress=progress)

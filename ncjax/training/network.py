@@ -68,7 +68,7 @@ class Network:
             has room for.
         optimizer: hyper-parameters -> optimizer; {} gives that of the configuration.
         hierarchy: the class tree, or None.
-        kept: class vectors that were searched, by name.
+        searched: class vectors that were searched, by name.
         dataset: what the network is for: images, classes, what examples are labelled
             with.
     """
@@ -96,8 +96,8 @@ class Network:
         self._target = get_target(dataset.target)
         self._channels = channel_statistics(dataset.train.images)
         self.hierarchy = load_hierarchy(config, dataset)
-        self._model, self.kept = parts["model"], Kept(folder)
-        setting = Setting(self._width, self.kept)
+        self._model, self.searched = parts["model"], Kept(folder)
+        setting = Setting(self._width, self.searched)
         self.objective = bind_objective(
             parts["loss"],
             parts["classifier"],
