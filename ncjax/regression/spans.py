@@ -76,7 +76,9 @@ def row_axes(classifier: Float[Array, "t d"]) -> Float[Array, "r d"]:
 
 def outside(vector: Float[Array, "*n d"], axes: Float[Array, "r d"]) -> jax.Array:
     """What is left of vectors [..., d] when their part along some axes is taken off."""
-    return vector - dot(dot(vector, axes.T), axes)
+    along = dot(vector, axes.T)
+    # A product with one row is slow on a CPU.
+    return vector - (along * axes if axes.shape[0] == 1 else dot(along, axes))
 
 
 def covers(axes: Float[Array, "r d"]) -> bool:
