@@ -42,7 +42,6 @@ from ncjax.losses.vectors import huber
 LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cross_entropy": cross_entropy,
     "mse": mse,
-    "huber": huber,
     "normface": normface,
     "ntce": ntce,
     "nonl": nonl,
@@ -58,6 +57,7 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "haf": haf,
     "cascade": cascade,
     "hier_cos": hier_cos,
+    "huber": huber,
 }
 
 # Losses that take other outputs of a linear layer than class logits: a function of the

@@ -9,6 +9,9 @@ from jaxtyping import Array, Float
 from ncjax.blocks import dot
 from ncjax.regression.moments import RegressionMoments
 
+# Of subspace iteration: directions besides those asked for, and steps.
+_BESIDE, _STEPS = 8, 12
+
 
 def second_moment(moments: RegressionMoments, *, centred: bool) -> Float[Array, "d d"]:
     """Covariance of the features, or (1/N) sum h h', over the unit of features^2."""
@@ -27,8 +30,36 @@ def principal_axes(
         moments: moments of the training features and targets.
         centred: whether of the covariance, or of (1/N) sum h h'.
     """
-    _, vectors = jnp.linalg.eigh(second_moment(moments, centred=centred))
-    return vectors[:, ::-1][:, : moments.outputs].T
+    return leading_axes(second_moment(moments, centred=centred), moments.outputs)
+
+
+def leading_axes(matrix: Float[Array, "d d"], count: int) -> Float[Array, "r d"]:
+    """The first r = min(count, d) eigenvectors of a covariance, orthonormal rows.
+
+    Of a large matrix they are found by a few steps of subspace iteration, some thirty
+    times as fast as all d, and taken if they are eigenvectors to rounding; else, where
+    eigenvalues are too close for that, by the whole decomposition.
+    """
+    width = count + _BESIDE
+
+    def whole() -> jax.Array:
+        return jnp.linalg.eigh(matrix)[1][:, ::-1][:, :count]
+
+    if 4 * width > matrix.shape[0]:
+        return whole().T
+    start = jax.random.normal(jax.random.key(0), (len(matrix), width), matrix.dtype)
+
+    def step(_, basis: jax.Array) -> jax.Array:
+        return jnp.linalg.qr(dot(matrix, basis))[0]
+
+    basis = jax.lax.fori_loop(0, _STEPS, step, jnp.linalg.qr(start)[0])
+    _, turn = jnp.linalg.eigh(dot(basis.T, dot(matrix, basis)))
+    axes = dot(basis, turn)[:, ::-1][:, :count]
+    image = dot(matrix, axes)
+    values = jnp.sum(axes * image, 0)
+    left = jnp.max(jnp.linalg.norm(image - axes * values[None], axis=0))
+    exact = left <= 8 * jnp.finfo(matrix.dtype).eps * values[0]
+    return jax.lax.cond(exact, lambda: axes, whole).T
 
 
 def row_axes(classifier: Float[Array, "t d"]) -> Float[Array, "r d"]:
@@ -45,7 +76,9 @@ def row_axes(classifier: Float[Array, "t d"]) -> Float[Array, "r d"]:
 
 def outside(vector: Float[Array, "*n d"], axes: Float[Array, "r d"]) -> jax.Array:
     """What is left of vectors [..., d] when their part along some axes is taken off."""
-    return vector - dot(dot(vector, axes.T), axes)
+    along = dot(vector, axes.T)
+    # A product with one row is slow on a CPU.
+    return vector - (along * axes if axes.shape[0] == 1 else dot(along, axes))
 
 
 def covers(axes: Float[Array, "r d"]) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import ChainMap
+from collections.abc import Mapping
 
 from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.collapse.registry import Metric
@@ -71,14 +72,17 @@ def panels() -> list[Metric]:
 
 def headlines() -> list[Metric]:
     """The metrics that are printed before all others, of classes and of regression."""
-    found = (*COLLAPSE.values(), *REGRESSION.values())
-    return [metric for metric in found if metric.headline and metric.panel]
+    return [*_headlines(COLLAPSE), *_headlines(REGRESSION)]
+
+
+def _headlines(registry: Mapping[str, Metric]) -> list[Metric]:
+    return [m for m in registry.values() if m.headline and m.panel]
 
 
 def outcomes() -> list[str]:
     """Keys of what comes of training: errors, R^2, and the headline metrics."""
-    errors = ("train/error", "test/error", "train/r2", "test/r2")
-    return [*errors, *map(home_of, headlines())]
+    of_classes = "train/error", "test/error", *map(home_of, _headlines(COLLAPSE))
+    return [*of_classes, "train/r2", "test/r2", *map(home_of, _headlines(REGRESSION))]
 
 
 def home_of(metric: Metric) -> str:

@@ -66,7 +66,7 @@ BAD = [
     (
         "data.name",
         "mnits",
-        "Unknown config.data.name 'mnits'. Available: digits",
+        r"'mnits'. Did you mean 'mnist'\? Available: digits, synthetic",
     ),
     ("model.name", "vgg", "Unknown config.model.name 'vgg'. Available: mlp, resnet18"),
     ("loss.name", "sce", "config.loss.name 'sce'.* Available: cross_entropy, mse"),
