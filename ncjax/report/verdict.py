@@ -13,6 +13,7 @@ from ncjax.runs.columns import Columns, Row
 NC1_COLLAPSED, NC1_PARTLY = 0.01, 0.1
 FEW = 0.01  # training error with which a run may be partly collapsed
 FALL = 10.0  # NC1 must have fallen so many times since the first measured epoch
+STAYED = 1.05  # by less than this factor NC1 neither fell nor rose
 # Of regression NRC1 and NRC2 are shares of a variance, and judged like NC1; outputs
 # must explain as much of the targets.
 R2_COLLAPSED, R2_PARTLY = 0.9, 0.5
@@ -158,6 +159,8 @@ def _fall(history: Columns, nc1: float) -> str:
         said = f"NC1 is {nc1:.2g}, error 0 was reached at epoch {epoch:.0f}"
     elif nc1 == 0:
         said = f"NC1 fell {since}, to 0"
+    elif begin / STAYED < nc1 < begin * STAYED:
+        said = f"NC1 stayed near {nc1:.2g} {since}"
     elif nc1 <= begin:
         said = f"NC1 fell {_times(begin / nc1)} {since}, to {nc1:.2g}"
     else:

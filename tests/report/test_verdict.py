@@ -97,4 +97,6 @@ def test_one_epoch():
         "simplex."
     )
     assert "NC1 rose 2 times" in said([*START, row(90, 0.0, 0.2)])
+    still = said([*START, row(90, 0.0, 0.098)])
+    assert "NC1 stayed near 0.098 after error 0 at epoch 9;" in still
     assert "NC1 fell after error 0 at epoch 9, to 0;" in said([*START, row(90, 0.0, 0)])
