@@ -187,10 +187,10 @@ def _say_classifier(network: Network) -> None:
         cluster.say(note)
     if (saved := network.saved_parameters()) is not None:
         number, usual = saved
+        share = f"{abs(1 - number / usual):.2%} {'more' if number > usual else 'fewer'}"
         cluster.say(
-            f"The classifier learns nothing: {number:,} parameters, "
-            f"{1 - number / usual:.2%} fewer than with a linear classifier on the "
-            "usual number of features."
+            f"The classifier learns nothing: {number:,} parameters, {share} than with a "
+            "linear classifier on the usual number of features."
         )
 
 
