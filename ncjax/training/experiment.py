@@ -189,8 +189,8 @@ def _say_classifier(network: Network) -> None:
         number, usual = saved
         share = f"{abs(1 - number / usual):.2%} {'more' if number > usual else 'fewer'}"
         cluster.say(
-            f"The classifier learns nothing: {number:,} parameters, {share} than with a "
-            "linear classifier on the usual number of features."
+            f"The classifier learns nothing: {number:,} parameters, {share} than with "
+            "a linear classifier on the usual number of features."
         )
 
 
