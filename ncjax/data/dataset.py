@@ -217,7 +217,10 @@ class Dataset:
     def _target(self) -> Any:
         from ncjax.targets import get_target  # late: it imports JAX
 
-        return get_target(self.target)
+        try:
+            return get_target(self.target)
+        except ValueError as error:
+            raise DataError(f"{self.name}: {error}") from error
 
 
 def leaves(tree: Tree) -> list[str]:

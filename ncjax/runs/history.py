@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ncjax.runs.columns import DECAY_TIME, MARGIN, ROW_SUM, Columns, Row
@@ -68,12 +68,12 @@ class History(Columns, Result):
             points.append((f"error 0, epoch {start['epoch']:.0f}", start))
         points.append((f"end, epoch {last['epoch']:.0f}", last))
         notes = []
-        if self.limit:
+        if _limits(self):
             notes.append("limit: of theory, as regularisation vanishes.")
-        if MARGIN in self.limit:
+        if (margin := self.limit.get(MARGIN)) is not None:
             notes.append(
-                "limit of GNC2: the best margin that is known of as many unit vectors, "
-                "or an upper bound where none is listed; see `ncjax codes`."
+                f"GNC2 is at most {margin:.3g}: the best margin that is known, or a "
+                "bound (`ncjax codes`)."
             )
         if (x := last.get(DECAY_TIME)) is not None:
             notes += _decay(x, last.get(ROW_SUM), last.get("nc/nc0"))
@@ -103,6 +103,11 @@ class History(Columns, Result):
         return f"<History of {run or 'a run'}; {epochs}{at}>"
 
 
+def _limits(history: History) -> Mapping[str, float]:
+    """What theory says of metrics; the best margin, of one metric, is a note."""
+    return {key: value for key, value in history.limit.items() if key != MARGIN}
+
+
 def _table(
     history: History, points: Sequence[tuple[str, Row]], notes: Sequence[str]
 ) -> Table:
@@ -110,7 +115,7 @@ def _table(
 
     Class means are always those of the training set, so NC2 and NC3 have no test value.
     """
-    limit, trend = history.limit, len(history.rows) >= _TREND
+    limit, trend = _limits(history), len(history.rows) >= _TREND
     last = ["limit"] * bool(limit) + ["trend"] * trend
     cells = [["", *("train", "test") * len(points), *last]]
     for metric in history.shown():
@@ -126,7 +131,7 @@ def _table_of_seeds(
     history: History, points: Sequence[tuple[str, Row]], notes: Sequence[str]
 ) -> Table:
     """A row for each metric and set: mean [interval]."""
-    points = [*points, ("limit", history.limit)] if history.limit else points
+    points = [*points, ("limit", limit)] if (limit := _limits(history)) else points
     trend = len(history.rows) >= _TREND
     cells = [["", *(heading for heading, _ in points), *["trend"] * trend]]
     for metric in history.shown():

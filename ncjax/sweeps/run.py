@@ -270,7 +270,7 @@ def _most(
     dataset: Dataset,
     devices: Sequence[jax.Device] | None,
     say: Callable[[str], None],
-    folder: Path | None,
+    folder: Path | None = None,
 ) -> int:
     """How many networks fit into the memory of the devices, by an estimate.
 

@@ -115,8 +115,8 @@ def train(
     alone = {f"seeds/{s}": whole | {"seed": s, "num_seeds": 1} for s in seeds}
     with out_of_memory(config):
         dataset = cluster.in_turn(lambda: load_data(config))
-        on = partial(Experiment, folder=workdir)
-        make = functools.cache(lambda: on(config, dataset, devices))
+        where = {"devices": devices, "folder": workdir}
+        make = functools.cache(lambda: Experiment(config, dataset, **where))
         finished = _may_be_finished(workdir, config.num_epochs)
         network = Network(config, dataset, workdir) if finished else make().network
         record = Record(

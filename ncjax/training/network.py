@@ -125,8 +125,11 @@ class Network:
     def _leave_room(self) -> None:
         """Forgets a geometry that has no room, and knows the best margin instead."""
         classifier = self.objective.classifier
-        weights, variables = classifier.weights, self.abstract().variables()
-        count, width = jax.eval_shape(weights, variables)[0].shape
+        # Without the optimizer, whose steps are not yet known to be any.
+        images = jnp.zeros((1, *self.dataset.image_shape))
+        init = partial(self.model.init, train=False)
+        variables = jax.eval_shape(init, jax.random.key(0), images)
+        count, width = jax.eval_shape(classifier.weights, variables)[0].shape
         if not crowded(count, width) or width < 2:
             return
         given = classifier.vectors is not None or classifier.gram is not None
@@ -261,13 +264,14 @@ class Network:
         variables: Variables,
         outputs: jax.Array,
         labels: jax.Array,
-        weights: jax.Array,
+        weights: jax.Array | None = None,
     ) -> jax.Array:
         """The loss of each example [n], as it is for this network at this time.
 
         Where a loss compares the examples of a batch, those of weight 0 are not there.
         """
-        return self._loss_now(variables)(outputs, labels, weights > 0)
+        there = () if weights is None else (weights > 0,)
+        return self._loss_now(variables)(outputs, labels, *there)
 
     def temperature(self, variables: Variables) -> float | jax.Array:
         """What the loss divides logits by; 1 of a loss without temperature."""
