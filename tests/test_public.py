@@ -95,7 +95,10 @@ def test_modules_are_not_hidden_by_functions_of_their_name():
     [
         "import ncjax; ncjax.measure; import ncjax.measurement.core",
         "import ncjax.measurement.core; import ncjax; assert callable(ncjax.measure)",
-        "import ncjax; assert issubclass(ncjax.TrainingError, Exception)",
+        pytest.param(
+            "import ncjax; assert issubclass(ncjax.TrainingError, Exception)",
+            marks=pytest.mark.slow,
+        ),
         "import ncjax; assert callable(ncjax.ufm.solve)",
         "import ncjax; assert callable(ncjax.plots.collapse)",
         "from ncjax import *; assert callable(train) and callable(measure)",
@@ -105,11 +108,13 @@ def test_in_a_new_process(code):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# A sweep compiles long for what `tests/sweeps` tests too.
+# A sweep and a comparison compile long for what their own tests run too.
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(n, marks=pytest.mark.slow) if n == "ncjax.sweep" else n
+        pytest.param(n, marks=pytest.mark.slow)
+        if n in ("ncjax.sweep", "ncjax.compare")
+        else n
         for n in FACE
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ncjax.runs.columns import DECAY_TIME, MARGIN, ROW_SUM, Columns, Row
@@ -103,7 +103,7 @@ class History(Columns, Result):
         return f"<History of {run or 'a run'}; {epochs}{at}>"
 
 
-def _limits(history: History) -> Mapping[str, float]:
+def _limits(history: History) -> Row:
     """What theory says of metrics; the best margin, of one metric, is a note."""
     return {key: value for key, value in history.limit.items() if key != MARGIN}
 

@@ -87,7 +87,13 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("tree", TREES.values(), ids=TREES)
+@pytest.mark.parametrize(
+    "tree",
+    [
+        pytest.param(tree, id=name, marks=() if name == "cifar10" else pytest.mark.slow)
+        for name, tree in TREES.items()
+    ],
+)
 @pytest.mark.parametrize(("name", "option", "fixed", "values"), NUMERIC + OTHERS)
 def test_traced_options_are_the_known_ones(name, option, fixed, values, tree):
     """Networks that differ in an option, each as if it trained alone."""

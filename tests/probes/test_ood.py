@@ -41,7 +41,7 @@ def expected(variables, outliers):
     return found
 
 
-@pytest.mark.parametrize("devices", [1, 8])
+@pytest.mark.parametrize("devices", [pytest.param(1, marks=pytest.mark.slow), 8])
 def test_it_finds_what_whole_arrays_give(devices):
     """8 is no multiple of the 21, 6 and 5 examples: padding counts for nothing."""
     options = {"ood_neighbours": 3, "ood_main": 2, "ood_examples": 5}

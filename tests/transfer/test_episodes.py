@@ -51,6 +51,7 @@ def test_separate_classes_are_learned_from_one_example():
         assert (errors == 0).all()
 
 
+@pytest.mark.slow
 def test_noise_is_guessed_and_more_shots_help():
     noise = jnp.float32(rng.normal(size=(2, 40, D)))
     errors = transfer.episodes(noise, KEY, shots=5, number=300)

@@ -16,10 +16,11 @@ SIZES = np.array([1, 2, 3, 4, 5, 6])
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param({}, marks=pytest.mark.slow),
+        {},
         {"margin": 0.3, "margin_weight": 2.0, "consistency_weight": 0.5},
     ],
 )
+@pytest.mark.slow
 def test_pairs_are_the_average_over_partners(options):
     """The loss of row i with j as the next of a batch of two, by the share of j."""
     fit = haf(6, hierarchy=TREE, sizes=SIZES, **options)
@@ -36,6 +37,7 @@ def test_pairs_are_the_average_over_partners(options):
         np.testing.assert_allclose(fit.losses(logits), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_copies_of_a_row_share_its_samples():
     fit = haf(6, hierarchy=TREE, sizes=SIZES)
     rows = np.repeat(np.arange(6), SIZES)
