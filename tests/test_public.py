@@ -108,12 +108,12 @@ def test_in_a_new_process(code):
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-# A sweep and a comparison compile long for what their own tests run too.
+# These compile long for what their own tests run too.
 @pytest.mark.parametrize(
     "name",
     [
         pytest.param(n, marks=pytest.mark.slow)
-        if n in ("ncjax.sweep", "ncjax.compare")
+        if n in ("ncjax.sweep", "ncjax.compare", "ncjax.load")
         else n
         for n in FACE
     ],

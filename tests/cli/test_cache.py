@@ -70,6 +70,7 @@ def test_where_it_lies(monkeypatch):
         assert default_folder() == Path.home() / ".cache" / "ncjax" / "programs"
 
 
+@pytest.mark.slow
 def test_the_command_line_keeps_an_epoch_and_a_measurement(tmp_path, capsys):
     names = {n.upper() for n in (FOLDER, LIMIT, SWITCH)}
     env = {name: value for name, value in os.environ.items() if name not in names}

@@ -30,7 +30,10 @@ def divided(num_classes, *, divisor: float = 2.0):
 @pytest.mark.parametrize(
     ("section", "registry", "function", "option", "values"),
     [
-        ("optimizer", OPTIMIZERS, forgetful, "forgetting", (0.5, 0.99)),
+        pytest.param(
+            *("optimizer", OPTIMIZERS, forgetful, "forgetting", (0.5, 0.99)),
+            marks=pytest.mark.slow,
+        ),
         ("classifier", CLASSIFIERS, divided, "divisor", (2.0, 8.0)),
     ],
 )

@@ -41,7 +41,7 @@ def shapes(model, shape):
     ("name", "cifar", "imagenet"),
     [
         ("resnet18", 11_173_962, 11_689_512),
-        ("resnet34", 21_282_122, 21_797_672),
+        pytest.param("resnet34", 21_282_122, 21_797_672, marks=pytest.mark.slow),
         ("resnet50", 23_520_842, 25_557_032),
         ("resnext50", 22_992_714, 25_028_904),
         ("vgg13", 9_416_010, None),

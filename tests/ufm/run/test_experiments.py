@@ -104,7 +104,7 @@ def test_trivial_regime_is_stated(tmp_path, capsys):
     "change",
     [
         pytest.param("c=2e-2", marks=pytest.mark.slow),
-        "num_classes=2",
+        pytest.param("num_classes=2", marks=pytest.mark.slow),
         pytest.param("c=10.0", marks=pytest.mark.slow),
     ],
 )
