@@ -135,6 +135,19 @@ def suggest(word: str, allowed: Iterable[str]) -> str:
     return f" Did you mean {known[near[0]]!r}?" if near else ""
 
 
+def named(convention: Any, kind: type, presets: Mapping[str, Any]) -> Any:
+    """The convention of a name; one that is of the kind already is returned as it is.
+
+    Raises:
+        ValueError: for a name that is not among the presets.
+    """
+    if isinstance(convention, kind):
+        return convention
+    if convention not in presets:
+        raise ValueError(unknown("convention", convention, presets))
+    return presets[convention]
+
+
 def unknown(what: str, got: Any, allowed: Iterable[str]) -> str:
     """The sentences on a name that does not exist: which one was meant, and all others.
 

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ncjax.options import unknown
+from ncjax.options import named
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +55,4 @@ def get_convention(convention: str | Convention) -> Convention:
     Raises:
         ValueError: for an unknown name.
     """
-    if isinstance(convention, Convention):
-        return convention
-    if convention not in PRESETS:
-        raise ValueError(unknown("convention", convention, PRESETS))
-    return PRESETS[convention]
+    return named(convention, Convention, PRESETS)

@@ -99,23 +99,20 @@ class Experiment:
             self._fold_in = jax.jit(fold_each, out_shardings=own)
         labels, own_labels = _train_labels(dataset, members)
         self.watched = _watched(network, own_labels) if config.eval.movie else None
-        sets = (
-            (dataset.train.images, labels),
-            (dataset.test.images, dataset.test.labels),
-        )
+        self.train_set = dataset.train.images, labels
+        self.test_set = dataset.test.images, dataset.test.labels
         if not streamed:
-            where = (everywhere, own if own_labels else everywhere), (everywhere,) * 2
-            sets = jax.tree.map(cluster.put, sets, where)
-        self.train_set, self.test_set = sets
+            where = everywhere, own if own_labels else everywhere
+            self.train_set = jax.tree.map(cluster.put, self.train_set, where)
+            self.test_set = jax.tree.map(cluster.put, self.test_set, (everywhere,) * 2)
         many = {"many": over, "own_labels": own_labels}
         make_run: Callable[..., Any] = partial(make_epoch, **many)
-        batch_size = config.eval.batch_size
+        how = {"batch_size": config.eval.batch_size, **many}
         evaluate = Evaluate(
             network.passes(config.eval),
             mesh,
-            batch_size=batch_size,
             buffer=_fits(network, mesh, len(members), config.eval.buffer_mb),
-            **many,
+            **how,
         )
         if streamed:
             make_run, evaluate = StreamedEpoch, StreamedEvaluate(evaluate)
@@ -124,7 +121,7 @@ class Experiment:
             network.step, network.prepare, config.batch_size, mesh, augment
         )
         self.run_evaluate = evaluate
-        how = {"batch_size": batch_size, "streamed": streamed, **many}
+        how["streamed"] = streamed
         self.run_probes, self.probe_sets = make_probes(probes, mesh, **how)
         self._reassign = Reassign(network, mesh, **how)
 

@@ -127,14 +127,8 @@ def make_train_step(
         labels: Shaped[Array, "n ..."],
     ) -> tuple[TrainState, dict[str, jax.Array]]:
         def mean_loss(params):
-            (outputs, features), updates = model.apply(
-                {"params": params, "batch_stats": state.batch_stats},
-                images,
-                train=True,
-                labels=labels,
-                mutable=["batch_stats"],
-            )
-            outputs = outputs.astype(jnp.float32)
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            outputs, features, updates = _forward(model, variables, images, labels)
             of_params = loss if loss_of is None else loss_of(params)
             value = of_params(outputs, labels).mean()
             if regulariser is not None:
@@ -168,6 +162,14 @@ def make_train_step(
         return _if_finite(new, state, metrics, (grads, updates_))
 
     return step
+
+
+def _forward(model: nn.Module, variables: Any, images: Array, labels: Array):
+    """Outputs [n, M] in float32, features [n, d], and the changed statistics."""
+    (outputs, features), updates = model.apply(
+        variables, images, train=True, labels=labels, mutable=["batch_stats"]
+    )
+    return outputs.astype(jnp.float32), features, updates
 
 
 def _if_finite(
