@@ -201,7 +201,7 @@ def _layers(page: Page, found: Found) -> list[str]:
 
 def _outliers(page: Page, found: Found) -> list[str]:
     drawn = [
-        page.chart(f"outliers-{place}", chart, f"AUROC, outliers: {name}", "curve")
+        page.chart(f"outliers-{place}", chart, f"AUROC, outliers: {name}", "tall")
         for place, (name, chart) in enumerate(charts.outlier_charts(found.history))
     ]
     if not drawn:

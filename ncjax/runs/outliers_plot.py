@@ -39,6 +39,7 @@ def outliers(history: Columns, columns: int | None = None) -> Figure:
             turn, color = divmod(place, len(style.COLORS))
             look = {"color": style.COLORS[color], "ls": style.DASHES[turn], "lw": 1.3}
             above.plot(epochs, history[key], label=TITLES.get(score, score), **look)
+        below.set_yscale("log")
         style.log_curve(below, epochs, history[NC1], color=style.GREY, lw=1.4)
         if history.seeds:
             ends = (history[f"{NC1}/{end}"] for end in ("low", "high"))
