@@ -13,6 +13,7 @@ from ncjax.data.dataset import (
     Split as Split,
     channel_statistics as channel_statistics,
 )
+from ncjax.data.diabetes import diabetes
 from ncjax.data.digits import digits
 from ncjax.data.digits_regression import digits_regression
 from ncjax.data.hf import hf
@@ -27,6 +28,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "synthetic": synthetic,
     "digits_regression": digits_regression,
+    "diabetes": diabetes,
     "synthetic_regression": synthetic_regression,
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,

@@ -234,7 +234,7 @@ def _spans(values: Sequence[float | None]) -> bool:
 
 
 def outlier_charts(history: Columns) -> list[tuple[str, Chart]]:
-    """For each foreign set of the probe `ood` its name and the AUROCs, beside NC1.
+    """The AUROCs of the probe `ood`, beside NC1: name of a foreign set, and its chart.
 
     Empty for a run that has no such probe.
     """
