@@ -136,14 +136,8 @@ def measure(
     }
     warned += checks.warnings_of(known.moments, values, weights, offsets, about)
     notes = [*train.notes, *(test.notes if test else ()), *warned]
-    return Measurement(
-        values=in_order(values),
-        measured=about,
-        warnings=tuple(dict.fromkeys(notes)),
-        moments=known.moments,
-        class_names=names,
-        detection=apart,
-    )
+    notes = tuple(dict.fromkeys(notes))
+    return Measurement(in_order(values), about, notes, known.moments, names, apart)
 
 
 def _few_threads() -> threadpool_limits:
