@@ -124,6 +124,8 @@ class Network:
 
     def _leave_room(self) -> None:
         """Forgets a geometry that has no room, and knows the best margin instead."""
+        if self.dataset.target != CLASS:
+            return  # no simplex is the limit
         classifier = self.objective.classifier
         # Without the optimizer, whose steps are not yet known to be any.
         images = jnp.zeros((1, *self.dataset.image_shape))
