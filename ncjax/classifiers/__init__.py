@@ -17,7 +17,7 @@ from ncjax.classifiers.classifier import LAYER as LAYER, Classifier
 from ncjax.classifiers.fixed import fixed, haframe, label_embedding
 from ncjax.classifiers.linear import linear
 from ncjax.classifiers.nearest import nearest
-from ncjax.classifiers.ordinal import check_thresholds as check_thresholds, ordinal
+from ncjax.classifiers.ordinal import ordinal
 from ncjax.classifiers.setting import Setting as Setting
 from ncjax.classifiers.spherical import class_means, spherical
 

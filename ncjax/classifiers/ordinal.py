@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from functools import partial
 
@@ -15,8 +14,7 @@ from flax.typing import Dtype
 from ncjax.classifiers.classifier import LAYER, Classifier
 from ncjax.losses.ordinal import ordinal_outputs
 from ncjax.losses.outputs import Outputs
-from ncjax.options import check_value
-from ncjax.ordinal import to_rows
+from ncjax.ordinal import make_thresholds, to_rows
 
 _LEAST = 1e-3  # between neighbouring thresholds that learn
 
@@ -124,12 +122,7 @@ def ordinal(
             "the loss 'ordinal', or one on class logits."
         )
     least = _LEAST if learn_thresholds else 0
-    allowed = f"more than {least} and finite"
-    check_value("gap", gap, lambda g: least < g < math.inf, allowed)
-    count = num_classes - 1
-    if not thresholds:
-        thresholds = tuple(gap * (j - (count - 1) / 2) for j in range(count))
-    check_thresholds(thresholds, num_classes, least)
+    thresholds = make_thresholds(num_classes, thresholds, gap, least=least)
     chosen = outputs or ordinal_outputs(num_classes=num_classes)
 
     def weights(variables: Mapping) -> tuple[jax.Array, jax.Array]:
@@ -140,32 +133,7 @@ def ordinal(
         return to_rows(layer["kernel"][:, 0], cuts)
 
     return Classifier(
-        partial(OrdinalLayer, tuple(map(float, thresholds)), learn_thresholds),
+        partial(OrdinalLayer, thresholds, learn_thresholds),
         chosen.scores,
         weights,
     )
-
-
-def check_thresholds(
-    thresholds: tuple[float, ...], num_classes: int, least: float = 0.0
-) -> None:
-    """Raises `ValueError` unless there are K - 1 finite thresholds that increase.
-
-    Args:
-        thresholds: the thresholds.
-        num_classes: number of levels K.
-        least: each must be larger than the one before it by more than this.
-    """
-    got = ", ".join(map(str, thresholds))
-    numbers = all(isinstance(x, int | float) for x in thresholds)
-    if len(thresholds) != num_classes - 1 or not numbers:
-        raise ValueError(
-            f"thresholds must be {num_classes - 1} numbers for {num_classes} levels, "
-            f"got {len(thresholds)}: ({got}). Leave them at () for evenly spaced ones."
-        )
-    if not np.isfinite(thresholds).all() or np.any(np.diff(thresholds) <= least):
-        by = f", each by more than {least}" if least else ""
-        raise ValueError(
-            f"thresholds must be finite and increase{by}, got ({got}). Sort them, or "
-            "leave out those that are equal."
-        )

@@ -21,3 +21,4 @@ from ncjax.ordinal.rows import (
     of_rows as of_rows,
     to_rows as to_rows,
 )
+from ncjax.ordinal.thresholds import make_thresholds as make_thresholds

@@ -106,11 +106,12 @@ def shown() -> list[str]:
 
 def _reached(history: History) -> dict[str, float]:
     """The first measured epochs of error 0, and of headline metrics that are small."""
-    regression = "nc/nrc1" in history  # it has no error 0, and no NC1
-    found = {} if regression else {ERROR_0: _first(history, "train/error", 0.0)}
+    found = {}
+    if "train/error" in history:  # regression has none
+        found[ERROR_0] = _first(history, "train/error", 0.0)
     for metric in headlines():
         key = home_of(metric)
-        if metric.smaller_is_better and regression == key.startswith("nc/nrc"):
+        if metric.smaller_is_better and key in history:
             for bound in THRESHOLDS:
                 found[f"epoch of {key} <= {bound:g}"] = _first(history, key, bound)
     return found
