@@ -83,7 +83,7 @@ def ordinal(
     num_classes: int,
     *,
     outputs: Outputs | None = None,
-    thresholds: tuple[float, ...] = (),
+    thresholds: tuple = (),
     gap: float = 4.0,
     learn_thresholds: bool = False,
 ) -> Classifier:

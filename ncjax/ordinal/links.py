@@ -27,7 +27,7 @@ from jaxtyping import Array, Float
 from ncjax.options import unknown
 
 _LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
-_TAIL = -5.0  # below it the normal distribution is known by a continued fraction
+_TAIL = -8.0  # below it 12 terms of a continued fraction are exact to rounding
 _NARROW, _FLAT = 1.0, 8.0  # bounds of where quadrature is exact to rounding
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 
@@ -84,7 +84,7 @@ def _tail(x: jax.Array) -> tuple[jax.Array, jax.Array]:
     """
     tail = x < _TAIL
     y = fraction = jnp.where(tail, -x, -_TAIL)
-    for k in range(40, 0, -1):
+    for k in range(12, 0, -1):
         fraction = y + k / fraction
     return tail, fraction
 
@@ -137,11 +137,11 @@ def get_link(name: str) -> Link:
 
 
 def log_probability(
-    latent: Float[Array, "*n"],
-    lower: Float[Array, "*n"],
-    upper: Float[Array, "*n"],
+    latent: Float[Array, "..."],
+    lower: Float[Array, "..."],
+    upper: Float[Array, "..."],
     link: str = "logit",
-) -> Float[Array, "*n"]:
+) -> Float[Array, "..."]:
     """log of the probability g(upper - z) - g(lower - z) of a level, of any shape.
 
     Args:
@@ -165,7 +165,7 @@ def log_probability(
     return jnp.where(ends, chosen.below(side), chosen.between(x, gap))
 
 
-def bounds(thresholds: Float[Array, "*n K-1"]) -> tuple[jax.Array, jax.Array]:
+def bounds(thresholds: Float[Array, "... t"]) -> tuple[jax.Array, jax.Array]:
     """The thresholds below and above each level, each [..., K], with -inf and inf."""
     infinite = jnp.full_like(thresholds[..., :1], jnp.inf)
     lower = jnp.concatenate([-infinite, thresholds], axis=-1)
@@ -173,7 +173,7 @@ def bounds(thresholds: Float[Array, "*n K-1"]) -> tuple[jax.Array, jax.Array]:
 
 
 def log_probabilities(
-    latent: Float[Array, "n"], thresholds: Float[Array, "n K-1"], link: str = "logit"
+    latent: Float[Array, "n"], thresholds: Float[Array, "n t"], link: str = "logit"
 ) -> Float[Array, "n K"]:
     """log P(y = q | z) of all levels q; see `log_probability`."""
     lower, upper = bounds(thresholds)

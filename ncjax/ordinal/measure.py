@@ -205,7 +205,7 @@ OF_OUTPUTS: dict[str, Metric] = collect(
 def measure(
     moments: ClassMoments,
     direction: Float[Array, "d"] | None = None,
-    thresholds: Float[Array, "K-1"] | None = None,
+    thresholds: Float[Array, "t"] | None = None,
 ) -> dict[str, jax.Array]:
     """Every metric of `METRICS` that can be had from moments and a classifier.
 

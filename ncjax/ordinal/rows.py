@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 
 def to_rows(
-    direction: Float[Array, "d"], thresholds: Float[Array, "K-1"]
+    direction: Float[Array, "d"], thresholds: Float[Array, "t"]
 ) -> tuple[Float[Array, "K d"], Float[Array, "K"]]:
     """W [K, d] and b [K] of the scores k w . h - (b_1 + ... + b_k)."""
     steps = jnp.arange(len(thresholds) + 1, dtype=direction.dtype)
@@ -22,7 +22,7 @@ def to_rows(
 
 def of_rows(
     weights: Float[Array, "K d"], bias: Float[Array, "K"]
-) -> tuple[Float[Array, "d"], Float[Array, "K-1"]]:
+) -> tuple[Float[Array, "d"], Float[Array, "t"]]:
     """The direction w [d] and the thresholds [K - 1] of which `to_rows` made these."""
     return weights[1] - weights[0], -jnp.diff(bias)
 

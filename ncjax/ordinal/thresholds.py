@@ -11,7 +11,7 @@ from ncjax.options import check_value
 
 def make_thresholds(
     num_classes: int,
-    thresholds: tuple[float, ...] = (),
+    thresholds: tuple = (),
     gap: float = 4.0,
     *,
     least: float = 0.0,
