@@ -121,7 +121,7 @@ def ordinal(
             "The loss takes other outputs than a latent number and thresholds. Choose "
             "the loss 'ordinal', or one on class logits."
         )
-    least = _LEAST if learn_thresholds else 0
+    least = _LEAST if learn_thresholds else 0.0
     thresholds = make_thresholds(num_classes, thresholds, gap, least=least)
     chosen = outputs or ordinal_outputs(num_classes=num_classes)
 

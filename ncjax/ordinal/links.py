@@ -60,7 +60,9 @@ def log_normal(x: jax.Array) -> jax.Array:
     """log Phi(x), Phi the standard normal distribution function."""
     tail, fraction = _tail(x)
     near = jax.scipy.special.log_ndtr(jnp.where(tail, 0, x))
-    return jnp.where(tail, -(x**2) / 2 - _LOG_ROOT_2PI - jnp.log(fraction), near)
+    y = jnp.where(tail, x, _TAIL)
+    far = -(y**2) / 2 - _LOG_ROOT_2PI - jnp.log(1 / fraction - y)
+    return jnp.where(tail, far, near)
 
 
 @log_normal.defjvp
@@ -69,22 +71,31 @@ def _log_normal_jvp(primals, tangents):
     return log_normal(primals[0]), hazard(primals[0]) * tangents[0]
 
 
+@jax.custom_jvp
 def hazard(x: jax.Array) -> jax.Array:
     """phi(x)/Phi(x), the derivative of log Phi(x), also far in the tail."""
     tail, fraction = _tail(x)
     near = jnp.where(tail, 0, x)
     log_density = -(near**2) / 2 - _LOG_ROOT_2PI
-    return jnp.where(tail, fraction, jnp.exp(log_density - log_normal(near)))
+    return jnp.where(tail, 1 / fraction - x, jnp.exp(log_density - log_normal(near)))
+
+
+@hazard.defjvp
+def _hazard_jvp(primals, tangents):
+    (x,), value = primals, hazard(primals[0])
+    tail, fraction = _tail(x)
+    excess = jnp.where(tail, 1 / fraction, x + value)  # of the value over -x
+    return value, -value * excess * tangents[0]
 
 
 def _tail(x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Whether x is in the tail, and phi(x)/Phi(x) there.
+    """Whether x is in the tail, and there the inverse of phi(x)/Phi(x) + x.
 
-    It is y + 1/(y + 2/(y + 3/(y + ...))) with y = -x (Laplace).
+    It is y + 2/(y + 3/(y + 4/(y + ...))) with y = -x (Laplace).
     """
     tail = x < _TAIL
     y = fraction = jnp.where(tail, -x, -_TAIL)
-    for k in range(12, 0, -1):
+    for k in range(12, 1, -1):
         fraction = y + k / fraction
     return tail, fraction
 

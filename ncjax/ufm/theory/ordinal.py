@@ -85,7 +85,7 @@ def ordinal_optimum(
             thresholds than levels less one.
     """
     check_positive(lambda_w=lambda_w, lambda_h=lambda_h)
-    counts = check_counts(sizes)
+    counts = check_counts(np.asarray(sizes))
     thresholds = np.asarray(thresholds, np.float64)
     if len(thresholds) != len(counts) - 1:
         raise ValueError(
