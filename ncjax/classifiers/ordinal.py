@@ -1,4 +1,4 @@
-"""The classifier of ordered levels: one latent number, and thresholds between levels."""
+"""The classifier of ordered levels: one latent number, and thresholds."""
 
 from __future__ import annotations
 

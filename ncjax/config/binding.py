@@ -177,7 +177,9 @@ def try_out(config: ConfigDict) -> None:
     bind_moving(loss, None)({})
     layer: Classifier | int = 2  # a linear layer of two outputs
     of_data = needs_hierarchy(loss, classifier) or classifier.takes("hierarchy")
-    if not of_data and classifier.name not in OF_DATA:  # else once there are classes, and perhaps a tree
+    if (
+        not of_data and classifier.name not in OF_DATA
+    ):  # else once there are classes, and perhaps a tree
         layer = bind_objective(loss, classifier, None, num_classes=2).classifier
     choice(config, "model").bind()(layer)
     bind_optimizer(choice(config, "optimizer"), num_epochs=1, steps=1)({})

@@ -47,7 +47,7 @@ class Link:
 
 
 def log_logistic_between(x: jax.Array, gap: jax.Array) -> jax.Array:
-    """log(s(x) - s(x - gap)), s(x) = 1/(1 + exp(-x)).
+    """Logarithm of s(x) - s(x - gap), s(x) = 1/(1 + exp(-x)).
 
     s(x) - s(x - gap) = s(x) s(gap - x) (1 - exp(-gap)).
     """
@@ -57,7 +57,7 @@ def log_logistic_between(x: jax.Array, gap: jax.Array) -> jax.Array:
 
 @jax.custom_jvp
 def log_normal(x: jax.Array) -> jax.Array:
-    """log Phi(x), Phi the standard normal distribution function."""
+    """Logarithm of Phi(x), Phi the standard normal distribution function."""
     tail, fraction = _tail(x)
     near = jax.scipy.special.log_ndtr(jnp.where(tail, 0, x))
     y = jnp.where(tail, x, _TAIL)
@@ -73,7 +73,7 @@ def _log_normal_jvp(primals, tangents):
 
 @jax.custom_jvp
 def hazard(x: jax.Array) -> jax.Array:
-    """phi(x)/Phi(x), the derivative of log Phi(x), also far in the tail."""
+    """The ratio phi(x)/Phi(x), the derivative of log Phi(x), also far in the tail."""
     tail, fraction = _tail(x)
     near = jnp.where(tail, 0, x)
     log_density = -(near**2) / 2 - _LOG_ROOT_2PI
@@ -101,7 +101,7 @@ def _tail(x: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def log_normal_between(x: jax.Array, gap: jax.Array) -> jax.Array:
-    """log(Phi(x) - Phi(x - gap)).
+    """Logarithm of Phi(x) - Phi(x - gap).
 
     For a narrow interval by quadrature over it, with the density of its middle taken
     out; else as log Phi(x) + log(1 - Phi(x - gap)/Phi(x)) at the end that is nearer to
@@ -153,7 +153,7 @@ def log_probability(
     upper: Float[Array, "..."],
     link: str = "logit",
 ) -> Float[Array, "..."]:
-    """log of the probability g(upper - z) - g(lower - z) of a level, of any shape.
+    """Logarithm of g(upper - z) - g(lower - z), the probability of a level.
 
     Args:
         latent: z.
@@ -186,7 +186,7 @@ def bounds(thresholds: Float[Array, "... t"]) -> tuple[jax.Array, jax.Array]:
 def log_probabilities(
     latent: Float[Array, "n"], thresholds: Float[Array, "n t"], link: str = "logit"
 ) -> Float[Array, "n K"]:
-    """log P(y = q | z) of all levels q; see `log_probability`."""
+    """Logarithms of P(y = q | z) of all levels q; see `log_probability`."""
     lower, upper = bounds(thresholds)
     each = jnp.broadcast_to(latent[:, None], lower.shape)
     return log_probability(each, lower, upper, link)

@@ -64,7 +64,7 @@ class Inputs:
 
     @cached_property
     def latent(self) -> tuple[jax.Array, jax.Array]:
-        """z = w . mu of the mean of each level [K], and the levels present [K]."""
+        """Latent number of the mean of each level [K], and the levels present [K]."""
         assert self.direction is not None
         moments = self.moments
         return dot(moments.means, self.direction), moments.count > 0

@@ -124,15 +124,13 @@ class Network:
 
     def _leave_room(self) -> None:
         """Forgets a geometry that has no room, and knows the best margin instead."""
-        if self.dataset.target != CLASS:
-            return  # no simplex is the limit
         classifier = self.objective.classifier
         # Without the optimizer, whose steps are not yet known to be any.
         images = jnp.zeros((1, *self.dataset.image_shape))
         init = partial(self.model.init, train=False)
         variables = jax.eval_shape(init, jax.random.key(0), images)
         count, width = jax.eval_shape(classifier.weights, variables)[0].shape
-        if not crowded(count, width) or width < 2:
+        if self.dataset.target != CLASS or not crowded(count, width) or width < 2:
             return
         given = classifier.vectors is not None or classifier.gram is not None
         if not given:

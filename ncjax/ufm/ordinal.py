@@ -64,7 +64,7 @@ class Cumulative(Fit):
 
         The conjugate is convex and known at two slopes: l*(l'(z)) = z l'(z) - l(z), and
         l*(0) = -inf l.  So -l*(t l'(z)) is at least t (l(z) - z l'(z)) + (1 - t) inf l:
-        rigorous for every link, and for t = 1, as at the optimum, the dual value itself.
+        rigorous for every link, and for t = 1, as at the optimum, D(t) itself.
         """
         total, slopes = jax.value_and_grad(lambda z: jnp.sum(self.losses(z)))(logits)
         del total

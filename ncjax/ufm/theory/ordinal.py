@@ -25,7 +25,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, log_ndtr
 
 from ncjax.ufm.theory.ranges import (
     check_counts,
@@ -118,9 +117,7 @@ def ordinal_optimum(
         pull = np.exp(find_root(excess, low, high))
         latent = np.array([level.pulled(pull) for level in levels])
     radius = float(np.sqrt(counts @ latent**2))
-    losses = np.array(
-        [level.loss(z) for level, z in zip(levels, latent, strict=True)]
-    )
+    losses = np.array([level.loss(z) for level, z in zip(levels, latent, strict=True)])
     return OrdinalOptimum(
         objective=float(counts @ losses) / total + strength * radius,
         latent=latent,
@@ -150,6 +147,8 @@ class _Level:
 
     def loss(self, z: float) -> float:
         """l(z), in nats."""
+        from scipy.special import log_ndtr  # late: half a second
+
         a, b = self._ends(z)
         if self.link == "logit":
             narrow = -np.log(-np.expm1(a - b)) if np.isfinite(b - a) else 0.0
@@ -161,6 +160,8 @@ class _Level:
 
     def slope(self, z: float) -> float:
         """l'(z)."""
+        from scipy.special import expit  # late, as above
+
         a, b = self._ends(z)
         if self.link == "logit":
             return float(expit(-b) - expit(a))

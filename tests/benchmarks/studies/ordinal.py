@@ -98,8 +98,8 @@ def collapse(histories: Histories) -> list[Verdict]:
         ratio, low, high, _ = difference(last(some, key), first, log=True)
         found.append(
             verdict(
-                f"{name} with weight decay 2e-2 ends below a tenth of that of the first "
-                "epoch",
+                f"{name} with weight decay 2e-2 ends below a tenth of that of the "
+                "first epoch",
                 "tends to 0",
                 f"{ratio:.3g} times, at {mean(last(some, key), log=True)[0]}",
                 interval=f"[{low:.3g}, {high:.3g}]",
@@ -191,9 +191,7 @@ def draw(histories: Histories, folder: Path) -> Figure:
             values = np.array([one[metric] for one in history.seeds])
             centre = np.exp(np.log(values).mean(0))
             dashes = "--" if arm.startswith("learned") else "-"
-            axes[0, column].loglog(
-                history["epoch"], centre, dashes, label=arm, **look
-            )
+            axes[0, column].loglog(history["epoch"], centre, dashes, label=arm, **look)
         style.decorate(axes[0, column], metric.removeprefix("nc/").upper(), x="epoch")
     axes[0, 0].legend(fontsize=7, frameon=False)
     for axis, arm in zip(

@@ -76,7 +76,7 @@ def test_inner_levels_go_to_the_middle_as_decay_vanishes(link):
 
 
 def test_two_levels_are_logistic_regression():
-    """z = +-s with s g'(-s).. from the equation of a binary model."""
+    """The latent numbers are -s and s, of one equation with the logistic function."""
     found = ordinal_optimum([0.0], [3, 3], 0.02, 0.02)
     s = found.latent[1]
     assert found.latent[0] == pytest.approx(-s)
