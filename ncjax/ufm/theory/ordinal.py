@@ -91,12 +91,7 @@ def ordinal_optimum(
             f"{len(counts)} levels have {len(counts) - 1} thresholds between them, got "
             f"{len(thresholds)}."
         )
-    levels = [
-        _Level(a, b, link)
-        for a, b in zip(
-            np.append(-np.inf, thresholds), np.append(thresholds, np.inf), strict=True
-        )
-    ]
+    levels = _levels(thresholds, link)
     total, strength = counts.sum(), geometric_mean(lambda_w, lambda_h)
     at_zero = np.array([level.slope(0.0) for level in levels])
     critical = float(counts @ at_zero**2) / total**2
@@ -135,6 +130,55 @@ def limit_latent(thresholds: Any) -> np.ndarray:
     thresholds = np.asarray(thresholds, np.float64)
     middles = (thresholds[:-1] + thresholds[1:]) / 2
     return np.concatenate([[-np.inf], middles, [np.inf]])
+
+
+def pulled_latent(
+    thresholds: Any, pull: float, link: str = "logit"
+) -> tuple[np.ndarray, np.ndarray]:
+    """z_q [K] with l_q'(z_q) = -pull z_q, and the losses l_q(z_q) [K] there.
+
+    They are those of the optimum whose decays make pull = N mu/r, whatever the sizes
+    of the levels.
+
+    Args:
+        thresholds: b_1 < ... < b_(K-1).
+        pull: more than 0.
+        link: "logit" or "probit".
+
+    Raises:
+        ValueError: for a pull that is none.
+    """
+    check_positive(pull=pull)
+    levels = _levels(np.asarray(thresholds, np.float64), link)
+    latent = np.array([level.pulled(pull) for level in levels])
+    pairs = zip(levels, latent.tolist(), strict=True)
+    return latent, np.array([level.loss(z) for level, z in pairs])
+
+
+def match_pull(latent: Any, thresholds: Any, link: str = "logit") -> float:
+    """The pull whose `pulled_latent` is nearest to given latent numbers [K].
+
+    It is sought in 1e-9..1e3; an end of that range is the answer for numbers that no
+    decay gives.
+    """
+    from scipy import optimize  # late: half a second
+
+    wanted = np.asarray(latent, np.float64)
+
+    def away(log_pull: float) -> float:
+        found, _ = pulled_latent(thresholds, float(np.exp(log_pull)), link)
+        return float(np.sum((found - wanted) ** 2))
+
+    grid = np.log(np.geomspace(1e-9, 1e3, 49))
+    best = int(np.argmin([away(x) for x in grid.tolist()]))
+    around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    found = optimize.minimize_scalar(away, bounds=around, method="bounded")
+    return float(np.exp(found.x))
+
+
+def _levels(thresholds: np.ndarray, link: str) -> list[_Level]:
+    lower, upper = np.append(-np.inf, thresholds), np.append(thresholds, np.inf)
+    return [_Level(a, b, link) for a, b in zip(lower, upper, strict=True)]
 
 
 @dataclasses.dataclass(frozen=True)
