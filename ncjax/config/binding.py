@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.classifiers import Classifier, Setting
+from ncjax.classifiers import OF_DATA, Classifier, Setting
 from ncjax.config.fields import Choice, Hyper, choice, functions
 from ncjax.config.optimizer import BindOptimizer, bind_optimizer, numeric_options
 from ncjax.config.targets import check_classifier
@@ -45,7 +45,7 @@ from ncjax.options import (
     is_traced,
 )
 from ncjax.probes import PROBES, Probe, Subject
-from ncjax.targets import get_target
+from ncjax.targets import DEFAULT as CLASS, get_target
 
 # outputs [n, M], labels [n] -> [n]; a third argument [n] says which examples count, to
 # losses that compare the examples of a batch.
@@ -177,7 +177,9 @@ def try_out(config: ConfigDict) -> None:
     bind_moving(loss, None)({})
     layer: Classifier | int = 2  # a linear layer of two outputs
     of_data = needs_hierarchy(loss, classifier) or classifier.takes("hierarchy")
-    if not of_data:  # else once there are classes, and perhaps a tree
+    if (
+        not of_data and classifier.name not in OF_DATA
+    ):  # else once there are classes, and perhaps a tree
         layer = bind_objective(loss, classifier, None, num_classes=2).classifier
     choice(config, "model").bind()(layer)
     bind_optimizer(choice(config, "optimizer"), num_epochs=1, steps=1)({})
@@ -254,8 +256,8 @@ def _bind_classifier(
             f"class, and the classifier {classifier.name!r} has no others. Choose "
             "'linear'."
         )
-    outputs = fill(OUTPUTS[loss.name], loss.values, hierarchy=given["hierarchy"])
-    return make(num_classes, outputs=outputs())
+    known = {"hierarchy": given["hierarchy"], "num_classes": num_classes}
+    return make(num_classes, outputs=fill(OUTPUTS[loss.name], loss.values, **known)())
 
 
 def bind_moving(loss: Choice, hierarchy: Hierarchy | None) -> BindMoving:
@@ -372,6 +374,8 @@ def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
             if Path(file).suffix.lower() in CUT:
                 return read(file, dataset.class_names)
             tree = read(file)
+        elif name == "dataset" and dataset.target != CLASS:
+            return None  # its tree is one of classes, not of levels
         elif name == "dataset" and dataset.tree is not None:
             tree = from_nested(dataset.tree)
         else:

@@ -112,6 +112,20 @@ def regression_mlp(data: str) -> ConfigDict:
     return config
 
 
+def ordinal_mlp(data: str) -> ConfigDict:
+    """`small_mlp` with a cumulative link model on levels, without BatchNorm.
+
+    As in `regression_mlp`, BatchNorm would keep the features spread, here in more
+    directions than the one of the levels.
+    """
+    config = small_mlp(data)
+    config.data.target = "ordinal"
+    config.loss.name = "ordinal"
+    config.model.batch_norm = False
+    config.optimizer.learning_rate = 0.02  # at the start
+    return config
+
+
 def fashion_mlp() -> ConfigDict:
     """10,000 images of Fashion-MNIST, an MLP 256-256-256, 150 epochs.
 

@@ -32,8 +32,8 @@ def check_classifier(target: Target, name: str) -> None:
     allowed = target.classifiers
     if allowed is not None and name not in allowed:
         raise ValueError(
-            f"The classifier {name!r} has a vector for each class, and these examples "
-            f"are not labelled with classes. Choose {' or '.join(map(repr, allowed))}."
+            f"The classifier {name!r} has not the outputs that these examples, by what "
+            f"they are labelled with, need. Choose {' or '.join(map(repr, allowed))}."
         )
 
 

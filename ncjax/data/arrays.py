@@ -58,8 +58,8 @@ def arrays(
       class_names: The class names in the order of the labels; by default an array
         `class_names` beside the others, else the labels themselves.  Of vectors the
         names of their coordinates.
-      target: What the labels are: "class", or "vector" for regression on numbers
-        [n, t] or [n].
+      target: What the labels are: "class", "ordinal" for classes that are levels with
+        an order, or "vector" for regression on numbers [n, t] or [n].
       test_fraction: Where there is no test set, the fraction of each class that becomes
         one.
       seed: Seed of the examples that become the test set.
@@ -100,6 +100,7 @@ def _of_classes(*args: Any, names: tuple[str, ...], **options: Any) -> Dataset:
 
 _ASSEMBLE: dict[str, Callable[..., Dataset]] = {
     "class": _of_classes,
+    "ordinal": _of_classes,  # `select` gives them their order
     "vector": assemble_vectors,
 }
 

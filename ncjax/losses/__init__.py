@@ -35,6 +35,7 @@ from ncjax.losses.heads import cascade, cascade_outputs, level_outputs, multi_le
 from ncjax.losses.hier_cos import hier_cos, hier_cos_outputs
 from ncjax.losses.hierarchical import hxe, soft_labels
 from ncjax.losses.moving import Moving, hxe_alpha
+from ncjax.losses.ordinal import ordinal, ordinal_outputs
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
 from ncjax.losses.vectors import huber
@@ -57,16 +58,18 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "haf": haf,
     "cascade": cascade,
     "hier_cos": hier_cos,
+    "ordinal": ordinal,
     "huber": huber,
 }
 
-# Losses that take other outputs of a linear layer than class logits: a function of the
-# hierarchy and of options of its own -> `Outputs`.
+# Losses that take other outputs than class logits: a function of the hierarchy or of
+# the number of classes, and of options of its own -> `Outputs`.
 OUTPUTS: dict[str, Callable[..., Outputs]] = {
     "multi_level": level_outputs,
     "haf": level_outputs,
     "cascade": cascade_outputs,
     "hier_cos": hier_cos_outputs,
+    "ordinal": ordinal_outputs,
 }
 
 # Losses with an option that can follow the run or be learned: a function of the
@@ -83,6 +86,7 @@ CLASSIFIER_OF: dict[str, str] = {
     "hardmax": "spherical",
     "dot_regression": "fixed",
     "supcon": "fixed",
+    "ordinal": "ordinal",
 }
 
 # The targets that a loss can be trained on, where not the class alone; names in
@@ -90,6 +94,7 @@ CLASSIFIER_OF: dict[str, str] = {
 TARGETS_OF: dict[str, tuple[str, ...]] = {
     "mse": ("class", "vector"),
     "huber": ("vector",),
+    "ordinal": ("ordinal",),
 }
 
 

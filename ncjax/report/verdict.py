@@ -57,6 +57,9 @@ def verdict(history: Columns) -> Verdict:
     the rows of the classifier, and R^2 of the training set says whether anything was
     learned: at least `R2_COLLAPSED`, or `R2_PARTLY`.
 
+    Of ordered levels ONC1 and ONC2 are judged likewise, with a training error of at
+    most `FEW` and all levels in order.
+
     An NC1 under the value that rounding of the features alone gives is not taken for a
     measurement, and the sentence says so.
 
@@ -81,6 +84,8 @@ from the simplex.
     last, at = rows[-1], f"at epoch {rows[-1]['epoch']:.0f}"
     if "nc/nrc1" in last:
         return _of_regression(history, last)
+    if "nc/onc1" in last:
+        return _of_levels(history, last)
     loss, nc1 = _value(last, "train/loss"), _value(last, "nc/nc1")
     for what, value in (("training loss", loss), ("NC1", nc1)):
         if value is not None and not math.isfinite(value):
@@ -101,16 +106,10 @@ from the simplex.
 
 def _of_regression(history: Columns, last: Row) -> Verdict:
     """The verdict on a run whose examples are labelled with vectors."""
-    keys = {"NRC1": "nc/nrc1", "NRC2": "nc/nrc2", "R^2": "train/r2"}
-    values = {name: _value(last, key) for name, key in keys.items()}
-    loss, at = _value(last, "train/loss"), f"at epoch {last['epoch']:.0f}"
-    if loss is not None and not math.isfinite(loss):
-        return Verdict("diverged", f"diverged: the training loss is not finite {at}.")
-    known = {k: x for k, x in values.items() if x is not None and not math.isnan(x)}
-    if missing := values.keys() - known.keys():
-        said = f"{sorted(missing)[0]} was not measured, or is not defined, {at}."
-        return Verdict("no verdict", f"no verdict: {said}")
-    nrc1, nrc2, r2 = known.values()
+    found = _known(last, {"NRC1": "nc/nrc1", "NRC2": "nc/nrc2", "R^2": "train/r2"})
+    if isinstance(found, Verdict):
+        return found
+    (nrc1, nrc2, r2), at = found, f"at epoch {last['epoch']:.0f}"
     most = max(nrc1, nrc2)
     state: State = "not collapsed"
     if most <= NC1_PARTLY and r2 >= R2_PARTLY:
@@ -126,6 +125,44 @@ def _of_regression(history: Columns, last: Row) -> Verdict:
         f"as many directions as targets (NRC1), {100 * nrc2:.2g} % beside the rows of "
         f"W (NRC2){rest}; the outputs explain {100 * r2:.3g} % of the targets {at}.",
     )
+
+
+def _of_levels(history: Columns, last: Row) -> Verdict:
+    """The verdict on a run whose examples are labelled with ordered levels."""
+    keys = {"ONC1": "nc/onc1", "ONC2": "nc/onc2", "the order": "nc/order"}
+    found = _known(last, keys | {"the training error": "train/error"})
+    if isinstance(found, Verdict):
+        return found
+    (onc1, onc2, order, error), at = found, f"at epoch {last['epoch']:.0f}"
+    most, learned = max(onc1, onc2), order == 1 and error <= FEW
+    state: State = "not collapsed"
+    if most <= NC1_PARTLY and learned:
+        state = "partly collapsed"
+    if most <= NC1_COLLAPSED and learned:
+        state = "collapsed"
+    seeds = f" (mean of {len(history.seeds)} seeds)" if history.seeds else ""
+    onc3 = _value(last, "nc/onc3")
+    rest = "" if onc3 is None or math.isnan(onc3) else f"; ONC3 is {onc3:.2g}"
+    return Verdict(
+        state,
+        f"{state}{seeds}: the variance within levels is {100 * onc1:.2g} % of that "
+        f"between them (ONC1), of which {100 * onc2:.2g} % lies beside w (ONC2); "
+        f"{100 * order:.3g} % of neighbouring levels are in order{rest}; the training "
+        f"error is {100 * error:.2g} % {at}.",
+    )
+
+
+def _known(last: Row, keys: dict[str, str]) -> list[float] | Verdict:
+    """The numbers of a row, by what they are called; a verdict where one is missing."""
+    values = {name: _value(last, key) for name, key in keys.items()}
+    loss, at = _value(last, "train/loss"), f"at epoch {last['epoch']:.0f}"
+    if loss is not None and not math.isfinite(loss):
+        return Verdict("diverged", f"diverged: the training loss is not finite {at}.")
+    known = {k: x for k, x in values.items() if x is not None and not math.isnan(x)}
+    if missing := values.keys() - known.keys():
+        said = f"{sorted(missing)[0]} was not measured, or is not defined, {at}."
+        return Verdict("no verdict", f"no verdict: {said}")
+    return list(known.values())
 
 
 def _state(history: Columns, nc1: float) -> State:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
+from ncjax.ordinal import METRICS as ORDINAL, OF_OUTPUTS as OF_LEVELS
 from ncjax.probes import METRICS as PROBES
 from ncjax.regression import METRICS as REGRESSION, OF_OUTPUTS
 
@@ -21,7 +22,9 @@ from ncjax.regression import METRICS as REGRESSION, OF_OUTPUTS
 ERROR, SEVERITY = "test/error", "test/mistake_severity"
 
 # All that a run may have; the last registry is printed first.
-_METRICS = ChainMap(PROBES, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES)
+_METRICS = ChainMap(
+    PROBES, ORDINAL, OF_LEVELS, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES
+)
 
 
 def describe(key: str) -> Metric:
@@ -71,8 +74,8 @@ def panels() -> list[Metric]:
 
 
 def headlines() -> list[Metric]:
-    """The metrics that are printed before all others, of classes and of regression."""
-    return [*_headlines(COLLAPSE), *_headlines(REGRESSION)]
+    """The metrics that are printed before all others, of every target."""
+    return [m for found in (COLLAPSE, REGRESSION, ORDINAL) for m in _headlines(found)]
 
 
 def _headlines(registry: Mapping[str, Metric]) -> list[Metric]:
@@ -80,9 +83,10 @@ def _headlines(registry: Mapping[str, Metric]) -> list[Metric]:
 
 
 def outcomes() -> list[str]:
-    """Keys of what comes of training: errors, R^2, and the headline metrics."""
+    """Keys of what comes of training: errors, R^2, MAE, and the headline metrics."""
     of_classes = "train/error", "test/error", *map(home_of, _headlines(COLLAPSE))
-    return [*of_classes, "train/r2", "test/r2", *map(home_of, _headlines(REGRESSION))]
+    vectors = "train/r2", "test/r2", *map(home_of, _headlines(REGRESSION))
+    return [*of_classes, *vectors, "test/mae", *map(home_of, _headlines(ORDINAL))]
 
 
 def home_of(metric: Metric) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from ncjax.options import unknown
 from ncjax.targets.classes import CLASSES
+from ncjax.targets.levels import LEVELS
 from ncjax.targets.target import Target as Target
 from ncjax.targets.vectors import VECTORS
 
@@ -19,6 +20,7 @@ DEFAULT = "class"
 
 TARGETS: dict[str, Target] = {
     DEFAULT: CLASSES,
+    "ordinal": LEVELS,
     "vector": VECTORS,
 }
 

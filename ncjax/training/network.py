@@ -130,7 +130,7 @@ class Network:
         init = partial(self.model.init, train=False)
         variables = jax.eval_shape(init, jax.random.key(0), images)
         count, width = jax.eval_shape(classifier.weights, variables)[0].shape
-        if not crowded(count, width) or width < 2:
+        if self.dataset.target != CLASS or not crowded(count, width) or width < 2:
             return
         given = classifier.vectors is not None or classifier.gram is not None
         if not given:

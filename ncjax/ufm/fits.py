@@ -47,6 +47,11 @@ class Fit(abc.ABC):
     def num_outputs(self) -> int:
         """M, the number of logits in a row."""
 
+    @property
+    def readout(self) -> Leaf | None:
+        """A [K, M] such that the rows of A W classify; None: the identity."""
+        return None
+
     @abc.abstractmethod
     def losses(self, logits: Leaf) -> Leaf:
         """l_i(z_i) [n] of logits [n, K]."""

@@ -27,6 +27,7 @@ from ncjax.losses.outputs import Outputs
 from ncjax.options import suggest, takes, unknown
 from ncjax.ufm.fits import Entropic, Fit, Plain, Quadratic
 from ncjax.ufm.haf import haf
+from ncjax.ufm.ordinal import ordinal
 
 
 def cross_entropy(
@@ -174,6 +175,7 @@ FITS: dict[str, Callable[..., Fit]] = {
     "multi_level": multi_level,
     "cascade": cascade,
     "haf": haf,
+    "ordinal": ordinal,
 }
 
 
@@ -212,7 +214,9 @@ def make_fit(
     outputs = outputs_of(loss, options.get("hierarchy"))
     width = num_classes if outputs is None else int(np.sum(outputs.size))
     if original is not None:
-        _check_range(loss, original, width, options)
+        # What the table alone takes, such as thresholds, the table checks.
+        known = {k: v for k, v in options.items() if takes(original, k)}
+        _check_range(loss, original, width, known)
     if isinstance(loss, str) and loss in FITS:
         if takes(function, "sizes"):
             options |= {"sizes": sizes}

@@ -14,6 +14,7 @@ from ncjax.ufm.run.minority_collapse import MINORITY
 from ncjax.ufm.run.muon import MUON
 from ncjax.ufm.run.nc0_map import NC0_MAP
 from ncjax.ufm.run.optimum import OPTIMUM
+from ncjax.ufm.run.ordinal_collapse import ORDINAL
 from ncjax.ufm.run.regression_collapse import REGRESSION
 from ncjax.ufm.run.row_sum import ROW_SUM
 from ncjax.ufm.run.signed_descent import SIGNED_DESCENT
@@ -26,6 +27,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "minority": MINORITY,
     "deep": LOW_RANK,
     "regression": REGRESSION,
+    "ordinal": ORDINAL,
     "fixed_etf": FIXED_CLASSIFIER,
     "nc0_map": NC0_MAP,
     "row_sum": ROW_SUM,
