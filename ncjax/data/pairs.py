@@ -139,7 +139,8 @@ def pair_tasks(
         for side, count in zip(("left", "right"), task_classes, strict=True)
         for name in whole.class_names[:count]
     )
-    return Dataset(f"{source} tasks", train, test, names, target="tasks")
+    about = {"target": "tasks", "tasks": tuple(task_classes)}
+    return Dataset(f"{source} tasks", train, test, names, **about)
 
 
 Make = Callable[[Split, int, np.random.Generator], Split]

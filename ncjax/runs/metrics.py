@@ -16,12 +16,13 @@ from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
 from ncjax.probes import METRICS as PROBES
 from ncjax.regression import METRICS as REGRESSION, OF_OUTPUTS
+from ncjax.tasks import METRICS as TASKS
 
 # How often a network is wrong, and how far in the class tree; both small at best.
 ERROR, SEVERITY = "test/error", "test/mistake_severity"
 
 # All that a run may have; the last registry is printed first.
-_METRICS = ChainMap(PROBES, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES)
+_METRICS = ChainMap(PROBES, TASKS, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES)
 
 
 def describe(key: str) -> Metric:

@@ -36,7 +36,7 @@ def task_rows(
         sizes: number of classes K_t of each task.
     """
     rows = [classifier[place] for place in parts(sizes)]
-    return [one - jnp.mean(one, axis=0, keepdims=True) for one in rows]
+    return [one - one.mean(0, keepdims=True) for one in rows]
 
 
 def cross_cosines(

@@ -13,7 +13,8 @@ numbers need not be theirs.
 NC1 of a task counts only variance along the class means of that task.  So it falls to 0
 though the features of a class are spread by the other tasks, if the tasks stand at
 right angles; where labels are correlated they do not, and NC1 stays above 0.  `not_sum`
-falls to 0 in either case.
+falls in either case: to 0 for independent labels, else to what the optimum leaves, less
+than a hundredth and less the smaller the weight decay.
 """
 
 from __future__ import annotations

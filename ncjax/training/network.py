@@ -93,7 +93,7 @@ class Network:
         check_asked(config, dataset)
         self.dataset = dataset
         self._layers, self._pool = config.eval.layers, config.eval.pool
-        self._target = get_target(dataset.target)
+        self._target = get_target(dataset.target, dataset.tasks)
         self._channels = channel_statistics(dataset.train.images)
         self.hierarchy = load_hierarchy(config, dataset)
         self._model, self.searched = parts["model"], Kept(folder)
@@ -104,7 +104,7 @@ class Network:
             self.hierarchy,
             dataset.num_classes,
             setting,
-            dataset.target,
+            self._target,
         )
         self.limit: dict[str, float] = {}
         geometry, tree = self.objective.geometry, self.hierarchy
@@ -130,7 +130,7 @@ class Network:
         init = partial(self.model.init, train=False)
         variables = jax.eval_shape(init, jax.random.key(0), images)
         count, width = jax.eval_shape(classifier.weights, variables)[0].shape
-        if not crowded(count, width) or width < 2:
+        if not self._target.ranks or not crowded(count, width) or width < 2:
             return
         given = classifier.vectors is not None or classifier.gram is not None
         if not given:

@@ -1,4 +1,4 @@
-"""The unconstrained-features model of several tasks."""
+"""The unconstrained-features model of several tasks, and the optimum of a network."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from ncjax.tasks.labels import task_weights as weights_of
+from ncjax.tasks.labels import parts, task_weights as weights_of
 from ncjax.ufm.fits import Entropic
+from ncjax.ufm.match import C_RANGE, Optimum, OptimumPath, as_optimum, path_of
 from ncjax.ufm.model import number
 from ncjax.ufm.problem import Problem
+from ncjax.ufm.proof import STARTS, Proof, solve_proven
+from ncjax.ufm.solve import solve
 
 
 def tasks(
@@ -79,6 +82,82 @@ def tasks(
         num_classes=len(task),
         feature_dim=len(task) if feature_dim is None else feature_dim,
     )
+
+
+def tasks_path(
+    counts: Any,
+    *,
+    task_weights: Sequence[float] = (),
+    c_range: tuple[float, float] = C_RANGE,
+) -> OptimumPath:
+    """Optima of several tasks for log-spaced c, with a free bias; see `match_loss`.
+
+    Here c = sqrt(n lW lH), with n the mean number of examples of a combination of
+    labels that occurs.  The Gram matrices of an optimum are those of the features of
+    these combinations [P, P], and of the rows of W [S, S].
+
+    Args:
+        counts: number of examples of each combination of labels [K_1, ..., K_T]; only
+            their ratios count.
+        task_weights: weight w_t > 0 of each task in the loss; () for 1 each.
+        c_range: least and greatest c.
+
+    Raises:
+        ValueError: for counts or weights out of range.
+        OptimumError: (a ValueError) if every optimum in the range is trivial.
+    """
+    counts = check_counts(counts)
+    counts = counts / counts[counts > 0].mean()
+
+    def problem(c: float) -> Problem:
+        given = {"lambda_w": c, "lambda_h": c, "lambda_b": 0.0}
+        return tasks(counts, task_weights=task_weights, **given)
+
+    def at(c: float) -> Optimum | None:
+        return as_optimum(problem(c), solve(problem(c), 0, tol=1e-11), c)
+
+    def proven(c: float, starts: int = STARTS) -> tuple[Optimum | None, Proof]:
+        solution, proof = solve_proven(problem(c), starts)
+        return as_optimum(problem(c), solution, c), proof
+
+    return path_of(problem(c_range[0]).fit, at, proven, c_range)
+
+
+def class_gram(gram: np.ndarray, counts: Any) -> np.ndarray:
+    """Gram matrix [S, S] of the class means of all tasks, from that of combinations.
+
+    Args:
+        gram: inner products of the features of the combinations that occur [P, P], in
+            the order of `np.argwhere(counts)`.
+        counts: number of examples of each combination of labels [K_1, ..., K_T].
+    """
+    counts = check_counts(counts)
+    labels, mass = np.argwhere(counts), counts[counts > 0]
+    share = np.concatenate(
+        [(labels[:, t] == np.arange(k)[:, None]) * mass for t, k in enumerate(counts.shape)]
+    )
+    share = share / share.sum(1, keepdims=True)
+    return share @ gram @ share.T
+
+
+def cross_cosine(gram: np.ndarray, sizes: Sequence[int]) -> float:
+    """Mean |cosine| between class vectors of different tasks; `nc/cross_task` of a run.
+
+    Args:
+        gram: inner products of the class vectors of all tasks [S, S], of any scale.
+        sizes: number of classes K_t of each task, two tasks at least.
+    """
+    places = parts(sizes)
+    centre = np.zeros_like(gram)
+    for place in places:
+        size = place.stop - place.start
+        centre[place, place] = np.eye(size) - 1 / size
+    gram = centre @ gram @ centre
+    root = np.sqrt(np.diag(gram))
+    with np.errstate(invalid="ignore", divide="ignore"):  # NaN where a task vanished
+        cosines = np.abs(gram / root[:, None] / root)
+    blocks = [cosines[p, q].ravel() for i, p in enumerate(places) for q in places[i + 1 :]]
+    return float(np.concatenate(blocks).mean())
 
 
 def check_counts(counts: Any) -> np.ndarray:
