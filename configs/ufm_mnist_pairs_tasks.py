@@ -21,5 +21,5 @@ def get_config(preset: str = "") -> ConfigDict:
     config.model.c = 1e-4
     if wants_smoke(preset):
         config.tasks.classes = (2, 2)
-        config.tasks.correlations = (0.0, 0.5)
+        config.tasks.correlations = (0.0, 0.25, 0.5)
     return config

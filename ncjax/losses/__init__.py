@@ -38,7 +38,7 @@ from ncjax.losses.hierarchical import hxe, soft_labels
 from ncjax.losses.moving import Moving, hxe_alpha
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
-from ncjax.losses.tasks import sum_of_tasks
+from ncjax.losses.tasks import sum_of_tasks as sum_of_tasks
 from ncjax.losses.vectors import huber
 
 LOSSES: dict[str, Callable[..., jax.Array]] = {

@@ -51,7 +51,9 @@ def of_sizes(sizes: tuple[int, ...]) -> Target:
     def decide(scores: Float[Array, "n S"]) -> Int[Array, "n T"]:
         return jnp.stack([scores[:, place].argmax(1) for place in places], 1)
 
-    def error(scores: Float[Array, "n S"], labels: Int[Array, "n T"]) -> Bool[Array, "n"]:
+    def error(
+        scores: Float[Array, "n S"], labels: Int[Array, "n T"]
+    ) -> Bool[Array, "n"]:
         return (decide(scores) != labels).any(1)
 
     def values(scores: jax.Array, labels: jax.Array) -> dict[str, jax.Array]:

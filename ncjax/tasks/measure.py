@@ -20,6 +20,7 @@ than a hundredth and less the smaller the weight decay.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,6 +30,7 @@ from jaxtyping import Array, Float, Integer
 
 from ncjax import collapse
 from ncjax.collapse import Convention, SecondPass
+from ncjax.collapse.conventions import get_convention
 from ncjax.collapse.registry import Metric, collect, to_zero
 from ncjax.tasks.cosines import cross_task, task_means, task_rows
 from ncjax.tasks.labels import check_labels
@@ -110,22 +112,16 @@ def measure(
     Raises:
         ValueError: for an unknown convention, or a W of another shape.
     """
-    shape = sum(moments.sizes), moments.feature_dim
-    if classifier is not None and classifier.shape != shape:
-        raise ValueError(
-            f"The classifier has shape {classifier.shape}; for {len(moments.sizes)} "
-            f"task(s) of {' + '.join(map(str, moments.sizes))} classes and {shape[1]} "
-            f"features W is {list(shape)}."
-        )
+    check_classifier(classifier, moments.sizes, moments.feature_dim)
     each = []
     for task, place in enumerate(moments.places):
-        given = [None if x is None else jnp.asarray(x)[place] for x in (classifier, bias)]
+        given = [
+            None if x is None else jnp.asarray(x)[place] for x in (classifier, bias)
+        ]
         state = None if seen is None else seen.tasks[task]
         options = {} if state is None else (about or _variance)(state)
         own = moments.task(task)
-        each.append(
-            collapse.measure(own, *given, convention=convention, **options)
-        )
+        each.append(collapse.measure(own, *given, convention=convention, **options))
     found = mean_and_each(each)
     vectors = {"": task_means(moments)}
     if classifier is not None:
@@ -190,23 +186,48 @@ def measure_features(
     check_labels(known, sizes)
     if not np.isfinite(np.asarray(features)).all():
         raise ValueError("features have NaN or infinite values. Leave these rows out.")
-    features, given = jnp.asarray(features), jnp.asarray(known)
-    moments = task_moments(features, given, sizes)
-    decided = None
+    check_classifier(classifier, sizes, features.shape[1])
+    given = [None if x is None else jnp.asarray(x) for x in (classifier, bias)]
+    arrays = jnp.asarray(features), jnp.asarray(known), *given
+    return _of_arrays(*arrays, tuple(sizes), get_convention(convention))
+
+
+@partial(jax.jit, static_argnums=(4, 5))
+def _of_arrays(features, labels, classifier, bias, sizes, convention):
+    """`measure_features` of checked arrays, in one program."""
+    moments, decided = task_moments(features, labels, sizes), None
     if classifier is not None:
-        scores = jnp.matmul(features, jnp.asarray(classifier).T, precision="highest")
-        scores = scores + (0 if bias is None else jnp.asarray(bias)[None])
-        places = moments.places
-        decided = jnp.stack([scores[:, place].argmax(1) for place in places], 1)
+        scores = jnp.matmul(features, classifier.T, precision="highest")
+        scores = scores + (0 if bias is None else bias[None])
+        decided = jnp.stack([scores[:, p].argmax(1) for p in moments.places], 1)
 
     def second(own):
         return SecondPass.empty(own, decisions=decided is not None)
 
-    seen = TaskPass.empty(moments, second).update(features, given, decided)
+    seen = TaskPass.empty(moments, second).update(features, labels, decided)
     found = measure(moments, classifier, bias, seen=seen, convention=convention)
     if decided is not None:
         found |= mean_and_each([{"nc4": s.compute()["nc4"]} for s in seen.tasks])
     return found
+
+
+def check_classifier(
+    classifier: jax.Array | np.ndarray | None, sizes: Sequence[int], feature_dim: int
+) -> None:
+    """Raises `ValueError` unless W is [S, d], or None.
+
+    Args:
+        classifier: W, or None.
+        sizes: number of classes K_t of each task.
+        feature_dim: width d of the features.
+    """
+    shape = sum(sizes), feature_dim
+    if classifier is not None and classifier.shape != shape:
+        raise ValueError(
+            f"The classifier has shape {classifier.shape}; for {len(sizes)} task(s) of "
+            f"{' + '.join(map(str, sizes))} classes and {feature_dim} features W is "
+            f"{list(shape)}."
+        )
 
 
 def _variance(state: SecondPass) -> dict[str, jax.Array]:

@@ -134,7 +134,10 @@ def class_gram(gram: np.ndarray, counts: Any) -> np.ndarray:
     counts = check_counts(counts)
     labels, mass = np.argwhere(counts), counts[counts > 0]
     share = np.concatenate(
-        [(labels[:, t] == np.arange(k)[:, None]) * mass for t, k in enumerate(counts.shape)]
+        [
+            (labels[:, t] == np.arange(k)[:, None]) * mass
+            for t, k in enumerate(counts.shape)
+        ]
     )
     share = share / share.sum(1, keepdims=True)
     return share @ gram @ share.T
@@ -156,7 +159,9 @@ def cross_cosine(gram: np.ndarray, sizes: Sequence[int]) -> float:
     root = np.sqrt(np.diag(gram))
     with np.errstate(invalid="ignore", divide="ignore"):  # NaN where a task vanished
         cosines = np.abs(gram / root[:, None] / root)
-    blocks = [cosines[p, q].ravel() for i, p in enumerate(places) for q in places[i + 1 :]]
+    blocks = [
+        cosines[p, q].ravel() for i, p in enumerate(places) for q in places[i + 1 :]
+    ]
     return float(np.concatenate(blocks).mean())
 
 

@@ -46,7 +46,9 @@ def run(config: ConfigDict, progress: Progress) -> Report:
     given = {"lambda_w": lambda_w, "lambda_h": lambda_h}
     # All combinations have samples, so that the problems have one structure.
     tables = [
-        paired_counts(sizes[0], rho, samples) if rho else np.full(sizes, samples / number)
+        paired_counts(sizes[0], rho, samples)
+        if rho
+        else np.full(sizes, samples / number)
         for rho in correlations
     ]
     progress("solve", problems=len(tables))
@@ -65,7 +67,9 @@ def run(config: ConfigDict, progress: Progress) -> Report:
             theory = binary_pair_optimum(rho, samples, weight=weights[0], **given)
         if theory is not None:
             off = w @ w.T - theory.classifier_gram
-            statements.append(equal(f"objective, {text}", value, theory.objective, 1e-10))
+            statements.append(
+                equal(f"objective, {text}", value, theory.objective, 1e-10)
+            )
             statements.append(no_error(f"W W', {text}", off, 1e-7))
         rows.append(
             {
@@ -133,7 +137,9 @@ def _independent(w: np.ndarray, h: np.ndarray, sizes: tuple) -> list[Statement]:
     return [
         no_error("W_s W_t' of two tasks, over |W|^2", off / size**2, 1e-8),
         equal("rank of W, the sum of K_t - 1", rank, kept, 0),
-        at_most("variance of features that is no sum", not_sum(h, np.ones(sizes)), 1e-10),
+        at_most(
+            "variance of features that is no sum", not_sum(h, np.ones(sizes)), 1e-10
+        ),
     ]
 
 

@@ -75,8 +75,9 @@ def independent_optimum(
     every = task_weights(weights, len(sizes))
     gram, objective, gone = np.zeros((sum(sizes),) * 2), 0.0, []
     for task, (k, weight) in enumerate(zip(sizes, every, strict=True)):
-        decays = lambda_w / weight, lambda_h / weight
-        alone = cross_entropy_optimum(k, num_samples / k, *decays)
+        # n = N / K_t samples of decay lH count like one of n lH.
+        decays = lambda_w / weight, lambda_h / weight * num_samples / k
+        alone = cross_entropy_optimum(k, 1, *decays)
         place = parts(sizes)[task]
         gram[place, place] = alone.classifier_gram
         objective += weight * alone.objective
@@ -150,7 +151,7 @@ def binary_pair_optimum(
         objective=weight * objective,
         classifier_gram=math.sqrt(lambda_h / lambda_w) * gram,
         regime=f"kept of both tasks: {' and '.join(kept) or 'nothing'}",
-        cosine=_cosine(values, (1, 1)),
+        cosine=_cosine(values, (1.0, 1.0)),
         mean_cosine=_cosine(values, shares),
     )
 
@@ -179,7 +180,7 @@ def limit_cosine(correlation: float, *, of_means: bool = False) -> float:
     """
     _check_correlation(correlation)
     power = 1.5 if of_means else 0.5
-    return _cosine([(1 + correlation) ** power, (1 - correlation) ** power], (1, 1))
+    return _cosine([(1 + correlation) ** power, (1 - correlation) ** power], (1.0, 1.0))
 
 
 def paired_counts(
