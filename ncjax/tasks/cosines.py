@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from ncjax.blocks import dot
@@ -25,11 +27,11 @@ def task_means(moments: TaskMoments) -> list[Float[Array, "K d"]]:
 
 
 def task_rows(
-    classifier: Float[Array, "S d"], sizes: Sequence[int]
-) -> list[Float[Array, "K d"]]:
+    classifier: Float[Array | np.ndarray, "S d"], sizes: Sequence[int]
+) -> list[Any]:
     """Rows of W of each task minus their mean over its classes, [K_t, d] each.
 
-    Cross-entropy does not see that mean.
+    Cross-entropy does not see that mean.  Arrays of NumPy stay such, in float64.
 
     Args:
         classifier: W [S, d], the rows of the first task first.
@@ -40,7 +42,7 @@ def task_rows(
 
 
 def cross_cosines(
-    first: Float[Array, "K d"], second: Float[Array, "L d"]
+    first: Float[Array | np.ndarray, "K d"], second: Float[Array | np.ndarray, "L d"]
 ) -> Float[Array, "K L"]:
     """Cosines between the class vectors of two tasks; NaN for a vector of 0.
 
@@ -48,7 +50,8 @@ def cross_cosines(
         first: class vectors of one task, centred [K, d].
         second: class vectors of another task, centred [L, d].
     """
-    units = [ratio(x, norm(x, axis=1)[:, None]) for x in map(in_range, (first, second))]
+    rows = [in_range(jnp.asarray(x)) for x in (first, second)]
+    units = [ratio(x, norm(x, axis=1)[:, None]) for x in rows]
     return dot(units[0], units[1].T)
 
 

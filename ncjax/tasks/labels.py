@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def parts(sizes: Sequence[int]) -> list[slice]:
         sizes: number of classes K_t of each task.
     """
     ends = list(accumulate(sizes, initial=0))
-    return [slice(*pair) for pair in zip(ends, ends[1:], strict=False)]
+    return [slice(*pair) for pair in pairwise(ends)]
 
 
 def task_weights(weights: Sequence[float], tasks: int) -> tuple[float, ...]:

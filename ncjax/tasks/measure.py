@@ -119,7 +119,7 @@ def measure(
             None if x is None else jnp.asarray(x)[place] for x in (classifier, bias)
         ]
         state = None if seen is None else seen.tasks[task]
-        options = {} if state is None else (about or _variance)(state)
+        options: Any = {} if state is None else (about or _variance)(state)
         own = moments.task(task)
         each.append(collapse.measure(own, *given, convention=convention, **options))
     found = mean_and_each(each)

@@ -125,12 +125,14 @@ class TaskMoments:
                 f"labels have shape {labels.shape}; [{shape[0]}, {shape[1]}] is "
                 "needed, a class of each task for every feature."
             )
-        classes, labels = self.classes, jnp.asarray(labels)
+        classes = self.classes
+        features, labels = jnp.asarray(features), jnp.asarray(labels)
+        weights = None if weights is None else jnp.asarray(weights)
         columns = self.columns(labels)
         for task in range(len(self.sizes)):
             classes = classes.update(features, columns[:, task], weights)
         hot = jax.nn.one_hot(columns, len(self.pairs), dtype=self.pairs.dtype).sum(1)
-        left = hot if weights is None else hot * jnp.asarray(weights)[:, None]
+        left = hot if weights is None else hot * weights[:, None]
         return dataclasses.replace(
             self, classes=classes, pairs=self.pairs + dot(left.T, hot)
         )

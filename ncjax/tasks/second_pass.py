@@ -1,4 +1,4 @@
-"""The second pass over features with several labels, which needs their final moments."""
+"""The second pass over features with several labels, which needs final moments."""
 
 from __future__ import annotations
 

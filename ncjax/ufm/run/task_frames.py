@@ -115,7 +115,7 @@ def _asked(config: ConfigDict) -> tuple[tuple, tuple, tuple]:
     if any(given) and (len(sizes) != 2 or sizes[0] != sizes[1]):
         raise ConfigError(
             "Labels are correlated between two tasks of equally many classes, and "
-            f"config.tasks.classes = {sizes}. Leave config.tasks.correlations at (0.0,)."
+            f"config.tasks.classes = {sizes}. Set config.tasks.correlations to (0.0,)."
         )
     try:
         weights = task_weights(tuple(about.weights), len(sizes))

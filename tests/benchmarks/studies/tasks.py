@@ -1,4 +1,4 @@
-"""Do the frames of two tasks come to stand at right angles, and correlated ones as told?
+"""Do the frames of two tasks come to right angles, and correlated ones as told?
 
     python -m tests.benchmarks.studies.tasks
 
