@@ -173,7 +173,7 @@ def limit_cosine(correlation: float, *, of_means: bool = False) -> float:
 
     Args:
         correlation: correlation rho of the labels, in 0..1, or for K = 2 in -1..1.
-        of_means: of the centred class means, not of the rows of W.
+        of_means: whether it is that of the centred class means, not of the rows of W.
 
     Raises:
         ValueError: for a correlation out of range.
