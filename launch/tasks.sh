@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Do the frames of two tasks come to stand at right angles, and where labels are
-# correlated as theory says?  Two digits of MNIST side by side, six settings, five seeds
-# each; about 10 minutes on 2 cores.  Run in a clone, with the data prepared (ncjax
+# correlated as theory says?  Two digits of MNIST side by side, five settings, five
+# seeds each; about 10 minutes on 2 cores.  Run in a clone, with the data prepared (ncjax
 # prepare mnist); an argument is the folder of the runs.
 #
 #     launch/tasks.sh [WORKDIR]
