@@ -4,8 +4,9 @@
 
 Two digits of MNIST side by side, two tasks, the network of `mnist_pairs_tasks` with 150
 epochs, five seeds.  Tasks of ten classes, and of two with a third of the pairs, at some
-correlations of their labels.  Beside each network stands the certified optimum of the unconstrained-features
-model for its labels, whose one free constant is fitted to the training loss alone.
+correlations of their labels.  Beside each network stands the certified optimum of the
+unconstrained-features model for its labels, whose one free constant is fitted to the
+training loss alone.
 """
 
 from __future__ import annotations
