@@ -143,6 +143,25 @@ def class_gram(gram: np.ndarray, counts: Any) -> np.ndarray:
     return share @ gram @ share.T
 
 
+def task_cosines(gram: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Cosines [S, S] of class vectors minus their mean over the classes of a task.
+
+    Args:
+        gram: inner products of the class vectors of all tasks [S, S], of any scale.
+        sizes: number of classes K_t of each task.
+
+    Returns:
+        The cosines; NaN where a vector is 0, as those of a task that has vanished.
+    """
+    centre = np.zeros_like(gram)
+    for place, size in zip(parts(sizes), sizes, strict=True):
+        centre[place, place] = np.eye(size) - 1 / size
+    gram = centre @ gram @ centre
+    root = np.sqrt(np.maximum(np.diag(gram), 0))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return gram / root[:, None] / root
+
+
 def cross_cosine(gram: np.ndarray, sizes: Sequence[int]) -> float:
     """Mean |cosine| between class vectors of different tasks; `nc/cross_task` of a run.
 
@@ -150,19 +169,9 @@ def cross_cosine(gram: np.ndarray, sizes: Sequence[int]) -> float:
         gram: inner products of the class vectors of all tasks [S, S], of any scale.
         sizes: number of classes K_t of each task, two tasks at least.
     """
-    places = parts(sizes)
-    centre = np.zeros_like(gram)
-    for place in places:
-        size = place.stop - place.start
-        centre[place, place] = np.eye(size) - 1 / size
-    gram = centre @ gram @ centre
-    root = np.sqrt(np.diag(gram))
-    with np.errstate(invalid="ignore", divide="ignore"):  # NaN where a task vanished
-        cosines = np.abs(gram / root[:, None] / root)
-    blocks = [
-        cosines[p, q].ravel() for i, p in enumerate(places) for q in places[i + 1 :]
-    ]
-    return float(np.concatenate(blocks).mean())
+    cosines, places = np.abs(task_cosines(gram, sizes)), parts(sizes)
+    pairs = [(p, q) for i, p in enumerate(places) for q in places[i + 1 :]]
+    return float(np.concatenate([cosines[p, q].ravel() for p, q in pairs]).mean())
 
 
 def check_counts(counts: Any) -> np.ndarray:
