@@ -45,7 +45,7 @@ from ncjax.options import (
     is_traced,
 )
 from ncjax.probes import PROBES, Probe, Subject
-from ncjax.targets import DEFAULT as CLASS, get_target
+from ncjax.targets import DEFAULT as CLASS, Target, get_target
 
 # outputs [n, M], labels [n] -> [n]; a third argument [n] says which examples count, to
 # losses that compare the examples of a batch.
@@ -102,7 +102,7 @@ def bind_objective(
     hierarchy: Hierarchy | None,
     num_classes: int,
     setting: Setting | None = None,
-    target: str | None = None,
+    target: Target | None = None,
 ) -> Objective:
     """The loss with its options and tree, the classifier, and the predicted geometry.
 
@@ -112,7 +112,7 @@ def bind_objective(
         hierarchy: the class tree, or None.
         num_classes: number of classes K, or of the outputs that the labels have.
         setting: what a classifier may know of its run; None where there is none.
-        target: name of what examples are labelled with; None: what the loss is for.
+        target: what examples are labelled with; None: what the loss is for.
 
     Raises:
         ConfigError: for options out of range, a loss that lacks its tree, or a loss
@@ -120,14 +120,15 @@ def bind_objective(
     """
     if hierarchy is None and needs_hierarchy(loss, classifier):
         raise _no_tree(_needy(loss, classifier))
-    labelled = get_target(target or targets_of(loss.name)[0])
+    labelled = target or get_target(targets_of(loss.name)[0])
     with named("config.classifier"):
         check_classifier(labelled, classifier.name)
         given = {"hierarchy": hierarchy, "setting": setting}
         layer = _bind_classifier(loss, classifier, num_classes, given)
     with named("config.loss"):
         moving = bind_moving(loss, hierarchy)
-        bound = _bind_loss(loss, classifier, layer, hierarchy, moving)
+        given = {"hierarchy": hierarchy, "tasks": labelled.sizes}
+        bound = _bind_loss(loss, classifier, layer, given, moving)
         moves = moving({})
         label = labelled.example(num_classes)
         _try_loss(bound({}), layer, label)
@@ -177,9 +178,8 @@ def try_out(config: ConfigDict) -> None:
     bind_moving(loss, None)({})
     layer: Classifier | int = 2  # a linear layer of two outputs
     of_data = needs_hierarchy(loss, classifier) or classifier.takes("hierarchy")
-    if (
-        not of_data and classifier.name not in OF_DATA
-    ):  # else once there are classes, and perhaps a tree
+    of_data |= classifier.name in OF_DATA or loss.takes("tasks")
+    if not of_data:  # else once there are classes, and perhaps a tree
         layer = bind_objective(loss, classifier, None, num_classes=2).classifier
     choice(config, "model").bind()(layer)
     bind_optimizer(choice(config, "optimizer"), num_epochs=1, steps=1)({})
@@ -275,7 +275,7 @@ def _bind_loss(
     loss: Choice,
     classifier: Choice,
     layer: Classifier,
-    hierarchy: Hierarchy | None,
+    given: dict[str, Any],
     moving: BindMoving,
 ) -> BindLoss:
     """The loss as a function of the outputs of the classifier, not of class logits."""
@@ -290,7 +290,7 @@ def _bind_loss(
             f"The loss {loss.name!r} needs fixed class vectors, and the classifier "
             f"{classifier.name!r} has none. Choose {CLASSIFIER_OF.get(loss.name)!r}."
         )
-    given = {"hierarchy": hierarchy, "vectors": layer.vectors}
+    given = given | {"vectors": layer.vectors}
     on_outputs = loss.takes("vectors") or loss.name in OUTPUTS
     compares = loss.takes("present")
 

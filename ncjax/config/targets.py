@@ -39,7 +39,7 @@ def check_classifier(target: Target, name: str) -> None:
 
 def check_asked(config: ConfigDict, dataset: Dataset) -> None:
     """Raises `ConfigError` for measurements of classes, where there are none."""
-    if get_target(dataset.target).ranks:
+    if get_target(dataset.target, dataset.tasks).ranks:
         return
     usual = default().eval
     for field in _OF_CLASSES:

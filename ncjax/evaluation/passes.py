@@ -106,13 +106,15 @@ class SetPass:
         }
         return cls(layers, jax.tree.map(jnp.zeros_like, averages))
 
-    def update(self, batch: Batch, deviations: Features | None = None) -> SetPass:
+    def update(
+        self, batch: Batch, deviations: Mapping[str, Any] | None = None
+    ) -> SetPass:
         """Takes in a batch.
 
         Args:
             batch: the batch; its features may be left out where `deviations` are given.
-            deviations: `Span.deviations` [n, r] of the features of each layer, where
-                they are known.
+            deviations: what `residual_deviations` of the second pass of each layer
+                gives, such as `Span.deviations` [n, r], where it is known.
         """
         rows = batch.labels, batch.decisions, batch.weights
         layers = {

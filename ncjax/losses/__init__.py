@@ -6,7 +6,8 @@ place (`ncjax.training.step`).  Only `haf`, `ntce`, `nonl` and `supcon` look at 
 than one example of a batch.  A label outside 0..K-1 is an error or, inside `jit`, a
 value of NaN.  Options are keyword arguments; `config.loss` offers every option of
 every loss here by itself.  A loss with a keyword `hierarchy` gets the class tree, one
-with a keyword `vectors` the fixed class vectors of the classifier.
+with a keyword `vectors` the fixed class vectors of the classifier, one with a keyword
+`tasks` the number of classes of each task.
 
 To add one: write the function, add a line to `LOSSES`, add a test.  A loss on class
 logits works with every classifier.  If a loss takes other outputs than one logit for
@@ -38,6 +39,7 @@ from ncjax.losses.moving import Moving, hxe_alpha
 from ncjax.losses.ordinal import ordinal, ordinal_outputs
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
+from ncjax.losses.tasks import sum_of_tasks as sum_of_tasks
 from ncjax.losses.vectors import huber
 
 LOSSES: dict[str, Callable[..., jax.Array]] = {
@@ -60,6 +62,7 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "hier_cos": hier_cos,
     "ordinal": ordinal,
     "huber": huber,
+    "sum_of_tasks": sum_of_tasks,
 }
 
 # Losses that take other outputs than class logits: a function of the hierarchy or of
@@ -95,6 +98,7 @@ TARGETS_OF: dict[str, tuple[str, ...]] = {
     "mse": ("class", "vector"),
     "huber": ("vector",),
     "ordinal": ("ordinal",),
+    "sum_of_tasks": ("tasks",),
 }
 
 

@@ -17,13 +17,14 @@ from ncjax.evaluation.mistakes import METRICS as MISTAKES
 from ncjax.ordinal import METRICS as ORDINAL, OF_OUTPUTS as OF_LEVELS
 from ncjax.probes import METRICS as PROBES
 from ncjax.regression import METRICS as REGRESSION, OF_OUTPUTS
+from ncjax.tasks import METRICS as TASKS
 
 # How often a network is wrong, and how far in the class tree; both small at best.
 ERROR, SEVERITY = "test/error", "test/mistake_severity"
 
 # All that a run may have; the last registry is printed first.
 _METRICS = ChainMap(
-    PROBES, ORDINAL, OF_LEVELS, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES
+    *(PROBES, ORDINAL, OF_LEVELS, TASKS, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES)
 )
 
 

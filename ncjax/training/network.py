@@ -93,7 +93,7 @@ class Network:
         check_asked(config, dataset)
         self.dataset = dataset
         self._layers, self._pool = config.eval.layers, config.eval.pool
-        self._target = get_target(dataset.target)
+        self._target = get_target(dataset.target, dataset.tasks)
         self._channels = channel_statistics(dataset.train.images)
         self.hierarchy = load_hierarchy(config, dataset)
         self._model, self.searched = parts["model"], Kept(folder)
@@ -104,7 +104,7 @@ class Network:
             self.hierarchy,
             dataset.num_classes,
             setting,
-            dataset.target,
+            self._target,
         )
         self.limit: dict[str, float] = {}
         geometry, tree = self.objective.geometry, self.hierarchy

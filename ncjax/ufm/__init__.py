@@ -53,4 +53,5 @@ from ncjax.ufm.sphere import (
     SphereOptimum as SphereOptimum,
     sphere_optimum as sphere_optimum,
 )
+from ncjax.ufm.tasks import tasks as tasks
 from ncjax.ufm.trajectory import Trajectory as Trajectory, small_start as small_start

@@ -18,6 +18,7 @@ from ncjax.ufm.run.ordinal_collapse import ORDINAL
 from ncjax.ufm.run.regression_collapse import REGRESSION
 from ncjax.ufm.run.row_sum import ROW_SUM
 from ncjax.ufm.run.signed_descent import SIGNED_DESCENT
+from ncjax.ufm.run.task_frames import TASK_FRAMES
 from ncjax.ufm.run.tree_frames import TREE_FRAMES
 
 EXPERIMENTS: dict[str, Experiment] = {
@@ -34,4 +35,5 @@ EXPERIMENTS: dict[str, Experiment] = {
     "signed_descent": SIGNED_DESCENT,
     "muon": MUON,
     "hierarchy": TREE_FRAMES,
+    "tasks": TASK_FRAMES,
 }
