@@ -37,6 +37,7 @@ from ncjax.losses.hierarchical import hxe, soft_labels
 from ncjax.losses.moving import Moving, hxe_alpha
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
+from ncjax.losses.sets import bce, pick_all_label
 from ncjax.losses.vectors import huber
 
 LOSSES: dict[str, Callable[..., jax.Array]] = {
@@ -58,6 +59,8 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "cascade": cascade,
     "hier_cos": hier_cos,
     "huber": huber,
+    "pick_all_label": pick_all_label,
+    "bce": bce,
 }
 
 # Losses that take other outputs of a linear layer than class logits: a function of the
@@ -90,6 +93,8 @@ CLASSIFIER_OF: dict[str, str] = {
 TARGETS_OF: dict[str, tuple[str, ...]] = {
     "mse": ("class", "vector"),
     "huber": ("vector",),
+    "pick_all_label": ("set",),
+    "bce": ("set",),
 }
 
 

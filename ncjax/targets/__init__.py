@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from ncjax.options import unknown
 from ncjax.targets.classes import CLASSES
+from ncjax.targets.sets import SETS
 from ncjax.targets.target import Target as Target
 from ncjax.targets.vectors import VECTORS
 
@@ -20,6 +21,7 @@ DEFAULT = "class"
 TARGETS: dict[str, Target] = {
     DEFAULT: CLASSES,
     "vector": VECTORS,
+    "set": SETS,
 }
 
 
