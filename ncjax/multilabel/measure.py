@@ -175,6 +175,8 @@ def measure(
     for key in wanted or ():
         if key not in known:
             raise ValueError(unknown("metric of sets", key, known))
+        if seen is None and key in METRICS and METRICS[key].needs != "moments":
+            raise ValueError(f"{key} needs the second pass: give it as `seen`.")
     of_classes = None if wanted is None else [k for k in wanted if k not in METRICS]
     about: dict[str, Any] = {}
     if seen is not None:
@@ -188,13 +190,21 @@ def measure(
         only=of_classes,
         **about,
     )
+    chosen = tuple(
+        key
+        for key, metric in METRICS.items()
+        if wanted is None or key in wanted
+        if metric.needs == "moments" or seen is not None
+    )
+    return found | _compute(moments, seen, convention, chosen)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3))
+def _compute(moments, seen, convention, keys):
+    """Values of the metrics of these keys; compiled once for each choice."""
     inputs = Inputs(moments, seen, convention)
-    for key, metric in METRICS.items():
-        if metric.needs == "normalised" and seen is None:
-            continue
-        if (wanted is None or key in wanted) and metric.function is not None:
-            found[key] = metric.function(inputs)
-    return found
+    functions = {key: METRICS[key].function for key in keys}
+    return {key: f(inputs) for key, f in functions.items() if f is not None}
 
 
 def measure_features(
@@ -204,6 +214,7 @@ def measure_features(
     bias: Float[Array | np.ndarray, "K"] | None = None,
     *,
     convention: str | Convention = "default",
+    only: Iterable[str] | None = None,
 ) -> dict[str, jax.Array]:
     """The metrics of features and sets of labels that are all in memory.
 
@@ -213,6 +224,7 @@ def measure_features(
         classifier: W [K, d], or None.
         bias: b [K]; None is 0.
         convention: a `Convention`, or the name of one of `PRESETS`.
+        only: keys of the metrics to compute; by default all.
 
     Raises:
         TypeError: for labels that are not bool.
@@ -234,8 +246,14 @@ def measure_features(
     convention = get_convention(convention)
     features = jnp.asarray(features)
     moments = set_moments(features, labels)
+    seen = _second(moments, features, labels, convention)
+    options: Any = {"seen": seen, "convention": convention, "only": only}
+    return measure(moments, classifier, bias, **options)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _second(moments, features, labels, convention):
+    """The second pass over features that are all in memory."""
+    state = SetPass.empty(moments, convention, training=True)
     # No metric here is of the decisions.
-    decisions = jnp.zeros(len(features), jnp.int32)
-    seen = SetPass.empty(moments, convention, training=True)
-    seen = seen.update(features, labels, decisions)
-    return measure(moments, classifier, bias, seen=seen, convention=convention)
+    return state.update(features, labels, jnp.zeros(len(features), jnp.int32))

@@ -212,6 +212,6 @@ def set_moments(
     check_sets(labels, labels.shape[-1])
     features = jnp.asarray(features)
     dtype = jnp.promote_types(features.dtype, jnp.float32)
-    sizes = labels.shape[1], features.shape[1]
     kept: Any = {"scatter": scatter, "largest_norm": True, "dtype": dtype}
-    return SetMoments.empty(*sizes, **kept).update(features, labels)
+    state = SetMoments.empty(labels.shape[1], features.shape[1], **kept)
+    return jax.jit(SetMoments.update)(state, features, labels)

@@ -86,7 +86,7 @@ class SetPass:
         self,
         features: Float[Array | np.ndarray, "n d"],
         labels: Bool[Array | np.ndarray, "n K"],
-        decisions: Integer[Array, "n"],
+        decisions: Integer[Array | np.ndarray, "n"],
         weights: Float[Array, "n"] | None = None,
     ) -> SetPass:
         """Takes in a batch.
@@ -122,7 +122,7 @@ class SetPass:
         self,
         deviations: Float[Array, "n d"],
         labels: Bool[Array | np.ndarray, "n K"],
-        decisions: Integer[Array, "n"],
+        decisions: Integer[Array | np.ndarray, "n"],
         weights: Float[Array, "n"] | None = None,
     ) -> SetPass:
         """Takes in features minus the mean of their kind [n, d]; see `update`."""
@@ -132,7 +132,7 @@ class SetPass:
         mass = mass.astype(dtype)
         along = dot(deviations, self.single.span.directions.T)
         single = self.single.update_deviations(
-            along, jnp.argmax(labels, 1), decisions, mass * (size == 1)
+            along, jnp.argmax(labels, 1), jnp.asarray(decisions), mass * (size == 1)
         )
         # A label that never occurs alone has no mean, and its sets no sum.
         measured = (size > 1) & ~jnp.any(labels & ~self.known[None], 1)
