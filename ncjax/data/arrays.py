@@ -9,6 +9,7 @@ import numpy as np
 
 from ncjax.data.dataset import DataError, Dataset, Split, check_finite
 from ncjax.data.labelled import assemble, list_names, say
+from ncjax.data.sets import assemble_sets
 from ncjax.data.vectors import assemble_vectors
 from ncjax.options import unknown
 
@@ -58,8 +59,8 @@ def arrays(
       class_names: The class names in the order of the labels; by default an array
         `class_names` beside the others, else the labels themselves.  Of vectors the
         names of their coordinates.
-      target: What the labels are: "class", or "vector" for regression on numbers
-        [n, t] or [n].
+      target: What the labels are: "class", "vector" for regression on numbers [n, t]
+        or [n], or "set" for zeros and ones [n, K], of which an example may have some.
       test_fraction: Where there is no test set, the fraction of each class that becomes
         one.
       seed: Seed of the examples that become the test set.
@@ -101,6 +102,7 @@ def _of_classes(*args: Any, names: tuple[str, ...], **options: Any) -> Dataset:
 _ASSEMBLE: dict[str, Callable[..., Dataset]] = {
     "class": _of_classes,
     "vector": assemble_vectors,
+    "set": assemble_sets,
 }
 
 

@@ -35,6 +35,7 @@ class SetOptimum:
     Attributes:
         regime: which case of the formula this is, in words.
         objective: least value of f.
+        loss: mean loss, the objective less weight decay.
         scales: s_m [M]: logits of a set of m labels are s_m (1_S - m/K); NaN for
             numbers of labels that no set has.
         classifier_gram: Gram matrix W W' [K, K] of the classifier.
@@ -43,6 +44,7 @@ class SetOptimum:
 
     regime: str
     objective: float
+    loss: float
     scales: np.ndarray
     classifier_gram: np.ndarray
     feature_ratio: float
@@ -123,15 +125,55 @@ def pick_all_label_optimum(
         sigma = math.sqrt(np.sum(weights * scales**2))
     loss = sizes * (np.logaddexp(np.log(sizes) + scales, _log(k - sizes)) - scales)
     share = counts * np.array([math.comb(k, m) for m in sizes.tolist()]) / total
-    objective = share @ (shares * loss) + price / total * (k - 1) * sigma
+    mean_loss = float(share @ (shares * loss))
     ratio = math.sqrt(lambda_h / lambda_w)
     return SetOptimum(
         regime=regime,
-        objective=float(objective),
+        objective=mean_loss + price / total * (k - 1) * sigma,
+        loss=mean_loss,
         scales=np.where(counts > 0, scales, np.nan),
         classifier_gram=ratio * sigma * (np.eye(k) - 1 / k),
         feature_ratio=0.0 if trivial else 1 / (ratio * sigma),
     )
+
+
+def optimum_of_loss(
+    num_classes: int,
+    per_set: PerSet,
+    loss: float,
+    *,
+    average_labels: bool = False,
+) -> SetOptimum:
+    """The optimum whose mean loss is a given one, with lW = lH; the two are one to one.
+
+    It tells from the loss of a network how strong its weight decay acts, and with that
+    all else of its geometry.
+
+    Args:
+        num_classes: number K >= 2 of labels.
+        per_set: number n_m of samples of each set of m = 1, 2, ... labels.
+        loss: mean loss, between what no logits can fall below and that of logits 0.
+        average_labels: whether the loss of an example is divided by its number of
+            labels.
+
+    Raises:
+        ValueError: for a loss that no optimum has.
+    """
+    options = {"average_labels": average_labels}
+    high = math.log(label_threshold(num_classes, per_set, **options))
+
+    def at(log_mu):
+        mu = math.exp(log_mu)
+        return pick_all_label_optimum(num_classes, per_set, mu, mu, **options)
+
+    low = high - 60.0
+    least, most = at(low).loss, at(high + 1e-9).loss
+    if not least < loss < most:
+        raise ValueError(
+            f"No optimum has the mean loss {loss:.6g}: it must lie between "
+            f"{least:.6g}, that of infinite logits, and {most:.6g}, that of logits 0."
+        )
+    return at(find_root(lambda x: at(x).loss - loss, low, high))
 
 
 def label_threshold(

@@ -1,0 +1,201 @@
+"""Are the features of two labels the sum of those of one, in trained networks?
+
+    launch/sets.sh                            # the networks
+    python -m tests.benchmarks.studies.sets   # table, figure and verdicts
+
+Four networks on one or two MNIST digits in an image, five seeds each, beside the
+optimum of the unconstrained-features model that has the loss of the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+import ncjax
+from ncjax import multilabel, style
+from ncjax.statistics import t_interval
+from ncjax.ufm.theory.pick_all_label import optimum_of_loss
+from tests.benchmarks.studies.harness import LEVEL, answer, difference, flags, write
+from tests.benchmarks.verdicts import Answer, Verdict
+
+COMMAND = "launch/sets.sh && python -m tests.benchmarks.studies.sets"
+SOURCE = "Li et al., ICML 2024"
+MAIN = "pick_all_label"
+RUNS = {
+    MAIN: "pick-all-label",
+    "strong": "pick-all-label, 3 times the weight decay",
+    "plain": "pick-all-label without BatchNorm",
+    "bce": "binary cross-entropy",
+}
+METRICS = (
+    *("nc/nc1", "nc/nc2", "nc/nc3", "nc/set_angle", "nc/set_angle_wrong"),
+    *("nc/set_variability", "nc/sum_unexplained", "nc/set_scale"),
+    *("train/error", "train/set_error", "train/loss", "test/error", "test/set_error"),
+    "test/sum_unexplained",
+)
+OWN = ("theory_scale", "li2024_angle", "li2024_ratio")
+NEAR = 10.0  # degrees that are taken for a sum
+
+
+def per_set(dataset) -> tuple[float, float]:
+    """Training examples of each label alone, and of each two labels together."""
+    sizes, k = dataset.train.labels.sum(1), dataset.num_classes
+    return np.sum(sizes == 1) / k, np.sum(sizes == 2) / (k * (k - 1) / 2)
+
+
+def wrong_in_theory(k: int) -> float:
+    """Mean angle of a sum of two vectors of a simplex to the sums of two others."""
+    shared, apart = 2 * (k - 2), (k - 2) * (k - 3) / 2
+    length = 2 - 4 / k
+    cosines = (1 - 4 / k) / length, -4 / k / length
+    angles = np.rad2deg(np.arccos(cosines))
+    return (shared * angles[0] + apart * angles[1]) / (shared + apart)
+
+
+def read(folder: Path) -> tuple[ncjax.History, dict[str, np.ndarray]]:
+    """The history of a run, and the last values of every seed by name [S]."""
+    history = ncjax.load(folder, seed=0).history
+    loaded = [ncjax.load(folder, seed=seed) for seed in range(5)]
+    found = {key: np.array([one.history[key][-1] for one in loaded]) for key in METRICS}
+    extra: dict[str, list[float]] = {name: [] for name in OWN}
+    for one, loss in zip(loaded, found["train/loss"], strict=True):
+        theirs = multilabel.set_angles(one.moments, multilabel.PRESETS["li2024"])
+        extra["li2024_angle"].append(float(theirs["set_angle"]))
+        extra["li2024_ratio"].append(float(theirs["set_angle_ratio"]))
+        scale = np.nan
+        if one.config.loss.name == "pick_all_label":
+            sizes = per_set(one.dataset)
+            scale = optimum_of_loss(one.dataset.num_classes, sizes, loss).sum_scales[1]
+        extra["theory_scale"].append(scale)
+    return history, found | {name: np.array(x) for name, x in extra.items()}
+
+
+def sums(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[Verdict]:
+    """Whether sets are near their sums, for each of the networks."""
+    claims = []
+    for name, title in RUNS.items():
+        values = found[name]
+        angle = t_interval(values["nc/set_angle"], LEVEL)
+        claims.append(
+            _verdict(
+                f"{title}: means of two labels are within {NEAR:g} degrees of the sum "
+                "of their means",
+                "0 degrees in theory",
+                f"{angle.centre:.3g} degrees",
+                (angle.low, angle.high),
+                answer(-angle.high, -angle.low, -NEAR),
+                f"training error at most {100 * values['train/error'].max():.2g} %",
+            )
+        )
+    return claims
+
+
+def wrong_sums(values: Mapping[str, np.ndarray]) -> list[Verdict]:
+    """How far wrong sums are, and what centring does."""
+    expected = wrong_in_theory(10)
+    wrong = t_interval(values["nc/set_angle_wrong"], LEVEL)
+    more, low, high, _ = difference(values["nc/set_angle"], values["li2024_angle"])
+    return [
+        _verdict(
+            "pick-all-label: other sums are as far as a simplex has them, to 1 degree",
+            f"{expected:.1f} degrees",
+            f"{wrong.centre:.1f} degrees",
+            (wrong.low, wrong.high),
+            within(wrong.low - expected, wrong.high - expected, 1.0),
+        ),
+        _verdict(
+            "pick-all-label: angles of centred means are larger than those as published",
+            "nothing is centred",
+            f"{more:.3g} degrees more",
+            (low, high),
+            answer(low, high),
+            f"as published {values['li2024_angle'].mean():.3g} degrees, "
+            f"{values['li2024_ratio'].mean():.2g} of the angle to all sums",
+        ),
+    ]
+
+
+def lengths(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[Verdict]:
+    """Whether sets are as long as the optimum with the loss of the network has them."""
+    claims = []
+    for name in (MAIN, "strong", "plain"):
+        values = found[name]
+        gap, low, high, _ = difference(values["nc/set_scale"], values["theory_scale"])
+        claims.append(
+            _verdict(
+                f"{RUNS[name]}: in units of their sums, sets are as long as the optimum "
+                "with the loss of the network has them, to 0.02",
+                f"s_2/s_1 = {values['theory_scale'].mean():.3f}, derived",
+                f"{values['nc/set_scale'].mean():.3f}, {gap:+.3f}",
+                (low, high),
+                within(low, high, 0.02),
+            )
+        )
+    return claims
+
+
+def within(low: float, high: float, most: float) -> Answer:
+    """Whether a difference with this interval is at most so large."""
+    if max(-low, high) <= most:
+        return "holds"
+    return "does not" if low > most or high < -most else "undecided"
+
+
+def _verdict(claim, theirs, ours, ends, verdict, note="") -> Verdict:
+    interval = f"[{ends[0]:.3g}, {ends[1]:.3g}]"
+    return Verdict(claim, SOURCE, theirs, ours, interval, 5, verdict, COMMAND, note)
+
+
+def draw(histories: Mapping[str, ncjax.History]) -> Figure:
+    """Angles, NC1 and the scale of sets over the epochs."""
+    figure = Figure(figsize=(10.5, 3.4), layout="constrained")
+    axes = figure.subplots(1, 3)
+    for (name, history), color in zip(histories.items(), style.COLORS):
+        epochs = history["epoch"]
+        for axis, key in zip(axes, ("nc/set_angle", "nc/nc1", "nc/set_scale")):
+            axis.plot(epochs, history[key], color=color, lw=1.4, label=RUNS[name])
+        axes[0].plot(epochs, history["nc/set_angle_wrong"], color=color, lw=1, ls="--")
+    axes[0].axhline(NEAR, color=style.GREY, lw=1, ls=":")
+    for axis, title in zip(
+        axes,
+        (
+            "Degrees to the sum (dashed: to wrong sums)",
+            "NC1 of single labels",
+            "Length of sets in units of sums",
+        ),
+    ):
+        axis.set_xscale("log")
+        style.decorate(axis, title, x="epoch")
+    for axis in axes[:2]:
+        axis.set_yscale("log")
+    axes[2].legend(frameon=False, fontsize=8)
+    return style.for_page(figure, None)
+
+
+def table(found: Mapping[str, Mapping[str, np.ndarray]]) -> str:
+    """The last values of each network, as CSV."""
+    columns = (*METRICS, *OWN)
+    lines = ["run,seed," + ",".join(columns)]
+    for name, values in found.items():
+        for seed in range(len(values[columns[0]])):
+            row = ",".join(f"{values[key][seed]:.6g}" for key in columns)
+            lines.append(f"{name},{seed},{row}")
+    return "\n".join([*lines, ""])
+
+
+def main() -> None:
+    """Reads the runs, and writes results/sets."""
+    folder, _ = flags(__doc__, "sets")
+    read_all = {name: read(folder / name) for name in RUNS}
+    found = {name: values for name, (_, values) in read_all.items()}
+    histories = {name: history for name, (history, _) in read_all.items()}
+    claims = [*sums(found), *wrong_sums(found[MAIN]), *lengths(found)]
+    write("sets", claims, draw(histories), table(found))
+
+
+if __name__ == "__main__":
+    main()
