@@ -56,9 +56,8 @@ def wrong_in_theory(k: int) -> float:
     return (shared * angles[0] + apart * angles[1]) / (shared + apart)
 
 
-def read(folder: Path) -> tuple[ncjax.History, dict[str, np.ndarray]]:
-    """The history of a run, and the last values of every seed by name [S]."""
-    history = ncjax.load(folder, seed=0).history
+def read(folder: Path) -> tuple[list[ncjax.History], dict[str, np.ndarray]]:
+    """The history of every seed of a run, and their last values by name [S]."""
     loaded = [ncjax.load(folder, seed=seed) for seed in range(5)]
     found = {key: np.array([one.history[key][-1] for one in loaded]) for key in METRICS}
     extra: dict[str, list[float]] = {name: [] for name in OWN}
@@ -71,7 +70,9 @@ def read(folder: Path) -> tuple[ncjax.History, dict[str, np.ndarray]]:
             sizes = per_set(one.dataset)
             scale = optimum_of_loss(one.dataset.num_classes, sizes, loss).sum_scales[1]
         extra["theory_scale"].append(scale)
-    return history, found | {name: np.array(x) for name, x in extra.items()}
+    return [one.history for one in loaded], found | {
+        name: np.array(x) for name, x in extra.items()
+    }
 
 
 def sums(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[Verdict]:
@@ -108,7 +109,7 @@ def wrong_sums(values: Mapping[str, np.ndarray]) -> list[Verdict]:
             within(wrong.low - expected, wrong.high - expected, 1.0),
         ),
         _verdict(
-            "pick-all-label: angles of centred means are larger than those as published",
+            "pick-all-label: centred means have larger angles than those as published",
             "nothing is centred",
             f"{more:.3g} degrees more",
             (low, high),
@@ -127,8 +128,8 @@ def lengths(found: Mapping[str, Mapping[str, np.ndarray]]) -> list[Verdict]:
         gap, low, high, _ = difference(values["nc/set_scale"], values["theory_scale"])
         claims.append(
             _verdict(
-                f"{RUNS[name]}: in units of their sums, sets are as long as the optimum "
-                "with the loss of the network has them, to 0.02",
+                f"{RUNS[name]}: in units of their sums, sets are as long as the "
+                "optimum with the loss of the network has them, to 0.02",
                 f"s_2/s_1 = {values['theory_scale'].mean():.3f}, derived",
                 f"{values['nc/set_scale'].mean():.3f}, {gap:+.3f}",
                 (low, high),
@@ -150,15 +151,17 @@ def _verdict(claim, theirs, ours, ends, verdict, note="") -> Verdict:
     return Verdict(claim, SOURCE, theirs, ours, interval, 5, verdict, COMMAND, note)
 
 
-def draw(histories: Mapping[str, ncjax.History]) -> Figure:
-    """Angles, NC1 and the scale of sets over the epochs."""
+def draw(histories: Mapping[str, list[ncjax.History]]) -> Figure:
+    """Angles, NC1 and the scale of sets over the epochs, means of the seeds."""
     figure = Figure(figsize=(10.5, 3.4), layout="constrained")
     axes = figure.subplots(1, 3)
-    for (name, history), color in zip(histories.items(), style.COLORS):
-        epochs = history["epoch"]
-        for axis, key in zip(axes, ("nc/set_angle", "nc/nc1", "nc/set_scale")):
-            axis.plot(epochs, history[key], color=color, lw=1.4, label=RUNS[name])
-        axes[0].plot(epochs, history["nc/set_angle_wrong"], color=color, lw=1, ls="--")
+    keys = "nc/set_angle", "nc/nc1", "nc/set_scale"
+    for (name, seeds), color in zip(histories.items(), style.COLORS):
+        epochs = seeds[0]["epoch"]
+        mean = {key: np.mean([one[key] for one in seeds], 0) for key in METRICS}
+        for axis, key in zip(axes, keys):
+            axis.plot(epochs, mean[key], color=color, lw=1.4, label=RUNS[name])
+        axes[0].plot(epochs, mean["nc/set_angle_wrong"], color=color, lw=1, ls="--")
     axes[0].axhline(NEAR, color=style.GREY, lw=1, ls=":")
     for axis, title in zip(
         axes,
