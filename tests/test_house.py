@@ -26,13 +26,8 @@ LAYERS = (
     ("models", "classifiers", "losses", "optimizers", "data", "targets"),
     ("ood", "transfer"),
     (
-        "collapse",
-        "regression",
-        "multilabel",
-        "hierarchy",
-        "codes",
-        "moments",
-        "cluster",
+        *("collapse", "regression", "multilabel", "hierarchy", "codes"),
+        *("moments", "cluster"),
     ),
     (
         *("gram", "blocks", "statistics", "averages", "labels", "units"),

@@ -76,6 +76,17 @@ def test_a_network_is_measured_as_defined(folder):
     assert not {"test/ece", "test/top5_error"} & last.keys()
 
 
+def test_a_verdict_has_the_angle_to_the_sums():
+    row = {"epoch": 9, "train/error": 0.0, "nc/nc1": 1e-3, "nc/set_angle": 3.21}
+    said = str(verdict(ncjax.History([row])))
+    assert said.startswith("collapsed: ")
+    assert said.endswith(
+        "sets of two labels lie 3.2 degrees from the sums of their labels."
+    )
+    row["nc/set_angle"] = np.nan
+    assert "degrees" not in str(verdict(ncjax.History([row])))
+
+
 def test_the_set_decided_for_ends_at_the_largest_gap():
     scores = jnp.array(
         [[3.0, 2.5, -1.0, -1.2], [0.0, 5.0, 0.1, 0.2], [1.0, 1.0, 1.0, 0.9]]
@@ -94,7 +105,7 @@ def test_the_set_decided_for_ends_at_the_largest_gap():
 def test_what_a_run_leaves_can_be_read(folder):
     loaded = ncjax.load(folder)
     assert verdict(loaded.history).state == "not collapsed"
-    assert "NC1" in str(verdict(loaded.history))
+    assert "degrees from the sums of their labels" in str(verdict(loaded.history))
     assert all((folder / name).exists() for name in ("report.html", "collapse.png"))
     assert isinstance(loaded.moments, multilabel.SetMoments)
     assert loaded.moments.describe() == "d=10, K=10, 90 of 1 label, 90 of 2 labels"
