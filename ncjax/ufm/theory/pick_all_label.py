@@ -112,15 +112,17 @@ def pick_all_label_optimum(
     else:
         regime = "simplex ETF and its sums"
 
-        def strength(log_t):
-            found = _scales(k, sizes, np.exp(log_t) * shares)
-            return math.sqrt(np.sum(weights * found**2))
+        def excess(log_t):
+            found = _scales(k, sizes, math.exp(log_t) * shares)
+            sigma = math.sqrt(np.sum(weights * found**2))
+            return sigma - math.exp(log_t) * price / k
 
-        # sigma/t falls in t, from most/K at 0 to price/K.
+        # sigma/t falls in t, from most/K at 0.
         low, high = -30.0, 1.0
-        while strength(high) > math.exp(high) * price / k:
+        while excess(high) > 0:
             high *= 2
-        log_t = find_root(lambda x: strength(x) - math.exp(x) * price / k, low, high)
+        # So near the threshold that rounding hides it, logits are of 1e-13.
+        log_t = find_root(excess, low, high) if excess(low) > 0 else low
         scales = _scales(k, sizes, math.exp(log_t) * shares)
         sigma = math.sqrt(np.sum(weights * scales**2))
     loss = sizes * (np.logaddexp(np.log(sizes) + scales, _log(k - sizes)) - scales)

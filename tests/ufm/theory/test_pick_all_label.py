@@ -9,7 +9,11 @@ from scipy import optimize, special
 from ncjax import ufm
 from ncjax.ufm.label_sets import label_sets, sets_of
 from ncjax.ufm.theory.cross_entropy import cross_entropy_optimum
-from ncjax.ufm.theory.pick_all_label import label_threshold, pick_all_label_optimum
+from ncjax.ufm.theory.pick_all_label import (
+    label_threshold,
+    optimum_of_loss,
+    pick_all_label_optimum,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +96,28 @@ def test_all_sets_vanish_at_once(average):
         found = pick_all_label_optimum(k, per_set, mu, mu, average_labels=average)
         assert ("trivial" in found.regime) == (factor > 1)
         assert (found.scales > 0).all() == (factor < 1)
+    at_all = pick_all_label_optimum(
+        k, per_set, least * (1 - 1e-16), least, average_labels=average
+    )
+    assert at_all.scales.max() < 1e-7
     close = pick_all_label_optimum(
         k, per_set, least * 0.999, least * 0.999, average_labels=average
     )
     shares = 1 / np.arange(1, 4) if average else np.ones(3)
     np.testing.assert_allclose(close.sum_scales, shares, rtol=1e-2)
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_the_loss_tells_which_optimum_it_is(average):
+    options = {"average_labels": average}
+    for mu in (1e-2, 1e-4, 1e-9):
+        wanted = pick_all_label_optimum(6, (5, 2), mu, mu, **options)
+        found = optimum_of_loss(6, (5, 2), wanted.loss, **options)
+        np.testing.assert_allclose(found.scales, wanted.scales, rtol=1e-4)
+    most = np.log(6) if average else (30 + 60) / 60 * np.log(6)
+    for loss in (most, -0.1, np.nan):
+        with pytest.raises(ValueError, match="No optimum has the mean loss"):
+            optimum_of_loss(6, (5, 2), loss, **options)
 
 
 def test_sums_are_not_longer_than_their_sets_and_reach_them_without_decay():
