@@ -1,7 +1,7 @@
 """Two digits in one image: the optimum for sets of labels, over weight decay.
 
 1,500 samples of one digit and 1,500 of two, as in `mnist_pairs_sets`: single labels
-make a simplex, and a set has the sum of its labels, times s_2/s_1 = 0.904.  Nothing is
+make a simplex, and a set has the sum of its labels, times s_2/s_1 = 0.908.  Nothing is
 learned where sqrt(lW lH) is 0.0068 or more.  20 s on 2 cores.
 
     ncjax ufm --config=configs/ufm_mnist_pairs_sets.py
