@@ -115,10 +115,12 @@ def write(
         figures["pareto"] = comparison.pareto(columns)
     if comparison.theory:
         figures["theory"] = comparison.theory_figure(columns)
+    if comparison.overlays:
+        figures["overlays"] = comparison.overlay_figure(columns)
     from ncjax.report.live import live_report  # late: it loads JAX
     from ncjax.runs.workdir import REPORT
 
-    made = {"about": about(computed=bool(comparison.theory))}
+    made = {"about": about(computed=bool(comparison.theory or comparison.overlays))}
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "comparison.json", comparison.to_dict() | made)
     for name, text in texts.items():

@@ -129,7 +129,7 @@ def _parser() -> Parser:
     add("--bias", metavar="FILE", help="b [K]")
     add("--test-features", metavar="FILE", help="measured about the training means")
     add("--test-labels", metavar="FILE", help="by default in the file of the above")
-    add("--ood-features", metavar="FILE", help="out-of-distribution, for NC5 and NECO")
+    add("--ood-features", metavar="FILE", help="out-of-distribution, for AUROCs, NC5")
     add("--preset", default="default", choices=list(PRESETS), help="whose definitions")
     add("--json", metavar="FILE", type=Path, help="write the numbers to this file")
     add("--figure", metavar="FILE", type=Path, help=f"draw: {', '.join(FORMATS)}")

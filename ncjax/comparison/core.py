@@ -66,21 +66,22 @@ def compare(
     groups = group(loaded)
     kept = _metrics(loaded, metrics)
     reference = None if baseline is None else _named(groups, baseline)
-    predicted, without = [], []
+    predicted = None
     if theory:
         from ncjax.comparison.theory import add_theory  # late: it loads the networks
 
-        predicted, without = add_theory(groups)
+        predicted = add_theory(groups)
     return Comparison(
         groups=tuple(groups),
         metrics=tuple(kept),
         results=paired_tests(groups, kept, reference, level, test),
-        warnings=tuple(_warnings(groups) + without),
+        warnings=tuple(_warnings(groups) + (predicted.warnings if predicted else [])),
         level=level,
         test=test,
         baseline=None if reference is None else reference.name,
         chosen=metrics is not None,
-        theory=tuple(predicted),
+        theory=predicted.classes if predicted else (),
+        overlays=predicted.overlays if predicted else (),
     )
 
 

@@ -68,24 +68,35 @@ def read_networks(
         CompareError: naming the run that has no checkpoint, or one that does not fit.
     """
     networks = []
+    for loaded in loaded_networks(runs, config, dataset):
+        moments = loaded.class_moments(scatter="none")
+        means = np.asarray(moments.means, np.float64)
+        classifier = np.asarray(loaded.classifier[0], np.float64)
+        network = Network(
+            epoch=loaded.epoch,
+            counts=np.asarray(moments.count, np.float64),
+            centred_means=np.asarray(centred_means(moments), np.float64),
+            classifier=classifier,
+            outputs=_outputs(loaded, means),
+        )
+        networks.append(network)
+    return networks
+
+
+def loaded_networks(
+    runs: Sequence[Run], config: ConfigDict, dataset: Dataset
+) -> list[LoadedRun]:
+    """Runs that differ in nothing but the seed, as `ncjax.load` has them.
+
+    Raises:
+        CompareError: naming the run that has no checkpoint, or one that does not fit.
+    """
     try:
-        for loaded in load_runs([run.path for run in runs], config, dataset):
-            moments = loaded.class_moments(scatter="none")
-            means = np.asarray(moments.means, np.float64)
-            classifier = np.asarray(loaded.classifier[0], np.float64)
-            network = Network(
-                epoch=loaded.epoch,
-                counts=np.asarray(moments.count, np.float64),
-                centred_means=np.asarray(centred_means(moments), np.float64),
-                classifier=classifier,
-                outputs=_outputs(loaded, means),
-            )
-            networks.append(network)
+        return list(load_runs([run.path for run in runs], config, dataset))
     except WorkdirError as error:
         raise CompareError(
             f"{error} Leave it out, or compare without theory."
         ) from error
-    return networks
 
 
 def _outputs(loaded: LoadedRun, means: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from ncjax.table import Part, Result, csv_text, markdown
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from ncjax.comparison.overlays import Overlay
     from ncjax.comparison.theory import GroupTheory
 
 
@@ -31,7 +32,9 @@ class Comparison(Result):
         baseline: name of the group with which the others are compared; None for all
             pairs.
         chosen: whether the metrics were asked for by name.
-        theory: the optimum nearest to each network, where it was asked for.
+        theory: the optimum nearest to each network, where it was asked for and the
+            examples have one class each.
+        overlays: what theory predicts of networks with other labels.
     """
 
     groups: tuple[Group, ...]
@@ -43,6 +46,7 @@ class Comparison(Result):
     baseline: str | None
     chosen: bool
     theory: tuple[GroupTheory, ...] = ()
+    overlays: tuple[Overlay, ...] = ()
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Mean and interval over seeds of each metric in each group."""
@@ -82,7 +86,7 @@ class Comparison(Result):
     def _report(self, most: int | None = None) -> list[Part]:
         found = ["## Final values", *self._table()]
         found += ["## Paired tests", *self._tests(most)]
-        if self.theory:
+        if self.theory or self.overlays:
             found += ["## Theory beside the networks", *self._theory()]
         return found
 
@@ -94,11 +98,16 @@ class Comparison(Result):
         return tables.paired_tests(self.results, *asked, most)
 
     def _theory(self) -> list[Part]:
-        if not self.theory:
-            return []
-        from ncjax.comparison import theory_tables  # late: it loads what trains
+        found: list[Part] = []
+        if self.theory:
+            from ncjax.comparison import theory_tables  # late: it loads what trains
 
-        return theory_tables.tables(self.theory, self.level)
+            found += theory_tables.tables(self.theory, self.level)
+        if self.overlays:
+            from ncjax.comparison.overlays import show
+
+            found.append(show.table(self.overlays))
+        return found
 
     def latex(self) -> str:
         """The final values as tables of LaTeX: intervals, the best and its ties bold.
@@ -182,6 +191,24 @@ class Comparison(Result):
 
         return theory_figure.figure(self.theory, columns)
 
+    def overlay_figure(self, columns: int | None = None) -> Figure:
+        """What was found and what is predicted, where examples are no classes.
+
+        Args:
+            columns: 1 or 2 for so many columns of a page; None for a screen.
+
+        Raises:
+            ValueError: without such a theory.
+        """
+        if not self.overlays:
+            raise ValueError(
+                "There is no theory of labels other than classes here; with classes "
+                "see `theory_figure`."
+            )
+        from ncjax.comparison.overlays import show
+
+        return show.figure(self.overlays, columns)
+
     def to_dict(self) -> dict[str, Any]:
         """Everything, ready for JSON; numbers that are not finite are None."""
         found: dict[str, Any] = {
@@ -204,6 +231,10 @@ class Comparison(Result):
             from ncjax.comparison import theory_tables
 
             found["theory"] = theory_tables.to_dict(self.theory)
+        if self.overlays:
+            from ncjax.comparison.overlays import show
+
+            found["overlays"] = show.to_dict(self.overlays)
         return plain(found)
 
     def _group(self, group: Group) -> dict[str, Any]:

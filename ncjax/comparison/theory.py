@@ -20,14 +20,20 @@ import numpy as np
 
 from ncjax.classifiers import CLASSIFIERS
 from ncjax.comparison.groups import Group, is_recorded
-from ncjax.comparison.networks import Network, data_of, read_networks
+from ncjax.comparison.networks import (
+    Network,
+    data_of,
+    loaded_networks,
+    read_networks,
+)
+from ncjax.comparison.overlays import OVERLAYS, Overlay, overlay
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.config.binding import bind_moving
 from ncjax.config.fields import choice
 from ncjax.gram import gram_cosines, gram_distance, gram_nc2, simplex_gram, unit_gram
 from ncjax.hierarchy import Hierarchy, from_nested
 from ncjax.hierarchy.soft_labels import soft_label_limit
-from ncjax.losses import CLASSIFIER_OF, LOSSES
+from ncjax.losses import CLASSIFIER_OF, LOSSES, targets_of
 from ncjax.options import fill
 from ncjax.targets import DEFAULT as CLASS
 from ncjax.ufm.frames import FRAMES
@@ -94,7 +100,21 @@ class GroupTheory(NamedTuple):
     head: str = "linear"
 
 
-def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
+class Theory(NamedTuple):
+    """What theory says of some groups.
+
+    Attributes:
+        classes: those whose examples have one class each.
+        overlays: those whose examples have other labels.
+        warnings: what is left out, and why.
+    """
+
+    classes: tuple[GroupTheory, ...]
+    overlays: tuple[Overlay, ...]
+    warnings: list[str]
+
+
+def add_theory(groups: Sequence[Group]) -> Theory:
     """Theory for every group that has one, and warnings about the others.
 
     Raises:
@@ -124,16 +144,21 @@ def add_theory(groups: Sequence[Group]) -> tuple[list[GroupTheory], list[str]]:
             )
     if not found:
         raise CompareError(f"{' '.join(warnings)} Compare without theory.")
-    return found, warnings
+    return Theory(
+        classes=tuple(one for one in found if isinstance(one, GroupTheory)),
+        overlays=tuple(one for one in found if isinstance(one, Overlay)),
+        warnings=warnings,
+    )
 
 
-def _group(group: Group) -> GroupTheory:
+def _group(group: Group) -> GroupTheory | Overlay:
     config, dataset, tree = data_of(group.runs[0])
+    if dataset.target in OVERLAYS:
+        return overlay(group, loaded_networks(group.runs, config, dataset))
     if dataset.target != CLASS:
         raise OptimumError(
-            f"its examples are labelled with the target {dataset.target!r}, and the "
-            "tables are of classes. For vectors the threshold fitted to the classifier "
-            "is nc/gamma, and nc/nrc3 the distance to the optimum."
+            f"its examples are labelled with the target {dataset.target!r}; theory is "
+            f"known for {CLASS}, {', '.join(OVERLAYS)}."
         )
     classes = dataset.class_names
     hierarchy = tree or from_nested({"all classes": list(classes)}, classes)
@@ -264,6 +289,8 @@ def _is_known(run: Run) -> bool:
     ):
         return False
     name, classifier = run.config["loss.name"], run.config.get("classifier.name")
+    if CLASS not in targets_of(name):  # its own target has an overlay, or none
+        return not OVERLAYS.keys().isdisjoint(targets_of(name))
     if classifier == "auto":
         classifier = _own(name)
     if run.config.get("loss.cpcc") and (name in FRAMES or classifier in HEADS):

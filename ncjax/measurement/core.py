@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from ncjax import collapse
 from ncjax.measurement import checks
 from ncjax.measurement.data import Data
+from ncjax.measurement.outliers import Detection, detection
 from ncjax.measurement.pooling import floats
 from ncjax.measurement.readings import first_reading, values_of
 from ncjax.measurement.result import Measurement, in_order
@@ -64,7 +65,8 @@ def measure(
             layer is not linear.
         test_features: features of another set, measured against the training means.
         test_labels: classes of the test features.
-        ood_features: out-of-distribution features, for NC5 and NECO.
+        ood_features: out-of-distribution features, for NC5 and NECO; with test features
+            also for the scores of `ncjax.ood`.
         num_classes: K; by default the rows of the classifier or the largest label + 1.
         class_names: names of class 0, 1, ...
         preset: a convention of `ncjax.collapse.PRESETS`, by name, or one's own.
@@ -120,6 +122,10 @@ def measure(
     with jax.enable_x64(train.dtype == np.float64), _few_threads():
         known = first_reading(train, weights, offsets, convention)
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
+        apart: Detection = {}
+        if ood is not None and test is not None:
+            apart, more = detection(known, train, test, ood)
+            warned += more
     about = {
         "source": source or train.name,
         **about_features(known.moments, train.dtype),
@@ -139,6 +145,7 @@ def measure(
         warnings=tuple(dict.fromkeys(notes)),
         moments=known.moments,
         class_names=names,
+        detection=apart,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ncjax.codes import best_margin
@@ -42,6 +43,9 @@ class Measurement(Result):
         warnings: what a reader of the numbers must know.
         moments: class moments of the training features.
         class_names: names of class 0, 1, ..., if they are known.
+        detection: score of `ncjax.ood.SCORES` -> "auroc", "fpr95" and "aupr", of
+            out-of-distribution features against the test features, where both were
+            given.
     """
 
     values: dict[str, float]
@@ -49,6 +53,9 @@ class Measurement(Result):
     warnings: tuple[str, ...]
     moments: ClassMoments
     class_names: tuple[str, ...] | None = None
+    detection: Mapping[str, Mapping[str, float]] = dataclasses.field(
+        default_factory=dict
+    )
 
     def __getitem__(self, name: str) -> float:
         """One number, by its key."""
@@ -62,7 +69,8 @@ class Measurement(Result):
         Values that are not finite, which JSON does not have, are None.
         """
         measured = self.measured | {"warnings": list(self.warnings)}
-        return plain(self.values | {"measured": measured})
+        more = {"ood": self.detection} if self.detection else {}
+        return plain(self.values | more | {"measured": measured})
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Key, value, value at collapse and meaning of each number."""
@@ -88,7 +96,25 @@ class Measurement(Result):
             textwrap.fill(f"warning: {text}", 88, subsequent_indent="  ")
             for text in self.warnings
         ]
-        return [self._header(), *notes, Table([head, *cells], "<>><")]
+        return [
+            self._header(),
+            *notes,
+            Table([head, *cells], "<>><"),
+            *self._outliers(),
+        ]
+
+    def _outliers(self) -> list[Part]:
+        """How well each score parts test features from outliers, the best first."""
+        if not self.detection:
+            return []
+        head = ("OOD score", "AUROC", "FPR95", "AUPR")
+        ranked = sorted(self.detection.items(), key=lambda x: -x[1]["auroc"])
+        rows = [
+            (name, *(digits(of[key]) for key in ("auroc", "fpr95", "aupr")))
+            for name, of in ranked
+        ]
+        note = "Positives of FPR95 and AUPR are the test features."
+        return [Table([head, *rows], "<>", notes=(note,))]
 
     def plot(self, columns: int | None = None) -> Figure:
         """Spectrum and cosines of the class means, and the spread of each class.

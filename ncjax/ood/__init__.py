@@ -49,3 +49,6 @@ SCORES: dict[str, Callable[[Known, Features], Scores]] = {
     "nci": nci,
     "fdbd": fdbd,
 }
+
+# Scores of the features alone, for which it does not matter what the classifier is.
+OF_FEATURES = ("knn", "mahalanobis", "relative_mahalanobis", "neco")

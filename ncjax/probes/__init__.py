@@ -18,7 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ncjax.collapse.registry import Metric, collect
-from ncjax.probes import mse_decomposition as _mse, ood as _ood
+from ncjax.probes import few_shot as _few_shot, mse_decomposition as _mse, ood as _ood
+from ncjax.probes.few_shot import few_shot
 from ncjax.probes.mse_decomposition import mse_decomposition
 from ncjax.probes.ood import ood
 from ncjax.probes.probe import Probe as Probe, Reader as Reader, Subject as Subject
@@ -26,7 +27,8 @@ from ncjax.probes.probe import Probe as Probe, Reader as Reader, Subject as Subj
 PROBES: dict[str, Callable[..., Probe]] = {
     "mse_decomposition": mse_decomposition,
     "ood": ood,
+    "few_shot": few_shot,
 }
 
 # How people read what the probes find, under the keys `NAME/KEY`.
-METRICS: dict[str, Metric] = collect(_mse.METRICS, _ood.METRICS)
+METRICS: dict[str, Metric] = collect(_mse.METRICS, _ood.METRICS, _few_shot.METRICS)

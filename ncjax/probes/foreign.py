@@ -7,6 +7,7 @@ import numpy as np
 from ncjax import data
 from ncjax.data.dataset import DataError, Dataset, generator
 from ncjax.options import check_value, takes, unknown
+from ncjax.transfer.episodes import equal_parts
 
 NOISES = ("noise", "gaussian")
 
@@ -43,19 +44,57 @@ def foreign_images(
         return _noise(name, known, examples or len(known.test))
     if name not in data.DATASETS:
         raise ValueError(unknown("data set", name, [*data.DATASETS, *NOISES]))
-    options = {"dir": dir} if dir and takes(data.DATASETS[name], "dir") else {}
-    other = data.load(name, **options)
+    other = _load(name, dir)
     _check_foreign(name, other, known)
-    images = _spread(other.test.images, examples)
-    if images.shape[1:] == known.image_shape:
-        return images
-    if not resize:
+    return _fitting(_spread(other.test.images, examples), name, known, resize)
+
+
+def foreign_classes(
+    name: str,
+    known: Dataset,
+    *,
+    dir: str = "",
+    resize: bool = False,
+    most: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Test images of new classes, equally many of each, and their labels from 0 on.
+
+    Args:
+        name: a data set of `ncjax.data.DATASETS` that needs no options; or "held_out",
+            the classes of the known data set itself that its selection of classes has
+            left out.
+        known: the data set that the network is trained on.
+        dir: data folder of the other set; see `ncjax.data.prepare.data_dir`.
+        resize: as in `foreign_images`.
+        most: images of each class at most; 0 for as many as the smallest class has.
+
+    Returns:
+        Images [C m, h, w, c], class after class, and labels int32 [C m].
+
+    Raises:
+        ValueError: for an unknown name.
+        DataError: as in `foreign_images`; or if fewer than two classes are new.
+    """
+    own = name == "held_out"
+    source = known.name if own else name
+    if source not in data.DATASETS:
+        raise ValueError(unknown("data set", source, [*data.DATASETS, "held_out"]))
+    other = _load(source, dir)
+    new = [
+        k for k, c in enumerate(other.class_names) if c not in set(known.class_names)
+    ]
+    if own and len(new) < 2:
         raise DataError(
-            f"The images of {name} have shape {other.image_shape}, those of "
-            f"{known.name} {known.image_shape}. To resize them, ask for it with the "
-            "option that ends in `resize`."
+            f"Of the {len(other.class_names)} classes of {source} {len(new)} are held "
+            "out, and two are needed. Choose those to train on with "
+            "config.data.classes, or name another data set."
         )
-    return resized(images, known.image_shape)
+    if not own:
+        _check_foreign(name, other, known)
+    rows = equal_parts(np.asarray(other.test.labels), len(other.class_names), most)[new]
+    images = np.asarray(other.test.images)[rows.ravel()]
+    labels = np.repeat(np.arange(len(new), dtype=np.int32), rows.shape[1])
+    return _fitting(images, source, known, resize), labels
 
 
 def resized(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
@@ -86,6 +125,24 @@ def resized(images: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
             part = np.clip(np.rint(part), 0, 255)
         found[start : start + 1000] = part.astype(images.dtype)
     return found
+
+
+def _load(name: str, dir: str) -> Dataset:
+    options = {"dir": dir} if dir and takes(data.DATASETS[name], "dir") else {}
+    return data.load(name, **options)
+
+
+def _fitting(images: np.ndarray, name: str, known: Dataset, resize: bool) -> np.ndarray:
+    """The images, of the shape of the known ones."""
+    if images.shape[1:] == known.image_shape:
+        return images
+    if not resize:
+        raise DataError(
+            f"The images of {name} have shape {images.shape[1:]}, those of "
+            f"{known.name} {known.image_shape}. To resize them, ask for it with the "
+            "option that ends in `resize`."
+        )
+    return resized(images, known.image_shape)
 
 
 def _check_foreign(name: str, other: Dataset, known: Dataset) -> None:

@@ -31,6 +31,7 @@ COMPARISON = "comparison.json"
 _FILES = (
     *(COMPARISON, "comparison.md", "comparison.csv", "comparison.tex"),
     *("comparison.png", "pareto.png", "theory.png"),
+    "overlays.png",
 )
 _CURVES = (
     *("train/error", "test/error", "nc/nc1", "nc/nc2", "nc/nc3"),
@@ -66,7 +67,10 @@ def write_comparison(folder: Path, path: Path) -> Page:
     page.section("Metrics", grid(_dots(page, groups, keys), kind="half"))
     page.section("Paired tests", _tests(tests))
     theory = page.picture(folder / "theory.png", "Gram matrices found and predicted")
-    page.section("Theory beside the networks", theory)
+    overlays = page.picture(
+        folder / "overlays.png", "Numbers of the networks, and those of theory"
+    )
+    page.section("Theory beside the networks", theory, overlays)
     about = found.get("about")
     made = about if isinstance(about, dict) else {}
     page.section("What was run", command(made), table((), made_by(made)))

@@ -88,8 +88,9 @@ def test_what_a_run_leaves_can_be_read(folder):
     assert loaded.moments.describe() == "d=10, t=3, 90 examples"
     with pytest.raises(ValueError, match="have no classes"):
         loaded.class_moments()
-    with pytest.raises(ValueError, match="labelled with the target 'vector'"):
-        ncjax.compare([folder], theory=True)
+    (found,) = ncjax.compare([folder], theory=True).overlays
+    error = found.runs[0].values["squared error of training"].found
+    assert error == pytest.approx(rows_of(folder)[-1]["train/squared_error"], rel=1e-5)
     with pytest.raises(KeyError, match="nc/nc2"):
         history["nc/nc2"]
 

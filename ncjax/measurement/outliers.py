@@ -1,0 +1,109 @@
+"""Scores of outliers: how well the last layer parts foreign features from test ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ncjax import ood
+from ncjax.compiling import quick_jit
+from ncjax.measurement.data import Data
+from ncjax.measurement.passes import Known, padded
+from ncjax.ood import Bank
+
+_BANK = 10_000  # training features that KNN, ViM and ReAct look at, at most
+_NEIGHBOURS = 50
+
+Detection = Mapping[str, Mapping[str, float]]
+
+_fit = quick_jit(ood.fit, static_argnames=("neighbours",))
+
+
+def detection(
+    known: Known, train: Data, test: Data, outliers: Data
+) -> tuple[Detection, list[str]]:
+    """Each score's AUROC, FPR at 95 % TPR and AUPR, with the test features as known.
+
+    Training features are read once more, for the sample that KNN, ViM and ReAct look
+    at.  Positives are the test features.
+
+    Args:
+        known: what the first reading told.
+        train: the training features.
+        test: the test features.
+        outliers: the out-of-distribution features.
+
+    Returns:
+        Name of the score in `ncjax.ood.SCORES` -> "auroc", "fpr95", "aupr"; and
+        warnings of what is missing.
+    """
+    moments, rows = known.moments, train.seen
+    if moments.scatter is None or moments.feature_dim < 2:
+        return {}, ["Scores of outliers need features of width 2 to 4,096."]
+    if not (train.source.repeatable and test.source.repeatable):
+        return {}, [
+            "Scores of outliers need a second reading of training and test features, "
+            "which could be read only once."
+        ]
+    names, warned = list(ood.SCORES), []
+    weights, bias = known.classifier, known.bias
+    classes, width = moments.num_classes, moments.feature_dim
+    if weights is None:
+        names = [name for name in names if name in ood.OF_FEATURES]
+        warned.append(
+            f"Without a classifier there are only the scores {', '.join(names)}."
+        )
+        weights = jnp.zeros((classes, width), moments.count.dtype)
+    if bias is None:
+        bias = jnp.zeros(classes, moments.count.dtype)
+    bank = _sample(train, rows, moments.count.dtype)
+    found = _fit(moments, weights, bias, bank, neighbours=min(_NEIGHBOURS, len(bank)))
+    score = jax.jit(
+        lambda found, rows: jnp.stack([ood.SCORES[n](found, rows) for n in names], 1)
+    )
+    inside, outside = (_scores(score, found, data) for data in (test, outliers))
+    return dict(zip(names, _apart(inside, outside), strict=True)), warned
+
+
+def _sample(train: Data, rows: int, dtype: Any) -> jax.Array:
+    """An even sample of the training features."""
+    bank = Bank.empty(rows, train.width, min(_BANK, rows), dtype)
+    update = quick_jit(Bank.update)
+    for features, labels in train.read("sample"):
+        bank = update(bank, *_weighted(features, labels, train.size))
+    return bank.rows[: int(bank.there.sum())]
+
+
+def _weighted(
+    features: np.ndarray, labels: np.ndarray, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    features, _, weights = padded(features, labels, size)
+    return features, weights
+
+
+def _scores(score: Any, found: ood.Known, data: Data) -> jax.Array:
+    """The scores of all features of a set [n, S]."""
+    parts = []
+    for features, labels in data.read("scores"):
+        rows, _ = _weighted(features, labels, data.size)
+        parts.append(np.asarray(score(found, rows))[: len(features)])
+    return jnp.asarray(np.concatenate(parts))
+
+
+@jax.jit
+def _numbers(inside: jax.Array, outside: jax.Array) -> dict[str, jax.Array]:
+    of = {"auroc": ood.auroc, "fpr95": ood.fpr_at_tpr, "aupr": ood.aupr}
+    return {key: jax.vmap(f, (1, 1))(inside, outside) for key, f in of.items()}
+
+
+def _apart(inside: jax.Array, outside: jax.Array) -> list[dict[str, float]]:
+    """How well each score [n, S] parts the two, in the order of the scores."""
+    found = {key: np.asarray(x) for key, x in _numbers(inside, outside).items()}
+    return [
+        {key: float(values[index]) for key, values in found.items()}
+        for index in range(inside.shape[1])
+    ]
