@@ -4,8 +4,9 @@ With mu_S the mean of the features of a set S of two labels, and s_S the sum ove
 of mu_k, the mean of the features of the examples that have the label k alone:
 
 - `default`: angles of mu_S and s_S after each has lost its mean over all sets that
-  occur.  A ReLU leaves features a large common mean, beside which all angles are small;
-  the bias of the last layer absorbs it.  Wrong sets are the other sets that occur.
+  occur.  A ReLU leaves features a common mean, which the bias of the last layer
+  absorbs; mu_S has it once and s_S twice, so that exact sums have an angle too, and
+  wrong ones a smaller one.  Wrong sets are the other sets that occur.
 - `li2024` (Li et al., ICML 2024, and its public code): nothing is subtracted, and the
   angle is divided by that of mu_S to the sums of every two labels, the right one among
   them.  Their NC1 to NC3 are those of the default, of the examples with one label (the
