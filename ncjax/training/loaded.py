@@ -107,7 +107,7 @@ class LoadedRun:
         """Moments of the features of the training set.
 
         They are `ClassMoments` or, where examples are labelled with vectors,
-        `ncjax.regression.RegressionMoments`.
+        `ncjax.regression.RegressionMoments`, with sets `ncjax.multilabel.SetMoments`.
         """
         return self._moments("pooled")
 
