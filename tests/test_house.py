@@ -26,7 +26,8 @@ LAYERS = (
     ("models", "classifiers", "losses", "optimizers", "data", "targets"),
     ("ood", "transfer"),
     (
-        *("collapse", "regression", "ordinal", "tasks", "hierarchy", "codes"),
+        *("collapse", "regression", "multilabel", "ordinal", "tasks", "hierarchy"),
+        *("codes",),
         *("moments", "cluster"),
     ),
     (

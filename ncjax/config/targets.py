@@ -41,6 +41,14 @@ def check_asked(config: ConfigDict, dataset: Dataset) -> None:
     """Raises `ConfigError` for measurements of classes, where there are none."""
     if get_target(dataset.target, dataset.tasks).ranks:
         return
+    tree = config.hierarchy
+    for field, usual in (("name", ("dataset", "none")), ("file", ("",))):
+        if tree[field] not in usual:
+            raise ConfigError(
+                f"config.hierarchy.{field} = {tree[field]!r} is a tree over classes, "
+                f"and the examples of the data set {dataset.name} are labelled with "
+                f"the target {dataset.target!r}. Leave it at {usual[0]!r}."
+            )
     usual = default().eval
     for field in _OF_CLASSES:
         if config.eval[field] != usual[field]:

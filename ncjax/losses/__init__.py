@@ -39,6 +39,7 @@ from ncjax.losses.moving import Moving, hxe_alpha
 from ncjax.losses.ordinal import ordinal, ordinal_outputs
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
+from ncjax.losses.sets import bce, pick_all_label
 from ncjax.losses.tasks import sum_of_tasks as sum_of_tasks
 from ncjax.losses.vectors import huber
 
@@ -62,6 +63,8 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "hier_cos": hier_cos,
     "ordinal": ordinal,
     "huber": huber,
+    "pick_all_label": pick_all_label,
+    "bce": bce,
     "sum_of_tasks": sum_of_tasks,
 }
 
@@ -97,6 +100,8 @@ CLASSIFIER_OF: dict[str, str] = {
 TARGETS_OF: dict[str, tuple[str, ...]] = {
     "mse": ("class", "vector"),
     "huber": ("vector",),
+    "pick_all_label": ("set",),
+    "bce": ("set",),
     "ordinal": ("ordinal",),
     "sum_of_tasks": ("tasks",),
 }

@@ -69,6 +69,10 @@ def verdict(history: Columns) -> Verdict:
     Of ordered levels ONC1 and ONC2 are judged likewise, with a training error of at
     most `FEW` and all levels in order.
 
+    Of examples with sets of labels NC1 and NC2 are those of single labels, and the
+    error is that of sets whose number of labels is told; how far sets of two labels are
+    from the sums of theirs is said beside them.
+
     An NC1 under the value that rounding of the features alone gives is not taken for a
     measurement, and the sentence says so.
 
@@ -105,7 +109,7 @@ from the simplex.
         return Verdict("no verdict", f"no verdict: NC1 was not measured {at}.")
     state = _state(history, nc1, key)
     seeds = f" (mean of {len(history.seeds)} seeds)" if history.seeds else ""
-    clauses = [_fall(history, nc1, key), *_geometry(history, last)]
+    clauses = [_fall(history, nc1, key), *_geometry(history, last), *_sums(last)]
     floor = _value(last, "nc/nc1_floor") if key == "nc/nc1" else None
     if floor is not None and nc1 < floor:
         clauses.append(
@@ -236,6 +240,14 @@ def _geometry(history: Columns, last: Row) -> list[str]:
     if off is not None and math.isfinite(off):
         said += f" (the means are {off:.2g} from that geometry)"
     return [said]
+
+
+def _sums(last: Row) -> list[str]:
+    """How far sets of two labels are from their sums, where examples have sets."""
+    angle = _value(last, "nc/set_angle")
+    if angle is None or math.isnan(angle):
+        return []
+    return [f"sets of two labels lie {angle:.2g} degrees from the sums of their labels"]
 
 
 def _value(row: Row, key: str) -> float | None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
+from ncjax.multilabel import METRICS as SETS, OF_OUTPUTS as OF_SCORES
 from ncjax.ordinal import METRICS as ORDINAL, OF_OUTPUTS as OF_LEVELS
 from ncjax.probes import METRICS as PROBES
 from ncjax.regression import METRICS as REGRESSION, OF_OUTPUTS
@@ -24,7 +25,8 @@ ERROR, SEVERITY = "test/error", "test/mistake_severity"
 
 # All that a run may have; the last registry is printed first.
 _METRICS = ChainMap(
-    *(PROBES, ORDINAL, OF_LEVELS, TASKS, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES)
+    *(PROBES, SETS, OF_SCORES, ORDINAL, OF_LEVELS, TASKS, REGRESSION, OF_OUTPUTS),
+    *(COLLAPSE, MISTAKES),
 )
 
 

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from ncjax.options import unknown
 from ncjax.targets.classes import CLASSES
 from ncjax.targets.levels import LEVELS
+from ncjax.targets.sets import SETS
 from ncjax.targets.target import Target as Target
 from ncjax.targets.tasks import of_sizes
 from ncjax.targets.vectors import VECTORS
@@ -26,6 +27,7 @@ TARGETS: dict[str, Target | Callable[[tuple[int, ...]], Target]] = {
     DEFAULT: CLASSES,
     "ordinal": LEVELS,
     "vector": VECTORS,
+    "set": SETS,
     "tasks": of_sizes,
 }
 

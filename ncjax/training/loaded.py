@@ -107,8 +107,8 @@ class LoadedRun:
         """Moments of the features of the training set.
 
         They are `ClassMoments` or, where examples are labelled with vectors,
-        `ncjax.regression.RegressionMoments`, with several tasks
-        `ncjax.tasks.TaskMoments`.
+        `ncjax.regression.RegressionMoments`, with sets `ncjax.multilabel.SetMoments`,
+        with several tasks `ncjax.tasks.TaskMoments`.
         """
         return self._moments("pooled")
 

@@ -31,6 +31,7 @@ from ncjax.ufm.hessian import (
     hessian_product as hessian_product,
     least_curvature as least_curvature,
 )
+from ncjax.ufm.label_sets import label_sets as label_sets
 from ncjax.ufm.model import Model as Model, Params as Params
 from ncjax.ufm.modes import (
     hadamard_basis as hadamard_basis,

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ncjax.losses import LOSSES, OUTPUTS
+from ncjax.losses import LOSSES, OUTPUTS, targets_of
 from ncjax.losses.hace import hace_weights
 from ncjax.losses.hierarchical import hxe_coefficients, soft_targets
 from ncjax.losses.outputs import Outputs
@@ -180,8 +180,9 @@ FITS: dict[str, Callable[..., Fit]] = {
 
 
 def known_losses() -> dict[str, Callable]:
-    """All losses that have a name; the keywords of each function are its options."""
-    return FITS | LOSSES | FITS  # those in tables come first
+    """All losses of classes by name; the keywords of each function are its options."""
+    of_classes = {name: f for name, f in LOSSES.items() if "class" in targets_of(name)}
+    return FITS | of_classes | FITS  # those in tables come first
 
 
 def make_fit(

@@ -1,20 +1,10 @@
 """Two images in one: how often labels meet, where images are from, what is blank."""
 
-import dataclasses
 
 import numpy as np
 import pytest
 
 from ncjax.data import DataError, Split, digits, pair_sets, pair_tasks, pairs
-from ncjax.targets import TARGETS
-
-
-@pytest.fixture(autouse=True)
-def known_targets(monkeypatch):
-    """Data sets of a target that is tested elsewhere: any labels will do here."""
-    anything = {"check": lambda *labels: None, "absent": lambda *labels: []}
-    target = dataclasses.replace(TARGETS["class"], **anything)
-    monkeypatch.setitem(TARGETS, "set", target)
 
 
 def occurs(part, images):

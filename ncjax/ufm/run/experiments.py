@@ -9,6 +9,7 @@ from ncjax.ufm.run.bias_phase import BIAS_PHASE
 from ncjax.ufm.run.experiment import Experiment
 from ncjax.ufm.run.fixed_classifier import FIXED_CLASSIFIER
 from ncjax.ufm.run.hadamard_flow import HADAMARD_FLOW
+from ncjax.ufm.run.label_sets import LABEL_SETS
 from ncjax.ufm.run.low_rank import LOW_RANK
 from ncjax.ufm.run.minority_collapse import MINORITY
 from ncjax.ufm.run.muon import MUON
@@ -29,6 +30,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     "deep": LOW_RANK,
     "regression": REGRESSION,
     "ordinal": ORDINAL,
+    "label_sets": LABEL_SETS,
     "fixed_etf": FIXED_CLASSIFIER,
     "nc0_map": NC0_MAP,
     "row_sum": ROW_SUM,
