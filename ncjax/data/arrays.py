@@ -60,8 +60,8 @@ def arrays(
       class_names: The class names in the order of the labels; by default an array
         `class_names` beside the others, else the labels themselves.  Of vectors the
         names of their coordinates.
-      target: What the labels are: "class"; "ordinal" for classes that are levels with an
-        order; "vector" for regression on numbers [n, t] or [n]; "set" for zeros and
+      target: What the labels are: "class"; "ordinal" for classes that are levels with
+        an order; "vector" for regression on numbers [n, t] or [n]; "set" for zeros and
         ones [n, K], of which an example may have some; or "tasks" for class numbers of
         several tasks [n, T], 0..K_t - 1 with K_t one more than the largest of a task.
       test_fraction: Where there is no test set, the fraction of each class that becomes
