@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
+from ncjax.evaluation.risk import METRICS as RISK
 from ncjax.probes import METRICS as PROBES
 from ncjax.regression import METRICS as REGRESSION, OF_OUTPUTS
 
@@ -21,7 +22,7 @@ from ncjax.regression import METRICS as REGRESSION, OF_OUTPUTS
 ERROR, SEVERITY = "test/error", "test/mistake_severity"
 
 # All that a run may have; the last registry is printed first.
-_METRICS = ChainMap(PROBES, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES)
+_METRICS = ChainMap(PROBES, REGRESSION, OF_OUTPUTS, COLLAPSE, RISK, MISTAKES)
 
 
 def describe(key: str) -> Metric:

@@ -22,6 +22,7 @@ from ncjax.options import ConfigError
 from ncjax.probes.probe import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network
+from ncjax.training.parameters import saved_parameters
 from ncjax.training.plan import Members, check_memory, members_of, place
 from ncjax.training.reassign import Reassign
 from ncjax.training.row_sum import RowSum
@@ -182,7 +183,7 @@ def _say_classifier(network: Network) -> None:
     """Says what is to be known of its vectors, and how many parameters they save."""
     if note := network.objective.classifier.note:
         cluster.say(note)
-    if (saved := network.saved_parameters()) is not None:
+    if (saved := saved_parameters(network)) is not None:
         number, usual = saved
         share = f"{abs(1 - number / usual):.2%} {'more' if number > usual else 'fewer'}"
         cluster.say(
