@@ -3,9 +3,10 @@
 The first pass takes the features of the training set into the moments of each layer.
 The second pass, over the training set and the test set, takes in what needs the final
 moments, such as the class means (`ncjax.collapse.SecondPass`), and the loss, the errors
-and the outputs by class (`ncjax.evaluation.risk`).  Both are states that are updated batch by batch, merged, and summed over a mesh
-axis; what they hold is turned into metrics `nc/...`, `layers/NAME/...`, `test/...` and
-so on.  Which moments and metrics, the target says (`ncjax.targets`).
+and the outputs by class (`ncjax.evaluation.risk`).  Both are states that are updated
+batch by batch, merged, and summed over a mesh axis; what they hold is turned into
+metrics `nc/...`, `layers/NAME/...`, `test/...` and so on.  Which moments and metrics,
+the target says (`ncjax.targets`).
 """
 
 from __future__ import annotations

@@ -18,7 +18,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ncjax.collapse.registry import Metric, collect
-from ncjax.probes import mse_decomposition as _mse, ood as _ood
+from ncjax.probes import (
+    complexity as _complexity,
+    mse_decomposition as _mse,
+    ood as _ood,
+)
+from ncjax.probes.complexity import geometric_complexity
 from ncjax.probes.mse_decomposition import mse_decomposition
 from ncjax.probes.ood import ood
 from ncjax.probes.probe import Probe as Probe, Reader as Reader, Subject as Subject
@@ -26,7 +31,8 @@ from ncjax.probes.probe import Probe as Probe, Reader as Reader, Subject as Subj
 PROBES: dict[str, Callable[..., Probe]] = {
     "mse_decomposition": mse_decomposition,
     "ood": ood,
+    "geometric_complexity": geometric_complexity,
 }
 
 # How people read what the probes find, under the keys `NAME/KEY`.
-METRICS: dict[str, Metric] = collect(_mse.METRICS, _ood.METRICS)
+METRICS: dict[str, Metric] = collect(_mse.METRICS, _ood.METRICS, _complexity.METRICS)

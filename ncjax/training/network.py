@@ -25,7 +25,7 @@ from ncjax.config.binding import (
     named,
     needs_hierarchy,
 )
-from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Choice, choice
+from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice
 from ncjax.config.optimizer import bind_optimizer, bind_weight_decay
 from ncjax.config.targets import check_asked, check_target
 from ncjax.data import Dataset, channel_statistics
@@ -241,6 +241,23 @@ class Network:
             features = unit_rows(features.astype(jnp.float32))
         return outputs, {LAST: features, **inner}
 
+    def layers(self, variables: Variables, inputs: jax.Array) -> Features:
+        """Output [n, width] of every layer by name, as of `Subject.layers`.
+
+        The network is in evaluation mode; inputs are normalised images.
+        """
+        variables = {k: variables[k] for k in ("params", "batch_stats")}
+        outputs, features, inner = layer_outputs(
+            self.model, variables, inputs, self._pool
+        )
+        return {**inner, LAST: features, "outputs": outputs}
+
+    def _widths(self) -> dict[str, int]:
+        """The widths of these layers."""
+        image = jnp.zeros((1, *self.dataset.image_shape))
+        found = jax.eval_shape(self.layers, self.abstract().variables(), image)
+        return {name: x.shape[1] for name, x in found.items()}
+
     @cached_property
     def predict(self) -> Callable[..., tuple[jax.Array, jax.Array]]:
         """(variables, raw images) -> logits [n, K], features [n, d]; compiled."""
@@ -290,6 +307,9 @@ class Network:
             ),
             dataset=self.dataset,
             hierarchy=self.hierarchy,
+            prepare=self.prepare,
+            layers=self.layers,
+            widths=self._widths,
         )
 
     def passes(self, asked: ConfigDict) -> Passes:
