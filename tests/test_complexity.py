@@ -161,7 +161,8 @@ def test_the_bound_on_cdnv_is_an_equality_for_round_gaussians():
     centres = np.array([[1.0, 0, 0, 0], [0, 2, 0, 0]])
     inputs = centres[:, None] + np.sqrt(variance) * draw
     features = jnp.asarray(inputs.reshape(-1, 4), jnp.float32) @ ROWS.T
-    moments = jax.jit(class_moments, static_argnums=2)(features, jnp.repeat(jnp.arange(2), 40_000), 2)
+    labels = jnp.repeat(jnp.arange(2), 40_000)
+    moments = jax.jit(class_moments, static_argnums=2)(features, labels, 2)
     apart = jnp.sum((moments.means[0] - moments.means[1]) ** 2)
     bound = variance * 2 * NORM / (2 * apart)
     assert float(cdnv(moments)) == pytest.approx(float(bound), rel=1e-3)

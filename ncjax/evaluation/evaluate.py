@@ -13,6 +13,7 @@ devices (`buffer=True`), else a second forward pass makes them again.
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -172,7 +173,7 @@ class Evaluate:
         moments = all_reduce_moments(local)
         on_train, on_test = passes.empty(variables, train[0], moments)
         if self.buffer:
-            on_train = on_train.replace(risk=risk)
+            on_train = dataclasses.replace(on_train, risk=risk)
             on_train = _from_buffer(on_train, kept, buffer, local)
         else:
             again = passes.second(passes.brief, variables)
@@ -257,7 +258,8 @@ class StreamedEvaluate:
         """Moments of all devices, and empty second passes over both sets."""
         moments = all_reduce_moments(local[0])
         on_train, on_test = self._passes.empty(variables, image, moments)
-        on_train = on_train.replace(risk=local[1]) if self._keep else on_train
+        if self._keep:
+            on_train = dataclasses.replace(on_train, risk=local[1])
         return moments, on_train, on_test
 
     def _take_again(self, asked, state, variables, *chunk):

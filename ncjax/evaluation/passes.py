@@ -63,13 +63,13 @@ class Batch(NamedTuple):
     weights: jax.Array  # [n] 1, or 0 for padding
     decisions: jax.Array  # [n, ...] `Target.decide`: the class decided for
     averages: Averages  # of the loss and of `Mistakes.values`
-    outputs: jax.Array | None = None  # [n, M], and
-    losses: jax.Array | None = None  # [n], where `Passes.risk` asks for them
+    # Outputs [n, M] and losses [n], where `Passes.risk` asks for them.
+    said: tuple[jax.Array, jax.Array] | None = None
 
     @property
     def rest(self) -> Batch:
         """What is to be kept of it once its features and outputs are summed."""
-        return self._replace(features={}, outputs=None, losses=None)
+        return self._replace(features={}, said=None)
 
 
 @struct.dataclass
@@ -254,7 +254,7 @@ class Passes:
             table = confusion(decisions, labels, self.num_classes, weights)
             averages = Averages(averages.total, averages.sums | {"confusion": table})
         batch = Batch(features, labels, weights, decisions, averages)
-        return batch._replace(outputs=outputs, losses=losses) if self.risk else batch
+        return batch._replace(said=(outputs, losses)) if self.risk else batch
 
     def second(self, asked: Mistakes, variables: Variables) -> Visit:
         """What the second pass does with a batch of images."""
@@ -349,7 +349,8 @@ class Passes:
         for split, state in (("train", train), ("test", test)):
             means = self.mistakes.summary(state.averages.compute())
             if state.risk is not None:
-                means |= self._gap(variables, state.risk)
+                loss, by_class = partial(self.loss, variables), self.mistakes.confusion
+                means |= state.risk.metrics(loss, by_class)
             found |= {f"{split}/{name}": value for name, value in means.items()}
         moving = self.moving(variables)
         found |= {f"loss/{name}": value for name, value in moving.items()}
@@ -357,13 +358,6 @@ class Passes:
             frame = self.frame(variables, moments[LAST])
             found |= {f"{FRAME}{name}": value for name, value in frame.items()}
         return found
-
-    def _gap(self, variables: Variables, risk: Risk) -> dict[str, jax.Array]:
-        """The Jensen gap, and that of each class where tables by class are kept."""
-        weights = jnp.ones(self.num_classes)
-        gap = risk.gap(lambda z, labels: self.loss(variables, z, labels, weights))
-        found = {"jensen_gap": gap.mean}
-        return found | ({"jensen_gaps": gap.each} if self.mistakes.confusion else {})
 
 
 def _first(images: Any) -> Any:
@@ -379,9 +373,9 @@ def update_moments(moments: Moments, batch: Batch) -> Moments:
 
 def update_risk(risk: Risk | None, batch: Batch) -> Risk | None:
     """Outputs and losses with those of one more batch, where it has them."""
-    if risk is None or batch.outputs is None:
+    if risk is None or batch.said is None:
         return risk
-    return risk.update(batch.outputs, batch.losses, batch.labels, batch.weights)
+    return risk.update(*batch.said, batch.labels, batch.weights)
 
 
 def all_reduce_moments(moments: Moments) -> Moments:

@@ -132,6 +132,20 @@ class Risk:
         each = jnp.where(there, self.losses / count - at_means, jnp.nan)
         return Gap(jnp.sum(jnp.where(there, count * each, 0)) / count.sum(), each)
 
+    def metrics(
+        self, loss: Callable[..., jax.Array], by_class: bool
+    ) -> dict[str, jax.Array]:
+        """What a run logs: "jensen_gap" [], and "jensen_gaps" [K] if asked for.
+
+        Args:
+            loss: (outputs [K, M], labels [K], weights [K]) -> loss of each [K].
+            by_class: whether the gap of each class is asked for.
+        """
+        weights = jnp.ones(self.outputs.num_classes)
+        gap = self.gap(lambda outputs, labels: loss(outputs, labels, weights))
+        found = {"jensen_gap": gap.mean}
+        return found | ({"jensen_gaps": gap.each} if by_class else {})
+
 
 METRICS: dict[str, Metric] = collect(
     (

@@ -16,7 +16,8 @@ not classes, a line in `TARGETS_OF` says what they are; if theory predicts its g
 a line in `GEOMETRY` has it; if one of its options can follow the run or be learned, a
 line in `MOVING` says how.
 
-`cpcc` is no loss but a regulariser of the features, which any loss can be trained with.
+What any loss can be trained with besides, such as `cpcc`, stands in
+`ncjax.losses.regularisers`.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from ncjax.losses.hierarchical import hxe, soft_labels
 from ncjax.losses.moving import Moving, hxe_alpha
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
+from ncjax.losses.regularisers import REGULARISERS as REGULARISERS
 from ncjax.losses.vectors import huber
 
 LOSSES: dict[str, Callable[..., jax.Array]] = {

@@ -13,11 +13,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 from ml_collections import ConfigDict
 
 from ncjax import cluster
-from ncjax.config.binding import CPCC, RANDOM_LABELS, bind_probes, named, try_hyper
+from ncjax.config.binding import RANDOM_LABELS, bind_probes, named, try_hyper
 from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import Evaluate, StreamedEvaluate
 from ncjax.evaluation.shares import Array, Arrays
+from ncjax.losses import REGULARISERS
 from ncjax.options import ConfigError
 from ncjax.probes.probe import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
@@ -80,7 +81,7 @@ class Experiment:
         members = members or members_of(config)
         self.network = network = Network(config, dataset, folder)
         _check_members(members, network)
-        if any(members.hyper.get(CPCC, ())):
+        if any(any(members.hyper.get(f"loss.{name}", ())) for name in REGULARISERS):
             network.forget_limit()
         probes = bind_probes(config.eval, network.subject())
         mesh, streamed = place(config, dataset, devices, len(members))

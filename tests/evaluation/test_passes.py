@@ -73,7 +73,7 @@ def test_any_batches_give_what_the_evaluation_gives():
     for set_, cuts in ((train, [70, 140]), (test, [31])):
         batches = list(split(set_, cuts))
         empty = jax.jit(SetPass.empty)(moments, batches[0].averages)
-        empty = empty.replace(risk=Risk.empty(K, K))
+        empty = dataclasses.replace(empty, risk=Risk.empty(K, K))
         one, two = empty, empty
         for batch in batches[:-1]:
             one = update(one, batch)
