@@ -23,8 +23,6 @@ The last two have no bias, and `Complexity` knows the standard error that comes 
 them and from the choice of the examples.
 
 References:
-    Dherin, Munn, Rosca & Barrett, Why neural networks find simple solutions: the many
-    regularizers of geometric complexity, NeurIPS 2022.
     Munn, Dherin & Gonzalvo, The Impact of Geometric Complexity on Neural Collapse in
     Transfer Learning, NeurIPS 2024.
     Hutchinson, A stochastic estimator of the trace of the influence matrix, Commun.

@@ -7,7 +7,7 @@ outputs of class k.  For a loss L(z, k) that is convex in z, Jensen's inequality
 
 so no outputs of these classes have a lower risk than outputs that are the same for each
 example of a class: that is why collapse minimises the risk over the population, not
-only over the training set (E & Wojtowytsch, MSML 2022).  The **Jensen gap** is
+only over the training set (E & Wojtowytsch 2022).  The **Jensen gap** is
 sum over k of (n_k / n) J_k, the mean loss minus that of the class means; J_k is 0 where
 a class has collapsed.  Where the last layer is linear, m_k are the outputs of the class
 means of the features, so the gap is what replacing features by their means would gain.
@@ -28,8 +28,7 @@ Sums are float32: a gap below 1e-6 of the loss is rounding, and may be negative.
 
 References:
     E & Wojtowytsch, On the emergence of simplex symmetry in the final and penultimate
-    layers of neural network classifiers, Mathematical and Scientific Machine Learning
-    2022 (PMLR 145).
+    layers of neural network classifiers, PMLR 145, 2022.
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from tests.benchmarks.studies.harness import LEVEL, answer, difference, flags, w
 from tests.benchmarks.verdicts import Verdict
 
 COMMAND = "python -m tests.benchmarks.studies.random_labels"
-SOURCE = "Zhu et al., NeurIPS 2021 (arXiv 2105.02375)"
-RISK = "E & Wojtowytsch, MSML 2022"
+SOURCE = "Zhu et al., NeurIPS 2021"
+RISK = "E & Wojtowytsch, PMLR 145, 2022"
 WIDE, NARROW = (128, 128, 128), (12, 12, 12)
 SMALL = 0.1  # of NC1 to NC3, as in the table of a sweep
 METRICS = {"nc/nc1": "NC1", "nc/nc2": "NC2", "nc/nc3": "NC3"}
