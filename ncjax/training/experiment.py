@@ -17,6 +17,7 @@ from ncjax.config.binding import RANDOM_LABELS, bind_probes, named, try_hyper
 from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import Evaluate, StreamedEvaluate
+from ncjax.evaluation.risk import MOST
 from ncjax.evaluation.shares import Array, Arrays
 from ncjax.losses import REGULARISERS
 from ncjax.options import ConfigError
@@ -89,6 +90,7 @@ class Experiment:
             shapes = network.abstract()
         check_memory(shapes, mesh, len(members))
         _say_classifier(network)
+        _say_gap(network)
         over = network.over() if len(members) > 1 else None
         everywhere = NamedSharding(mesh, P())
         own = NamedSharding(mesh, P("seeds")) if over else everywhere
@@ -190,6 +192,21 @@ def _say_classifier(network: Network) -> None:
         cluster.say(
             f"The classifier learns nothing: {number:,} parameters, {share} than with "
             "a linear classifier on the usual number of features."
+        )
+
+
+def _say_gap(network: Network) -> None:
+    """Says so where there are too many classes for the Jensen gap."""
+    classes = network.dataset.num_classes
+    if classes < 2**10:  # it takes many more, and to trace the network takes time
+        return
+    image = network.dataset.train.images[:1]
+    variables = network.abstract().variables()
+    outputs = jax.eval_shape(network.forward, variables, image)[0].shape[1]
+    if classes * outputs > MOST:
+        cluster.say(
+            f"The means of {outputs} outputs for {classes} classes are more than "
+            f"{MOST} numbers: the Jensen gap is not measured."
         )
 
 

@@ -11,9 +11,11 @@ from ncjax.classifiers import Setting
 from ncjax.config import validate
 from ncjax.config.binding import bind_objective
 from ncjax.config.fields import choice
+from ncjax.data import synthetic
 from ncjax.evaluation import risk
 from ncjax.evaluation.risk import Risk
 from ncjax.losses import cross_entropy, losses_for, mse
+from ncjax.training import experiment
 from ncjax.training.network import Network
 from tests.losses.trees import UNEVEN
 
@@ -142,9 +144,18 @@ def least_gap(loss, size):
     return (gap / (1e-3 + np.abs(first))).min()
 
 
-def test_too_many_classes_are_left_out():
+def test_too_many_classes_are_left_out(monkeypatch, capsys):
     assert Risk.empty(5000, 5000) is None
     assert Risk.empty(4096, 4096) is not None
+    config = ncjax.default()
+    config.hierarchy.name = "none"
+    data = synthetic(num_classes=1100, dim=2, branching=1100, train_size_per_class=1)
+    network = Network(validate(config), data)
+    experiment._say_gap(network)
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(experiment, "MOST", 10**6)
+    experiment._say_gap(network)
+    assert "1100 outputs for 1100 classes are more than" in capsys.readouterr().err
 
 
 def test_losses_that_compare_have_none():
