@@ -26,9 +26,8 @@ LAYERS = (
     ("models", "classifiers", "losses", "optimizers", "data", "targets"),
     ("ood", "transfer"),
     (
-        *("collapse", "regression", "multilabel", "ordinal", "tasks", "hierarchy"),
-        *("codes",),
-        *("moments", "cluster"),
+        *("collapse", "regression", "multilabel", "ordinal", "tasks", "complexity"),
+        *("hierarchy", "codes", "moments", "cluster"),
     ),
     (
         *("gram", "blocks", "statistics", "averages", "labels", "units"),

@@ -17,7 +17,8 @@ not classes, a line in `TARGETS_OF` says what they are; if theory predicts its g
 a line in `GEOMETRY` has it; if one of its options can follow the run or be learned, a
 line in `MOVING` says how.
 
-`cpcc` is no loss but a regulariser of the features, which any loss can be trained with.
+What any loss can be trained with besides, such as `cpcc`, stands in
+`ncjax.losses.regularisers`.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from ncjax.losses.moving import Moving, hxe_alpha
 from ncjax.losses.ordinal import ordinal, ordinal_outputs
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
+from ncjax.losses.regularisers import REGULARISERS as REGULARISERS
 from ncjax.losses.sets import bce, pick_all_label
 from ncjax.losses.tasks import sum_of_tasks as sum_of_tasks
 from ncjax.losses.vectors import huber

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
+from ncjax.evaluation.risk import METRICS as RISK
 from ncjax.multilabel import METRICS as SETS, OF_OUTPUTS as OF_SCORES
 from ncjax.ordinal import METRICS as ORDINAL, OF_OUTPUTS as OF_LEVELS
 from ncjax.probes import METRICS as PROBES
@@ -26,7 +27,7 @@ ERROR, SEVERITY = "test/error", "test/mistake_severity"
 # All that a run may have; the last registry is printed first.
 _METRICS = ChainMap(
     *(PROBES, SETS, OF_SCORES, ORDINAL, OF_LEVELS, TASKS, REGRESSION, OF_OUTPUTS),
-    *(COLLAPSE, MISTAKES),
+    *(COLLAPSE, RISK, MISTAKES),
 )
 
 

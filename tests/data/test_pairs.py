@@ -1,6 +1,5 @@
 """Two images in one: how often labels meet, where images are from, what is blank."""
 
-
 import numpy as np
 import pytest
 
