@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Do networks on ordinal levels collapse as theory says, and must thresholds learn?
-# Seven settings, five seeds each, on 2,000 images of MNIST, and the certified optimum
+# Six settings, five seeds each, on 2,000 images of MNIST, and the certified optimum
 # beside them; about 10 minutes on 2 cores.  Run in a clone, with the data prepared
 # (ncjax prepare mnist); extra arguments go to the study.
 #

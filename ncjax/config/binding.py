@@ -245,7 +245,9 @@ def _bind_classifier(
             "'linear'."
         )
     known = {"hierarchy": given["hierarchy"], "num_classes": num_classes}
-    return make(num_classes, outputs=fill(OUTPUTS[loss.name], loss.values, **known)())
+    with named("config.loss"):
+        outputs = fill(OUTPUTS[loss.name], loss.values, **known)()
+    return make(num_classes, outputs=outputs)
 
 
 def bind_moving(loss: Choice, hierarchy: Hierarchy | None) -> BindMoving:

@@ -69,6 +69,7 @@ def test_far_out_it_is_the_tail_and_its_gradient(link):
     assert np.isfinite(width[:5]).all()
 
 
+@pytest.mark.slow
 def test_the_tail_of_the_normal_distribution():
     x = np.array([-1e8, -1e3, -37.0, -8.000001, -8.0, -6.0, -2.0, 0.0, 6.0])
     with jax.enable_x64(True):

@@ -105,7 +105,7 @@ def test_every_way_of_measuring_gives_the_same(folder, change):
     found = (found.seeds[0] if found.seeds else found).rows[-1]
     assert want.keys() <= found.keys()
     for key, value in want.items():
-        if key.startswith(("nc/", "train/", "test/")):
+        if key.startswith(("nc/", "train/", "test/")) and key != "nc/gram":
             assert found[key] == pytest.approx(value, rel=2e-3, abs=1e-6), key
 
 
@@ -131,12 +131,12 @@ def test_learned_thresholds_and_links_train_and_a_sweep_has_a_table(tmp_path):
     ("change", "message"),
     [
         ({"loss__name": "cross_entropy"}, r"'ordinal'\. Losses for it: ordinal"),
-        ({"data__target": "class"}, r"'class'\. Losses for it: cross_entropy"),
-        ({"classifier__name": "linear"}, r"'linear' has not .* Choose 'ordinal'"),
+        ({"data__target": "class"}, r"cross_entropy, .*target = 'ordinal'\."),
+        ({"classifier__name": "linear"}, r"'linear' has outputs .* Choose 'ordinal'"),
         ({"classifier__thresholds": (1.0, 0.0, 2.0)}, r"increase, got \(1\.0, 0\.0"),
         ({"classifier__thresholds": (1.0, 2.0)}, "must be 3 numbers for 4 levels"),
         ({"classifier__gap": -1.0}, "gap must be more than 0"),
-        ({"loss__link": "cloglog"}, r"config\.loss: Unknown link 'cloglog'|link"),
+        ({"loss__link": "cloglog"}, r"config\.loss: Unknown link 'cloglog'"),
         ({"eval__movie": True}, r"eval\.movie shows classes"),
         ({"data__target": "level"}, r"'level'.* Available: class, ordinal"),
         ({"data__target": "vector"}, r"target = 'vector', and its .* 'class'"),

@@ -79,6 +79,7 @@ def test_the_bound_is_below_the_optimum_from_every_point(bias):
         assert found.gap > 0
 
 
+@pytest.mark.slow
 def test_the_conjugate_is_bounded_as_it_says():
     """D(t) at every t is at least the bound that `dual` gives there."""
     fit = ordinal(3, thresholds=(-1.0, 2.0))
