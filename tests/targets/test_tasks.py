@@ -77,6 +77,10 @@ def test_a_network_is_measured_as_defined(folder):
     ]
     cosines = definitions.cross_task(vectors)
     assert last["nc/cross_task"] == pytest.approx(cosines.mean(), rel=1e-3)
+    weights = np.float64(loaded.classifier[0])
+    rows = [x - x.mean(0) for x in np.split(weights, [3])]
+    cosines = definitions.cross_task(rows)
+    assert last["nc/cross_task_w_max"] == pytest.approx(cosines.max(), rel=1e-3)
     nc1 = definitions.nc1(of["train"], train.labels[:, 0], 3)
     assert last["nc/task0/nc1"] == pytest.approx(nc1, rel=1e-2)
     both = last["nc/task0/nc1"] + last["nc/task1/nc1"]

@@ -29,6 +29,7 @@ def found():
     return tasks.measure_features(FEATURES, LABELS, SIZES, np.float32(W))
 
 
+@pytest.mark.slow  # the quick sibling is a network, in tests/targets/test_tasks.py
 def test_they_are_as_defined(found):
     want = definitions.not_sum(FEATURES, LABELS, SIZES)
     assert float(found["not_sum"]) == pytest.approx(want, rel=1e-5)
@@ -54,6 +55,7 @@ def test_they_are_as_defined(found):
         assert float(found[f"task{task}/nc4"]) == pytest.approx((nearest != own).mean())
 
 
+@pytest.mark.slow
 def test_scale_shift_and_rotation_do_not_matter(found):
     turn, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(8, 8)))
     moved = np.float32(1e-12 * (FEATURES @ turn + 3))

@@ -28,7 +28,9 @@ def assert_those_of(moments, features, labels):
         assert found.left_out == 0
 
 
-@pytest.mark.parametrize("cuts", [(), (1, 160, 161)])
+@pytest.mark.parametrize(
+    "cuts", [(1, 160, 161), pytest.param((), marks=pytest.mark.slow)]
+)
 def test_any_split_gives_the_moments_of_all(cuts):
     parts = zip(np.split(FEATURES, cuts), np.split(LABELS, cuts), strict=True)
     updated = merged = TaskMoments.empty(SIZES, 12)

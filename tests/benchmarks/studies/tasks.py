@@ -197,8 +197,10 @@ def draw(results: dict[Setting, Found]) -> Figure:
                 if key in found.predicted:
                     axis.axhline(found.predicted[key].mean(), ls=":", **look)
             if key == "nc/not_sum":
-                axis.set_yscale("log")
+                shares = [one[key] for f in chosen.values() for one in f.history.seeds]
+                style.log_axis(axis, np.array(shares), 4.0)
             style.decorate(axis, f"{title}, {classes} classes a task", x="epoch")
+        axis.legend(title="correlation", fontsize=8, frameon=False)
         axis = axes[row, 2]
         places = [setting.correlation for setting in chosen]
         for number, (key, what) in enumerate(COSINES.items()):
@@ -215,7 +217,6 @@ def draw(results: dict[Setting, Found]) -> Figure:
             axis.plot(fine, 2 / classes * np.array(limit), "-", lw=0.8, **look)
         style.decorate(axis, f"|cosine| at the end, {classes} classes", x="correlation")
         axis.legend(fontsize=8, frameon=False)
-    axes[0, 0].legend(title="correlation", fontsize=8, frameon=False)
     note = "means of the seeds, bars: 95 %; dotted: certified optima; thin: no decay"
     figure.suptitle(note, fontsize=9, color=style.NOTE, x=0.01, ha="left")
     return figure

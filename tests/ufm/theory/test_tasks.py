@@ -22,7 +22,7 @@ def solved(counts, lambda_w, lambda_h, **options):
     return float(found.objective), {k: np.asarray(v) for k, v in found.params.items()}
 
 
-@pytest.mark.parametrize("decay", [1e-3, 3e-2])
+@pytest.mark.parametrize("decay", [3e-2, pytest.param(1e-3, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("sizes", "weights", "bias"),
     [
@@ -50,23 +50,36 @@ def test_independent_tasks(sizes, weights, bias, decay):
     np.testing.assert_allclose(params["H"], fit, atol=1e-9)
 
 
-def test_a_task_vanishes_alone_and_where_it_is_told():
-    """At lW lH = w^2 / (N K): for the task of four classes before that of two."""
+def edges(samples, sizes):
+    """Decays lW = lH at which each task vanishes: lW lH = w^2 / (N K)."""
+    return [1 / math.sqrt(samples * k) for k in sizes]
+
+
+def test_where_a_task_vanishes():
+    at = edges(64.0, (2, 4))
+    assert at[0] > at[1]  # the task of four classes vanishes first
+    for decay, regime in (
+        (0.99 * at[1], "2 of 2 tasks kept"),
+        (1.01 * at[1], "1 of 2 tasks kept; task 1 vanished"),
+        (1.01 * at[0], "0 of 2 tasks kept; task 0, 1 vanished"),
+    ):
+        assert independent_optimum((2, 4), 64.0, decay, decay).regime == regime
+    # Authors with the sum over samples and no 1/2 have lW lH < N / (4 K): f/N then has
+    # 2/N of their decays.
+    theirs = at[1] * 64 / 2
+    assert theirs**2 == pytest.approx(64 / (4 * 4))
+
+
+@pytest.mark.slow
+def test_a_task_vanishes_alone():
     samples, sizes = 64.0, (2, 4)
-    edges = [1 / math.sqrt(samples * k) for k in sizes]
-    assert edges[0] > edges[1]
-    for factor, gone in ((0.99, []), (1.01, ["1"])):
-        found = independent_optimum(sizes, samples, *[factor * edges[1]] * 2)
-        assert found.regime.endswith("vanished") == bool(gone)
+    edge = edges(samples, sizes)[1]
+    for factor, gone in ((0.99, False), (1.01, True)):
         counts = np.full(sizes, samples / 8)
-        _, params = solved(counts, *[factor * edges[1]] * 2)
+        _, params = solved(counts, factor * edge, factor * edge)
         norms = [np.linalg.norm(params["W"][p]) for p in (slice(2), slice(2, 6))]
         assert norms[0] > 0.1
-        assert (norms[1] > 1e-3) != bool(gone)
-    # Authors with the sum over samples and no 1/2: lW lH < N / (4 K).
-    theirs = 2 * edges[1] / 4 * samples  # of lambda: f over N doubles the decays
-    assert theirs**2 == pytest.approx(samples / (4 * sizes[1]))
-    assert "0, 1 vanished" in independent_optimum(sizes, samples, 1.0, 1.0).regime
+        assert (norms[1] < 1e-3) == gone
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.3, -0.6, 0.9])
