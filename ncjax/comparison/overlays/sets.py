@@ -93,8 +93,8 @@ def _centred(moments: SetMoments) -> tuple[jax.Array, Pairs]:
 def _means(moments: SetMoments) -> tuple[np.ndarray, Pairs]:
     """The same as float64 of NumPy."""
     single, pairs = jax.device_get(_centred(moments))
-    numbers = (np.asarray(x, np.float64) for x in (pairs.means, pairs.sums))
-    return np.asarray(single, np.float64), Pairs(*numbers, pairs.present, pairs.known)
+    means, sums = (np.asarray(x, np.float64) for x in (pairs.means, pairs.sums))
+    return np.asarray(single, np.float64), pairs._replace(means=means, sums=sums)
 
 
 def _cosines(single: np.ndarray, pairs: Pairs) -> np.ndarray:
