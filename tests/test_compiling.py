@@ -52,7 +52,7 @@ def test_in_turn_decomposes_one_matrix_at_a_time():
 
 
 @pytest.mark.parametrize("layers", ["last", "all"])
-@pytest.mark.parametrize("buffer", [0, 100])
+@pytest.mark.parametrize("buffer", [0, pytest.param(100, marks=pytest.mark.slow)])
 def test_many_networks_are_measured_without_batches_of_matrices(layers, buffer):
     config = default()
     config.num_seeds, config.data.examples_per_class = 3, 20

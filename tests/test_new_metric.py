@@ -56,6 +56,7 @@ def test_it_is_measured(registered):
     assert result.to_dict()["widest"] == result["widest"]
 
 
+@pytest.mark.slow
 def test_it_is_trained_with_and_compared(registered, tmp_path):
     runs = []
     for seed in (0, 1):

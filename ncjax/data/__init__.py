@@ -13,6 +13,7 @@ from ncjax.data.dataset import (
     Split as Split,
     channel_statistics as channel_statistics,
 )
+from ncjax.data.diabetes import diabetes
 from ncjax.data.digits import digits
 from ncjax.data.digits_regression import digits_regression
 from ncjax.data.hf import hf
@@ -28,6 +29,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits": digits,
     "synthetic": synthetic,
     "digits_regression": digits_regression,
+    "diabetes": diabetes,
     "synthetic_regression": synthetic_regression,
     "pair_sets": pair_sets,
     "pair_tasks": pair_tasks,

@@ -1,4 +1,4 @@
-"""The digits of scikit-learn with numbers for labels: where, how turned, what shape."""
+"""Images of digits with numbers for labels: where, how turned, what shape."""
 
 from collections.abc import Callable
 
@@ -7,32 +7,49 @@ from jaxtyping import Float, Shaped
 
 from ncjax.data.dataset import Dataset, Split, generator
 from ncjax.data.digits import digits
-from ncjax.options import check_value, unknown
+from ncjax.data.tfds import fashion_mnist, mnist
+from ncjax.options import check_value, options_of, unknown
 
-_CANVAS = 16  # pixels of a side on which digits are placed
+SOURCES: dict[str, Callable[..., Dataset]] = {
+    "digits": digits,
+    "mnist": mnist,
+    "fashion_mnist": fashion_mnist,
+}
 
 
-def digits_regression(*, view: str = "moments", seed: int = 0) -> Dataset:
-    """The 1,797 digits of `digits` with their split, labelled with vectors.
+def digits_regression(
+    *,
+    view: str = "moments",
+    source: str = "digits",
+    seed: int = 0,
+    dir: str = "",
+    download: bool = True,
+) -> Dataset:
+    """Grey images with their own split, labelled with vectors; by default 1,797 digits.
 
     Args:
       view: What a network is to tell of an image.
 
-        - "moments": of the intensities of the 8 x 8 pixels, their mean place (row,
-          column), the variances along both, and the covariance: 5 targets.
-        - "coordinates": row and column of the centre of the digit, which is placed at
-          random on 16 x 16 pixels: 2 targets.
+        - "moments": of the intensities of the pixels, their mean place (row, column),
+          the variances along both, and the covariance: 5 targets.
+        - "coordinates": row and column of the centre of the image, which is placed at
+          random on a black one of twice its side: 2 targets.
         - "angle": cosine and sine of the angle by which the digit is turned, which is
           random in -90..90 degrees: 2 targets.
+      source: Where the images are from: a name in `SOURCES`.
       seed: Seed of places and angles.
+      dir: The data folder of a source that is downloaded.
+      download: Whether the source is downloaded where it is not prepared.
 
     Returns:
-      Images [n, 8, 8, 1] or [n, 16, 16, 1] with grey values 0..16, and float32 labels
-      [n, t] of the target "vector".  Labels are those of the training set minus their
-      mean, over one number for all, so that their variances sum to t.
+      Images [n, s, s, 1] or [n, 2s, 2s, 1] of the source's grey values, s = 8 for the
+      digits, and float32 labels [n, t] of the target "vector".  Labels are those of the
+      training set minus their mean, over one number for all, so that their variances
+      sum to t.
 
     Raises:
-      ValueError: For an unknown view.
+      DataError: If the source is not there.
+      ValueError: For an unknown view or source.
 
     References:
       E. Alpaydin and C. Kaynak. Optical recognition of handwritten digits. UCI
@@ -41,8 +58,12 @@ def digits_regression(*, view: str = "moments", seed: int = 0) -> Dataset:
     if view not in VIEWS:
         raise ValueError(unknown("view", view, VIEWS))
     check_value("seed", seed, lambda s: s >= 0, "0 or larger")
+    if source not in SOURCES:
+        raise ValueError(unknown("source", source, SOURCES))
     make, names = VIEWS[view]
-    whole = digits()
+    taken = options_of(SOURCES[source]).keys()
+    given = {"dir": dir, "download": download}
+    whole = SOURCES[source](**{k: v for k, v in given.items() if k in taken})
     parts = {}
     for name, split in (("train", whole.train), ("test", whole.test)):
         rng = generator(seed, f"{name} {view}")
@@ -54,7 +75,8 @@ def digits_regression(*, view: str = "moments", seed: int = 0) -> Dataset:
         Split(images, ((labels - centre) / scale).astype(np.float32))
         for images, labels in parts.values()
     )
-    return Dataset("digits_regression", train, test, names, target="vector")
+    name = f"{source}_regression"
+    return Dataset(name, train, test, names, target="vector")
 
 
 Images = Shaped[np.ndarray, "n h w 1"]
@@ -85,17 +107,17 @@ def _moments(images: Images, rng: np.random.Generator) -> Made:
 
 
 def _coordinates(images: Images, rng: np.random.Generator) -> Made:
-    """Digits at random places of a black canvas; row and column of their centres."""
+    """Images at random places of a black canvas; row and column of their centres."""
     count, side = images.shape[:2]
-    corners = rng.integers(0, _CANVAS - side + 1, (count, 2))
-    canvas = np.zeros((count, _CANVAS, _CANVAS, 1), images.dtype)
+    corners = rng.integers(0, side + 1, (count, 2))
+    canvas = np.zeros((count, 2 * side, 2 * side, 1), images.dtype)
     for image, (row, column), place in zip(images, corners, canvas, strict=True):
         place[row : row + side, column : column + side] = image
     return canvas, corners + side / 2
 
 
 def _angle(images: Images, rng: np.random.Generator) -> Made:
-    """Digits turned by random angles; cosine and sine of these."""
+    """Images turned by random angles; cosine and sine of these."""
     from scipy.ndimage import rotate  # late: it takes a moment
 
     angles = rng.uniform(-90, 90, len(images))

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from ncjax import collapse
 from ncjax.measurement import checks
 from ncjax.measurement.data import Data
-from ncjax.measurement.outliers import Detection, detection
+from ncjax.measurement.outliers import detection
 from ncjax.measurement.pooling import floats
 from ncjax.measurement.readings import first_reading, values_of
 from ncjax.measurement.result import Measurement, in_order
@@ -122,10 +122,7 @@ def measure(
     with jax.enable_x64(train.dtype == np.float64), _few_threads():
         known = first_reading(train, weights, offsets, convention)
         values, warned = values_of(known, train, test, ood, decisions, one_vs_rest)
-        apart: Detection = {}
-        if ood is not None and test is not None:
-            apart, more = detection(known, train, test, ood)
-            warned += more
+        apart = detection(known, train, test, ood, warned)
     about = {
         "source": source or train.name,
         **about_features(known.moments, train.dtype),
@@ -139,14 +136,8 @@ def measure(
     }
     warned += checks.warnings_of(known.moments, values, weights, offsets, about)
     notes = [*train.notes, *(test.notes if test else ()), *warned]
-    return Measurement(
-        values=in_order(values),
-        measured=about,
-        warnings=tuple(dict.fromkeys(notes)),
-        moments=known.moments,
-        class_names=names,
-        detection=apart,
-    )
+    notes = tuple(dict.fromkeys(notes))
+    return Measurement(in_order(values), about, notes, known.moments, names, apart)
 
 
 def _few_threads() -> threadpool_limits:

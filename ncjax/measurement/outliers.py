@@ -24,8 +24,12 @@ _fit = quick_jit(ood.fit, static_argnames=("neighbours",))
 
 
 def detection(
-    known: Known, train: Data, test: Data, outliers: Data
-) -> tuple[Detection, list[str]]:
+    known: Known,
+    train: Data,
+    test: Data | None,
+    outliers: Data | None,
+    warned: list[str],
+) -> Detection:
     """Each score's AUROC, FPR at 95 % TPR and AUPR, with the test features as known.
 
     Training features are read once more, for the sample that KNN, ViM and ReAct look
@@ -34,22 +38,26 @@ def detection(
     Args:
         known: what the first reading told.
         train: the training features.
-        test: the test features.
-        outliers: the out-of-distribution features.
+        test: the test features, or None: nothing is scored.
+        outliers: the out-of-distribution features, or None.
+        warned: warnings, to which is added what is missing.
 
     Returns:
-        Name of the score in `ncjax.ood.SCORES` -> "auroc", "fpr95", "aupr"; and
-        warnings of what is missing.
+        Name of the score in `ncjax.ood.SCORES` -> "auroc", "fpr95", "aupr".
     """
+    if test is None or outliers is None:
+        return {}
     moments, rows = known.moments, train.seen
     if moments.scatter is None or moments.feature_dim < 2:
-        return {}, ["Scores of outliers need features of width 2 to 4,096."]
+        warned.append("Scores of outliers need features of width 2 to 4,096.")
+        return {}
     if not (train.source.repeatable and test.source.repeatable):
-        return {}, [
+        warned.append(
             "Scores of outliers need a second reading of training and test features, "
             "which could be read only once."
-        ]
-    names, warned = list(ood.SCORES), []
+        )
+        return {}
+    names = list(ood.SCORES)
     weights, bias = known.classifier, known.bias
     classes, width = moments.num_classes, moments.feature_dim
     if weights is None:
@@ -66,7 +74,7 @@ def detection(
         lambda found, rows: jnp.stack([ood.SCORES[n](found, rows) for n in names], 1)
     )
     inside, outside = (_scores(score, found, data) for data in (test, outliers))
-    return dict(zip(names, _apart(inside, outside), strict=True)), warned
+    return dict(zip(names, _apart(inside, outside), strict=True))
 
 
 def _sample(train: Data, rows: int, dtype: Any) -> jax.Array:

@@ -65,7 +65,7 @@ def foreign_classes(
             left out.
         known: the data set that the network is trained on.
         dir: data folder of the other set; see `ncjax.data.prepare.data_dir`.
-        resize: as in `foreign_images`.
+        resize: resize images of another shape, instead of refusing them.
         most: images of each class at most; 0 for as many as the smallest class has.
 
     Returns:

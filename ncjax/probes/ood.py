@@ -7,7 +7,7 @@ recall, with the test set as what is known; and NC5.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -65,6 +65,20 @@ METRICS = (
         smaller_is_better=True,
     ),
 )
+
+
+def auroc_keys(keys: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The AUROCs among the keys of a row of metrics: foreign set -> score -> key.
+
+    Sets and scores are in the order of the keys.
+    """
+    start, end = "probe/ood/", "_auroc"
+    found: dict[str, dict[str, str]] = {}
+    for key in keys:
+        if key.startswith(start) and key.endswith(end):
+            name, _, score = key.removeprefix(start).rpartition("/")
+            found.setdefault(name, {})[score.removesuffix(end)] = key
+    return found
 
 
 @struct.dataclass

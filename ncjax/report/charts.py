@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ncjax.collapse.registry import Metric
+from ncjax.probes.ood import TITLES, auroc_keys
 from ncjax.runs.columns import ROW_SUM, Columns, Row
 from ncjax.runs.metrics import describe, home_of, panels
 
@@ -23,7 +24,7 @@ Chart = dict[str, Any]
 BLUE, ORANGE, GREEN, GREY = "#3a86c8", "#d9702f", "#2f9e6e", "#8b8f96"
 COLORS = (BLUE, ORANGE, GREEN, "#b06bb8", "#c9a227", "#4fb3bf", "#c0504d", "#7a7fd1")
 SHADE = "rgba(214,168,62,0.16)"  # the terminal phase
-FLOOR = "nc/nc1_floor"
+FLOOR, NC1 = "nc/nc1_floor", "nc/nc1"
 SEED = "seed"  # what is told of the curve of one of many seeds
 _POINTS = 300  # of a curve
 _SEEDS = 1200  # points of all seeds together, of one metric
@@ -230,6 +231,32 @@ def _spans(values: Sequence[float | None]) -> bool:
     """Whether positive values span so much that they ask for a logarithmic axis."""
     known = [value for value in values if value is not None and value != 0]
     return bool(known) and min(known) > 0 and max(known) > 20 * min(known)
+
+
+def outlier_charts(history: Columns) -> list[tuple[str, Chart]]:
+    """The AUROCs of the probe `ood`, beside NC1: name of a foreign set, and its chart.
+
+    Empty for a run that has no such probe.
+    """
+    rows, found = thinned(history.rows), []
+    for name, keys in auroc_keys(rows[-1]).items():
+        data = [
+            trace
+            for place, (score, key) in enumerate(keys.items())
+            for trace in line(
+                rows, key, TITLES.get(score, score), COLORS[place % len(COLORS)]
+            )
+        ]
+        for trace in data[len(COLORS) :]:
+            trace["line"] = trace["line"] | {"dash": "dot"}
+        look = {"dash": "dash", "color": GREY, "width": 1.5}
+        positive = [row for row in rows if row.get(NC1, 0) > 0]
+        data += line(positive, NC1, "NC1", GREY, line=look, yaxis="y3")
+        layout = over_epochs(history, log=False)
+        layout["yaxis3"] = {"overlaying": "y", "side": "right", "type": "log"}
+        layout["yaxis3"] |= {"showgrid": False, "exponentformat": "power"}
+        found.append((name, {"data": data, "layout": layout}))
+    return found
 
 
 def layer_panels(history: Columns) -> list[tuple[Metric, Chart]]:

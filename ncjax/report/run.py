@@ -34,7 +34,14 @@ _MARKS = {
 }
 _FILES = (
     *("config.json", "metrics.jsonl", "classes.json", "collapse.png", "layers.png"),
-    *("confusion.png", "collapse.gif", "collapse.mp4", "checkpoints", "seeds"),
+    *(
+        "outliers.png",
+        "confusion.png",
+        "collapse.gif",
+        "collapse.mp4",
+        "checkpoints",
+        "seeds",
+    ),
 )
 _SHADED = "Shaded: the terminal phase, from the first training error 0 on."
 
@@ -52,6 +59,7 @@ def write_run(folder: Path, path: Path) -> Page:
         page.section("Curves", *_curves(page, found))
         page.section("Class means", *_means(page, found))
         page.section("Layers", *_layers(page, found))
+        page.section("Outliers", *_outliers(page, found))
         page.section("Mistakes", *mistakes(page, found))
         page.section("Numbers", *_numbers(found))
     page.section("What was run", *_made(found))
@@ -189,6 +197,17 @@ def _layers(page: Page, found: Found) -> list[str]:
         for i, (metric, chart) in enumerate(charts.layer_panels(found.history))
     ]
     return [grid(drawn)]
+
+
+def _outliers(page: Page, found: Found) -> list[str]:
+    drawn = [
+        page.chart(f"outliers-{place}", chart, f"AUROC, outliers: {name}", "tall")
+        for place, (name, chart) in enumerate(charts.outlier_charts(found.history))
+    ]
+    if not drawn:
+        return []
+    note = "Chance that an outlier has the lower score; dashed, on the right axis: NC1."
+    return [f'<p class="soft">{escape(note)}</p>', grid(drawn, "half")]
 
 
 def _numbers(found: Found) -> list[str]:

@@ -19,7 +19,9 @@ def draw(
     suffix: str = ".png",
     columns: int | None = None,
 ) -> list[Path]:
-    """Draws collapse.png, and layers.png and confusion.png if they were measured.
+    """Draws collapse.png, and what else was measured of layers.png, outliers.png ...
+
+    confusion.png is the last one.
 
     Args:
         history: metrics of the run; without a folder or a row nothing is drawn.
@@ -42,17 +44,20 @@ def draw(
     names = ["collapse"]
     if any(key.startswith("layers/") for key in keys):
         names.append("layers")
+    if any(key.startswith("probe/ood/") for key in keys):
+        names.append("outliers")
     if "test/confusion" in keys:
         names.append("confusion")
     paths = {name: folder / f"{name}{suffix}" for name in names}
     paths = {name: path for name, path in paths.items() if again or not path.exists()}
     if not paths:
         return []
-    from ncjax.runs import plots  # late: matplotlib takes long to import
+    from ncjax.runs import outliers_plot, plots  # late: matplotlib takes long to import
 
     drawn = {
         "collapse": partial(plots.collapse, history),
         "layers": partial(plots.layers, history),
+        "outliers": partial(outliers_plot.outliers, history),
         "confusion": partial(plots.confusion, history, class_names, hierarchy),
     }
     for name, path in paths.items():

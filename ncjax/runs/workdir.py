@@ -8,7 +8,7 @@ classes.json     names, tree and predicted geometry of the classes
 frames/          class vectors that were searched, of `ncjax.training.kept`
 checkpoints/     Orbax, numbered by epoch
 events.out.*     TensorBoard
-collapse.png     the curves; layers.png and confusion.png if they are asked for
+collapse.png     the curves; layers.png, outliers.png and confusion.png if asked for
 report.html      all of it as a page, of `ncjax.report`
 seeds/SEED       with many seeds the run of each seed, without checkpoints
 """
@@ -37,7 +37,7 @@ from ncjax.runs.frames import NAME as FRAMES
 from ncjax.runs.journal import Journal
 
 CONFIG, RUN = "config.json", "run of ncjax"  # the mark of a folder, what it holds
-FIGURES = ("collapse.png", "layers.png", "confusion.png")
+FIGURES = ("collapse.png", "layers.png", "outliers.png", "confusion.png")
 DATA = "data"  # in config.json, below "about": what tells the data of the run
 REPORT = "report.html"  # see `ncjax.report`
 LOCK = "run.lock"  # see `ncjax.runs.lock`

@@ -10,6 +10,7 @@ from ncjax.losses import OUTPUTS
 from tests.losses.trees import CIFAR
 
 
+@pytest.mark.slow
 def test_split_features_shield_the_coarse_ones():
     sizes = OUTPUTS["multi_level"](CIFAR, split_features=True).size
     assert sizes == (2, 6, 10)

@@ -85,6 +85,7 @@ def test_scale_changes_nothing_in_float32(power, power_w):
 @given(power=st.floats(-200, 200), power_w=st.floats(-100, 100))
 @example(power=200, power_w=0)
 @example(power=-200, power_w=-100)
+@pytest.mark.slow
 def test_scale_changes_nothing_in_float64(power, power_w):
     with jax.enable_x64(True):
         assert_blind_to_scale(10.0**power, 10.0**power_w, np.float64, 1e-8)

@@ -31,6 +31,7 @@ def test_command_line_writes_tables_and_figures(runs, tmp_path, capsys):
     assert (out / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_many_tests_are_not_all_printed(tmp_path, capsys):
     for i in range(8):
         for seed in range(3):

@@ -27,13 +27,11 @@ def divided(num_classes, *, divisor: float = 2.0):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("section", "registry", "function", "option", "values"),
     [
-        pytest.param(
-            *("optimizer", OPTIMIZERS, forgetful, "forgetting", (0.5, 0.99)),
-            marks=pytest.mark.slow,
-        ),
+        ("optimizer", OPTIMIZERS, forgetful, "forgetting", (0.5, 0.99)),
         ("classifier", CLASSIFIERS, divided, "divisor", (2.0, 8.0)),
     ],
 )

@@ -124,3 +124,16 @@ def test_arrays_of_ones_own(tmp_path):
     y[3] = np.nan
     with pytest.raises(ValueError, match="NaN or infinite values in 1 of"):
         saved(tmp_path, x=x, y=y)
+
+
+def test_other_images_have_the_same_views(monkeypatch):
+    from ncjax.data.digits_regression import SOURCES
+
+    monkeypatch.setitem(SOURCES, "mine", SOURCES["digits"])
+    found = digits_regression(view="coordinates", source="mine")
+    assert found.name == "mine_regression"
+    np.testing.assert_array_equal(
+        found.train.labels, digits_regression(view="coordinates").train.labels
+    )
+    with pytest.raises(ValueError, match=r"Unknown source 'mnits'.*mnist"):
+        digits_regression(source="mnits")

@@ -141,6 +141,7 @@ def test_a_stored_checkpoint_is_measured_again(folder, which):
         assert float(of_seed_1) == pytest.approx(row[key], rel=1e-3, abs=1e-5), key
 
 
+@pytest.mark.slow
 def test_a_run_without_the_probe_is_measured_by_it(tmp_path):
     run(small(2), tmp_path / "run")
     options = {"mse_decay": 0.3, "devices": jax.devices()[:1]}

@@ -103,3 +103,14 @@ def test_layers():
 def test_labels_are_plain_text():
     assert charts.label("<b>x</b>") == "&lt;b&gt;x&lt;/b&gt;"
     assert charts.label("x" * 99, 9) == "x" * 8 + "…"
+
+
+def test_aurocs_beside_nc1():
+    keys = {f"probe/ood/noise/{score}_auroc": 0.9 for score in ("knn", "vim")}
+    history = History([row(e, 0.2, 1.0 / e, **keys) for e in (1, 2)])
+    ((name, chart),) = charts.outlier_charts(history)
+    assert name == "noise"
+    assert names(chart) == ["KNN", "ViM", "NC1"]
+    assert chart["data"][-1]["yaxis"] == "y3"
+    assert chart["data"][-1]["y"] == [1.0, 0.5]
+    assert charts.outlier_charts(History([row(1, 0.2, 1.0)])) == []

@@ -22,8 +22,11 @@ def test_figures_are_those_of_what_was_measured(tmp_path):
     layers = {f"layers/1_a/nc/nc{i}": 1.0 for i in (1, 2, 3, 4)}
     layers |= {"layers/1_a/nc/nc1_floor": 1e-9, "layers/1_a/test/nc1": 1.0}
     more = ROW | layers | {"test/confusion": np.eye(2).tolist()}
+    more |= {"probe/ood/noise/knn_auroc": 0.5}
     draw(History([more], tmp_path), ["a", "b"])
-    assert drawn(tmp_path) == ["collapse.png", "confusion.png", "layers.png"]
+    assert drawn(tmp_path) == [
+        *("collapse.png", "confusion.png", "layers.png", "outliers.png")
+    ]
 
 
 def test_a_figure_that_is_there_is_drawn_again_only_if_asked(tmp_path):

@@ -62,7 +62,7 @@ def alone():
             (6, 8, 6, 1),  # 8 devices are not divided by 6 networks
             (4, 3, 2, 1),  # nor is the batch of 40 by 3 devices
         ],
-        keep={0},
+        keep=(),
     ),
 )
 def test_the_networks_are_those_of_one_device(

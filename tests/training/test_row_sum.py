@@ -18,6 +18,7 @@ from tests.training.test_train import ONE, run, small
 SHARES = (0.0, 0.4, 1.0)
 
 
+@pytest.mark.slow
 def test_networks_of_one_program_follow_the_recursion():
     """They differ in learning rate, decay, momentum and its share; float32."""
     config = small(6)

@@ -120,6 +120,7 @@ def test_cross_entropy_needs_no_tree():
     assert not [name for name in row if "tree" in name or "ahd" in name]
 
 
+@pytest.mark.slow
 def test_confusion(tmp_path):
     config = small("cross_entropy", epochs=1)
     config.eval.confusion = True

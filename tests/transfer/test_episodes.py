@@ -41,6 +41,7 @@ def test_learners_are_their_definitions(name, twin):
     np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_separate_classes_are_learned_from_one_example():
     apart = jnp.float32(10 * CENTRES + rng.normal(size=(C, N, D)) * 0.01)
     for name in LEARNERS:

@@ -88,6 +88,8 @@ def figure(overlays: Sequence[Overlay], columns: int | None = None) -> Figure:
 
 def _panel(axis: Axes, one: Overlay, name: str) -> None:
     """The numbers over their place; a single number has a point for each seed."""
+    from matplotlib.ticker import MaxNLocator  # late: matplotlib takes a second
+
     each = [run.values[name] for run in one.runs]
     found, predicted = (np.stack([b[i] for b in each]) for i in (0, 1))
     single = found.ndim == 1
@@ -100,7 +102,7 @@ def _panel(axis: Axes, one: Overlay, name: str) -> None:
     axis.plot([], [], "o", color=style.COLORS[0], ms=3.5, label="found")
     look = "x" if single else "-"
     axis.plot(places, predicted[0], look, color=style.COLORS[1], label="theory")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     axis.set_title(f"{textwrap.fill(one.name, 34)}\n{name}", fontsize=9)
     axis.margins(y=0.2)
     style.decorate(axis, "", x="seed" if single else "place")
