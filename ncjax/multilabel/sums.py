@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Float
 
 from ncjax.blocks import dot
 from ncjax.collapse.means import centred_means
@@ -19,10 +19,10 @@ from ncjax.multilabel.moments import SetMoments
 class Pairs(NamedTuple):
     """The sets of two labels beside the sums of what their labels are alone."""
 
-    means: Float[Array, "p d"]  # mu_S, in the unit of the largest sum
-    sums: Float[Array, "p d"]  # s_S, in the same unit
-    present: Bool[Array, "p"]  # sets that occur, each label of which occurs alone
-    known: Bool[Array, "p"]  # sets each label of which occurs alone
+    means: Any  # [p, d] mu_S, in the unit of the largest sum
+    sums: Any  # [p, d] s_S, in the same unit
+    present: Any  # [p] sets that occur, each label of which occurs alone
+    known: Any  # [p] sets each label of which occurs alone
 
 
 def pairs_of(moments: SetMoments, *, centred: bool = True) -> Pairs:

@@ -54,6 +54,7 @@ def test_all_other_metrics_are_those_of_their_definitions():
     assert found["set_variability"] == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_single_labels_are_measured_as_classes():
     one = LABELS.sum(1) == 1
     keys = "nc1", "nc2", "nc3"

@@ -54,6 +54,7 @@ def test_sets_of_two_have_one_number_each():
         np.testing.assert_array_equal(found, np.arange(k * (k - 1) // 2))
 
 
+@pytest.mark.slow
 def test_the_second_pass_takes_residuals_of_other_pivots():
     moments = set_moments(FEATURES, LABELS)
     other = set_moments(FEATURES[::-1], LABELS[::-1])

@@ -12,7 +12,7 @@ from ncjax.collapse import centred_means
 from ncjax.comparison.overlays.both import Both
 from ncjax.losses import pick_all_label
 from ncjax.multilabel import SetMoments, pair_labels
-from ncjax.multilabel.sums import pairs_of, set_scale
+from ncjax.multilabel.sums import Pairs, pairs_of
 from ncjax.training.loaded import LoadedRun
 from ncjax.ufm.match import OptimumError
 from ncjax.ufm.theory.pick_all_label import optimum_of_loss
@@ -54,9 +54,10 @@ def values(network: LoadedRun) -> dict[str, Both]:
     there = np.isfinite(scales) & np.isfinite(theory.scales)
     found = {"lengths s_m of the logits": Both.of(scales[there], theory.scales[there])}
     if k > 2 and there[:2].all() and len(there) > 1:
-        scale = theory.sum_scales[1]
-        found["sets in units of their sums"] = Both.of(set_scale(moments), scale)
-        found["cosines"] = Both.of(_cosines(moments), _of_simplex(k))
+        single, pairs = _means(moments)
+        scale = np.sum(pairs.means * pairs.sums) / np.sum(pairs.sums**2)
+        found["sets in units of their sums"] = Both.of(scale, theory.sum_scales[1])
+        found["cosines"] = Both.of(_cosines(single, pairs), _of_simplex(k))
     return found
 
 
@@ -81,13 +82,24 @@ def _of_outputs(network: LoadedRun, most: int) -> tuple[float, np.ndarray]:
     return float(np.mean(np.asarray(each, np.float64))), scales
 
 
-def _cosines(moments: SetMoments) -> np.ndarray:
+@jax.jit
+def _centred(moments: SetMoments) -> tuple[jax.Array, Pairs]:
+    """Centred means of the labels [K, d], and of sets and sums that occur."""
+    pairs = pairs_of(moments)
+    sums = jnp.where(pairs.present[:, None], pairs.sums, 0)
+    return centred_means(moments.single), pairs._replace(sums=sums)
+
+
+def _means(moments: SetMoments) -> tuple[np.ndarray, Pairs]:
+    """The same as float64 of NumPy."""
+    single, pairs = jax.device_get(_centred(moments))
+    means, sums = (np.asarray(x, np.float64) for x in (pairs.means, pairs.sums))
+    return np.asarray(single, np.float64), pairs._replace(means=means, sums=sums)
+
+
+def _cosines(single: np.ndarray, pairs: Pairs) -> np.ndarray:
     """Mean cosines of the means of labels and sets, in the order of `NOTE` [5]."""
-    pairs, k = pairs_of(moments), moments.num_classes
-    there = np.asarray(pairs.present)
-    single, sets = (
-        np.asarray(x, np.float64) for x in (centred_means(moments.single), pairs.means)
-    )
+    there, sets, k = pairs.present, pairs.means, len(single)
     hot = np.zeros((len(there), k), bool)
     for column in pair_labels(k):
         hot[np.arange(len(there)), column] = True

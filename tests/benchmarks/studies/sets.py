@@ -3,7 +3,7 @@
     launch/sets.sh                            # the networks
     python -m tests.benchmarks.studies.sets   # table, figure and verdicts
 
-Two networks on one or two MNIST digits in an image, five seeds each, beside the
+Three networks on one or two MNIST digits in an image, five seeds each, beside the
 optimum of the unconstrained-features model that has the loss of the network.
 """
 
@@ -31,6 +31,7 @@ MAIN = "pick_all_label"
 RUNS = {
     MAIN: "pick-all-label",
     "plain": "pick-all-label without BatchNorm",
+    "bce": "binary cross-entropy",
 }
 METRICS = (
     *("nc/nc1", "nc/nc2", "nc/nc3", "nc/set_angle", "nc/set_angle_wrong"),

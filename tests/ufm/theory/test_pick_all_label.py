@@ -20,7 +20,7 @@ from ncjax.ufm.theory.pick_all_label import (
     ("per_set", "average", "lambda_b"),
     [
         ((10, 3), False, None),
-        ((10, 3), True, 0.0),
+        pytest.param((10, 3), True, 0.0, marks=pytest.mark.slow),
         ((4, 0, 2), False, 0.1),
         pytest.param((1, 2, 3, 4, 5), False, 0.0, marks=pytest.mark.slow),
         pytest.param((0, 7), True, None, marks=pytest.mark.slow),
