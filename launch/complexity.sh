@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Learning rate, batch size and weight decay against geometric complexity and CDNV:
 # digits, an MLP with and without BatchNorm, 27 settings and 5 seeds of each: 270 networks
-# in six programs, 6 minutes on two cores.  Run in a clone; extra arguments go to the
+# in six programs, 9 minutes on two busy cores.  Run in a clone; extra arguments go to the
 # run.  A run that is finished is not trained again.
 #
 #     launch/complexity.sh

@@ -19,6 +19,7 @@ from pathlib import Path
 import jax
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from scipy import stats
 
 import ncjax
@@ -239,6 +240,14 @@ def draw(settings, of_new: dict[str, dict[str, list[float]]]) -> Figure:
         style.decorate(row[2], f"{who}: {SHOTS}-shot error of 7, 8, 9", x=TITLES[GC])
         row[0].legend(title="learning rate", fontsize=8, frameon=False)
         row[1].legend(title="weight of the penalty", fontsize=8, frameon=False)
+    for axis in axes.flat:
+        logged = (
+            [axis.xaxis, axis.yaxis] if axis.get_yscale() == "log" else [axis.xaxis]
+        )
+        for ruler in logged:  # less than two decades: 2 and 5 are named too
+            ruler.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ruler.set_major_formatter(FuncFormatter(lambda x, place: f"{x:g}"))
+            ruler.set_minor_formatter(NullFormatter())
     note = "a point for each network"
     figure.suptitle(note, fontsize=9, color=style.NOTE, x=0.01, ha="left")
     return figure
