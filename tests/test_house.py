@@ -25,7 +25,10 @@ LAYERS = (
     ("ufm",),
     ("models", "classifiers", "losses", "optimizers", "data", "targets"),
     ("ood", "transfer"),
-    ("collapse", "regression", "hierarchy", "codes", "moments", "cluster"),
+    (
+        *("collapse", "regression", "multilabel", "ordinal", "tasks", "complexity"),
+        *("hierarchy", "codes", "moments", "cluster"),
+    ),
     (
         *("gram", "blocks", "statistics", "averages", "labels", "units"),
         *("io", "style", "options", "struct", "extras", "table", "compiling"),

@@ -17,6 +17,7 @@ from ncjax.classifiers.classifier import LAYER as LAYER, Classifier
 from ncjax.classifiers.fixed import fixed, haframe, label_embedding
 from ncjax.classifiers.linear import linear
 from ncjax.classifiers.nearest import nearest
+from ncjax.classifiers.ordinal import ordinal
 from ncjax.classifiers.setting import Setting as Setting
 from ncjax.classifiers.spherical import class_means, spherical
 
@@ -28,4 +29,9 @@ CLASSIFIERS: dict[str, Callable[..., Classifier]] = {
     "spherical": spherical,
     "class_means": class_means,
     "nearest": nearest,
+    "ordinal": ordinal,
 }
+
+# Classifiers whose options fit one number of classes alone, so that they cannot be
+# tried out before the data are known.
+OF_DATA = ("ordinal",)

@@ -15,6 +15,7 @@ from ncjax.collapse import Metric
 from ncjax.comparison.runs import CompareError, Run
 from ncjax.config import default
 from ncjax.config.stored import RECORDER
+from ncjax.losses import REGULARISERS
 from ncjax.options import all_options, flat
 from ncjax.probes import PROBES
 from ncjax.statistics import Interval, Paired, holm, paired, t_interval
@@ -44,7 +45,7 @@ _OFF = (0, "", "none", None, ())
 _FACTORS = ("loss.temperature", "init_scale")  # they are off at 1
 # Extras of a loss that it is seldom trained with, and what they are when switched off.
 _EXTRAS = {
-    "loss.cpcc": 0,
+    **dict.fromkeys((f"loss.{name}" for name in REGULARISERS), 0),
     "loss.alpha_schedule": "constant",
     "loss.alpha_end": 0,
     "loss.learn_alpha": False,

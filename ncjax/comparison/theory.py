@@ -285,7 +285,8 @@ def _is_known(run: Run) -> bool:
     that is learned no optimum is known.
     """
     if is_recorded(run.config) or any(
-        run.config.get(f"loss.{x}") for x in ("split_features", "learn_alpha")
+        run.config.get(f"loss.{x}")
+        for x in ("split_features", "learn_alpha", "gc_penalty")
     ):
         return False
     name, classifier = run.config["loss.name"], run.config.get("classifier.name")

@@ -17,9 +17,17 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.classifiers import Classifier, Setting
+from ncjax.classifiers import OF_DATA, Classifier, Setting
 from ncjax.config.fields import Choice, Hyper, choice, functions
 from ncjax.config.optimizer import BindOptimizer, bind_optimizer, numeric_options
+from ncjax.config.regularisers import (
+    Penalty,
+    bind_regularisers,
+    check_weights,
+    no_tree,
+    of_tree,
+    regularised,
+)
 from ncjax.config.targets import check_classifier
 from ncjax.data import Dataset, select
 from ncjax.data.dataset import check_share
@@ -30,10 +38,9 @@ from ncjax.losses import (
     GEOMETRY,
     MOVING,
     OUTPUTS,
-    cpcc,
+    REGULARISERS,
     targets_of,
 )
-from ncjax.losses.cpcc import check_distances_differ
 from ncjax.losses.moving import Moving
 from ncjax.losses.predicted import frame_limit
 from ncjax.options import (
@@ -42,21 +49,16 @@ from ncjax.options import (
     all_options,
     check_value,
     fill,
-    is_traced,
 )
 from ncjax.probes import PROBES, Probe, Subject
-from ncjax.targets import get_target
+from ncjax.targets import DEFAULT as CLASS, Target, get_target
 
 # outputs [n, M], labels [n] -> [n]; a third argument [n] says which examples count, to
 # losses that compare the examples of a batch.
 Loss = Callable[..., jax.Array]
 BindLoss = Callable[[Hyper], Loss]
 BindMoving = Callable[[Hyper], Moving | None]
-Regulariser = Callable[
-    [jax.Array, jax.Array], jax.Array
-]  # features [n, d], labels -> []
-
-RANDOM_LABELS, CPCC = "data.random_labels", "loss.cpcc"
+RANDOM_LABELS = "data.random_labels"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,8 +74,8 @@ class Objective:
         moving: hyper-parameters -> how an option of the loss changes in the course of a
             run; None where none does.
         label: the labels of one example [1, ...], as the loss takes them.
-        regulariser: hyper-parameters -> what a batch adds to its mean loss, a function
-            of the features and labels; None where that is nothing.
+        regulariser: hyper-parameters -> what a batch adds to its mean loss; None where
+            that is nothing.
     """
 
     loss: BindLoss
@@ -81,7 +83,7 @@ class Objective:
     geometry: np.ndarray | None
     label: np.ndarray
     moving: BindMoving = lambda hyper: None
-    regulariser: Callable[[Hyper], Regulariser | None] = lambda hyper: None
+    regulariser: Callable[[Hyper], Penalty | None] = lambda hyper: None
 
 
 def bind_probes(asked: ConfigDict, subject: Subject) -> dict[str, Probe]:
@@ -102,7 +104,7 @@ def bind_objective(
     hierarchy: Hierarchy | None,
     num_classes: int,
     setting: Setting | None = None,
-    target: str | None = None,
+    target: Target | None = None,
 ) -> Objective:
     """The loss with its options and tree, the classifier, and the predicted geometry.
 
@@ -112,33 +114,34 @@ def bind_objective(
         hierarchy: the class tree, or None.
         num_classes: number of classes K, or of the outputs that the labels have.
         setting: what a classifier may know of its run; None where there is none.
-        target: name of what examples are labelled with; None: what the loss is for.
+        target: what examples are labelled with; None: what the loss is for.
 
     Raises:
         ConfigError: for options out of range, a loss that lacks its tree, or a loss
             and a classifier that do not fit each other.
     """
     if hierarchy is None and needs_hierarchy(loss, classifier):
-        raise _no_tree(_needy(loss, classifier))
-    labelled = get_target(target or targets_of(loss.name)[0])
+        raise no_tree(_needy(loss, classifier))
+    labelled = target or get_target(targets_of(loss.name)[0])
     with named("config.classifier"):
         check_classifier(labelled, classifier.name)
         given = {"hierarchy": hierarchy, "setting": setting}
         layer = _bind_classifier(loss, classifier, num_classes, given)
     with named("config.loss"):
         moving = bind_moving(loss, hierarchy)
-        bound = _bind_loss(loss, classifier, layer, hierarchy, moving)
+        given = {"hierarchy": hierarchy, "tasks": labelled.sizes}
+        bound = _bind_loss(loss, classifier, layer, given, moving)
         moves = moving({})
         label = labelled.example(num_classes)
         _try_loss(bound({}), layer, label)
         geometry, learned = None, moves is not None and moves.at is None
-        unknown = learned or loss.values.get("cpcc") or layer.assign_epochs
+        unknown = learned or regularised(loss) or layer.assign_epochs
         gram = layer.gram if layer.vectors is None else layer.vectors.gram
         if gram is not None:
             geometry = frame_limit(loss.name, gram)
         elif loss.name in GEOMETRY and hierarchy and not unknown:
             geometry = fill(GEOMETRY[loss.name], loss.values, hierarchy=hierarchy)()
-        regulariser = _bind_cpcc(loss, hierarchy)
+        regulariser = bind_regularisers(loss, hierarchy)
         regulariser({})
         return Objective(bound, layer, geometry, label, moving, regulariser)
 
@@ -156,27 +159,21 @@ def named(part: str) -> Generator[None]:
 
 def needs_hierarchy(loss: Choice, classifier: Choice) -> bool:
     """Whether the loss, its regulariser or the classifier needs a class tree."""
-    by_loss = loss.requires("hierarchy") or bool(loss.values.get("cpcc"))
+    by_loss = loss.requires("hierarchy") or any(map(of_tree, regularised(loss)))
     return by_loss or classifier.requires("hierarchy")
 
 
 def try_out(config: ConfigDict) -> None:
     """Binds everything that needs no data: `ValueError` for an option out of range."""
     check_init_scale(config.init_scale)
-    _check_cpcc(config.loss.cpcc)
-    if config.loss.cpcc and config.batch_size < 3:
-        raise ConfigError(
-            f"config.loss.cpcc = {config.loss.cpcc} correlates the distances between "
-            "the classes of a batch, which takes three of them, and config.batch_size "
-            f"= {config.batch_size} holds fewer. Take larger batches, or leave "
-            "config.loss.cpcc at 0."
-        )
+    check_weights(config)
     with named("config.data"):
         check_share(config.data.random_labels)
     loss, classifier = choice(config, "loss"), choice(config, "classifier")
     bind_moving(loss, None)({})
     layer: Classifier | int = 2  # a linear layer of two outputs
     of_data = needs_hierarchy(loss, classifier) or classifier.takes("hierarchy")
+    of_data |= classifier.name in OF_DATA or loss.takes("tasks")
     if not of_data:  # else once there are classes, and perhaps a tree
         layer = bind_objective(loss, classifier, None, num_classes=2).classifier
     choice(config, "model").bind()(layer)
@@ -187,8 +184,8 @@ def numeric_fields(config: ConfigDict) -> dict[str, float]:
     """Fields in which the networks of one program may differ, with their values.
 
     They are the options of the chosen optimizer and loss that are numbers with a point,
-    the learning rates, the weight of `cpcc`, and the scale of the initial kernels: JAX
-    traces their values.
+    the learning rates, the weights of regularisers, and the scale of the initial
+    kernels: JAX traces their values.
     And the share of random labels: each network gets labels of its own.
     """
     optimizer, loss = choice(config, "optimizer"), choice(config, "loss")
@@ -198,7 +195,7 @@ def numeric_fields(config: ConfigDict) -> dict[str, float]:
         (loss, {option for option, value in usual if isinstance(value, float)}),
     ]
     found = {"init_scale": config.init_scale, RANDOM_LABELS: config.data.random_labels}
-    found[CPCC] = config.loss.cpcc
+    found |= {f"loss.{name}": config.loss[name] for name in REGULARISERS}
     return found | {
         f"{one.section}.{option}": value
         for one, options in numeric
@@ -227,18 +224,11 @@ def try_hyper(hyper: Hyper, objective: Objective, optimizer: BindOptimizer) -> N
 def _needy(loss: Choice, classifier: Choice) -> str:
     """The field that makes a class tree necessary, with its value."""
     if not loss.requires("hierarchy") and not classifier.requires("hierarchy"):
-        return f"{CPCC} = {loss.values['cpcc']}"
+        name = next(filter(of_tree, regularised(loss)))
+        return f"loss.{name} = {loss.values[name]}"
     by_loss = loss.requires("hierarchy") or classifier.values["name"] == "auto"
     needy = loss if by_loss else classifier
     return f"{needy.section}.name = {needy.name!r}"
-
-
-def _no_tree(field: str) -> ConfigError:
-    return ConfigError(
-        f"config.{field} needs a class tree, and the data set that config.data.name "
-        "chooses brings none. Set config.hierarchy.name to one of "
-        f"{', '.join(BUILTIN)}, or config.hierarchy.file to a tree of yours."
-    )
 
 
 def _bind_classifier(
@@ -254,8 +244,10 @@ def _bind_classifier(
             f"class, and the classifier {classifier.name!r} has no others. Choose "
             "'linear'."
         )
-    outputs = fill(OUTPUTS[loss.name], loss.values, hierarchy=given["hierarchy"])
-    return make(num_classes, outputs=outputs())
+    known = {"hierarchy": given["hierarchy"], "num_classes": num_classes}
+    with named("config.loss"):
+        outputs = fill(OUTPUTS[loss.name], loss.values, **known)()
+    return make(num_classes, outputs=outputs)
 
 
 def bind_moving(loss: Choice, hierarchy: Hierarchy | None) -> BindMoving:
@@ -273,7 +265,7 @@ def _bind_loss(
     loss: Choice,
     classifier: Choice,
     layer: Classifier,
-    hierarchy: Hierarchy | None,
+    given: dict[str, Any],
     moving: BindMoving,
 ) -> BindLoss:
     """The loss as a function of the outputs of the classifier, not of class logits."""
@@ -288,7 +280,7 @@ def _bind_loss(
             f"The loss {loss.name!r} needs fixed class vectors, and the classifier "
             f"{classifier.name!r} has none. Choose {CLASSIFIER_OF.get(loss.name)!r}."
         )
-    given = {"hierarchy": hierarchy, "vectors": layer.vectors}
+    given = given | {"vectors": layer.vectors}
     on_outputs = loss.takes("vectors") or loss.name in OUTPUTS
     compares = loss.takes("present")
 
@@ -309,29 +301,6 @@ def _bind_loss(
         return losses
 
     return bound
-
-
-def _bind_cpcc(
-    loss: Choice, hierarchy: Hierarchy | None
-) -> Callable[[Hyper], Regulariser | None]:
-    """What `config.loss.cpcc` adds to the mean loss; `ConfigError` without a tree."""
-
-    def bound(hyper: Hyper) -> Regulariser | None:
-        weight = hyper.get(CPCC, loss.values.get("cpcc", 0.0))
-        _check_cpcc(weight)
-        if not is_traced(weight) and weight == 0:
-            return None  # the program of a loss alone
-        if hierarchy is None:
-            raise _no_tree(f"{CPCC} = {weight}")
-        check_distances_differ(hierarchy)
-        return lambda x, labels: weight * cpcc(x, labels, hierarchy=hierarchy)
-
-    return bound
-
-
-def _check_cpcc(weight: Any) -> None:
-    must_be = "at least 0 and finite"
-    check_value("loss.cpcc", weight, lambda w: 0 <= w < math.inf, must_be)
 
 
 def _try_loss(loss: Loss, classifier: Classifier, label: np.ndarray) -> None:
@@ -372,6 +341,8 @@ def load_hierarchy(config: ConfigDict, dataset: Dataset) -> Hierarchy | None:
             if Path(file).suffix.lower() in CUT:
                 return read(file, dataset.class_names)
             tree = read(file)
+        elif name == "dataset" and dataset.target != CLASS:
+            return None  # its tree is one of classes, not of levels
         elif name == "dataset" and dataset.tree is not None:
             tree = from_nested(dataset.tree)
         else:

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from ncjax.classifiers import CLASSIFIERS
 from ncjax.data import DATASETS, select
-from ncjax.losses import CLASSIFIER_OF, LOSSES, MOVING, OUTPUTS
+from ncjax.losses import CLASSIFIER_OF, LOSSES, MOVING, OUTPUTS, REGULARISERS
 from ncjax.models import MODELS
 from ncjax.optimizers import OPTIMIZERS
 from ncjax.options import all_options, choose, fill, takes
@@ -70,7 +70,7 @@ def default() -> ConfigDict:
     config.classifier.name = "auto"  # the one that the loss is meant for, or a name
 
     config.loss.name = "cross_entropy"
-    config.loss.cpcc = 0.0  # weight of 1 - correlation of class means with the tree
+    config.loss.update(dict.fromkeys(REGULARISERS, 0.0))
 
     config.hierarchy = ConfigDict()
     config.hierarchy.name = "dataset"  # the dataset's own tree, a built-in one, "none"
@@ -218,6 +218,9 @@ def resolved(config: ConfigDict) -> dict[str, Any]:
         plain[section] = {k: v for k, v in plain[section].items() if k not in options}
     if config.on_nonfinite == "stop":  # older runs and sweeps have neither field
         del plain["on_nonfinite"], plain["max_skipped"]
+    for name in REGULARISERS.keys() - {"cpcc"}:  # nor those but this one
+        if not plain["loss"][name]:
+            del plain["loss"][name]
     return plain
 
 
@@ -227,6 +230,8 @@ def describe() -> str:
     source = inspect.getsource(default) + inspect.getsource(_on_the_way)
     for field, value, comment in re.findall(r"config\.(\S+) = (.+?)  # (.+)", source):
         lines.append(f"  {field + ' = ' + value:42} {comment}")
+    for name, regulariser in REGULARISERS.items():
+        lines.append(f"  {f'loss.{name} = 0.0':42} weight of {regulariser.sentence}")
     for name, registry in SECTIONS.items():
         lines.append(f"{name}.name, and the fields of {name} that it takes:")
         for chosen in registry:

@@ -112,6 +112,35 @@ def regression_mlp(data: str) -> ConfigDict:
     return config
 
 
+def ordinal_mlp(data: str) -> ConfigDict:
+    """`small_mlp` with a cumulative link model on levels, without BatchNorm.
+
+    As in `regression_mlp`, BatchNorm would keep the features spread, here in more
+    directions than the one of the levels.
+    """
+    config = small_mlp(data)
+    config.data.target = "ordinal"
+    config.loss.name = "ordinal"
+    config.model.batch_norm = False
+    config.optimizer.learning_rate = 0.02  # at the start
+    return config
+
+
+def pair_tasks_mlp(source: str) -> ConfigDict:
+    """`small_mlp` on pairs of images, each half a task of its own.
+
+    Args:
+        source: where the images are from, such as "mnist".
+    """
+    config = small_mlp("pair_tasks")
+    config.data.source = source
+    config.data.train_size = 3000  # pairs
+    config.num_epochs = 300  # passes over the training set
+    config.batch_size = 250  # examples per step
+    config.loss.name = "sum_of_tasks"
+    return config
+
+
 def fashion_mlp() -> ConfigDict:
     """10,000 images of Fashion-MNIST, an MLP 256-256-256, 150 epochs.
 
@@ -138,6 +167,16 @@ def smoke_epochs(config: ConfigDict, preset: str) -> ConfigDict:
     if wants_smoke(preset):
         config.num_epochs = 20
     return config
+
+
+def smoke_tasks(config: ConfigDict, preset: str) -> ConfigDict:
+    """The preset "smoke" for pairs of images: 500 pairs of digits, 20 epochs."""
+    if wants_smoke(preset):
+        config.data.source = "digits"
+        config.data.train_size = 500
+        config.data.test_size = 100
+        config.batch_size = 50
+    return smoke_epochs(config, preset)
 
 
 def smoke_mlp(config: ConfigDict, preset: str) -> ConfigDict:

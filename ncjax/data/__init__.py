@@ -18,6 +18,7 @@ from ncjax.data.digits import digits
 from ncjax.data.digits_regression import digits_regression
 from ncjax.data.hf import hf
 from ncjax.data.image_folder import image_folder
+from ncjax.data.pairs import pair_sets, pair_tasks
 from ncjax.data.select import select as select
 from ncjax.data.synthetic import synthetic
 from ncjax.data.synthetic_regression import synthetic_regression
@@ -30,6 +31,8 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "digits_regression": digits_regression,
     "diabetes": diabetes,
     "synthetic_regression": synthetic_regression,
+    "pair_sets": pair_sets,
+    "pair_tasks": pair_tasks,
     "mnist": mnist,
     "fashion_mnist": fashion_mnist,
     "cifar10": cifar10,

@@ -9,6 +9,8 @@ import numpy as np
 
 from ncjax.data.dataset import DataError, Dataset, Split, check_finite
 from ncjax.data.labelled import assemble, list_names, say
+from ncjax.data.sets import assemble_sets
+from ncjax.data.tasks import assemble_tasks
 from ncjax.data.vectors import assemble_vectors
 from ncjax.options import unknown
 
@@ -58,8 +60,10 @@ def arrays(
       class_names: The class names in the order of the labels; by default an array
         `class_names` beside the others, else the labels themselves.  Of vectors the
         names of their coordinates.
-      target: What the labels are: "class", or "vector" for regression on numbers
-        [n, t] or [n].
+      target: What the labels are: "class"; "ordinal" for classes that are levels with
+        an order; "vector" for regression on numbers [n, t] or [n]; "set" for zeros and
+        ones [n, K], of which an example may have some; or "tasks" for class numbers of
+        several tasks [n, T], 0..K_t - 1 with K_t one more than the largest of a task.
       test_fraction: Where there is no test set, the fraction of each class that becomes
         one.
       seed: Seed of the examples that become the test set.
@@ -100,7 +104,10 @@ def _of_classes(*args: Any, names: tuple[str, ...], **options: Any) -> Dataset:
 
 _ASSEMBLE: dict[str, Callable[..., Dataset]] = {
     "class": _of_classes,
+    "ordinal": _of_classes,  # `select` gives them their order
     "vector": assemble_vectors,
+    "set": assemble_sets,
+    "tasks": assemble_tasks,
 }
 
 

@@ -104,6 +104,8 @@ class Dataset:
         name once, such as `(("cat", "dog"), ("car",))`.
       target: What an example is labelled with: a name in `ncjax.targets.TARGETS`.
       random: The training labels with other shares of random ones, where known.
+      tasks: Of the target "tasks" the number of classes of each task; `class_names` are
+        those of the first task, then those of the second, and so on.
 
     Raises:
       DataTypeError: On a wrong dtype.
@@ -117,6 +119,7 @@ class Dataset:
     tree: Tree | None = None
     target: str = "class"
     random: RandomLabels | None = None
+    tasks: tuple[int, ...] = ()
 
     def __post_init__(self):
         self._check_class_names()
@@ -218,7 +221,7 @@ class Dataset:
         from ncjax.targets import get_target  # late: it imports JAX
 
         try:
-            return get_target(self.target)
+            return get_target(self.target, self.tasks)
         except ValueError as error:
             raise DataError(f"{self.name}: {error}") from error
 

@@ -88,6 +88,24 @@ def hold_out(
     return chosen
 
 
+def cut_off(name: str, split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """The training and the test set of examples without classes, and a line about it.
+
+    Args:
+      name: Name of the dataset in the message.
+      split: All examples.
+      fraction: The fraction of them that becomes the test set.
+      seed: Seed of the examples that do.
+    """
+    chosen = hold_out(np.zeros(len(split), np.int32), 1, fraction, seed)
+    train, test = (split.take(np.flatnonzero(x)) for x in (~chosen, chosen))
+    say(
+        f"{name} has no test set: {len(test):,} of {len(chosen):,} examples, drawn "
+        f"with seed {seed}, become one (config.data.test_fraction)."
+    )
+    return train, test
+
+
 def _check(where: str, split: Split) -> None:
     """Raises `DataError` unless there is a label for each image."""
     labels = np.asarray(split.labels)

@@ -25,7 +25,11 @@ from ncjax.data.dataset import (
     Tree,
     generator,
 )
+from ncjax.data.labelled import say
 from ncjax.options import check_value, suggest
+
+# What classes may be taken as: classes, or levels in the order of their names.
+_OF_CLASSES = ("class", "ordinal")
 
 
 def select(
@@ -37,6 +41,7 @@ def select(
     long_tail: str = "none",
     long_tail_ratio: float = 0.01,
     random_labels: float = 0.0,
+    target: str = "class",
     seed: int = 0,
 ) -> Dataset:
     """Applies the options below in their order; the defaults change nothing.
@@ -54,11 +59,13 @@ def select(
       random_labels: Probability with which a training label is replaced by one drawn
         uniformly from all classes (which may be the same), as in Zhang et al.  Test
         labels stay as they are.
+      target: What the labels are: "class", or "ordinal" where the classes are levels
+        with an order, that of their names; `classes` puts them in another.
       seed: Seed of all choices.
 
     Raises:
       DataError: If a class or a number of examples is asked for that is not there, or
-        the examples have no classes.
+        the examples have no classes, or other labels than `target` says.
       ValueError: If an option is out of range.
     """
     if dataset.train.labels.dtype != np.int32 or dataset.train.labels.ndim != 1:
@@ -69,7 +76,9 @@ def select(
             "long_tail": long_tail != "none",
             "random_labels": random_labels != 0,
         }
+        _check_target(dataset, target, ("class", dataset.target))
         return _whole(dataset, [name for name, chosen in asked.items() if chosen])
+    _check_target(dataset, target, _OF_CLASSES)
     kept = _class_indices(dataset, classes)
     names = tuple(dataset.class_names[k] for k in kept)
     relabel = np.full(dataset.num_classes, -1, np.int32)  # -1 marks what goes
@@ -87,6 +96,9 @@ def select(
     option = "test_examples_per_class"
     sizes = _sizes(test_labels, names, test_examples_per_class, option)
     test_labels = _keep(test_labels, sizes, generator(seed, "test examples"))
+    if target == "ordinal" and names != tuple(map(str, range(len(names)))):
+        order = " < ".join(names[:12]) + (" < ..." if names[12:] else "")
+        say(f"{dataset.name}: levels {order} (config.data.classes puts them in order).")
     return dataclasses.replace(
         dataset,
         train=train,
@@ -94,6 +106,7 @@ def select(
         class_names=names,
         tree=None if dataset.tree is None else _prune(dataset.tree, names),
         random=random,
+        target=dataset.target if target == "class" else target,
     )
 
 
@@ -131,6 +144,16 @@ def long_tail_counts(
     # 100 * 0.29 is 28.999...: a rounding error must not cost an example.
     sizes = np.floor(largest * ratio ** exponents[profile] * (1 + 1e-12))
     return np.maximum(sizes, 1).astype(int)
+
+
+def _check_target(dataset: Dataset, target: str, allowed: tuple[str, ...]) -> None:
+    """Raises `DataError` for labels that cannot be taken as what is asked for."""
+    if target not in allowed:
+        raise DataError(
+            f"{dataset.name}: config.data.target = {target!r}, and its examples are "
+            f"labelled with the target {dataset.target!r}. Available: "
+            f"{', '.join(dict.fromkeys(allowed))}."
+        )
 
 
 def _whole(dataset: Dataset, asked: list[str]) -> Dataset:

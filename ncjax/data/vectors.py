@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ncjax.data.dataset import DataError, Dataset, Split
-from ncjax.data.labelled import hold_out, say
+from ncjax.data.labelled import cut_off
 
 
 def assemble_vectors(
@@ -32,14 +32,7 @@ def assemble_vectors(
     """
     train, *test = (_columns(where, split) for where, split in splits.items())
     if not test:
-        alike = np.zeros(len(train), np.int32)
-        chosen = hold_out(alike, 1, test_fraction, seed)
-        test = [train.take(np.flatnonzero(chosen))]
-        train = train.take(np.flatnonzero(~chosen))
-        say(
-            f"{name} has no test set: {len(test[0]):,} of {len(chosen):,} examples, "
-            f"drawn with seed {seed}, become one (config.data.test_fraction)."
-        )
+        train, *test = cut_off(name, train, test_fraction, seed)
     names = tuple(names) or tuple(f"y{j}" for j in range(train.labels.shape[1]))
     return Dataset(name, train, test[0], names, target="vector")
 

@@ -13,6 +13,7 @@ devices (`buffer=True`), else a second forward pass makes them again.
 
 from __future__ import annotations
 
+import dataclasses
 from functools import partial
 from typing import Any
 
@@ -32,6 +33,7 @@ from ncjax.evaluation.passes import (
     Variables,
     all_reduce_moments,
     update_moments,
+    update_risk,
 )
 from ncjax.evaluation.shares import (
     AXIS,
@@ -153,23 +155,25 @@ class Evaluate:
         passes, scan = self.passes, self.shares.scan
 
         def first(carry, *batch):
-            i, moments, buffer = carry
+            i, moments, risk, buffer = carry
             seen = passes.batch(passes.brief, variables, *batch)
-            moments = update_moments(moments, seen)
+            moments, risk = update_moments(moments, seen), update_risk(risk, seen)
             buffer = {
                 layer: jax.lax.dynamic_update_index_in_dim(
                     x, moments[layer].residual(seen.features[layer], seen.labels), i, 0
                 )
                 for layer, x in buffer.items()
             }
-            rest = seen._replace(features={}) if self.buffer else None
-            return (i + 1, moments, buffer), rest
+            rest = seen.rest if self.buffer else None
+            return (i + 1, moments, risk, buffer), rest
 
-        start = (0, passes.empty_moments(variables, train[0]), buffer)
-        (_, local, buffer), kept = scan(first, start, train)
+        start = passes.empty_moments(variables, train[0])
+        risk = passes.empty_risk(variables, train[0]) if self.buffer else None
+        (_, local, risk, buffer), kept = scan(first, (0, start, risk, buffer), train)
         moments = all_reduce_moments(local)
         on_train, on_test = passes.empty(variables, train[0], moments)
         if self.buffer:
+            on_train = dataclasses.replace(on_train, risk=risk)
             on_train = _from_buffer(on_train, kept, buffer, local)
         else:
             again = passes.second(passes.brief, variables)
@@ -191,7 +195,7 @@ class StreamedEvaluate:
         self._passes, self._keep = evaluate.passes, evaluate.buffer
         passes, on_each = evaluate.passes, evaluate.shares.on_each
         takes = (OWN, SHARED, *CHUNK)
-        self._empty = on_each(passes.empty_moments, (SHARED, SHARED), OWN)
+        self._empty = on_each(self._begin, (SHARED, SHARED), OWN)
         self._first = on_each(self._take, takes, (OWN, OWN))
         meets = (SHARED, SHARED, OWN), (SHARED, OWN, OWN)
         self._meet = on_each(self._start, *meets)
@@ -233,19 +237,30 @@ class StreamedEvaluate:
         """Compiles by measuring the first chunks."""
         jax.block_until_ready(self(variables, train, test, most=1))
 
-    def _take(self, moments, variables, *chunk):
-        """Moments with one more chunk, and its batches, where they are kept."""
+    def _begin(self, variables, image):
+        """Moments of no features, and outputs of none where this pass takes them."""
+        passes = self._passes
+        risk = passes.empty_risk(variables, image) if self._keep else None
+        return passes.empty_moments(variables, image), risk
 
-        def visit(moments, *batch):
+    def _take(self, local, variables, *chunk):
+        """What `_begin` gives with one more chunk, and its batches, if kept."""
+
+        def visit(local, *batch):
             seen = self._passes.batch(self._passes.brief, variables, *batch)
-            return update_moments(moments, seen), seen if self._keep else None
+            local = update_moments(local[0], seen), update_risk(local[1], seen)
+            rest = seen.rest._replace(features=seen.features)
+            return local, rest if self._keep else None
 
-        return scan_chunk(visit, moments, chunk)
+        return scan_chunk(visit, local, chunk)
 
     def _start(self, variables, image, local):
         """Moments of all devices, and empty second passes over both sets."""
-        moments = all_reduce_moments(local)
-        return moments, *self._passes.empty(variables, image, moments)
+        moments = all_reduce_moments(local[0])
+        on_train, on_test = self._passes.empty(variables, image, moments)
+        if self._keep:
+            on_train = dataclasses.replace(on_train, risk=local[1])
+        return moments, on_train, on_test
 
     def _take_again(self, asked, state, variables, *chunk):
         """The second pass with one more chunk, by another forward pass."""

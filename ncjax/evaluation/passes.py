@@ -2,10 +2,11 @@
 
 The first pass takes the features of the training set into the moments of each layer.
 The second pass, over the training set and the test set, takes in what needs the final
-moments, such as the class means (`ncjax.collapse.SecondPass`), and the loss and the
-errors.  Both are states that are updated batch by batch, merged, and summed over a mesh
-axis; what they hold is turned into metrics `nc/...`, `layers/NAME/...`, `test/...` and
-so on.  Which moments and metrics, the target says (`ncjax.targets`).
+moments, such as the class means (`ncjax.collapse.SecondPass`), and the loss, the errors
+and the outputs by class (`ncjax.evaluation.risk`).  Both are states that are updated
+batch by batch, merged, and summed over a mesh axis; what they hold is turned into
+metrics `nc/...`, `layers/NAME/...`, `test/...` and so on.  Which moments and metrics,
+the target says (`ncjax.targets`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from ncjax.averages import Averages
 from ncjax.collapse import Convention, SecondPass
 from ncjax.compiling import in_turn
 from ncjax.evaluation.mistakes import Mistakes, confusion
+from ncjax.evaluation.risk import Risk
 from ncjax.evaluation.sample import KEY as FRAME
 from ncjax.evaluation.shares import AXIS, Visit
 from ncjax.hierarchy import Hierarchy
@@ -61,6 +63,13 @@ class Batch(NamedTuple):
     weights: jax.Array  # [n] 1, or 0 for padding
     decisions: jax.Array  # [n, ...] `Target.decide`: the class decided for
     averages: Averages  # of the loss and of `Mistakes.values`
+    # Outputs [n, M] and losses [n], where `Passes.risk` asks for them.
+    said: tuple[jax.Array, jax.Array] | None = None
+
+    @property
+    def rest(self) -> Batch:
+        """What is to be kept of it once its features and outputs are summed."""
+        return self._replace(features={}, said=None)
 
 
 @struct.dataclass
@@ -69,6 +78,7 @@ class SetPass:
 
     layers: dict[str, Any]  # of each the second pass of the target
     averages: Averages
+    risk: Risk | None = None  # None: not measured
 
     @classmethod
     def empty(
@@ -81,6 +91,7 @@ class SetPass:
         training: bool = False,
         second: Callable[..., Any] = class_second,
         classifier: jax.Array | None = None,
+        risk: Risk | None = None,
     ) -> SetPass:
         """A pass that has seen no examples.
 
@@ -93,6 +104,7 @@ class SetPass:
                 normalised features are measured too, where K > d + 1.
             second: makes the second pass of a layer; see `Target.second`.
             classifier: weights W [K, d] of the last layer, or None.
+            risk: outputs and losses of no examples; None: they are not measured.
         """
         layers = {
             layer: second(
@@ -104,15 +116,18 @@ class SetPass:
             )
             for layer, m in moments.items()
         }
-        return cls(layers, jax.tree.map(jnp.zeros_like, averages))
+        return cls(layers, jax.tree.map(jnp.zeros_like, averages), risk)
 
-    def update(self, batch: Batch, deviations: Features | None = None) -> SetPass:
+    def update(
+        self, batch: Batch, deviations: Mapping[str, Any] | None = None
+    ) -> SetPass:
         """Takes in a batch.
 
         Args:
-            batch: the batch; its features may be left out where `deviations` are given.
-            deviations: `Span.deviations` [n, r] of the features of each layer, where
-                they are known.
+            batch: the batch; its features may be left out where `deviations` are given,
+                and its outputs where `risk` has them already.
+            deviations: what `residual_deviations` of the second pass of each layer
+                gives, such as `Span.deviations` [n, r], where it is known.
         """
         rows = batch.labels, batch.decisions, batch.weights
         layers = {
@@ -121,17 +136,22 @@ class SetPass:
             else state.update_deviations(deviations[layer], *rows)
             for layer, state in self.layers.items()
         }
-        return SetPass(layers, self.averages.merge(batch.averages))
+        averages = self.averages.merge(batch.averages)
+        return SetPass(layers, averages, update_risk(self.risk, batch))
 
     def merge(self, other: SetPass) -> SetPass:
         """Both sets of examples together; the class means must be the same."""
         layers = {name: x.merge(other.layers[name]) for name, x in self.layers.items()}
-        return SetPass(layers, self.averages.merge(other.averages))
+        averages, risk = self.averages.merge(other.averages), self.risk
+        if risk is not None and other.risk is not None:
+            risk = risk.merge(other.risk)
+        return SetPass(layers, averages, risk)
 
     def all_reduce(self, axis_name: str) -> SetPass:
         """Merges the states of all devices along a mesh axis, inside `shard_map`."""
         layers = {name: x.all_reduce(axis_name) for name, x in self.layers.items()}
-        return SetPass(layers, self.averages.all_reduce(axis_name))
+        risk = None if self.risk is None else self.risk.all_reduce(axis_name)
+        return SetPass(layers, self.averages.all_reduce(axis_name), risk)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -160,6 +180,8 @@ class Passes:
         gram: the Gram matrix of the class means of the last layer is kept for at most
             so many classes; see `ncjax.collapse.relative_gram`.
         target: what the labels are.
+        risk: whether to measure the Jensen gap (`ncjax.evaluation.risk`), for labels
+            that are classes and a loss of each example that depends on no other.
         convention: the convention under which metrics of collapse are computed.
         frame: (variables, moments of the last layer) -> arrays of a frame of a movie,
             as of `ncjax.evaluation.sample.make_frame`; None: no movie.
@@ -177,6 +199,7 @@ class Passes:
     scatter: bool = False
     gram: int = 0
     target: Target = CLASSES
+    risk: bool = False
     convention: Convention = DEFAULT
     frame: Callable[[Variables, ClassMoments], dict[str, jax.Array]] | None = None
 
@@ -217,9 +240,10 @@ class Passes:
         outputs, features = self.forward(variables, images)
         outputs = outputs.astype(jnp.float32)
         scores, target = self.scores(outputs), self.target
+        losses = self.loss(variables, outputs, labels, weights)
         values = {
             **target.values(scores, labels),
-            "loss": self.loss(variables, outputs, labels, weights),
+            "loss": losses,
             target.error_key: target.error(scores, labels),
         }
         mistakes = {}
@@ -231,7 +255,8 @@ class Passes:
         if asked.confusion:
             table = confusion(decisions, labels, self.num_classes, weights)
             averages = Averages(averages.total, averages.sums | {"confusion": table})
-        return Batch(features, labels, weights, decisions, averages)
+        batch = Batch(features, labels, weights, decisions, averages)
+        return batch._replace(said=(outputs, losses)) if self.risk else batch
 
     def second(self, asked: Mistakes, variables: Variables) -> Visit:
         """What the second pass does with a batch of images."""
@@ -253,6 +278,13 @@ class Passes:
             for layer, features in layers.items()
         }
 
+    def empty_risk(self, variables: Variables, images: Any) -> Risk | None:
+        """Outputs and losses of no examples; None where they are not measured."""
+        if not self.risk:
+            return None
+        outputs, _ = jax.eval_shape(self.forward, variables, _first(images))
+        return Risk.empty(self.num_classes, outputs.shape[1])
+
     def empty(
         self, variables: Variables, images: Any, moments: Moments
     ) -> tuple[SetPass, ...]:
@@ -267,7 +299,10 @@ class Passes:
         ]
         about = self.mistakes.hierarchy, self.convention
 
-        given: dict[str, Any] = {"second": self.target.second}
+        given: dict[str, Any] = {
+            "second": self.target.second,
+            "risk": self.empty_risk(variables, images),
+        }
 
         def make(moments, classifier):
             return tuple(
@@ -315,6 +350,9 @@ class Passes:
             found |= {f"{prefix}{name}": value for name, value in named.items()}
         for split, state in (("train", train), ("test", test)):
             means = self.mistakes.summary(state.averages.compute())
+            if state.risk is not None:
+                loss, by_class = partial(self.loss, variables), self.mistakes.confusion
+                means |= state.risk.metrics(loss, by_class)
             found |= {f"{split}/{name}": value for name, value in means.items()}
         moving = self.moving(variables)
         found |= {f"loss/{name}": value for name, value in moving.items()}
@@ -333,6 +371,13 @@ def update_moments(moments: Moments, batch: Batch) -> Moments:
     """The moments of each layer with one more batch."""
     rows = batch.labels, batch.weights
     return {name: m.update(batch.features[name], *rows) for name, m in moments.items()}
+
+
+def update_risk(risk: Risk | None, batch: Batch) -> Risk | None:
+    """Outputs and losses with those of one more batch, where it has them."""
+    if risk is None or batch.said is None:
+        return risk
+    return risk.update(*batch.said, batch.labels, batch.weights)
 
 
 def all_reduce_moments(moments: Moments) -> Moments:

@@ -6,7 +6,8 @@ place (`ncjax.training.step`).  Only `haf`, `ntce`, `nonl` and `supcon` look at 
 than one example of a batch.  A label outside 0..K-1 is an error or, inside `jit`, a
 value of NaN.  Options are keyword arguments; `config.loss` offers every option of
 every loss here by itself.  A loss with a keyword `hierarchy` gets the class tree, one
-with a keyword `vectors` the fixed class vectors of the classifier.
+with a keyword `vectors` the fixed class vectors of the classifier, one with a keyword
+`tasks` the number of classes of each task.
 
 To add one: write the function, add a line to `LOSSES`, add a test.  A loss on class
 logits works with every classifier.  If a loss takes other outputs than one logit for
@@ -16,7 +17,8 @@ not classes, a line in `TARGETS_OF` says what they are; if theory predicts its g
 a line in `GEOMETRY` has it; if one of its options can follow the run or be learned, a
 line in `MOVING` says how.
 
-`cpcc` is no loss but a regulariser of the features, which any loss can be trained with.
+What any loss can be trained with besides, such as `cpcc`, stands in
+`ncjax.losses.regularisers`.
 """
 
 from __future__ import annotations
@@ -35,8 +37,12 @@ from ncjax.losses.heads import cascade, cascade_outputs, level_outputs, multi_le
 from ncjax.losses.hier_cos import hier_cos, hier_cos_outputs
 from ncjax.losses.hierarchical import hxe, soft_labels
 from ncjax.losses.moving import Moving, hxe_alpha
+from ncjax.losses.ordinal import ordinal, ordinal_outputs
 from ncjax.losses.outputs import Outputs
 from ncjax.losses.predicted import GEOMETRY as GEOMETRY
+from ncjax.losses.regularisers import REGULARISERS as REGULARISERS
+from ncjax.losses.sets import bce, pick_all_label
+from ncjax.losses.tasks import sum_of_tasks as sum_of_tasks
 from ncjax.losses.vectors import huber
 
 LOSSES: dict[str, Callable[..., jax.Array]] = {
@@ -57,16 +63,21 @@ LOSSES: dict[str, Callable[..., jax.Array]] = {
     "haf": haf,
     "cascade": cascade,
     "hier_cos": hier_cos,
+    "ordinal": ordinal,
     "huber": huber,
+    "pick_all_label": pick_all_label,
+    "bce": bce,
+    "sum_of_tasks": sum_of_tasks,
 }
 
-# Losses that take other outputs of a linear layer than class logits: a function of the
-# hierarchy and of options of its own -> `Outputs`.
+# Losses that take other outputs than class logits: a function of the hierarchy or of
+# the number of classes, and of options of its own -> `Outputs`.
 OUTPUTS: dict[str, Callable[..., Outputs]] = {
     "multi_level": level_outputs,
     "haf": level_outputs,
     "cascade": cascade_outputs,
     "hier_cos": hier_cos_outputs,
+    "ordinal": ordinal_outputs,
 }
 
 # Losses with an option that can follow the run or be learned: a function of the
@@ -83,6 +94,7 @@ CLASSIFIER_OF: dict[str, str] = {
     "hardmax": "spherical",
     "dot_regression": "fixed",
     "supcon": "fixed",
+    "ordinal": "ordinal",
 }
 
 # The targets that a loss can be trained on, where not the class alone; names in
@@ -90,6 +102,10 @@ CLASSIFIER_OF: dict[str, str] = {
 TARGETS_OF: dict[str, tuple[str, ...]] = {
     "mse": ("class", "vector"),
     "huber": ("vector",),
+    "pick_all_label": ("set",),
+    "bce": ("set",),
+    "ordinal": ("ordinal",),
+    "sum_of_tasks": ("tasks",),
 }
 
 

@@ -30,12 +30,15 @@ class Outputs:
         readout: A [K, M] such that the rows of A W act as the classifier of the
             features, with W [M, d] the weights of the layer; None is the identity.
         least_width: the least number d of features that these outputs make sense of.
+        ordered: whether they are a latent number and thresholds, as the classifier
+            `ordinal` has them, and not outputs of a linear layer.
     """
 
     size: int | tuple[int, ...]
     scores: Callable[[jax.Array], jax.Array]
     readout: np.ndarray | None = None
     least_width: int = 1
+    ordered: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -18,7 +18,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ncjax.collapse.registry import Metric, collect
-from ncjax.probes import few_shot as _few_shot, mse_decomposition as _mse, ood as _ood
+from ncjax.probes import (
+    complexity as _complexity,
+    few_shot as _few_shot,
+    mse_decomposition as _mse,
+    ood as _ood,
+)
+from ncjax.probes.complexity import geometric_complexity
 from ncjax.probes.few_shot import few_shot
 from ncjax.probes.mse_decomposition import mse_decomposition
 from ncjax.probes.ood import ood
@@ -28,7 +34,10 @@ PROBES: dict[str, Callable[..., Probe]] = {
     "mse_decomposition": mse_decomposition,
     "ood": ood,
     "few_shot": few_shot,
+    "geometric_complexity": geometric_complexity,
 }
 
 # How people read what the probes find, under the keys `NAME/KEY`.
-METRICS: dict[str, Metric] = collect(_mse.METRICS, _ood.METRICS, _few_shot.METRICS)
+METRICS: dict[str, Metric] = collect(
+    _mse.METRICS, _ood.METRICS, _few_shot.METRICS, _complexity.METRICS
+)

@@ -94,6 +94,10 @@ class Subject:
             (lambda/2)|theta|^2 to the loss; 0 if it adds no such penalty.
         dataset: the data set, with the names of its classes.
         hierarchy: the class tree, or None.
+        prepare: raw images -> inputs of the network, such as normalised images.
+        layers: (variables, inputs) -> output [n, width] of every block by name, and of
+            the last two under "features" (what the classifier sees) and "outputs".
+        widths: () -> the names of these layers, and their widths.
     """
 
     features: Callable[[Variables, jax.Array], jax.Array]
@@ -102,6 +106,11 @@ class Subject:
     weight_decay: Callable[[Variables], float | jax.Array]
     dataset: Dataset
     hierarchy: Hierarchy | None = None
+    prepare: Callable[[jax.Array], jax.Array] = lambda images: images
+    layers: Callable[[Variables, jax.Array], dict[str, jax.Array]] = (
+        lambda variables, inputs: {}
+    )
+    widths: Callable[[], dict[str, int]] = dict
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -17,6 +17,12 @@ STAYED = 1.05  # by less than this factor NC1 neither fell nor rose
 # Of regression NRC1 and NRC2 are shares of a variance, and judged like NC1; outputs
 # must explain as much of the targets.
 R2_COLLAPSED, R2_PARTLY = 0.9, 0.5
+# What is judged, and its name.  With several tasks NC1 of each counts the variance that
+# the others make where labels are correlated; that beside sums over the tasks does not.
+_JUDGED = {
+    "nc/not_sum": "variance that is no sum over tasks",
+    "nc/nc1": "NC1",
+}
 
 State = Literal[
     "collapsed", "partly collapsed", "not collapsed", "diverged", "no verdict"
@@ -52,10 +58,20 @@ def verdict(history: Columns) -> Verdict:
     - not collapsed: all else; without training error 0 there is no terminal phase,
       however small NC1 is: features that die have a small one too.
 
+    With several tasks the share of the features' variance that is no sum over tasks is
+    judged in the place of NC1.
+
     Regression has no error 0.  There NRC1 and NRC2 are judged, the shares of the
     features' variance outside of as many directions as there are targets, and beside
     the rows of the classifier, and R^2 of the training set says whether anything was
     learned: at least `R2_COLLAPSED`, or `R2_PARTLY`.
+
+    Of ordered levels ONC1 and ONC2 are judged likewise, with a training error of at
+    most `FEW` and all levels in order.
+
+    Of examples with sets of labels NC1 and NC2 are those of single labels, and the
+    error is that of sets whose number of labels is told; how far sets of two labels are
+    from the sums of theirs is said beside them.
 
     An NC1 under the value that rounding of the features alone gives is not taken for a
     measurement, and the sentence says so.
@@ -81,17 +97,21 @@ from the simplex.
     last, at = rows[-1], f"at epoch {rows[-1]['epoch']:.0f}"
     if "nc/nrc1" in last:
         return _of_regression(history, last)
-    loss, nc1 = _value(last, "train/loss"), _value(last, "nc/nc1")
-    for what, value in (("training loss", loss), ("NC1", nc1)):
+    if "nc/onc1" in last:
+        return _of_levels(history, last)
+    key = next((key for key in _JUDGED if key in last), "nc/nc1")
+    loss, nc1, name = _value(last, "train/loss"), _value(last, key), _JUDGED[key]
+    for what, value in (("training loss", loss), (name, nc1)):
         if value is not None and not math.isfinite(value):
             said = f"diverged: the {what} is not finite {at}."
             return Verdict("diverged", said)
     if nc1 is None:
         return Verdict("no verdict", f"no verdict: NC1 was not measured {at}.")
-    state = _state(history, nc1)
+    state = _state(history, nc1, key)
     seeds = f" (mean of {len(history.seeds)} seeds)" if history.seeds else ""
-    clauses = [_fall(history, nc1), *_geometry(history, last)]
-    if (floor := _value(last, "nc/nc1_floor")) is not None and nc1 < floor:
+    clauses = [_fall(history, nc1, key), *_geometry(history, last), *_sums(last)]
+    floor = _value(last, "nc/nc1_floor") if key == "nc/nc1" else None
+    if floor is not None and nc1 < floor:
         clauses.append(
             f"this NC1 lies under {floor:.2g}, what rounding of the features gives, "
             "and is no measurement"
@@ -101,16 +121,10 @@ from the simplex.
 
 def _of_regression(history: Columns, last: Row) -> Verdict:
     """The verdict on a run whose examples are labelled with vectors."""
-    keys = {"NRC1": "nc/nrc1", "NRC2": "nc/nrc2", "R^2": "train/r2"}
-    values = {name: _value(last, key) for name, key in keys.items()}
-    loss, at = _value(last, "train/loss"), f"at epoch {last['epoch']:.0f}"
-    if loss is not None and not math.isfinite(loss):
-        return Verdict("diverged", f"diverged: the training loss is not finite {at}.")
-    known = {k: x for k, x in values.items() if x is not None and not math.isnan(x)}
-    if missing := values.keys() - known.keys():
-        said = f"{sorted(missing)[0]} was not measured, or is not defined, {at}."
-        return Verdict("no verdict", f"no verdict: {said}")
-    nrc1, nrc2, r2 = known.values()
+    found = _known(last, {"NRC1": "nc/nrc1", "NRC2": "nc/nrc2", "R^2": "train/r2"})
+    if isinstance(found, Verdict):
+        return found
+    (nrc1, nrc2, r2), at = found, f"at epoch {last['epoch']:.0f}"
     most = max(nrc1, nrc2)
     state: State = "not collapsed"
     if most <= NC1_PARTLY and r2 >= R2_PARTLY:
@@ -128,8 +142,46 @@ def _of_regression(history: Columns, last: Row) -> Verdict:
     )
 
 
-def _state(history: Columns, nc1: float) -> State:
-    first = _value(history.rows[0], "nc/nc1")
+def _of_levels(history: Columns, last: Row) -> Verdict:
+    """The verdict on a run whose examples are labelled with ordered levels."""
+    keys = {"ONC1": "nc/onc1", "ONC2": "nc/onc2", "the order": "nc/order"}
+    found = _known(last, keys | {"the training error": "train/error"})
+    if isinstance(found, Verdict):
+        return found
+    (onc1, onc2, order, error), at = found, f"at epoch {last['epoch']:.0f}"
+    most, learned = max(onc1, onc2), order == 1 and error <= FEW
+    state: State = "not collapsed"
+    if most <= NC1_PARTLY and learned:
+        state = "partly collapsed"
+    if most <= NC1_COLLAPSED and learned:
+        state = "collapsed"
+    seeds = f" (mean of {len(history.seeds)} seeds)" if history.seeds else ""
+    onc3 = _value(last, "nc/onc3")
+    rest = "" if onc3 is None or math.isnan(onc3) else f"; ONC3 is {onc3:.2g}"
+    return Verdict(
+        state,
+        f"{state}{seeds}: the variance within levels is {100 * onc1:.2g} % of that "
+        f"between them (ONC1), of which {100 * onc2:.2g} % lies beside w (ONC2); "
+        f"{100 * order:.3g} % of neighbouring levels are in order{rest}; the training "
+        f"error is {100 * error:.2g} % {at}.",
+    )
+
+
+def _known(last: Row, keys: dict[str, str]) -> list[float] | Verdict:
+    """The numbers of a row, by what they are called; a verdict where one is missing."""
+    values = {name: _value(last, key) for name, key in keys.items()}
+    loss, at = _value(last, "train/loss"), f"at epoch {last['epoch']:.0f}"
+    if loss is not None and not math.isfinite(loss):
+        return Verdict("diverged", f"diverged: the training loss is not finite {at}.")
+    known = {k: x for k, x in values.items() if x is not None and not math.isnan(x)}
+    if missing := values.keys() - known.keys():
+        said = f"{sorted(missing)[0]} was not measured, or is not defined, {at}."
+        return Verdict("no verdict", f"no verdict: {said}")
+    return list(known.values())
+
+
+def _state(history: Columns, nc1: float, key: str) -> State:
+    first = _value(history.rows[0], key)
     error = _value(history.rows[-1], "train/error")
     few = error is not None and error <= FEW
     if history.terminal_epoch is None:
@@ -141,9 +193,9 @@ def _state(history: Columns, nc1: float) -> State:
     return "partly collapsed" if nc1 <= NC1_PARTLY else "not collapsed"
 
 
-def _fall(history: Columns, nc1: float) -> str:
+def _fall(history: Columns, nc1: float, key: str) -> str:
     """What NC1 did in the terminal phase, or that there was none."""
-    last, start = history.rows[-1], history.terminal_row()
+    last, start, name = history.rows[-1], history.terminal_row(), _JUDGED[key]
     error = _value(last, "train/error")
     if start is None:
         never = "the training error was not measured"
@@ -152,19 +204,19 @@ def _fall(history: Columns, nc1: float) -> str:
             never = (
                 f"the training error never reached 0{of}, and is {100 * error:.2g} %"
             )
-        return f"{never} at epoch {last['epoch']:.0f}; NC1 is {nc1:.2g}"
-    begin, epoch = _value(start, "nc/nc1"), start["epoch"]
+        return f"{never} at epoch {last['epoch']:.0f}; {name} is {nc1:.2g}"
+    begin, epoch = _value(start, key), start["epoch"]
     since = f"after error 0 at epoch {epoch:.0f}"
     if start is last or begin is None or not begin > 0:
-        said = f"NC1 is {nc1:.2g}, error 0 was reached at epoch {epoch:.0f}"
+        said = f"{name} is {nc1:.2g}, error 0 was reached at epoch {epoch:.0f}"
     elif nc1 == 0:
-        said = f"NC1 fell {since}, to 0"
+        said = f"{name} fell {since}, to 0"
     elif begin / STAYED < nc1 < begin * STAYED:
-        said = f"NC1 stayed near {nc1:.2g} {since}"
+        said = f"{name} stayed near {nc1:.2g} {since}"
     elif nc1 <= begin:
-        said = f"NC1 fell {_times(begin / nc1)} {since}, to {nc1:.2g}"
+        said = f"{name} fell {_times(begin / nc1)} {since}, to {nc1:.2g}"
     else:
-        said = f"NC1 rose {_times(nc1 / begin)} {since}, to {nc1:.2g}"
+        said = f"{name} rose {_times(nc1 / begin)} {since}, to {nc1:.2g}"
     if error:
         said += f", but the error is {100 * error:.2g} % again at the end"
     return said
@@ -180,12 +232,22 @@ def _geometry(history: Columns, last: Row) -> list[str]:
     if nc2 is None or math.isnan(nc2):
         return []
     if limit is None or limit < 1e-6:
-        return [f"NC2 is {nc2:.2g} from the simplex"]
+        crossed = _value(last, "nc/cross_task")
+        rest = f" for each task, cosines between them {crossed:.2g}" if crossed else ""
+        return [f"NC2 is {nc2:.2g} from the simplex{rest}"]
     said = f"NC2 is {nc2:.2g}, where theory expects {limit:.2g} for this loss"
     off = _value(last, "nc/gram_to_limit")
     if off is not None and math.isfinite(off):
         said += f" (the means are {off:.2g} from that geometry)"
     return [said]
+
+
+def _sums(last: Row) -> list[str]:
+    """How far sets of two labels are from their sums, where examples have sets."""
+    angle = _value(last, "nc/set_angle")
+    if angle is None or math.isnan(angle):
+        return []
+    return [f"sets of two labels lie {angle:.2g} degrees from the sums of their labels"]
 
 
 def _value(row: Row, key: str) -> float | None:

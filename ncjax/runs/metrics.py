@@ -14,14 +14,21 @@ from collections.abc import Mapping
 from ncjax.collapse import METRICS as COLLAPSE
 from ncjax.collapse.registry import Metric
 from ncjax.evaluation.mistakes import METRICS as MISTAKES
+from ncjax.evaluation.risk import METRICS as RISK
+from ncjax.multilabel import METRICS as SETS, OF_OUTPUTS as OF_SCORES
+from ncjax.ordinal import METRICS as ORDINAL, OF_OUTPUTS as OF_LEVELS
 from ncjax.probes import METRICS as PROBES
 from ncjax.regression import METRICS as REGRESSION, OF_OUTPUTS
+from ncjax.tasks import METRICS as TASKS
 
 # How often a network is wrong, and how far in the class tree; both small at best.
 ERROR, SEVERITY = "test/error", "test/mistake_severity"
 
 # All that a run may have; the last registry is printed first.
-_METRICS = ChainMap(PROBES, REGRESSION, OF_OUTPUTS, COLLAPSE, MISTAKES)
+_METRICS = ChainMap(
+    *(PROBES, SETS, OF_SCORES, ORDINAL, OF_LEVELS, TASKS, REGRESSION, OF_OUTPUTS),
+    *(COLLAPSE, RISK, MISTAKES),
+)
 
 
 def describe(key: str) -> Metric:
@@ -71,8 +78,8 @@ def panels() -> list[Metric]:
 
 
 def headlines() -> list[Metric]:
-    """The metrics that are printed before all others, of classes and of regression."""
-    return [*_headlines(COLLAPSE), *_headlines(REGRESSION)]
+    """The metrics that are printed before all others, of every target."""
+    return [m for found in (COLLAPSE, REGRESSION, ORDINAL) for m in _headlines(found)]
 
 
 def _headlines(registry: Mapping[str, Metric]) -> list[Metric]:
@@ -80,9 +87,10 @@ def _headlines(registry: Mapping[str, Metric]) -> list[Metric]:
 
 
 def outcomes() -> list[str]:
-    """Keys of what comes of training: errors, R^2, and the headline metrics."""
+    """Keys of what comes of training: errors, R^2, MAE, and the headline metrics."""
     of_classes = "train/error", "test/error", *map(home_of, _headlines(COLLAPSE))
-    return [*of_classes, "train/r2", "test/r2", *map(home_of, _headlines(REGRESSION))]
+    vectors = "train/r2", "test/r2", *map(home_of, _headlines(REGRESSION))
+    return [*of_classes, *vectors, "test/mae", *map(home_of, _headlines(ORDINAL))]
 
 
 def home_of(metric: Metric) -> str:

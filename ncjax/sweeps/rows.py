@@ -21,6 +21,9 @@ from ncjax.sweeps.plan import Member
 ERROR_0 = "epoch of error 0"
 # Values of the headline metrics whose first epochs stand in the table.
 THRESHOLDS = (0.5, 0.1, 0.01, 0.001)
+# How keys of headline metrics begin that are those of regression, which has no error 0,
+# and of ordered levels.
+_NOT_OF_CLASSES = ("nc/nrc", "nc/onc")
 
 
 @dataclasses.dataclass(repr=False)
@@ -106,11 +109,12 @@ def shown() -> list[str]:
 
 def _reached(history: History) -> dict[str, float]:
     """The first measured epochs of error 0, and of headline metrics that are small."""
-    regression = "nc/nrc1" in history  # it has no error 0, and no NC1
-    found = {} if regression else {ERROR_0: _first(history, "train/error", 0.0)}
+    kind = next((x for x in _NOT_OF_CLASSES if f"{x}1" in history), "")
+    found = {} if kind == "nc/nrc" else {ERROR_0: _first(history, "train/error", 0.0)}
     for metric in headlines():
         key = home_of(metric)
-        if metric.smaller_is_better and regression == key.startswith("nc/nrc"):
+        other = next((x for x in _NOT_OF_CLASSES if key.startswith(x)), "")
+        if metric.smaller_is_better and kind == other:
             for bound in THRESHOLDS:
                 found[f"epoch of {key} <= {bound:g}"] = _first(history, key, bound)
     return found

@@ -61,6 +61,7 @@ class Target:
         error_key: name of the error in measurements.
         least: least number of classes K, or of outputs.
         classifiers: names of the classifiers that can be trained on it; None: all.
+        sizes: number of classes of each task; () where an example has one label.
     """
 
     check: Callable[[np.ndarray, int], None]
@@ -83,3 +84,4 @@ class Target:
     error_key: str = "error"
     least: int = 2
     classifiers: tuple[str, ...] | None = None
+    sizes: tuple[int, ...] = ()

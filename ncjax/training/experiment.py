@@ -13,15 +13,18 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 from ml_collections import ConfigDict
 
 from ncjax import cluster
-from ncjax.config.binding import CPCC, RANDOM_LABELS, bind_probes, named, try_hyper
+from ncjax.config.binding import RANDOM_LABELS, bind_probes, named, try_hyper
 from ncjax.data import Dataset
 from ncjax.data.augment import AUGMENTATIONS
 from ncjax.evaluation.evaluate import Evaluate, StreamedEvaluate
+from ncjax.evaluation.risk import MOST
 from ncjax.evaluation.shares import Array, Arrays
+from ncjax.losses import REGULARISERS
 from ncjax.options import ConfigError
 from ncjax.probes.probe import make_probes
 from ncjax.training.epoch import StreamedEpoch, make_epoch
 from ncjax.training.network import Network
+from ncjax.training.parameters import saved_parameters
 from ncjax.training.plan import Members, check_memory, members_of, place
 from ncjax.training.reassign import Reassign
 from ncjax.training.row_sum import RowSum
@@ -79,7 +82,7 @@ class Experiment:
         members = members or members_of(config)
         self.network = network = Network(config, dataset, folder)
         _check_members(members, network)
-        if any(members.hyper.get(CPCC, ())):
+        if any(any(members.hyper.get(f"loss.{name}", ())) for name in REGULARISERS):
             network.forget_limit()
         probes = bind_probes(config.eval, network.subject())
         mesh, streamed = place(config, dataset, devices, len(members))
@@ -87,6 +90,7 @@ class Experiment:
             shapes = network.abstract()
         check_memory(shapes, mesh, len(members))
         _say_classifier(network)
+        _say_gap(network)
         over = network.over() if len(members) > 1 else None
         everywhere = NamedSharding(mesh, P())
         own = NamedSharding(mesh, P("seeds")) if over else everywhere
@@ -182,12 +186,27 @@ def _say_classifier(network: Network) -> None:
     """Says what is to be known of its vectors, and how many parameters they save."""
     if note := network.objective.classifier.note:
         cluster.say(note)
-    if (saved := network.saved_parameters()) is not None:
+    if (saved := saved_parameters(network)) is not None:
         number, usual = saved
         share = f"{abs(1 - number / usual):.2%} {'more' if number > usual else 'fewer'}"
         cluster.say(
             f"The classifier learns nothing: {number:,} parameters, {share} than with "
             "a linear classifier on the usual number of features."
+        )
+
+
+def _say_gap(network: Network) -> None:
+    """Says so where there are too many classes for the Jensen gap."""
+    classes = network.dataset.num_classes
+    if classes < 2**10:  # it takes many more, and to trace the network takes time
+        return
+    image = network.dataset.train.images[:1]
+    variables = network.abstract().variables()
+    outputs = jax.eval_shape(network.forward, variables, image)[0].shape[1]
+    if classes * outputs > MOST:
+        cluster.say(
+            f"The means of {outputs} outputs for {classes} classes are more than "
+            f"{MOST} numbers: the Jensen gap is not measured."
         )
 
 

@@ -22,7 +22,7 @@ from ncjax.runs.columns import is_measured
 from ncjax.runs.history import History
 from ncjax.runs.journal import NAME, read_rows
 from ncjax.runs.workdir import WorkdirError
-from ncjax.targets import get_target
+from ncjax.targets import Target, get_target
 from ncjax.training.network import Network
 from ncjax.training.stored import check_kept, load_states, read_config, read_fields
 
@@ -107,7 +107,8 @@ class LoadedRun:
         """Moments of the features of the training set.
 
         They are `ClassMoments` or, where examples are labelled with vectors,
-        `ncjax.regression.RegressionMoments`.
+        `ncjax.regression.RegressionMoments`, with sets `ncjax.multilabel.SetMoments`,
+        with several tasks `ncjax.tasks.TaskMoments`.
         """
         return self._moments("pooled")
 
@@ -137,15 +138,19 @@ class LoadedRun:
         """The moments that the target of the data has."""
         width = self.network.feature_dims()[-1]  # of the last layer
         outputs, train = self.dataset.num_classes, self.dataset.train
-        empty = get_target(self.dataset.target).moments
+        empty = self._target.moments
         moments = empty(outputs, width, scatter=scatter, largest_norm=True)
         for rows in self._batches(len(train)):
             _, features = self(train.images[rows])
             moments = _update(moments, features, jnp.asarray(train.labels[rows]))
         return moments
 
+    @property
+    def _target(self) -> Target:
+        return get_target(self.dataset.target, self.dataset.tasks)
+
     def _check_classes(self) -> None:
-        if not get_target(self.dataset.target).ranks:
+        if not self._target.ranks:
             raise ValueError(
                 f"The examples of {self.dataset.name} are labelled with the target "
                 f"{self.dataset.target!r} and have no classes. Their moments are "

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from ncjax.classifiers import LAYER, Setting
+from ncjax.classifiers import Setting
 from ncjax.classifiers.spherical import unit_rows
 from ncjax.cluster.members import Over, map_networks, vmap_networks
 from ncjax.codes import best_margin
@@ -25,7 +25,7 @@ from ncjax.config.binding import (
     named,
     needs_hierarchy,
 )
-from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, Choice, choice
+from ncjax.config.fields import COMPUTE_DTYPES, SECTIONS, choice
 from ncjax.config.optimizer import bind_optimizer, bind_weight_decay
 from ncjax.config.targets import check_asked, check_target
 from ncjax.data import Dataset, channel_statistics
@@ -45,14 +45,6 @@ from ncjax.training.step import TrainState, init_state, make_train_step
 _LOSS = "loss"  # key of the parameters that the loss learns
 
 
-def _can_narrow(model: Choice) -> bool:
-    return "feature_dim" in model.values and model.takes("feature_dim")
-
-
-def _number(params: Any) -> int:
-    return sum(x.size for x in jax.tree.leaves(params))
-
-
 class Network:
     """A network, how it learns, and what is measured of it.
 
@@ -61,6 +53,7 @@ class Network:
 
     Attributes:
         model: the layers, of `ncjax.models`.
+        chosen: what they are made by: a function of the registry and its options.
         objective: the loss, the classifier, and the geometry in the limit of vanishing
             regularisation.
         limit: what metrics are in that limit, by key: of losses that know a tree, and
@@ -93,10 +86,10 @@ class Network:
         check_asked(config, dataset)
         self.dataset = dataset
         self._layers, self._pool = config.eval.layers, config.eval.pool
-        self._target = get_target(dataset.target)
+        self._target = get_target(dataset.target, dataset.tasks)
         self._channels = channel_statistics(dataset.train.images)
         self.hierarchy = load_hierarchy(config, dataset)
-        self._model, self.searched = parts["model"], Kept(folder)
+        self.chosen, self.searched = parts["model"], Kept(folder)
         setting = Setting(self._width, self.searched)
         self.objective = bind_objective(
             parts["loss"],
@@ -104,7 +97,7 @@ class Network:
             self.hierarchy,
             dataset.num_classes,
             setting,
-            dataset.target,
+            self._target,
         )
         self.limit: dict[str, float] = {}
         geometry, tree = self.objective.geometry, self.hierarchy
@@ -114,7 +107,7 @@ class Network:
         self._loss, self._init_scale = parts["loss"], config.init_scale
         self._skips = config.on_nonfinite == "skip"
         dtype = COMPUTE_DTYPES[config.compute_dtype]
-        self.model = self._model.bind()(self.objective.classifier, dtype=dtype)
+        self.model = self.chosen.bind()(self.objective.classifier, dtype=dtype)
         steps = len(dataset.train) // config.batch_size
         self._all_steps = config.num_epochs * steps
         self.optimizer = bind_optimizer(parts["optimizer"], config.num_epochs, steps)
@@ -130,7 +123,7 @@ class Network:
         init = partial(self.model.init, train=False)
         variables = jax.eval_shape(init, jax.random.key(0), images)
         count, width = jax.eval_shape(classifier.weights, variables)[0].shape
-        if not crowded(count, width) or width < 2:
+        if self.dataset.target != CLASS or not crowded(count, width) or width < 2:
             return
         given = classifier.vectors is not None or classifier.gram is not None
         if not given:
@@ -140,7 +133,7 @@ class Network:
     def _width(self) -> int:
         """Width of the features of the model, before any `project`."""
         images = jnp.zeros((1, *self.dataset.image_shape))
-        init = partial(self._model.bind()(1).init_with_output, train=False)
+        init = partial(self.chosen.bind()(1).init_with_output, train=False)
         (_, features), _ = jax.eval_shape(init, jax.random.key(0), images)
         return features.shape[1]
 
@@ -248,6 +241,23 @@ class Network:
             features = unit_rows(features.astype(jnp.float32))
         return outputs, {LAST: features, **inner}
 
+    def layers(self, variables: Variables, inputs: jax.Array) -> Features:
+        """Output [n, width] of every layer by name, as of `Subject.layers`.
+
+        The network is in evaluation mode; inputs are normalised images.
+        """
+        variables = {k: variables[k] for k in ("params", "batch_stats")}
+        outputs, features, inner = layer_outputs(
+            self.model, variables, inputs, self._pool
+        )
+        return {**inner, LAST: features, "outputs": outputs}
+
+    def _widths(self) -> dict[str, int]:
+        """The widths of these layers."""
+        image = jnp.zeros((1, *self.dataset.image_shape))
+        found = jax.eval_shape(self.layers, self.abstract().variables(), image)
+        return {name: x.shape[1] for name, x in found.items()}
+
     @cached_property
     def predict(self) -> Callable[..., tuple[jax.Array, jax.Array]]:
         """(variables, raw images) -> logits [n, K], features [n, d]; compiled."""
@@ -297,6 +307,9 @@ class Network:
             ),
             dataset=self.dataset,
             hierarchy=self.hierarchy,
+            prepare=self.prepare,
+            layers=self.layers,
+            widths=self._widths,
         )
 
     def passes(self, asked: ConfigDict) -> Passes:
@@ -321,6 +334,7 @@ class Network:
             scatter=asked.scatter,
             gram=asked.gram,
             target=self._target,
+            risk=self._target.ranks and not self._loss.takes("present"),
             frame=self._frame() if asked.movie else None,
         )
 
@@ -364,23 +378,6 @@ class Network:
 
     def _shapes(self, hyper: Mapping[str, Any]) -> TrainState:
         return jax.eval_shape(self.init, jax.random.key(0), hyper)
-
-    def saved_parameters(self) -> tuple[int, int] | None:
-        """Numbers of parameters of this network, and with a classifier that learns.
-
-        The second is that of the same model with a linear classifier, and at its usual
-        width if it was made narrower.  None if the classifier learns something.
-        """
-        params = self.abstract().params
-        if LAYER in params:
-            return None
-        model = self._model
-        values = {**model.values, **({"feature_dim": 0} if _can_narrow(model) else {})}
-        usual = dataclasses.replace(model, values=values).bind()
-        images = jnp.zeros((1, *self.dataset.image_shape))
-        init = partial(usual(self.dataset.num_classes).init, images=images, train=False)
-        found = jax.eval_shape(init, jax.random.key(0))
-        return _number(params), _number(found["params"])
 
     def feature_dims(self) -> list[int]:
         """Number of features of each measured layer."""

@@ -20,6 +20,7 @@ from flax import linen as nn
 from jaxtyping import Array, Bool, Float, Shaped
 
 from ncjax import struct
+from ncjax.losses.regularisers import Batch
 from ncjax.targets.classes import CLASSES
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
@@ -96,7 +97,7 @@ def make_train_step(
     *,
     scores: Callable[[jax.Array], jax.Array] = lambda outputs: outputs,
     error: Callable[[jax.Array, jax.Array], jax.Array] = CLASSES.error,
-    regulariser: Callable[[jax.Array, jax.Array], jax.Array] | None = None,
+    regulariser: Callable[[Batch], jax.Array] | None = None,
     loss_of: Callable[[Any], Loss] | None = None,
     axis_name: str | None = None,
     skip_nonfinite: bool = False,
@@ -111,8 +112,9 @@ def make_train_step(
         scores: outputs [n, M] -> scores [n, K]; the largest is the decision.
         error: (scores, labels [n]) -> error of each example [n]; by default whether
             the decision is another class than the label.
-        regulariser: (features [n, d], labels [n]) -> what is added to the mean loss []
-            of the batch; of the batch of a device if the step runs inside `jax.pmap`.
+        regulariser: batch -> what is added to its mean loss [], see
+            `ncjax.losses.regularisers`; the batch is that of a device if the step runs
+            inside `jax.pmap`.
         loss_of: parameters -> the loss, where it learns some of its own; it then takes
             the place of `loss`.
         axis_name: name of the mapped axis if the step runs inside `jax.pmap`.
@@ -132,7 +134,10 @@ def make_train_step(
             of_params = loss if loss_of is None else loss_of(params)
             value = of_params(outputs, labels).mean()
             if regulariser is not None:
-                value += regulariser(features.astype(jnp.float32), labels)
+                network = partial(_features, model, variables, labels)
+                key = jax.random.fold_in(jax.random.key(0), state.step)
+                seen = features.astype(jnp.float32), labels, images
+                value += regulariser(Batch(*seen, network, key))
             return value, (outputs, updates)
 
         grad = jax.value_and_grad(mean_loss, has_aux=True)
@@ -170,6 +175,11 @@ def _forward(model: nn.Module, variables: Any, images: Array, labels: Array):
         variables, images, train=True, labels=labels, mutable=["batch_stats"]
     )
     return outputs.astype(jnp.float32), features, updates
+
+
+def _features(model: nn.Module, variables: Any, labels: Array, images: Array) -> Array:
+    """Features [n, d] in training mode; the changed statistics are forgotten."""
+    return _forward(model, variables, images, labels)[1]
 
 
 def _if_finite(

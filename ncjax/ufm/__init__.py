@@ -31,6 +31,7 @@ from ncjax.ufm.hessian import (
     hessian_product as hessian_product,
     least_curvature as least_curvature,
 )
+from ncjax.ufm.label_sets import label_sets as label_sets
 from ncjax.ufm.model import Model as Model, Params as Params
 from ncjax.ufm.modes import (
     hadamard_basis as hadamard_basis,
@@ -53,4 +54,5 @@ from ncjax.ufm.sphere import (
     SphereOptimum as SphereOptimum,
     sphere_optimum as sphere_optimum,
 )
+from ncjax.ufm.tasks import tasks as tasks
 from ncjax.ufm.trajectory import Trajectory as Trajectory, small_start as small_start

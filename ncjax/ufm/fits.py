@@ -1,10 +1,11 @@
 """Losses as the theory needs them: numbers in tables, a value and a dual value.
 
-Almost every loss of `ncjax.losses` is one of two kinds, told apart by tables only:
+Almost every loss of `ncjax.losses` is one of three kinds, told apart by tables only:
 
     Entropic:   l(T z) = sum_a c_a logsumexp(z[S_a]) - <y, z>   (CE, soft labels, HXE,
                 HACE, a classifier for each level, a softmax among siblings)
     Quadratic:  l(z) = |z - y|^2 / 2                            (MSE, regression)
+    Logistic:   l(z) = c sum_k (log(1 + e^{z_k}) - y_k z_k)     (BCE of sets of labels)
 
 T is a temperature, 1 as a rule.  The tables and T are leaves of a pytree: problems that
 differ in them, as by `beta`, `alpha` or the label smoothing, share one compilation and
@@ -46,6 +47,11 @@ class Fit(abc.ABC):
     @abc.abstractmethod
     def num_outputs(self) -> int:
         """M, the number of logits in a row."""
+
+    @property
+    def readout(self) -> Leaf | None:
+        """A [K, M] such that the rows of A W classify; None: the identity."""
+        return None
 
     @abc.abstractmethod
     def losses(self, logits: Leaf) -> Leaf:
@@ -177,6 +183,44 @@ class Quadratic(Fit):
         best = a / jnp.where(b > 0, b, 1)
         t = jnp.clip(jnp.minimum(best, limit), 0)
         return t, t * a - t**2 * b / 2
+
+
+@struct.dataclass
+class Logistic(Fit):
+    """l_i(z) = c sum_k (log(1 + e^{z_k}) - y_ik z_k), with y in [0, 1]."""
+
+    targets: Leaf  # y [n, K]
+    factor: Leaf  # c []
+
+    @property
+    def num_outputs(self) -> int:
+        """K, the number of logits in a row."""
+        return self.targets.shape[-1]
+
+    def losses(self, logits: Leaf) -> Leaf:
+        """The losses [n] of logits [n, K], in nats."""
+        terms = jax.nn.softplus(logits) - self.targets * logits
+        return self.factor * jnp.sum(terms, axis=1)
+
+    def take(self, rows: np.ndarray) -> Logistic:
+        """The loss of other rows: these rows of the targets."""
+        return dataclasses.replace(self, targets=self.targets[rows])
+
+    def is_convex(self) -> Leaf:
+        """True: a sum of log-sum-exps of (z_k, 0) is convex."""
+        return self.factor >= 0
+
+    def dual(self, logits: Leaf, weights: Leaf, limit: Leaf, price: Pair) -> Pair:
+        """T = min(1, limit) and D = c sum omega sum_k H(q_k), less the price.
+
+        H is the entropy of a yes or no, and q = (1 - t) y + t sigmoid(z).
+        """
+        t = jnp.minimum(1, limit)
+        mixed = (1 - t) * self.targets + t * jax.nn.sigmoid(logits)
+        # 1 - sigmoid(z) would lose what is small.
+        rest = (1 - t) * (1 - self.targets) + t * jax.nn.sigmoid(-logits)
+        total = self.factor * jnp.sum(entr(mixed) + entr(rest), axis=1)
+        return t, weights @ total - price[0] * t - price[1] * t**2 / 2
 
 
 @struct.dataclass

@@ -163,14 +163,14 @@ def optimum_path(
 
     def proven(c: float, starts: int = STARTS) -> tuple[Optimum | None, Proof]:
         solution, proof = solve_proven(problem(c), starts)
-        return _optimum(problem(c), solution, c), proof
+        return as_optimum(problem(c), solution, c), proof
 
     def at(c: float) -> Optimum | None:
         if cpcc:  # whose optimum no start may find: see `Correlated`
             return proven(c, _STARTS)[0]
         found = [solve(problem(c), seed, tol=1e-11) for seed in range(starts)]
         best = min(found, key=lambda solution: float(solution.objective))
-        return _optimum(problem(c), best, c)
+        return as_optimum(problem(c), best, c)
 
     return path_of(first.fit, at, proven, c_range)
 
@@ -304,7 +304,7 @@ def class_loss(fit: Fit, logits: np.ndarray, sizes: Any = 1) -> Any:
     return fit.losses(jnp.asarray(logits, np.float64)) @ (sizes / sizes.sum())
 
 
-def _optimum(problem: Problem, best: Solution, c: float) -> Optimum | None:
+def as_optimum(problem: Problem, best: Solution, c: float) -> Optimum | None:
     """A solution as an optimum; None if it is not critical, or trivial."""
     point = problem.class_point(best.params)
     means, classifier = (np.asarray(point[k]) for k in ("H", "W"))

@@ -220,10 +220,11 @@ def class_means(
     feature_dim = num_classes if feature_dim is None else feature_dim
     if feature_dim < 1:
         raise ValueError(f"feature_dim must be at least 1, got {feature_dim}.")
+    fit = make_fit(loss, num_classes, options, sizes)
     outputs = outputs_of(loss, options.get("hierarchy"))
     return {
-        "fit": make_fit(loss, num_classes, options, sizes),
-        "readout": None if outputs is None else outputs.readout,
+        "fit": fit,
+        "readout": fit.readout if outputs is None else outputs.readout,
         "counts": sizes * np.ones(num_classes),
         "num_classes": num_classes,
         "feature_dim": feature_dim,

@@ -20,13 +20,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from ncjax.losses import LOSSES, OUTPUTS
+from ncjax.losses import LOSSES, OUTPUTS, targets_of
 from ncjax.losses.hace import hace_weights
 from ncjax.losses.hierarchical import hxe_coefficients, soft_targets
 from ncjax.losses.outputs import Outputs
 from ncjax.options import suggest, takes, unknown
 from ncjax.ufm.fits import Entropic, Fit, Plain, Quadratic
 from ncjax.ufm.haf import haf
+from ncjax.ufm.ordinal import ordinal
 
 
 def cross_entropy(
@@ -174,12 +175,14 @@ FITS: dict[str, Callable[..., Fit]] = {
     "multi_level": multi_level,
     "cascade": cascade,
     "haf": haf,
+    "ordinal": ordinal,
 }
 
 
 def known_losses() -> dict[str, Callable]:
-    """All losses that have a name; the keywords of each function are its options."""
-    return FITS | LOSSES | FITS  # those in tables come first
+    """All losses of classes by name; the keywords of each function are its options."""
+    of_classes = {name: f for name, f in LOSSES.items() if "class" in targets_of(name)}
+    return FITS | of_classes | FITS  # those in tables come first
 
 
 def make_fit(
@@ -212,7 +215,9 @@ def make_fit(
     outputs = outputs_of(loss, options.get("hierarchy"))
     width = num_classes if outputs is None else int(np.sum(outputs.size))
     if original is not None:
-        _check_range(loss, original, width, options)
+        # What the table alone takes, such as thresholds, the table checks.
+        known = {k: v for k, v in options.items() if takes(original, k)}
+        _check_range(loss, original, width, known)
     if isinstance(loss, str) and loss in FITS:
         if takes(function, "sizes"):
             options |= {"sizes": sizes}

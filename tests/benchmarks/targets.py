@@ -2,11 +2,12 @@
 
     python -m tests.benchmarks.targets [--rounds=5]
 
-Features [20000, 512] lie in memory, in batches: 10 classes, levels or labels, 1, 3 and 10
-targets of regression, two tasks of 10 classes.  All keep the pooled scatter that
-`ncjax.class_moments` does by default, or more.  Features follow the labels, so that there
-are principal directions; of pure noise they take as long as all 512 eigenvectors.
-`ratio` is the time over that of classes, the median of rounds in which all take turns.
+Features [20000, 512] lie in memory, in batches: 10 classes, levels or labels, 1, 3 and
+10 targets of regression, two tasks of 10 classes.  All keep the pooled scatter that
+`ncjax.class_moments` does by default, or more.  Features follow the labels, so that
+there are principal directions; of pure noise they take as long as all 512
+eigenvectors.  `ratio` is the time over that of classes, the median of rounds in which
+all take turns.
 """
 
 from __future__ import annotations

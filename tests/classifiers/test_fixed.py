@@ -12,6 +12,7 @@ from ncjax.data import Dataset
 from ncjax.data.dataset import Split
 from ncjax.losses import label_embedding
 from ncjax.training.network import Network
+from ncjax.training.parameters import saved_parameters
 
 RNG = np.random.default_rng(0)
 
@@ -112,8 +113,8 @@ def test_parameters_that_are_saved():
     config.hierarchy.name = "none"
     config.model.name, config.model.feature_dim = "resnet18", 10
     config.classifier.name = "fixed"
-    number, usual = Network(validate(config), dataset).saved_parameters()
+    number, usual = saved_parameters(Network(validate(config), dataset))
     assert usual == 11_173_962
     assert 1 - number / usual == pytest.approx(0.2070, abs=1e-3)
     config.classifier.name = "spherical"
-    assert Network(validate(config), dataset).saved_parameters() is None
+    assert saved_parameters(Network(validate(config), dataset)) is None

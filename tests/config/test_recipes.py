@@ -41,6 +41,18 @@ RECIPES = {
             "optimizer.weight_decay": 5e-3,
         },
     ),
+    "pair_tasks_mlp": (
+        lambda: recipes.pair_tasks_mlp("mnist"),
+        {
+            "num_epochs": 300,
+            "batch_size": 250,
+            "data.name": "pair_tasks",
+            "data.source": "mnist",
+            "data.train_size": 3000,
+            "loss.name": "sum_of_tasks",
+            "optimizer.weight_decay": 1e-2,
+        },
+    ),
     "fashion_mlp": (
         recipes.fashion_mlp,
         {
@@ -59,6 +71,13 @@ RECIPES = {
 }
 SMOKES = {
     "smoke_epochs": {"num_epochs": 20},
+    "smoke_tasks": {
+        "num_epochs": 20,
+        "batch_size": 50,
+        "data.source": "digits",
+        "data.train_size": 500,
+        "data.test_size": 100,
+    },
     "smoke_mlp": {
         "num_epochs": 10,
         "batch_size": 50,

@@ -66,6 +66,7 @@ def test_a_number_of_a_new_optimizer_may_differ_between_networks(monkeypatch):
         "loss.label_smoothing": 0.0,
         "loss.temperature": 1.0,
         "loss.cpcc": 0.0,
+        "loss.gc_penalty": 0.0,
         "optimizer.learning_rate": 0.05,
         "optimizer.forgetting": 0.9,
         "optimizer.head_learning_rate": 0.0,

@@ -59,6 +59,15 @@ def reference(features, logits, labels, train_features, train_labels):
     }
 
 
+def jensen_gap(logits, labels):
+    """Mean cross-entropy minus that of the class means of the logits."""
+    means = np.stack([logits[labels == k].mean(0) for k in range(K)])[labels]
+    losses = (
+        np.log(np.exp(z).sum(1)) - z[np.arange(len(z)), labels] for z in (logits, means)
+    )
+    return np.subtract(*losses).mean()
+
+
 def evaluator(devices, batch_size, buffer=True, forward=forward, **options):
     """`Evaluate` of the network above on some of the virtual devices."""
     mesh = Mesh(
@@ -69,6 +78,7 @@ def evaluator(devices, batch_size, buffer=True, forward=forward, **options):
         lambda variables: (variables["params"]["W"], variables["params"]["b"]),
         lambda variables, outputs, labels, weights: cross_entropy(outputs, labels),
         K,
+        risk=True,
         **options,
     )
     return Evaluate(passes, mesh, batch_size=batch_size, buffer=buffer)
@@ -115,6 +125,13 @@ def assert_matches(evaluate, variables, train, test):
     assert found["test/error"] == pytest.approx(wanted_test["error"], abs=1e-6)
     losses = cross_entropy(jnp.asarray(logits), jnp.asarray(train[1]))
     assert found["train/loss"] == pytest.approx(float(losses.mean()), rel=1e-5)
+    for place, said, labels in (
+        ("train", logits, train[1]),
+        ("test", test_logits, test[1]),
+    ):
+        gap = jensen_gap(said.astype(np.float64), labels)
+        near = pytest.approx(gap, rel=1e-3, abs=1e-6 * found[f"{place}/loss"])
+        assert found[f"{place}/jensen_gap"] == near
     return found
 
 

@@ -10,6 +10,7 @@ import pytest
 from ncjax.averages import Averages
 from ncjax.evaluation.mistakes import Mistakes
 from ncjax.evaluation.passes import LAST, Passes, SetPass, update_moments
+from ncjax.evaluation.risk import Risk
 from ncjax.moments import ClassMoments
 from tests.evaluation.test_evaluate import D, K, dataset, evaluator, forward, network
 
@@ -25,7 +26,9 @@ def loss(variables, scores, labels, weights):
 
 
 # A recorder of another framework takes what the network said in place of images.
-PASSES = Passes(lambda variables, said: said, head, loss, K, mistakes=MISTAKES)
+PASSES = Passes(
+    lambda variables, said: said, head, loss, K, mistakes=MISTAKES, risk=True
+)
 
 
 def test_probabilities_are_those_of_the_temperature():
@@ -70,13 +73,15 @@ def test_any_batches_give_what_the_evaluation_gives():
     for set_, cuts in ((train, [70, 140]), (test, [31])):
         batches = list(split(set_, cuts))
         empty = jax.jit(SetPass.empty)(moments, batches[0].averages)
+        empty = dataclasses.replace(empty, risk=Risk.empty(K, K))
         one, two = empty, empty
         for batch in batches[:-1]:
             one = update(one, batch)
         passes.append(two.merge(update(two, batches[-1])).merge(one))
     names = "nc/nc1 nc/nc4 test/nc1 test/nc4 train/ncc_accuracy test/error test/ece"
     metrics = jax.jit(PASSES.compute)(network(), moments, *passes)
-    for name in (*names.split(), "train/loss", "test/loss", "test/confusion"):
+    losses = "train/loss test/loss train/jensen_gap test/jensen_gap test/jensen_gaps"
+    for name in (*names.split(), *losses.split(), "test/confusion"):
         np.testing.assert_allclose(
             metrics[name], found[name], rtol=1e-4, atol=1e-7, err_msg=name
         )

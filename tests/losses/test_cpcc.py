@@ -12,6 +12,7 @@ from ncjax.config.binding import bind_objective
 from ncjax.config.fields import choice
 from ncjax.hierarchy import balanced
 from ncjax.losses import cpcc, cross_entropy
+from ncjax.losses.regularisers import Batch
 from ncjax.models.mlp import mlp
 from ncjax.optimizers import sgd
 from ncjax.training.step import init_state, make_train_step
@@ -138,6 +139,12 @@ def bind(weight, tree=None, **changes):
     return validate(config), bind_objective(*parts, tree, classes)
 
 
+def batch_of(features, labels):
+    """A batch of a step that nothing else is asked of."""
+    key = jax.random.key(0)
+    return Batch(features, labels, jnp.zeros((len(labels), 1, 1, 1)), abs, key)
+
+
 def test_what_a_configuration_binds():
     _, objective = bind(0.0, CHAIN)
     assert objective.regulariser({}) is None
@@ -147,7 +154,7 @@ def test_what_a_configuration_binds():
     features, labels = map(jnp.asarray, draw(CHAIN))
     want = cpcc(features, labels, hierarchy=CHAIN)
     for hyper, weight in (({}, 2), ({"loss.cpcc": 0.5}, 0.5)):
-        got = objective.regulariser(hyper)(features, labels)
+        got = objective.regulariser(hyper)(batch_of(features, labels))
         np.testing.assert_allclose(got, weight * want, rtol=1e-6)
     assert objective.regulariser({"loss.cpcc": 0.0}) is None
 
@@ -178,8 +185,8 @@ def test_a_step_descends_it():
     tx = sgd(1.0, momentum=0.0)
     state = init_state(model, tx, jax.random.key(0), (2, 2, 1))
 
-    def regulariser(x, y):
-        return 3 * cpcc(x, y, hierarchy=tree)
+    def regulariser(batch):
+        return 3 * cpcc(batch.features, batch.labels, hierarchy=tree)
 
     def whole(params):
         (outputs, features), _ = model.apply(
@@ -188,7 +195,8 @@ def test_a_step_descends_it():
             train=True,
             mutable=["batch_stats"],
         )
-        return cross_entropy(outputs, labels).mean() + regulariser(features, labels)
+        seen = batch_of(features, labels)
+        return cross_entropy(outputs, labels).mean() + regulariser(seen)
 
     step = make_train_step(model, cross_entropy, tx, regulariser=regulariser)
     after, metrics = jax.jit(step)(state, images, labels)

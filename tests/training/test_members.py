@@ -72,6 +72,7 @@ GRIDS = {
             "loss.beta": (4.0, 1.0, 15.0),
             "loss.temperature": (2.0, 1.0, 0.5),
             "loss.cpcc": (0.0, 0.5, 3.0),
+            "loss.gc_penalty": (1e-3, 0.0, 1e-2),
         },
     ),
     "adamw": (
@@ -168,6 +169,7 @@ def test_which_fields_may_differ():
         "loss.label_smoothing": 0.0,
         "loss.temperature": 1.0,
         "loss.cpcc": 0.0,
+        "loss.gc_penalty": 0.0,
     }
 
 

@@ -77,7 +77,7 @@ def test_its_options_are_fields(known, capsys):
     assert run("--help") == 0
     out = capsys.readouterr().out
     assert "option of scaled_mse" in out
-    assert "cascade, haf, scaled_mse" in out
+    assert "haf, ordinal, scaled_mse" in out
 
 
 OPTIMUM = (

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ncjax.comparison.groups import Group
-from ncjax.comparison.overlays import vectors
+from ncjax.comparison.overlays import levels, sets, tasks, vectors
 from ncjax.comparison.overlays.both import Both
 from ncjax.training.loaded import LoadedRun
 
@@ -62,7 +62,12 @@ class Source(NamedTuple):
 
 
 # Name of the target -> predictions; names in `ncjax.targets.TARGETS`.
-OVERLAYS: dict[str, Source] = {"vector": Source(vectors.values, vectors.NOTE)}
+OVERLAYS: dict[str, Source] = {
+    "ordinal": Source(levels.values, levels.NOTE),
+    "set": Source(sets.values, sets.NOTE),
+    "tasks": Source(tasks.values, tasks.NOTE),
+    "vector": Source(vectors.values, vectors.NOTE),
+}
 
 
 def overlay(group: Group, networks: Sequence[LoadedRun]) -> Overlay:

@@ -13,6 +13,8 @@ with more classes than dimensions, d < K - 1, `ncjax.codes`.
     squared_error   MSE: the bias transition, imbalanced classes
     deep_collapse   deep linear and ReLU models: DNC, low-rank SRG, thresholds
     regression      neural regression collapse
+    pick_all_label  sets of labels: a simplex and the sums of its vectors
+    tasks           several tasks: independent labels; two that are correlated
     hadamard        gradient flow from Hadamard initialisation
     minority        when minority classes merge
     row_sum         the row sum of the classifier (NC0) under weight decay

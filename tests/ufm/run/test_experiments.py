@@ -29,7 +29,7 @@ def test_shipped_configs(path, preset):
 
 def test_every_experiment_has_a_config():
     assert {load(path).experiment for path in CONFIGS} == set(EXPERIMENTS)
-    assert len(CONFIGS) == 15
+    assert len(CONFIGS) == 18
 
 
 @pytest.mark.parametrize(
