@@ -29,6 +29,7 @@ NAMES = [str(i) for i in range(256)]
     jit=st.booleans(),
     seed=st.integers(0, 99),
 )
+@pytest.mark.slow
 def test_the_type_of_labels_does_not_matter(dtype, k, jit, seed):
     """Every count and every cell is that of NumPy, also where K overflows the type."""
     top = min(k - 1, np.iinfo(dtype).max)

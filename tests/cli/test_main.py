@@ -38,6 +38,7 @@ def test_overrides_and_workdir(tmp_path, capsys):
     assert config["num_epochs"] == 1
 
 
+@pytest.mark.slow
 def test_default_workdir_is_named_by_the_config(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run(*FAST) == 0

@@ -84,6 +84,7 @@ def config_of(augment):
     return config
 
 
+@pytest.mark.slow
 def test_training_sees_it_and_evaluation_does_not():
     metrics = {}
     for augment in ("none", "crop_flip"):

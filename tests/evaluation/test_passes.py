@@ -62,6 +62,7 @@ def split(set_, cuts):
         yield batch_of(layers[LAST][rows], scores[rows], jnp.asarray(set_[1])[rows])
 
 
+@pytest.mark.slow
 def test_any_batches_give_what_the_evaluation_gives():
     train, test = dataset(203, 0.3, 1), dataset(61, 0.3, 2)
     found = evaluator(1, batch_size=50, mistakes=MISTAKES)(network(), train, test)

@@ -46,6 +46,7 @@ def arrays(rng, folder):
     return max((x for x in files if x.is_file()), key=lambda x: x.stat().st_size)
 
 
+@pytest.mark.slow
 def test_a_silent_error_is_found(ground, monkeypatch):
     """Without the checksums of checkpoints a flipped bit is trained on."""
     monkeypatch.setattr(hurts, "any_file", arrays)

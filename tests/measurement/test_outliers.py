@@ -41,6 +41,7 @@ def test_each_score_is_that_of_the_library():
         assert found.detection[name]["auroc"] == pytest.approx(expected, abs=2e-4), name
 
 
+@pytest.mark.slow
 def test_batches_do_not_matter():
     whole, parts = measured(**MODEL), measured(batch_size=32, **MODEL)
     for name, numbers in whole.detection.items():

@@ -97,6 +97,7 @@ def test_a_second_program_is_refused_and_a_killed_one_followed(tmp_path, capsys)
     assert f"from process {first.pid} on" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_of_many_that_start_at_once_one_wins(tmp_path):
     write(tmp_path, pid=2**22 + 1)
     programs = [start(tmp_path, 5) for _ in range(5)]

@@ -322,6 +322,7 @@ def test_resnet_with_batch_norm_over_its_own_batch(count, devices):
             np.testing.assert_allclose(a[place], b, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_names_its_seed(tmp_path, monkeypatch):
     epoch = Experiment.epoch
 

@@ -153,6 +153,7 @@ def test_the_same_call_goes_on(done, monkeypatch):
         np.testing.assert_array_equal(again[name], done[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_it_goes_on_where_it_was_stopped(done, tmp_path, monkeypatch):
     """Killed in the second program of two."""
     config, epochs = small(), loop._epochs

@@ -64,6 +64,7 @@ def test_scale_shift_and_rotation_do_not_matter(found):
         assert float(other[key]) == pytest.approx(float(found[key]), rel=2e-3), key
 
 
+@pytest.mark.slow
 def test_sums_are_0_whatever_the_correlation():
     _, labels, _ = definitions.problem(SIZES, n=120)
     exact = np.pad(definitions.one_hot(labels, SIZES), ((0, 0), (0, 3))) + 100

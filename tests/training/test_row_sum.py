@@ -48,6 +48,7 @@ def test_networks_of_one_program_follow_the_recursion():
     np.testing.assert_allclose(found["nc/nc0"], alone, rtol=0.3)
 
 
+@pytest.mark.slow
 def test_a_run_says_it_in_its_rows_and_its_table(tmp_path):
     config = small(4)
     config.optimizer.name = "muon"

@@ -187,6 +187,7 @@ def test_a_run_cut_short_continues_on_either_path(tmp_path, monkeypatch):
         assert resumed.rows == whole.rows
 
 
+@pytest.mark.slow
 def test_only_the_images_of_a_chunk_are_read_at_once():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (640, 4, 4, 1), dtype=np.uint8).view(Recording)

@@ -116,6 +116,7 @@ def test_seeds_differ(whole):
     assert run(config).rows[-1]["train/loss"] != whole.rows[-1]["train/loss"]
 
 
+@pytest.mark.slow
 def test_measuring_does_not_change_training(whole):
     config = small()
     config.eval.epochs = (4,)
@@ -412,6 +413,7 @@ def test_resnet_on_a_few_images_reaches_zero_error():
     assert history.rows[-1]["train/error"] == 0
 
 
+@pytest.mark.slow
 def test_long_tail_and_random_labels_train():
     config = small(2)
     config.data.long_tail = "exp"

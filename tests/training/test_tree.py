@@ -69,6 +69,7 @@ def test_every_loss_trains_and_is_measured(loss, split_features):
     assert_measured(run(config).rows[-1], loss)
 
 
+@pytest.mark.slow
 def test_an_embedding_is_measured_itself():
     # The features of a label embedding are the outputs, its classifier is fixed.
     classifier = CLASSIFIERS["label_embedding"](10, hierarchy=BUILTIN["digits"]())
@@ -80,6 +81,7 @@ def test_an_embedding_is_measured_itself():
     assert last["nc/rank"] == 9
 
 
+@pytest.mark.slow
 def test_soft_labels_take_the_geometry_of_the_tree():
     """What theory says, on a short run: away from the simplex, towards the tree."""
     config = small("soft_labels", epochs=60)

@@ -120,6 +120,7 @@ def test_descent_follows_flow(frozen):
     assert errors[0] / errors[1] == pytest.approx(2, rel=0.1)
 
 
+@pytest.mark.slow
 def test_flow_stops_at_the_certified_optimum(ridge):
     path = ufm.flow(ridge, 0, t_max=1e6, stop_gap=1e-9)
     assert path.stopped
