@@ -44,6 +44,7 @@ from ncjax.ufm.norms import LayerPeeled as LayerPeeled, Spherical as Spherical
 from ncjax.ufm.problem import Problem as Problem
 from ncjax.ufm.proof import Proof as Proof, solve_proven as solve_proven
 from ncjax.ufm.regression import regression as regression
+from ncjax.ufm.risk import jensen_gap as jensen_gap
 from ncjax.ufm.solve import (
     Solution as Solution,
     solve as solve,
