@@ -43,7 +43,9 @@ def test_nc1_survives_float32(std):
     np.testing.assert_allclose(got, exact, rtol=1e-5)
 
 
-@pytest.mark.parametrize("num_classes", [3, 8, 40])
+@pytest.mark.parametrize(
+    "num_classes", [8, *(pytest.param(k, marks=pytest.mark.slow) for k in (3, 40))]
+)
 def test_nc1_of_features_is_nc1_whichever_way_is_cheaper(x64, num_classes):
     rng = np.random.default_rng(0)
     labels = np.arange(400) % num_classes

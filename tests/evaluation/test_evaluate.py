@@ -160,6 +160,7 @@ def test_nc4_uses_the_bias():
 
 
 @pytest.mark.parametrize(("devices", "buffer"), thin([(1, True), (8, False)], keep={1}))
+@pytest.mark.slow
 def test_superclasses_are_those_of_pooled_labels(devices, buffer):
     tree = Hierarchy(["root", "x", *"abcd"], [-1, 0, 1, 1, 0, 0])
     groups = tree.superclasses(1)[0]

@@ -70,10 +70,16 @@ def probed(seed=0, num_seeds=1):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two seeds alone, and the two in one program."""
+    """A run of seed 0."""
     folder = tmp_path_factory.mktemp("runs")
-    for seed in (0, 1):
-        run(probed(seed), folder / f"one{seed}")
+    run(probed(0), folder / "one0")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def both(folder):
+    """And seed 1 alone, and the two seeds in one program."""
+    run(probed(1), folder / "one1")
     run(probed(0, 2), folder / "both")
     return folder
 
@@ -107,22 +113,24 @@ def test_the_parts_sum_to_the_loss_that_was_trained(folder):
     assert row[f"probe/{MSE}/loss"] == pytest.approx(parts, rel=1e-5)
 
 
-def test_many_seeds_have_means_and_intervals(folder):
+@pytest.mark.slow
+def test_many_seeds_have_means_and_intervals(both):
     for seed in (0, 1):
-        own = rows_of(folder / "both" / "seeds" / str(seed))[-1]
-        alone = rows_of(folder / f"one{seed}")[-1]
+        own = rows_of(both / "both" / "seeds" / str(seed))[-1]
+        alone = rows_of(both / f"one{seed}")[-1]
         for key in ("probe/brightness/mean", f"probe/{MSE}/off_path"):
             assert own[key] == pytest.approx(alone[key], rel=1e-3, abs=1e-5), key
-    row = rows_of(folder / "both")[-1]
+    row = rows_of(both / "both")[-1]
     assert {f"probe/brightness/mean{x}" for x in ("", "/low", "/high")} <= row.keys()
 
 
-def test_it_is_compared_and_drawn(folder):
+@pytest.mark.slow
+def test_it_is_compared_and_drawn(both):
     keys = ["probe/brightness/mean", f"probe/{MSE}/nc1"]
-    found = compare([folder / "one0", folder / "one1"], metrics=keys)
+    found = compare([both / "one0", both / "one1"], metrics=keys)
     assert "mean score" in found.table()
     assert "MSE loss: NC1" in found.table()
-    values = [rows_of(folder / f"one{s}")[-1][keys[0]] for s in (0, 1)]
+    values = [rows_of(both / f"one{s}")[-1][keys[0]] for s in (0, 1)]
     summary = found.groups[0].summary(describe_metric(keys[0]), found.level)
     assert float(summary.centre) == pytest.approx(np.mean(values))
     titles = [axis.get_title(loc="left") for axis in found.figure().axes]
@@ -131,10 +139,18 @@ def test_it_is_compared_and_drawn(folder):
     assert describe_metric("probe/unknown/nc1").title == "probe/unknown/nc1"
 
 
+def test_a_stored_checkpoint_is_measured_again(folder):
+    found = probe(folder / "one0", (MSE, "brightness"), devices=jax.devices()[:1])
+    row = rows_of(folder / "one0")[-1]
+    for key, value in found.items():
+        assert float(value) == pytest.approx(row[key], rel=1e-5), key
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["one1", "both", "both/seeds/1"])
-def test_a_stored_checkpoint_is_measured_again(folder, which):
-    found = probe(folder / which, (MSE, "brightness"), devices=jax.devices()[:1])
-    row = rows_of(folder / "both" / "seeds" / "1")[-1]
+def test_a_stored_checkpoint_of_a_seed_is_measured_again(both, which):
+    found = probe(both / which, (MSE, "brightness"), devices=jax.devices()[:1])
+    row = rows_of(both / "both" / "seeds" / "1")[-1]
     assert set(found) == {"probe/brightness/mean", *(f"probe/{k}" for k in _mse_keys())}
     for key, value in found.items():
         of_seed_1 = value[1] if which == "both" else value

@@ -57,6 +57,7 @@ def test_a_row_for_each_run(done):
         done["nc/nc1x"]
 
 
+@pytest.mark.slow
 def test_a_network_is_the_single_run(done, tmp_path):
     config = small()
     config.optimizer.learning_rate, config.optimizer.weight_decay = 0.2, 5e-3

@@ -126,6 +126,7 @@ def test_measuring_does_not_change_training(whole):
     assert rare.rows[-1] == whole.rows[-1]
 
 
+@pytest.mark.slow
 def test_one_and_eight_devices_give_the_same_curves(whole):
     eight = ncjax.train(small(), devices=jax.devices(), progress=False)
     for name in ("train/loss", "nc/nc1", "nc/nc2", "nc/nc3", "test/nc1", "test/loss"):
@@ -241,6 +242,7 @@ def test_a_finished_run_is_only_read_again(whole, monkeypatch):
         assert figure.read_bytes() == (b"kept" if there else drawn)
 
 
+@pytest.mark.slow
 def test_a_finished_run_with_a_damaged_checkpoint_is_not_taken_as_finished(
     whole, tmp_path, capsys
 ):

@@ -88,6 +88,7 @@ OPTIMUM = (
 )
 
 
+@pytest.mark.slow
 def test_the_command_states_its_optimum(predicted, tmp_path, capsys):
     status = run(*OPTIMUM, f"--workdir={tmp_path}")
     out = capsys.readouterr().out
