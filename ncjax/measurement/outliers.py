@@ -17,6 +17,7 @@ from ncjax.ood import Bank
 
 _BANK = 10_000  # training features that KNN, ViM and ReAct look at, at most
 _NEIGHBOURS = 50
+_ROWS = 2048  # scored at a time: KNN has the distances of each to the whole bank
 
 Detection = Mapping[str, Mapping[str, float]]
 
@@ -95,10 +96,13 @@ def _weighted(
 
 def _scores(score: Any, found: ood.Known, data: Data) -> jax.Array:
     """The scores of all features of a set [n, S]."""
-    parts = []
+    parts, step = [], min(data.size, _ROWS)
     for features, labels in data.read("scores"):
-        rows, _ = _weighted(features, labels, data.size)
-        parts.append(np.asarray(score(found, rows))[: len(features)])
+        for start in range(0, len(features), step):
+            part = slice(start, start + step)
+            rows, _ = _weighted(features[part], labels[part], step)
+            scored = np.asarray(score(found, rows))
+            parts.append(scored[: len(features) - start])
     return jnp.asarray(np.concatenate(parts))
 
 
