@@ -19,4 +19,4 @@ def get_config(preset: str = "") -> ConfigDict:
     config = recipes.narrow_resnet18("cifar10")
     config.data.examples_per_class = 500
     config.loss.name = "cross_entropy"
-    return recipes.smoke_resnet(config, preset)
+    return recipes.smoke_resnet(config, preset, epochs=24)
