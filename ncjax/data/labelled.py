@@ -88,6 +88,21 @@ def hold_out(
     return chosen
 
 
+def check_rows(where: str, labels: np.ndarray, split: Split) -> None:
+    """Raises `DataError` unless there is a row of labels for each image of a split.
+
+    Args:
+      where: What messages call the split.
+      labels: Labels [n, ...].
+      split: The images.
+    """
+    if len(labels) != split.shape[0]:
+        raise DataError(
+            f"{where}: {split.shape[0]} images, but labels of shape {labels.shape}; "
+            "one row for each image is needed."
+        )
+
+
 def cut_off(name: str, split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     """The training and the test set of examples without classes, and a line about it.
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ncjax.data.dataset import DataError, Dataset, Split
-from ncjax.data.labelled import cut_off
+from ncjax.data.labelled import check_rows, cut_off
 
 
 def assemble_sets(
@@ -46,11 +46,7 @@ def _bool(where: str, split: Split) -> Split:
             f"{where}: labels are {labels.dtype} of shape {labels.shape}; for "
             "config.data.target = 'set' zeros and ones are needed, [n, K]."
         )
-    if len(labels) != split.shape[0]:
-        raise DataError(
-            f"{where}: {split.shape[0]} images, but labels of shape {labels.shape}; "
-            "one row for each image is needed."
-        )
+    check_rows(where, labels, split)
     wrong = labels[(labels != 0) & (labels != 1)]
     if wrong.size:
         raise DataError(

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ncjax.data.dataset import DataError, Dataset, Split
-from ncjax.data.labelled import hold_out, say
+from ncjax.data.labelled import check_rows, hold_out, say
 
 
 def assemble_tasks(
@@ -66,11 +66,7 @@ def _columns(where: str, split: Split) -> Split:
             "config.data.target = 'tasks' whole numbers [n, T] are needed, a column "
             "for each task."
         )
-    if len(labels) != split.shape[0]:
-        raise DataError(
-            f"{where}: {split.shape[0]} images, but labels of shape {labels.shape}; "
-            "one row for each image is needed."
-        )
+    check_rows(where, labels, split)
     if labels.min() < 0 or labels.max() >= 2**20:
         raise DataError(
             f"{where}: labels lie in {labels.min()}..{labels.max()}; class numbers "

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ncjax.data.dataset import DataError, Dataset, Split
-from ncjax.data.labelled import cut_off
+from ncjax.data.labelled import check_rows, cut_off
 
 
 def assemble_vectors(
@@ -45,10 +45,6 @@ def _columns(where: str, split: Split) -> Split:
             f"{where}: labels are {labels.dtype} of shape {labels.shape}; for "
             "config.data.target = 'vector' numbers are needed, [n, t] or [n]."
         )
-    if len(labels) != split.shape[0]:
-        raise DataError(
-            f"{where}: {split.shape[0]} images, but labels of shape {labels.shape}; "
-            "one row for each image is needed."
-        )
+    check_rows(where, labels, split)
     with np.errstate(over="ignore"):  # infinities are found with all others
         return split.labelled(labels.reshape(len(labels), -1).astype(np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,9 @@ _ROWS = 2048  # scored at a time: KNN has the distances of each to the whole ban
 
 Detection = Mapping[str, Mapping[str, float]]
 
+# Compiled once for all measurements of the same shapes.
 _fit = quick_jit(ood.fit, static_argnames=("neighbours",))
+_update = quick_jit(Bank.update)
 
 
 def detection(
@@ -71,19 +74,16 @@ def detection(
         bias = jnp.zeros(classes, moments.count.dtype)
     bank = _sample(train, rows, moments.count.dtype)
     found = _fit(moments, weights, bias, bank, neighbours=min(_NEIGHBOURS, len(bank)))
-    score = jax.jit(
-        lambda found, rows: jnp.stack([ood.SCORES[n](found, rows) for n in names], 1)
-    )
-    inside, outside = (_scores(score, found, data) for data in (test, outliers))
+    chosen = tuple(names)
+    inside, outside = (_scores(found, data, chosen) for data in (test, outliers))
     return dict(zip(names, _apart(inside, outside), strict=True))
 
 
 def _sample(train: Data, rows: int, dtype: Any) -> jax.Array:
     """An even sample of the training features."""
     bank = Bank.empty(rows, train.width, min(_BANK, rows), dtype)
-    update = quick_jit(Bank.update)
     for features, labels in train.read("sample"):
-        bank = update(bank, *_weighted(features, labels, train.size))
+        bank = _update(bank, *_weighted(features, labels, train.size))
     return bank.rows[: int(bank.there.sum())]
 
 
@@ -94,14 +94,20 @@ def _weighted(
     return features, weights
 
 
-def _scores(score: Any, found: ood.Known, data: Data) -> jax.Array:
+@functools.partial(jax.jit, static_argnames="names")
+def _scored(found: ood.Known, rows: Any, *, names: tuple[str, ...]) -> jax.Array:
+    """The scores of rows [n, d] by their names [n, S]."""
+    return jnp.stack([ood.SCORES[name](found, rows) for name in names], 1)
+
+
+def _scores(found: ood.Known, data: Data, names: tuple[str, ...]) -> jax.Array:
     """The scores of all features of a set [n, S]."""
     parts, step = [], min(data.size, _ROWS)
     for features, labels in data.read("scores"):
         for start in range(0, len(features), step):
             part = slice(start, start + step)
             rows, _ = _weighted(features[part], labels[part], step)
-            scored = np.asarray(score(found, rows))
+            scored = np.asarray(_scored(found, rows, names=names))
             parts.append(scored[: len(features) - start])
     return jnp.asarray(np.concatenate(parts))
 

@@ -12,6 +12,7 @@ from ncjax.ordinal import of_rows
 from ncjax.report.verdict import verdict
 from ncjax.targets import get_target
 from ncjax.targets.levels import LEVELS, distances
+from tests.targets.fields import changed
 from tests.training.test_train import rows_of
 
 ONE = jax.devices()[:1]
@@ -25,10 +26,7 @@ def config(**change):
     config.num_epochs, config.batch_size, config.eval.epochs = 6, 20, (1, 6)
     config.model.widths, config.model.batch_norm = (12, 10), False
     config.optimizer.learning_rate = 0.02
-    for field, value in change.items():
-        section, last = field.split("__") if "__" in field else ("", field)
-        (config[section] if section else config)[last] = value
-    return config
+    return changed(config, change)
 
 
 def run(workdir=None, devices=ONE, **change):

@@ -12,6 +12,7 @@ from ncjax.runs.metrics import describe
 from ncjax.targets import get_target
 from ncjax.targets.tasks import of_sizes
 from tests.runs.events import scalars
+from tests.targets.fields import changed
 from tests.tasks import definitions
 from tests.training.test_train import rows_of
 
@@ -26,13 +27,7 @@ def config(**change):
     config.data.train_size, config.data.test_size = 90, 50
     config.num_epochs, config.batch_size, config.eval.epochs = 4, 30, (1, 4)
     config.model.widths, config.model.batch_norm = (12, 10), False
-    for field, value in change.items():
-        *parts, last = field.split("__")
-        section = config
-        for part in parts:
-            section = section[part]
-        section[last] = value
-    return config
+    return changed(config, change)
 
 
 def run(workdir=None, devices=ONE, **change):

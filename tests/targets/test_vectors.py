@@ -13,6 +13,7 @@ from ncjax.report.verdict import verdict
 from ncjax.targets import get_target
 from ncjax.targets.vectors import VECTORS
 from tests.regression import definitions
+from tests.targets.fields import changed
 from tests.training.test_train import rows_of
 
 ONE = jax.devices()[:1]
@@ -25,13 +26,7 @@ def config(**change):
     config.num_epochs, config.batch_size, config.eval.epochs = 6, 30, (1, 6)
     config.model.widths, config.model.batch_norm = (12, 10), False
     config.optimizer.learning_rate = 0.02
-    for field, value in change.items():
-        *parts, last = field.split("__")
-        section = config
-        for part in parts:
-            section = section[part]
-        section[last] = value
-    return config
+    return changed(config, change)
 
 
 def run(workdir=None, devices=ONE, **change):
