@@ -14,7 +14,7 @@ from ncjax.config import recipes
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Presets: "" (350 epochs), "smoke" (400 images, 1/3 width, 12 epochs)."""
+    """Presets: "" (350 epochs), "smoke" (400 images, 1/3 width, 6 epochs)."""
     config = recipes.papyan_resnet18("cifar100")
     config.loss.name = "hier_cos"
     config.loss.level_weight = 0.05  # of the term for the nodes of every depth

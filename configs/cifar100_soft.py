@@ -12,7 +12,7 @@ from ncjax.config import recipes
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Presets: "" (350 epochs), "smoke" (400 images, 1/8 width, 12 epochs)."""
+    """Presets: "" (350 epochs), "smoke" (400 images, 1/8 width, 6 epochs)."""
     config = recipes.papyan_resnet18("cifar100")
     config.loss.name = "soft_labels"
     config.loss.beta = 10.0  # sharpness: 0 uniform labels, large one-hot labels

@@ -16,7 +16,7 @@ from ncjax.config import recipes
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Presets: "" (200 epochs), "smoke" (400 images, 1/8 width, 12 epochs)."""
+    """Presets: "" (200 epochs), "smoke" (400 images, 1/8 width, 6 epochs)."""
     config = recipes.papyan_resnet18("cifar100")
     config.num_epochs, config.batch_size = 200, 250
     config.data.augment = "crop_flip"

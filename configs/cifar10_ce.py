@@ -12,7 +12,7 @@ from ncjax.config import recipes
 
 
 def get_config(preset: str = "") -> ConfigDict:
-    """Presets: "" (350 epochs), "smoke" (200 images, 1/8 width, 12 epochs)."""
+    """Presets: "" (350 epochs), "smoke" (200 images, 1/8 width, 6 epochs)."""
     config = recipes.papyan_resnet18("cifar10")
     config.loss.name = "cross_entropy"
     return recipes.smoke_resnet(config, preset)

@@ -11,6 +11,7 @@ from ncjax.compiling import in_turn, quick, quick_jit
 from ncjax.config import default
 from ncjax.config.binding import load_data
 from ncjax.training.experiment import Experiment
+from tests.thin import thin
 
 
 def test_only_a_cpu_compiles_in_haste():
@@ -51,7 +52,7 @@ def test_in_turn_decomposes_one_matrix_at_a_time():
         np.testing.assert_array_equal(got, np.stack(expected))
 
 
-@pytest.mark.parametrize("layers", ["last", "all"])
+@pytest.mark.parametrize("layers", thin(["last", "all"], keep={1}))
 @pytest.mark.parametrize("buffer", [0, pytest.param(100, marks=pytest.mark.slow)])
 def test_many_networks_are_measured_without_batches_of_matrices(layers, buffer):
     config = default()

@@ -99,8 +99,13 @@ def test_modules_are_not_hidden_by_functions_of_their_name():
             "import ncjax; assert issubclass(ncjax.TrainingError, Exception)",
             marks=pytest.mark.slow,
         ),
-        "import ncjax; assert callable(ncjax.ufm.solve)",
-        "import ncjax; assert callable(ncjax.plots.collapse)",
+        pytest.param(
+            "import ncjax; assert callable(ncjax.ufm.solve)", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "import ncjax; assert callable(ncjax.plots.collapse)",
+            marks=pytest.mark.slow,
+        ),
         "from ncjax import *; assert callable(train) and callable(measure)",
     ],
 )
@@ -113,7 +118,7 @@ def test_in_a_new_process(code):
     "name",
     [
         pytest.param(n, marks=pytest.mark.slow)
-        if n in ("ncjax.sweep", "ncjax.compare", "ncjax.load")
+        if n in ("ncjax.train", "ncjax.sweep", "ncjax.compare", "ncjax.load")
         else n
         for n in FACE
     ],

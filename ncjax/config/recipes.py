@@ -190,9 +190,9 @@ def smoke_mlp(config: ConfigDict, preset: str) -> ConfigDict:
 
 
 def smoke_resnet(
-    config: ConfigDict, preset: str, *, per_class: int = 20, epochs: int = 12
+    config: ConfigDict, preset: str, *, per_class: int = 20, epochs: int = 6
 ) -> ConfigDict:
-    """The preset "smoke" for a ResNet: few images, 1/8 of the width, 12 epochs.
+    """The preset "smoke" for a ResNet: few images, 1/8 of the width, 6 epochs.
 
     With 24 epochs of a cosine the training error of cross-entropy on CIFAR-10 is 0.
     The test set has half as many images of each class as the training set.
@@ -204,7 +204,7 @@ def smoke_resnet(
         config.model.width = 0.125
         config.data.examples_per_class = per_class
         config.data.test_examples_per_class = per_class // 2
-        config.eval.num_points = 6
+        config.eval.num_points = 4
     return config
 
 

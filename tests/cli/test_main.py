@@ -169,6 +169,7 @@ def test_a_program_that_diverges_exits_with_1(tmp_path, monkeypatch, capsys):
     assert "The loss became" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_as_a_program_with_a_bad_field():
     result = subprocess.run(
         [sys.executable, "-m", "ncjax.main", "--config.loss.name=sce"],

@@ -82,6 +82,7 @@ def test_a_warning_is_one_paragraph(runs, monkeypatch, capsys):
     assert captured.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_as_a_program(runs):
     bad = subprocess.run(
         [sys.executable, "-m", "ncjax", "compare", "runs", "--baseline=x"],

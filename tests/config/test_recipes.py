@@ -85,13 +85,13 @@ SMOKES = {
         "data.test_examples_per_class": 20,
     },
     "smoke_resnet": {
-        "num_epochs": 12,
+        "num_epochs": 6,
         "optimizer.schedule": "cosine",
         "batch_size": 32,
         "model.width": 0.125,
         "data.examples_per_class": 20,
         "data.test_examples_per_class": 10,
-        "eval.num_points": 6,
+        "eval.num_points": 4,
     },
 }
 
@@ -145,7 +145,7 @@ def test_a_small_run_stays_small_whatever_the_config_has_changed():
     config.num_epochs = 1000
     config.optimizer.weight_decay = 5e-3
     small = recipes.smoke_resnet(config, "smoke", per_class=4)
-    assert small.num_epochs == 12
+    assert small.num_epochs == 6
     assert small.data.examples_per_class == 4
     assert small.data.test_examples_per_class == 2
     assert small.optimizer.weight_decay == 5e-3

@@ -97,6 +97,7 @@ def test_training_sees_it_and_evaluation_does_not():
     assert not np.allclose(metrics["none", "steps"], metrics["crop_flip", "steps"])
 
 
+@pytest.mark.slow
 def test_one_and_eight_devices_train_the_same_network():
     states = []
     for devices in (1, 8):

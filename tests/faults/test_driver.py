@@ -66,6 +66,7 @@ def test_a_silent_error_is_found(ground, monkeypatch):
     assert (found.result, found.said) == (RECOVERED, True)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_refused_is_put_back(ground, tmp_path):
     ground.lab.copy(tmp_path / "run")
     path = tmp_path / "run" / "config.json"

@@ -13,6 +13,7 @@ from ncjax.config.fields import default
 from ncjax.hierarchy import Hierarchy, HierarchyError, read
 from ncjax.main import main
 from tests.faults.limits import assert_refused, cheap
+from tests.thin import thin
 
 N = 30_000  # tests check the types of every call: they are slower than users
 LONG = "x" * 10**6
@@ -92,7 +93,15 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+# Of those that take long, one is for every day.
+LONG_TO_READ = ("cycle", "cycle beside a tree", "a chain", "repeated rows", "roots")
+FEW = [
+    pytest.param(case, marks=pytest.mark.slow if case in LONG_TO_READ else ())
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", FEW)
 def test_refused_in_linear_time(case, tmp_path):
     ending, text, message = CASES[case]
     path = tmp_path / f"tree{ending}"
@@ -191,7 +200,7 @@ def check_large(kind, leaves, seconds, tmp_path):
     assert (tree.num_classes, tree.height) == (leaves, 2)
 
 
-@pytest.mark.parametrize("kind", LARGE)
+@pytest.mark.parametrize("kind", thin(list(LARGE), keep={0, 2}))
 def test_a_large_tree(kind, tmp_path):
     # Quadratic work on so many leaves takes minutes.
     check_large(kind, 20_000, 5, tmp_path)

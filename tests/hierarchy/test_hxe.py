@@ -16,6 +16,7 @@ from tests.hierarchy.optimality import (
     assert_global,
     hxe_loss,
 )
+from tests.thin import thin
 
 
 @pytest.mark.parametrize(
@@ -64,7 +65,7 @@ def test_hxe_optimum_is_global(tree, alpha, c):
 
 
 @pytest.mark.parametrize("alpha", [0.2, 0.5, 1.0])
-@pytest.mark.parametrize("c", [1e-3, 1e-2, 0.03, 0.06])
+@pytest.mark.parametrize("c", thin([1e-3, 1e-2, 0.03, 0.06], keep={0, 2}))
 def test_hxe_with_depth_weights_against_a_search(alpha, c):
     optimum, k = hxe_optimum(BINARY, alpha, c, "depth"), 8
     loss, slope = hxe_loss(optimum.gram, BINARY, alpha, "depth")

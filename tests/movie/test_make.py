@@ -107,6 +107,7 @@ def test_what_ffmpeg_says_is_told(film, tmp_path, monkeypatch):
     assert not (tmp_path / "toy.mp4").exists()
 
 
+@pytest.mark.slow
 def test_a_gif_that_is_too_large_has_fewer_images(film, monkeypatch):
     stage = Stage([film])
     images = [_shown(stage, moment) for moment in np.geomspace(1, 4, 41)]

@@ -27,6 +27,7 @@ from ncjax.runs.history import History
 from ncjax.runs.seeds import mean_row
 from ncjax.runs.workdir import Workdir
 from ncjax.training.experiment import Experiment
+from tests.thin import thin
 from tests.training.test_train import ONE, rows_of, run, small
 
 SEEDS = (5, 6, 7)
@@ -180,6 +181,7 @@ def test_the_table_and_the_figure_show_the_interval(folder):
     assert all(not axis.collections for axis in alone.axes)
 
 
+@pytest.mark.slow
 def test_continues_exactly_where_it_stopped(folder, tmp_path, monkeypatch):
     write = Workdir.write
 
@@ -262,7 +264,7 @@ def tiny(monkeypatch):
     return config
 
 
-@pytest.mark.parametrize("model", ["mlp", "resnet"])
+@pytest.mark.parametrize("model", thin(["mlp", "resnet"], keep={0}))
 def test_groups_of_devices_do_not_wait_for_each_other(tiny, model):
     """Four networks on two devices; only the metrics of an epoch are exchanged."""
     config = tiny if model == "resnet" else many()

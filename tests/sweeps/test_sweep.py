@@ -192,6 +192,7 @@ def programs_of(config, swept, together=()):
     return plan.programs(plan.members(config, fields, together), fields)
 
 
+@pytest.mark.slow
 def test_fields_that_are_no_numbers_make_programs_of_their_own():
     config = small()
     config.num_seeds = 2

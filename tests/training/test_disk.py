@@ -55,7 +55,7 @@ def most():
 
 
 # A checkpoint has files of 20 bytes to 10,000, and writes them last.
-@pytest.mark.parametrize("size", [10, _slow(2000), 4000])
+@pytest.mark.parametrize("size", [10, _slow(2000), _slow(4000)])
 def test_files_that_cannot_grow(runs, whole, tmp_path, most, capfd, size):
     folder, free = tmp_path / "run", resource.RLIM_INFINITY
     with pytest.raises(TrainingError) as found:

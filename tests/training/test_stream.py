@@ -16,6 +16,7 @@ from ncjax.config.binding import load_data
 from ncjax.data import Dataset, Split, reading as stream
 from ncjax.runs.workdir import Workdir
 from ncjax.training.experiment import Experiment
+from tests.thin import thin
 
 ONE = jax.devices()[:1]
 
@@ -257,7 +258,7 @@ def test_out_of_memory_on_a_cpu_gets_the_same_message(monkeypatch):
         ncjax.train(small("device"), devices=ONE, progress=False)
 
 
-@pytest.mark.parametrize("stage", ["compile", "epoch", "evaluate"])
+@pytest.mark.parametrize("stage", thin(["compile", "epoch", "evaluate"], keep={1}))
 def test_out_of_memory_says_what_to_lower(monkeypatch, stage):
     monkeypatch.setattr(Experiment, "compile", lambda self, state: None)
     monkeypatch.setattr(Experiment, stage, exhausted)

@@ -110,6 +110,7 @@ def test_repeats_and_writes_nothing_without_a_workdir(whole, tmp_path, monkeypat
     assert history.rows == whole.rows
 
 
+@pytest.mark.slow
 def test_seeds_differ(whole):
     config = small()
     config.seed = 1
