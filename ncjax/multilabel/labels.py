@@ -52,10 +52,10 @@ def pair_labels(num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     return np.triu_indices(num_classes, 1)
 
 
-def pair_numbers(labels: Bool[Array, "n K"]) -> Int[Array, "n"]:
+def pair_numbers(labels: Bool[Array, "... K"]) -> Int[Array, "..."]:
     """The number of each set of two labels; of another set some number in range."""
-    count = labels.shape[1]
-    low = jnp.argmax(labels, 1)
-    high = count - 1 - jnp.argmax(labels[:, ::-1], 1)
+    count = labels.shape[-1]
+    low = jnp.argmax(labels, -1)
+    high = count - 1 - jnp.argmax(labels[..., ::-1], -1)
     number = low * (2 * count - low - 1) // 2 + high - low - 1
     return jnp.clip(number, 0, max(count * (count - 1) // 2 - 1, 0))

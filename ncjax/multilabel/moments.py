@@ -1,25 +1,29 @@
 """Streaming moments of features whose examples have sets of labels.
 
-Three `ClassMoments` side by side: by label for the examples with one label, by set for
-those with two, and by the number of labels for all.  So they are updated, merged and
-summed over a mesh axis like these, and do not depend on how the data were split.
+Two `ClassMoments` side by side: by label for the examples with one label; for the
+others by set where they have two labels, else by their number of labels.  So they are
+updated, merged and summed over a mesh axis like these, and do not depend on how the
+data were split.  Those of all examples by their number of labels follow from the two.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from ncjax import struct
 from ncjax.blocks import dot
+from ncjax.collapse.superclasses import group_moments
 from ncjax.moments import ClassMoments, Scatter
 from ncjax.multilabel.labels import check_sets, pair_numbers
 from ncjax.options import is_traced
 from ncjax.struct import Leaf
+from ncjax.units import common_unit
 
 
 @struct.dataclass
@@ -30,8 +34,9 @@ class SetMoments:
     """
 
     single: ClassMoments  # examples with one label, by label: K classes
-    pairs: ClassMoments  # examples with two labels, by set: K(K-1)/2 classes
-    sizes: ClassMoments  # all examples, by their number of labels: K+1 classes
+    # the other examples: K(K-1)/2 classes, the sets of two labels; then K+1, by the
+    # number of labels, for those with more than two
+    others: ClassMoments
     # [K+1, K] number (or total weight) of the examples with so many labels that have
     # this label
     together: Leaf
@@ -65,8 +70,7 @@ class SetMoments:
         pairs = num_classes * (num_classes - 1) // 2
         return cls(
             single=ClassMoments.empty(num_classes, feature_dim, **kept),
-            pairs=ClassMoments.empty(pairs, feature_dim, **light),
-            sizes=ClassMoments.empty(num_classes + 1, feature_dim, **light),
+            others=ClassMoments.empty(pairs + num_classes + 1, feature_dim, **light),
             together=jnp.zeros((num_classes + 1, num_classes), dtype),
         )
 
@@ -83,7 +87,43 @@ class SetMoments:
     @property
     def total(self) -> jax.Array:
         """N, the number (or total weight) of all examples."""
-        return self.sizes.total
+        return self.single.total + self.others.total
+
+    @property
+    def pairs(self) -> ClassMoments:
+        """Moments of the examples with two labels, by set: K(K-1)/2 classes."""
+        number = self.num_classes * (self.num_classes - 1) // 2
+        of = ("count", "pivot", "offset", "spread")
+        first = {name: getattr(self.others, name)[:number] for name in of}
+        return dataclasses.replace(self.others, **first)
+
+    @property
+    def sizes(self) -> ClassMoments:
+        """Moments of all examples, by their number of labels: K+1 classes."""
+        k = self.num_classes
+        labels = np.repeat([1, 2], [k, k * (k - 1) // 2])
+        labels = np.concatenate([labels, np.arange(k + 1)])  # of each kind
+        unit, _, own = common_unit(self.single.unit, self.others.unit)
+        _, _, theirs = common_unit(self.others.unit, self.single.unit)
+        spread = self.single.spread * own, self.others.spread * theirs
+        every = dataclasses.replace(
+            self.others,
+            count=jnp.concatenate([self.single.count, self.others.count]),
+            pivot=self._pivots,
+            offset=jnp.concatenate([self.single.offset, self.others.offset]),
+            spread=jnp.concatenate(spread),
+            resolution=jnp.maximum(self.single.resolution, self.others.resolution),
+            unit=unit,
+            left_out=self.single.left_out + self.others.left_out,
+        )
+        grouped = group_moments(every, jnp.asarray(labels), k + 1)
+        there = grouped.count[:, None] > 0
+        return dataclasses.replace(grouped, pivot=jnp.where(there, grouped.pivot, 0))
+
+    @property
+    def _pivots(self) -> jax.Array:
+        """The first example of each kind."""
+        return jnp.concatenate([self.single.pivot, self.others.pivot])
 
     def update(
         self,
@@ -114,11 +154,12 @@ class SetMoments:
         mass = mass if weights is None else jnp.asarray(weights).astype(dtype)
         features = jnp.asarray(features)
         of_size = jax.nn.one_hot(size, self.num_classes + 1, dtype=dtype)
-        one, two = mass * (size == 1), mass * (size == 2)
+        kind, alone = self._kinds(labels), size == 1
+        place = jnp.where(alone, 0, kind - self.num_classes)
+        kind = jnp.where(alone, kind, 0)
         return SetMoments(
-            single=self.single.update(features, jnp.argmax(labels, 1), one),
-            pairs=self.pairs.update(features, pair_numbers(labels), two),
-            sizes=self.sizes.update(features, size, mass),
+            single=self.single.update(features, kind, mass * alone),
+            others=self.others.update(features, place, mass * ~alone),
             together=self.together + dot((mass[:, None] * of_size).T, labels + 0.0),
         )
 
@@ -127,12 +168,19 @@ class SetMoments:
         features: Float[Array | np.ndarray, "n d"],
         labels: Bool[Array | np.ndarray, "n K"],
     ) -> Float[Array, "n d"]:
-        """Features minus the pivot of their label, or of their number of labels."""
+        """Features minus the first one of the same kind; see `pivots`."""
         return jnp.asarray(features) - self.pivots(jnp.asarray(labels))
 
     def pivots(self, labels: Bool[Array, "... K"]) -> Float[Array, "... d"]:
-        """The first feature of the same one label, or of the same number of labels."""
-        return by_set(self.single.pivot, self.sizes.pivot, labels)
+        """The first feature of the same one label, set of two, or number of labels."""
+        return self._pivots[self._kinds(labels)]
+
+    def _kinds(self, labels: Bool[Array, "... K"]) -> Int[Array, "..."]:
+        """Which kind an example is: its place in `single`, then in `others`."""
+        k, size = self.num_classes, jnp.sum(labels, -1)
+        pairs = k * (k - 1) // 2
+        several = jnp.where(size == 2, k + pair_numbers(labels), k + pairs + size)
+        return jnp.where(size == 1, jnp.argmax(labels, -1), several)
 
     def merge(self, other: SetMoments) -> SetMoments:
         """Moments of both sets of examples together; exact, associative, commutative.
@@ -142,8 +190,7 @@ class SetMoments:
         """
         return SetMoments(
             single=self.single.merge(other.single),
-            pairs=self.pairs.merge(other.pairs),
-            sizes=self.sizes.merge(other.sizes),
+            others=self.others.merge(other.others),
             together=self.together + other.together,
         )
 
@@ -155,8 +202,7 @@ class SetMoments:
         """
         return SetMoments(
             single=self.single.all_reduce(axis_name),
-            pairs=self.pairs.all_reduce(axis_name),
-            sizes=self.sizes.all_reduce(axis_name),
+            others=self.others.all_reduce(axis_name),
             together=jax.lax.psum(self.together, axis_name),
         )
 
@@ -172,17 +218,6 @@ class SetMoments:
             if count
         ]
         return ", ".join([text, *parts])
-
-
-def by_set(
-    single: Float[Array, "K d"],
-    sizes: Float[Array, "m d"],
-    labels: Bool[Array, "... K"],
-) -> Float[Array, "... d"]:
-    """A row for each set: that of its one label, or else that of its size."""
-    size = jnp.sum(labels, -1)
-    own = single[jnp.argmax(labels, -1)]
-    return jnp.where((size == 1)[..., None], own, sizes[size])
 
 
 def set_moments(

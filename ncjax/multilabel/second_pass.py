@@ -11,7 +11,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Integer
+from jaxtyping import Array, Bool, Float, Int, Integer
 
 from ncjax import collapse, struct
 from ncjax.averages import Averages
@@ -20,7 +20,7 @@ from ncjax.collapse import SecondPass
 from ncjax.collapse.registry import crowded
 from ncjax.collapse.tiles import safe_divide
 from ncjax.multilabel.conventions import DEFAULT, Convention
-from ncjax.multilabel.moments import SetMoments, by_set
+from ncjax.multilabel.moments import SetMoments
 from ncjax.struct import Leaf
 from ncjax.units import inverse_unit
 
@@ -34,10 +34,10 @@ class SetPass:
     """
 
     single: SecondPass  # of the examples with one label
-    pivots: tuple[Leaf, Leaf]  # [K, d] by label, [K+1, d] by number of labels
-    offsets: tuple[Leaf, Leaf]  # the means minus these pivots
-    means: Leaf  # [K, d] centred means of the labels alone
-    sums: Leaf  # [K+1, d] mean sum of such means, by number of labels
+    pivots: Leaf  # [2K+1, d] by label, then by number of labels
+    offsets: Leaf  # [2K+1, d] the means minus these pivots
+    means: Leaf  # [K, d] centred means of the labels alone, over the unit
+    shares: Leaf  # [K+1, K] mean of the sets, by number of labels
     known: Leaf  # [K] whether a label occurs alone
     inverse: Leaf  # [] one over the unit of lengths
     averages: Averages  # over the examples with more than one label, by their number
@@ -62,7 +62,8 @@ class SetPass:
         directions = collapse.between_basis(
             single, global_mean=about.global_mean, between=about.between
         )[1]
-        means = collapse.centred_means(single)
+        inverse = inverse_unit(sizes.unit)
+        means = collapse.centred_means(single) * inverse
         dtype = moments.together.dtype
         number = moments.num_classes + 1
         return cls(
@@ -71,12 +72,12 @@ class SetPass:
                 directions=directions,
                 normalised=training and crowded(number - 1, moments.feature_dim),
             ),
-            pivots=(single.pivot, sizes.pivot),
-            offsets=(single.offset, sizes.offset),
+            pivots=jnp.concatenate([single.pivot, sizes.pivot]),
+            offsets=jnp.concatenate([single.offset, sizes.offset]),
             means=means,
-            sums=safe_divide(dot(moments.together, means), sizes.count[:, None]),
+            shares=safe_divide(moments.together, sizes.count[:, None]),
             known=single.count > 0,
-            inverse=inverse_unit(sizes.unit),
+            inverse=inverse,
             averages=Averages.empty(
                 dict.fromkeys(("squares", "products", "sums"), (number,)), dtype
             ),
@@ -99,9 +100,9 @@ class SetPass:
                 row out, but its numbers must still be finite.
         """
         labels = jnp.asarray(labels)
-        pivots = by_set(*self.pivots, labels)
-        residuals = jnp.asarray(features).astype(pivots.dtype) - pivots
-        deviations = residuals - by_set(*self.offsets, labels)
+        kind = _kinds(labels)
+        features = jnp.asarray(features).astype(self.pivots.dtype)
+        deviations = (features - self.pivots[kind]) - self.offsets[kind]
         return self.update_deviations(deviations, labels, decisions, weights)
 
     def residual_deviations(
@@ -115,8 +116,9 @@ class SetPass:
         The kind of an example is its label, or where it has several their number.
         """
         labels = jnp.asarray(labels)
-        moved = by_set(*self.pivots, labels) - moments.pivots(labels)
-        return residuals - (by_set(*self.offsets, labels) + moved)
+        kind = _kinds(labels)
+        moved = self.pivots[kind] - moments.pivots(labels)
+        return residuals - (self.offsets[kind] + moved)
 
     def update_deviations(
         self,
@@ -130,19 +132,21 @@ class SetPass:
         dtype, size = self.means.dtype, jnp.sum(labels, 1)
         mass = jnp.ones(len(labels), dtype) if weights is None else weights
         mass = mass.astype(dtype)
-        along = dot(deviations, self.single.span.directions.T)
+        directions = self.single.span.directions
+        along = dot(deviations, jnp.concatenate([directions, self.means]).T)
+        along, products = along[:, : len(directions)], along[:, len(directions) :]
         single = self.single.update_deviations(
             along, jnp.argmax(labels, 1), jnp.asarray(decisions), mass * (size == 1)
         )
         # A label that never occurs alone has no mean, and its sets no sum.
         measured = (size > 1) & ~jnp.any(labels & ~self.known[None], 1)
-        sums = dot(labels.astype(dtype), self.means) - self.sums[size]
-        x, sums = deviations * self.inverse, sums * self.inverse
+        # s_S - s_m is a combination of the means: it is never made for an example.
+        parts = labels.astype(dtype) - self.shares[size]
         of_size = jax.nn.one_hot(size, self.means.shape[0] + 1, dtype=dtype)
         values = {
-            "squares": jnp.sum(x**2, 1),
-            "products": jnp.sum(x * sums, 1),
-            "sums": jnp.sum(sums**2, 1),
+            "squares": jnp.sum((deviations * self.inverse) ** 2, 1),
+            "products": jnp.sum(parts * products, 1) * self.inverse,
+            "sums": jnp.sum(parts * dot(parts, dot(self.means, self.means.T)), 1),
         }
         values = {key: x[:, None] * of_size for key, x in values.items()}
         averages = self.averages.update(values, mass * measured)
@@ -178,3 +182,9 @@ class SetPass:
         total = jnp.sum(sums["squares"])
         share = 1 - jnp.sum(along) / jnp.where(total > 0, total, jnp.nan)
         return jnp.maximum(share, 8 * jnp.finfo(share.dtype).eps)
+
+
+def _kinds(labels: Bool[Array, "... K"]) -> Int[Array, "..."]:
+    """The label of an example with one, else K plus the number of its labels."""
+    size = jnp.sum(labels, -1)
+    return jnp.where(size == 1, jnp.argmax(labels, -1), labels.shape[-1] + size)

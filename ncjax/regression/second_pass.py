@@ -141,7 +141,12 @@ class RegressionPass:
         mean = (self.pivot + self.offset)[: self._width] * self.scale[0]
         squares = jnp.sum(x**2, 1)
         apart = {name: outside(mean[None], axes) for name, axes in self.axes.items()}
-        along = dot(x, jnp.concatenate([mean[None], *apart.values()]).T)
+        # One product with all rows: each alone takes almost as long.
+        rows = [mean[None], *apart.values(), *self.axes.values()]
+        ends = np.cumsum([len(x) for x in rows])
+        along, *parts = jnp.split(
+            dot(x, jnp.concatenate(rows).T), ends[len(apart) : -1], axis=1
+        )
         # |h|^2 from what is known; of a feature of 0, such as one of dead units, only
         # rounding is left, and it has no direction.
         terms = squares + jnp.sum(mean**2)
@@ -151,7 +156,7 @@ class RegressionPass:
         values = {"variance": squares, "alive": alive, "norm": jnp.maximum(norms, 0)}
         safe = jnp.where(alive, norms, 1)
         for number, (name, axes) in enumerate(self.axes.items(), 1):
-            own = jnp.sum(outside(x, axes) ** 2, 1)
+            own = jnp.sum(outside(x, axes, parts[number - 1]) ** 2, 1)
             raw = own + 2 * along[:, number] + jnp.sum(apart[name] ** 2)
             raw = jnp.maximum(raw, 0)
             values[name], values[f"{name}_raw"] = own, raw

@@ -9,8 +9,9 @@ from jaxtyping import Array, Float
 from ncjax.blocks import dot
 from ncjax.regression.moments import RegressionMoments
 
-# Of subspace iteration: directions besides those asked for, and steps.
+# Of subspace iteration: directions besides those asked for, and steps at most.
 _BESIDE, _STEPS = 8, 12
+_ROUNDINGS = 8  # of the largest eigenvalue, that an eigenvector may be off
 
 
 def second_moment(moments: RegressionMoments, *, centred: bool) -> Float[Array, "d d"]:
@@ -49,16 +50,26 @@ def leading_axes(matrix: Float[Array, "d d"], count: int) -> Float[Array, "r d"]
         return whole().T
     start = jax.random.normal(jax.random.key(0), (len(matrix), width), matrix.dtype)
 
-    def step(_, basis: jax.Array) -> jax.Array:
-        return jnp.linalg.qr(dot(matrix, basis))[0]
+    least = _ROUNDINGS * jnp.finfo(matrix.dtype).eps
 
-    basis = jax.lax.fori_loop(0, _STEPS, step, jnp.linalg.qr(start)[0])
+    def step(state: tuple) -> tuple:
+        number, _, image = state
+        basis = jnp.linalg.qr(image)[0]
+        image = dot(matrix, basis)
+        # The first columns span an invariant space long before the others do.
+        inner = dot(basis[:, :count].T, image[:, :count])
+        left = image[:, :count] - dot(basis[:, :count], inner)
+        done = jnp.sum(left**2) <= (least * jnp.max(jnp.abs(inner))) ** 2
+        return jnp.where(done, _STEPS, number + 1), basis, image
+
+    state = 0, start, start
+    _, basis, _ = jax.lax.while_loop(lambda s: s[0] < _STEPS, step, state)
     _, turn = jnp.linalg.eigh(dot(basis.T, dot(matrix, basis)))
     axes = dot(basis, turn)[:, ::-1][:, :count]
     image = dot(matrix, axes)
     values = jnp.sum(axes * image, 0)
     left = jnp.max(jnp.linalg.norm(image - axes * values[None], axis=0))
-    exact = left <= 8 * jnp.finfo(matrix.dtype).eps * values[0]
+    exact = left <= least * values[0]
     return jax.lax.cond(exact, lambda: axes, whole).T
 
 
@@ -74,9 +85,19 @@ def row_axes(classifier: Float[Array, "t d"]) -> Float[Array, "r d"]:
     return jnp.where((values > least)[:, None], axes, 0)
 
 
-def outside(vector: Float[Array, "*n d"], axes: Float[Array, "r d"]) -> jax.Array:
-    """What is left of vectors [..., d] when their part along some axes is taken off."""
-    along = dot(vector, axes.T)
+def outside(
+    vector: Float[Array, "*n d"],
+    axes: Float[Array, "r d"],
+    along: Float[Array, "*n r"] | None = None,
+) -> jax.Array:
+    """What is left of vectors [..., d] when their part along some axes is taken off.
+
+    Args:
+        vector: vectors [..., d].
+        axes: orthonormal rows [r, d], or rows of 0.
+        along: their products with the vectors [..., r], where these are known.
+    """
+    along = dot(vector, axes.T) if along is None else along
     # A product with one row is slow on a CPU.
     return vector - (along * axes if axes.shape[0] == 1 else dot(along, axes))
 

@@ -21,7 +21,8 @@ from ncjax.report.page import (
     table,
 )
 from ncjax.report.read import Found, made_by, modified, read, shown
-from ncjax.report.verdict import Verdict, verdict
+from ncjax.report.verdict import verdict
+from ncjax.report.verdicts.verdict import Verdict
 from ncjax.runs.journal import NAME as METRICS
 from ncjax.table import Table
 

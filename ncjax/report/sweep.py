@@ -23,7 +23,8 @@ from ncjax.report.charts import (
 from ncjax.report.page import Page, command, details, escape, grid, links, listed, table
 from ncjax.report.read import made_by, read_json, shown
 from ncjax.report.run import against_recipe, axis_buttons
-from ncjax.report.verdict import Verdict, verdict
+from ncjax.report.verdict import verdict
+from ncjax.report.verdicts.verdict import Verdict
 from ncjax.runs.columns import is_measured
 from ncjax.runs.history import History
 from ncjax.runs.journal import NAME as METRICS, read as read_journal
