@@ -25,7 +25,11 @@ from ncjax.transfer import (
     known_means_bound,
 )
 
-TITLES = {"nearest_mean": "nearest mean", "ridge": "ridge"}
+TITLES = {
+    "nearest_mean": "nearest mean",
+    "linear": "a linear probe",
+    "ridge": "ridge",
+}
 _USUAL = (1, 2, 5, 10, 20, 50)  # shots whose numbers have titles
 _DOWN = {"home": "probe", "smaller_is_better": True}
 METRICS = (

@@ -12,4 +12,5 @@ from ncjax.transfer.bounds import (
     few_shot_bound as few_shot_bound,
     known_means_bound as known_means_bound,
 )
-from ncjax.transfer.episodes import LEARNERS as LEARNERS, episodes as episodes
+from ncjax.transfer.episodes import episodes as episodes
+from ncjax.transfer.learners import LEARNERS as LEARNERS

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer
 
-from ncjax.moments import dot
 from ncjax.options import check_value, unknown
-
-# (support [C, m, d], queries [q, d]) -> scores of the queries [q, C].
-Learner = Callable[[jax.Array, jax.Array], jax.Array]
-
-
-def nearest_mean(support: Float[Array, "C m d"], queries: Float[Array, "q d"]):
-    """-|x - mean_c|^2 [q, C], with the mean of the examples of each class."""
-    means = jnp.mean(support, axis=1)
-    # About the mean of all, so that a common part is not rounded in.
-    middle = jnp.mean(means, axis=0, keepdims=True)
-    means, queries = means - middle, queries - middle
-    return 2 * dot(queries, means.T) - jnp.sum(means**2, axis=1)[None]
-
-
-def ridge(support: Float[Array, "C m d"], queries: Float[Array, "q d"]):
-    """Outputs of a linear probe by ridge regression on one-hot labels [q, C].
-
-    With a bias, and the penalty lambda |W|^2 for lambda = 1e-3 times the mean square of
-    a centred feature, n of them: solved in the space of the n examples, exactly.
-    """
-    count, shots, width = support.shape
-    rows = support.reshape(count * shots, width)
-    middle = jnp.mean(rows, axis=0, keepdims=True)
-    rows, queries = rows - middle, queries - middle
-    targets = jnp.repeat(jnp.eye(count, dtype=rows.dtype), shots, axis=0) - 1 / count
-    gram = dot(rows, rows.T)
-    penalty = 1e-3 * jnp.trace(gram) / len(rows)
-    penalty = jnp.where(penalty > 0, penalty, 1)
-    weights = jnp.linalg.solve(gram + penalty * jnp.eye(len(rows)), targets)
-    return dot(queries, dot(rows.T, weights))
-
-
-LEARNERS: dict[str, Learner] = {"nearest_mean": nearest_mean, "ridge": ridge}
+from ncjax.transfer.learners import LEARNERS
 
 
 def episodes(
@@ -68,7 +33,7 @@ def episodes(
         number: number of episodes.
         queries: examples of each class to classify.
         ways: classes of an episode; 0 for all C.
-        learner: name in `LEARNERS`: "nearest_mean" or "ridge".
+        learner: name in `LEARNERS`: "nearest_mean", "linear" or "ridge".
 
     Returns:
         The share of the queries that are misclassified, of each episode.

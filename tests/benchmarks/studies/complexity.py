@@ -168,6 +168,7 @@ def transferred(norm: bool, smoke: bool) -> dict[str, list[float]]:
         axes = directional_cdnv(of)
         return {
             "error": errors.mean(),
+            "worst": errors.max(),
             "bound": few_shot_bound(of, SHOTS),
             "directional": jax.numpy.nanmean(axes),
         }
@@ -183,18 +184,21 @@ def few_shots(of_new: dict[str, dict[str, list[float]]]) -> list[Verdict]:
     found = []
     for who, values in of_new.items():
         error, bound = np.array(values["error"]), np.array(values["bound"])
-        closest = (bound - error).min()
+        worst = np.array(values["worst"])
+        # It is a bound on the mean; a single episode may break it.
+        broken = int((worst > bound).sum())
         found.append(
             Verdict(
                 claim=f"{who}: the bound on the {SHOTS}-shot error holds",
                 source="Luthra, Salunkhe & Galanti, ICML 2026, and `ncjax.transfer`",
                 theirs="the mean error is at most the bound",
-                ours=f"in {(error <= bound).sum()} of {len(error)} networks; the mean "
-                f"error is {100 * error.mean():.1f} %, the bound "
-                f"{100 * bound.mean():.0f} %",
+                ours=f"in {(error <= bound).sum()} of {len(error)} networks, and in "
+                f"every episode of all but {broken}; the mean error is "
+                f"{100 * error.mean():.1f} %, the largest of an episode "
+                f"{100 * worst.max():.0f} %, the bound {100 * bound.mean():.0f} %",
                 interval="",
                 seeds=0,
-                verdict="holds" if closest >= 0 else "does not",
+                verdict="holds" if (error <= bound).all() else "does not",
                 command=COMMAND,
                 note=f"new classes, mean over {EPISODES} episodes of each network",
             )
@@ -256,15 +260,19 @@ def draw(settings, of_new: dict[str, dict[str, list[float]]]) -> Figure:
 def table(settings, of_new: dict[str, dict[str, list[float]]]) -> str:
     """What each network has found, as CSV."""
     head = "part,batch_norm,learning_rate,batch_size,weight_decay,gc_penalty,seed"
-    lines = [f"{head},train_error,gc,cdnv,few_shot_error,bound,directional_cdnv"]
+    lines = [f"{head},train_error,gc,cdnv,few_shot_error,worst_episode,"]
+    lines[0] += "bound,directional_cdnv"
     for row in settings.rows:
         fields = [str(row[name]) for name in ("model.batch_norm", *SHOWN)]
         values = (f"{float(row[key]):.6g}" for key in ("train/error", GC, CDNV))
         lines.append(",".join(["settings", *fields, "0", str(row["seed"]), *values]))
-        lines[-1] += ",,,"
+        lines[-1] += ",,,,"
     for who, few in of_new.items():
         for i, weight in enumerate(few["penalty"]):
-            keys = ("train_error", "gc", "cdnv", "error", "bound", "directional")
+            keys = (
+                *("train_error", "gc", "cdnv"),
+                *("error", "worst", "bound", "directional"),
+            )
             values = ",".join(f"{few[key][i]:.6g}" for key in keys)
             place = f"penalty,{who == NORMS[True]},0.05,128,0.002,{weight:g}"
             lines.append(f"{place},{i % SEEDS},{values}")
