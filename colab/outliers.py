@@ -125,8 +125,9 @@ float(ood.auroc(score(fitted, test), score(fitted, foreign)))
 # %%
 figure = Figure(figsize=(8, 3.4), layout="constrained")
 axes = figure.subplots(1, 2, sharey=True)
+learners = {"nearest_mean": "nearest mean", "linear": "linear probe", "ridge": "ridge"}
 for axis, shots in zip(axes, (1, 5), strict=True):
-    for key, name in (("nearest_mean", "nearest mean"), ("ridge", "ridge")):
+    for key, name in learners.items():
         values = history[f"probe/few_shot/held_out/{key}_{shots}"]
         axis.semilogx(history["epoch"], values, "o-", ms=3, label=name)
     bound = history[f"probe/few_shot/held_out/bound_{shots}"]

@@ -241,9 +241,12 @@ def signals(ground, rng, folder):
     started = ground.start(folder, every=EVERY)
     moment = choose(rng, ground.life, without=("lock", "events"))
     hit, twice = wait_for(moment, folder, started), rng.random() < 0.3
+    # It waits meanwhile: on a busy machine it could be at its end before the signal.
+    started.send(signal.SIGSTOP)
     rows = len(lines(folder))
     trained = rows > 0
     started.send(number)
+    started.send(signal.SIGCONT)
     note = f"{number.name} {moment}"
     if twice:
         time.sleep(rng.uniform(0, 0.1))
