@@ -23,17 +23,24 @@ from ncjax.measurement.readers import (
     open_arrays,
 )
 from ncjax.measurement.sources import Source
+from ncjax.multilabel.conventions import PRESETS as OF_SETS
+from ncjax.regression.conventions import PRESETS as OF_VECTORS
 from ncjax.runs.about import about
 from ncjax.style import FORMATS, render
+from ncjax.targets import DEFAULT, TARGETS
 
 if TYPE_CHECKING:
     from ncjax.measurement.checkpoint import CheckpointMeasurement
+    from ncjax.measurement.labelled import LabelledMeasurement
+
+    Measured = Measurement | CheckpointMeasurement | LabelledMeasurement
 
 _ABOUT = """\
 Measure the neural collapse of features, from whatever framework, in bounded memory.
 
 FEATURES is a file of the inputs of the last layer, [n, d], one row for each sample of
-the training set; labels are integers 0..K-1.  Or measure a checkpoint of a run.
+the training set; labels are integers 0..K-1, or what --target says.  Or measure a
+checkpoint of a run.
 """
 
 _MORE = f"""\
@@ -41,8 +48,11 @@ examples:
   ncjax measure features.npy --labels=labels.npy
   ncjax measure train.npz --classifier=model.safetensors \\
       --test-features=test.npz --json=collapse.json --figure=collapse.png
+  ncjax measure train.npz --target=vector --classifier=head.npz
   ncjax measure --checkpoint=runs/digits@100 --json=epoch100.json
 
+Labels of --target=vector are numbers [n, t], of ordinal levels [n], of set zeros and
+ones [n, K], of tasks the class of each task [n, T]; these features are loaded whole.
 A checkpoint is measured by the programs of its run, on the data of the run, and gives
 the numbers that the run logged after that epoch, under the names of metrics.jsonl.
 Files end in {", ".join(READERS)}.
@@ -74,7 +84,7 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _result(options: argparse.Namespace) -> Measurement | CheckpointMeasurement:
+def _result(options: argparse.Namespace) -> Measured:
     """What is measured: features in files, or a checkpoint of a run."""
     keep_compiled_programs()
     if options.checkpoint is None:
@@ -83,6 +93,8 @@ def _result(options: argparse.Namespace) -> Measurement | CheckpointMeasurement:
                 "Nothing to measure: give FEATURES, a file of features, or "
                 "--checkpoint=RUN[@EPOCH], a run that `ncjax train` has written."
             )
+        if options.target != DEFAULT:
+            return _labelled(options)
         return measure(**_inputs(options))
     allowed = {"checkpoint", "json"}
     for name, value in vars(options).items():
@@ -101,6 +113,30 @@ def _result(options: argparse.Namespace) -> Measurement | CheckpointMeasurement:
             f"got {epoch!r}."
         )
     return measure_checkpoint(run, None if epoch is None else int(epoch))
+
+
+# Flags that mean something of classes alone.
+_OF_CLASSES = (
+    *("ood_features", "num_classes", "class_names", "one_vs_rest", "pool"),
+    *("figure", "columns"),
+)
+
+
+def _labelled(options: argparse.Namespace) -> LabelledMeasurement:
+    """Features whose labels are no classes."""
+    for name in _OF_CLASSES:
+        if getattr(options, name) != _parser().get_default(name):
+            flag = f"--{name.replace('_', '-')}"
+            raise UsageError(
+                f"{flag} is for classes: with --target={options.target} it cannot be "
+                "given."
+            )
+    from ncjax.measurement.labelled import measure_labelled
+
+    inputs = _inputs(options)
+    for name in ("num_classes", "pool", "one_vs_rest"):
+        del inputs[name]
+    return measure_labelled(target=options.target, **inputs)
 
 
 # An argument of `measure` in one of its messages, which is no part of a path.
@@ -130,7 +166,10 @@ def _parser() -> Parser:
     add("--test-features", metavar="FILE", help="measured about the training means")
     add("--test-labels", metavar="FILE", help="by default in the file of the above")
     add("--ood-features", metavar="FILE", help="out-of-distribution, for AUROCs, NC5")
-    add("--preset", default="default", choices=list(PRESETS), help="whose definitions")
+    what = "what an example is labelled with"
+    add("--target", default=DEFAULT, choices=list(TARGETS), help=what)
+    presets = dict.fromkeys([*PRESETS, *OF_VECTORS, *OF_SETS])
+    add("--preset", default="default", choices=list(presets), help="whose definitions")
     add("--json", metavar="FILE", type=Path, help="write the numbers to this file")
     add("--figure", metavar="FILE", type=Path, help=f"draw: {', '.join(FORMATS)}")
     add_columns(parser)
@@ -145,9 +184,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _write(
-    result: Measurement | CheckpointMeasurement, options: argparse.Namespace
-) -> list[Path]:
+def _write(result: Measured, options: argparse.Namespace) -> list[Path]:
     """Writes the files that were asked for, and returns their paths."""
     # Both are made before either is written: nothing is left half done.
     contents: dict[Path, str | bytes] = {}

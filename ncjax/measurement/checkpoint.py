@@ -15,7 +15,7 @@ from ncjax.io import plain
 from ncjax.measurement.result import digits
 from ncjax.runs.history import Row
 from ncjax.runs.journal import NAME, read_rows
-from ncjax.runs.metrics import describe
+from ncjax.runs.metrics import meaning
 from ncjax.table import Part, Result, Table
 from ncjax.training.stored import measure_again
 
@@ -92,12 +92,11 @@ class CheckpointMeasurement(Result):
 
     def _cells(self, name: str) -> tuple[str, str, str]:
         """A row of the table: name, value with its interval, and what it means."""
-        value, metric = digits(self.values[name]), describe(name)
+        value = digits(self.values[name])
         low, high = (self.values.get(f"{name}/{end}") for end in ("low", "high"))
         if low is not None and high is not None:
             value += f" [{digits(low)}, {digits(high)}]"
-        title = "" if metric.title == name else metric.title
-        return name, value, metric.sentence or title
+        return name, value, meaning(name)
 
 
 def _relative(pair: tuple[Any, Any]) -> float:

@@ -39,7 +39,7 @@ def check_classifier(
                 "There is a bias, but no classifier [K, d] to go with it."
             )
         return None, None
-    classifier = _real(classifier, "classifier")
+    classifier = real(classifier, "classifier")
     if classifier.ndim == 4 and classifier.shape[2:] == (1, 1):
         classifier = classifier[:, :, 0, 0]
     if classifier.ndim == 4 and classifier.shape[:2] == (1, 1):
@@ -51,7 +51,7 @@ def check_classifier(
         )
     if bias is None:
         return _both_classes(classifier), None
-    bias = np.atleast_1d(_real(bias, "bias"))
+    bias = np.atleast_1d(real(bias, "bias"))
     if bias.shape != classifier.shape[:1]:
         hint = ""
         if bias.shape == classifier.shape[1:]:
@@ -84,7 +84,7 @@ def about_classifier(
     return f"classifier {shape}{one} with{'out' * (bias is None)} bias"
 
 
-def _real(array: Any, name: str) -> np.ndarray:
+def real(array: Any, name: str) -> np.ndarray:
     """An array as float32 or float64 on the host, checked to be finite."""
     array = to_numpy(array)
     try:

@@ -229,7 +229,8 @@ def check_labels(
     if labels.ndim != 1:
         raise MeasureError(
             f"{name} have shape {labels.shape}; [n] integers 0..K-1 are needed (of one-"
-            "hot rows, take the argmax)."
+            "hot rows, take the argmax; of regression, sets of labels or several tasks "
+            "say so: --target, or `ncjax.measurement.labelled`)."
         )
     if labels.dtype.kind == "O" and all(map(np.isscalar, labels)):
         labels = np.asarray(labels.tolist())  # integers that a table kept as objects

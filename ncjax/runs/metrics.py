@@ -50,6 +50,12 @@ def describe(key: str) -> Metric:
     return Metric(key, key)
 
 
+def meaning(key: str) -> str:
+    """The sentence on the metric of a key; else its title; "" for an unknown one."""
+    metric = describe(key)
+    return metric.sentence or ("" if metric.title == key else metric.title)
+
+
 def _placed(metric: Metric, place: str, key: str) -> Metric:
     """A metric at a place: its title says where it is not that of the home."""
     title = metric.title
