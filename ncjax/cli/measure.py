@@ -166,8 +166,9 @@ def _parser() -> Parser:
     add("--test-features", metavar="FILE", help="measured about the training means")
     add("--test-labels", metavar="FILE", help="by default in the file of the above")
     add("--ood-features", metavar="FILE", help="out-of-distribution, for AUROCs, NC5")
-    what = "what an example is labelled with"
-    add("--target", default=DEFAULT, choices=list(TARGETS), help=what)
+    # Not `choices`: --register may add targets, after the flags are read.
+    what = f"what an example is labelled with: {', '.join(TARGETS)}"
+    add("--target", metavar="NAME", default=DEFAULT, help=what)
     presets = dict.fromkeys([*PRESETS, *OF_VECTORS, *OF_SETS])
     add("--preset", default="default", choices=list(presets), help="whose definitions")
     add("--json", metavar="FILE", type=Path, help="write the numbers to this file")
