@@ -103,6 +103,7 @@ def test_cross_entropy_on_a_fixed_simplex():
     np.testing.assert_allclose(rows[-1]["nc/nc2_w"], 0, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_parameters_that_are_saved():
     """ResNet-18 with as many features as classes: 20.7 % fewer than usually."""
     images = np.zeros((20, 32, 32, 3), np.uint8)

@@ -104,6 +104,7 @@ def test_by_hand():
     np.testing.assert_allclose(features, [[0.6, 0.8], [0, 0], [0.6, 0.8]], rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [5, pytest.param(7, marks=pytest.mark.slow)])
 def test_second_pass_finds_the_moments_of_normalised_features(k):
     """Batches, weights, a rotation: the moments are those of the features h/|h|."""

@@ -53,6 +53,7 @@ def test_a_mean_at_the_mean_of_all_has_no_direction(shift):
     assert np.isfinite(got["nc3_papyan"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", thin([np.float32, np.float64], keep={0}))
 def test_equal_directions_are_infinitely_uneven(dtype, x64):
     rows = np.random.default_rng(0).normal(size=(4, 1)).astype(dtype)

@@ -54,6 +54,7 @@ def test_axes_enclose_means_below_every_positive_value(tmp_path):
     assert axis.get_ylim()[0] < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_figure_of_ten_groups(tmp_path):
     for i in range(10):

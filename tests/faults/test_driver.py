@@ -75,6 +75,7 @@ def test_a_file_that_is_refused_is_put_back(ground, tmp_path):
     assert found == Outcome(REFUSED, True, "torn")
 
 
+@pytest.mark.slow
 def test_a_traceback_is_found(ground, tmp_path, monkeypatch):
     ground.lab.copy(tmp_path / "run")
 

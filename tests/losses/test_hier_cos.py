@@ -95,6 +95,7 @@ def test_gradients_are_finite_at_zero_and_far_away(name):
     assert np.abs(grad[1:]).max() > 0
 
 
+@pytest.mark.slow
 def test_the_targets_rank_all_classes_as_the_tree_does():
     """Theorem 1, for classes at one depth: the lengths fall with the tree distance."""
     tree = TREES["five levels"]

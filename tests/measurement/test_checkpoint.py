@@ -51,6 +51,7 @@ def test_the_means_of_all_seeds_are_those_logged(folder, measured):
     assert f"{value:.4g} [{low:.4g}, {high:.4g}]  spread within classes" in line
 
 
+@pytest.mark.slow
 def test_of_one_seed_on_the_command_line(folder, capsys, tmp_path):
     seed, out = folder / "seeds" / "6", tmp_path / "out.json"
     status, said, _ = run(["--checkpoint", f"{seed}@4", "--json", out], capsys)

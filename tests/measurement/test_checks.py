@@ -17,6 +17,7 @@ from tests.measurement.features import (
     assert_close,
     nan,
 )
+from tests.thin import thin
 
 overflown = FEATURES.astype(np.float16)
 
@@ -104,6 +105,7 @@ BASE = dict(zip(("features", "labels", "classifier", "bias"), (FEATURES, LABELS,
 SCALES = [1e18, 1e20, 1e30, 1e-18, 1e-20, 1e-30]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scale", "dtype"),
     [*((s, np.float32) for s in SCALES), (1e160, np.float64), (1e-160, np.float64)],
@@ -199,7 +201,7 @@ def separated(seed, std):
     return x, labels, means - means.mean(0)
 
 
-@pytest.mark.parametrize("biased", [False, True])
+@pytest.mark.parametrize("biased", thin([False, True], keep={0}))
 @pytest.mark.parametrize(("seed", "std"), [(0, 0.1), (1, 0.5)])
 def test_transposed_square_classifier(seed, std, biased):
     x, labels, w = separated(seed, std)

@@ -30,6 +30,7 @@ def test_outputs(tmp_path, capsys):
     assert made["devices"]["kind"] == "cpu"
 
 
+@pytest.mark.slow
 def test_other_options(tmp_path, capsys):
     path = save_npz(tmp_path / "all.npz", labels=None, cls=LABELS)
     (tmp_path / "names.txt").write_text("a\nb\nc\nd\ne\n")

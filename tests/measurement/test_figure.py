@@ -49,6 +49,7 @@ def test_figures(k, plain):
     assert render(drawn, ".png").startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_figures_of_degenerate_features():
     def drawn_of(x):
         moments = jax.jit(class_moments, static_argnums=2)(x, y, K)

@@ -41,6 +41,13 @@ def test_vectors():
     expected = regression.measure_features(features, VECTORS, WEIGHTS[:2], BIAS[:2])
     assert found["train/r2"] == pytest.approx(float(expected.pop("r2")), rel=1e-4)
     equal(found, expected)
+
+
+@pytest.mark.slow
+def test_a_test_set_a_preset_and_no_classifier():
+    features, given = near(VECTORS @ WEIGHTS[:2]), {"classifier": WEIGHTS[:2]}
+    given |= {"bias": BIAS[:2], "target": "vector"}
+    found = measure_labelled(features, VECTORS, **given)
     other = {"test_features": features[:60], "test_labels": VECTORS[:60]}
     both = measure_labelled(
         features, VECTORS, preset="andriopoulos2024", **given, **other

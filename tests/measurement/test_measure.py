@@ -34,6 +34,7 @@ def test_numbers_against_numpy(plain):
     assert_close(plain, expected)
 
 
+@pytest.mark.slow
 def test_shares_are_exact_quotients_of_counts(few):
     """One of three features is nearest to another mean, and decided wrongly."""
     features = np.array([[0.0], [4.0], [1.0]], np.float32)
@@ -138,6 +139,7 @@ def test_classes_found_on_the_way(few):
     assert result["nc1"] == pytest.approx(measure(x, y)["nc1"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_feature_maps(plain, few):
     maps = np.repeat(FEATURES[:, None, None], 2, axis=1)  # [n, 2, 1, d]
     result = measure(maps, LABELS, pool="mean")
@@ -241,6 +243,7 @@ def test_presets(preset, plain):
     assert result.to_dict()["measured"]["preset"] == preset
 
 
+@pytest.mark.slow
 def test_one_vs_rest_is_asked_for(plain):
     result = measure(FEATURES, LABELS, classifier=W, bias=B, one_vs_rest=True)
     more = {key for key, metric in METRICS.items() if not metric.unasked(K, D)}

@@ -71,6 +71,7 @@ def test_what_is_missing_is_said():
     assert not ncjax.measure(*TRAIN, ood_features=FOREIGN).detection
 
 
+@pytest.mark.slow
 def test_no_score_of_features_asks_the_classifier():
     moments = class_moments(*TRAIN, K, scatter="pooled")
     bank, rows = jnp.array(TRAIN[0]), jnp.array(FOREIGN)

@@ -118,6 +118,7 @@ def test_the_keys_are_those_of_every_run():
     assert found == kept - {"test/top5_error"}
 
 
+@pytest.mark.slow
 def test_logits_stand_for_the_classifier(want):
     recorder = Recorder(None, K)
     wrong = LOGITS.copy()
@@ -189,6 +190,7 @@ TREE = ncjax.hierarchy.from_nested(
 )
 
 
+@pytest.mark.slow
 def test_a_tree_and_the_confusion(tmp_path, brief, drawn):
     order = ("r", "t", "p", "q", "s")
     given = {"class_names": order, "hierarchy": TREE, "confusion": True}

@@ -61,6 +61,7 @@ def test_confusion_figure():
         plots.confusion(History([row(1, 0.1, 1.0)]), names)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(trees())
 def test_a_confusion_stands_in_the_order_of_its_tree(drawn):

@@ -76,6 +76,7 @@ def test_pandas():
     assert list(frame["rate"]) == [0.1, 0.1, 1.0, 1.0]
 
 
+@pytest.mark.slow
 def test_a_figure_for_a_page():
     sweep = made(rate=(0.01, 0.1, 1.0))
     wide, narrow = sweep.plot(), sweep.plot(columns=1)

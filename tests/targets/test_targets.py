@@ -105,6 +105,7 @@ def config(seed=0):
     return config
 
 
+@pytest.mark.slow
 def test_a_new_target_is_trained_measured_written_and_compared(registered, tmp_path):
     runs = [tmp_path / f"run{seed}" for seed in (0, 1)]
     for seed, folder in enumerate(runs):

@@ -106,6 +106,7 @@ def test_metrics_that_others_write_are_restored(runs, whole, tmp_path, capsys, a
     assert_same(runs, folder, whole)
 
 
+@pytest.mark.slow
 def test_a_figure_that_cannot_be_written_loses_nothing(runs, whole, tmp_path, most):
     folder = shutil.copytree(whole, tmp_path / "run")
     with closing(runs.record(folder)) as record:

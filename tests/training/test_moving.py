@@ -48,6 +48,7 @@ def first_step(config, hyper=None):
     return network, state, batch, jax.jit(network.step)
 
 
+@pytest.mark.slow
 def test_a_step_of_a_schedule_is_that_of_the_alpha_of_its_time():
     network, state, batch, step = first_step(small(SCHEDULED))
     late = dataclasses.replace(state, step=jnp.int32(12))  # of 16

@@ -55,6 +55,7 @@ def assert_measured(last, loss):
 
 
 # Those that have runs of their own below are not run twice.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "split_features"),
     [
@@ -117,6 +118,7 @@ def test_where_the_tree_comes_from(tmp_path):
     assert set(tree.class_names) == {"0", "6", "7"}
 
 
+@pytest.mark.slow
 def test_cross_entropy_needs_no_tree():
     row = run(treeless(1)).rows[-1]
     assert not [name for name in row if "tree" in name or "ahd" in name]

@@ -179,6 +179,7 @@ def test_rank_restricted_critical_points(d, value, excess):
     assert certificate.curvature > -1e-10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", thin([5, 60], keep={0}))
 def test_hessian_at_the_origin(width):
     """Least eigenvalue -.1320322917, d (K-1) times: dense, and by Lanczos."""

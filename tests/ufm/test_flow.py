@@ -106,6 +106,7 @@ def test_dead_mode_stays_dead_and_imbalance_is_conserved():
     assert found[-1, 0] > 5
 
 
+@pytest.mark.slow
 def test_descent_follows_flow(frozen):
     problem, start = plain(8), ufm.modal_start(STRENGTHS)
     path = ufm.descend(problem, start, learning_rate=0.01, times=[0, 20])
@@ -184,6 +185,7 @@ def test_class_means_move_as_equal_samples_do(ridge):
     assert noisy.nc1[-1] < 1e-9
 
 
+@pytest.mark.slow
 def test_many_flows_are_those_one_by_one(ridge):
     problems = [
         ufm.Problem.create(lambda_w=x, lambda_h=1e-2, num_classes=4, sizes=3)

@@ -50,6 +50,7 @@ def test_copies_of_a_row_share_its_samples():
         )
 
 
+@pytest.mark.slow
 def test_it_is_not_convex():
     """Logits of the coarse levels count in bounded terms alone."""
     fit = haf(6, hierarchy=TREE)

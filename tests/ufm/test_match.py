@@ -112,6 +112,7 @@ def test_relabelled_classes_are_another_geometry(closed):
     assert match_gram(path, gram[np.ix_(order, order)]).distance > 0.05
 
 
+@pytest.mark.slow
 def test_c_beyond_the_range_is_said_to_be_at_its_edge():
     path = optimum_path("soft_labels", hierarchy=TREE, c_range=(1e-4, 1e-2))
     small, large = (soft_label_optimum(TREE, 4.0, c) for c in (1e-6, 4e-2))

@@ -78,6 +78,7 @@ def test_any_other_loss():
         solve_convex(problem)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "loss", ["cascade", pytest.param("multi_level", marks=pytest.mark.slow)]
 )

@@ -32,6 +32,7 @@ def test_every_experiment_has_a_config():
     assert len(CONFIGS) == 18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "path",
     [
