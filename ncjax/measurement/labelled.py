@@ -29,6 +29,7 @@ from ncjax.measurement.labelled_input import (
     read_labels,
     read_test,
 )
+from ncjax.measurement.pooling import floats
 from ncjax.measurement.result import digits
 from ncjax.measurement.sources import MeasureError, to_numpy
 from ncjax.multilabel.conventions import get_convention as of_sets
@@ -151,6 +152,8 @@ def measure_labelled(
         >>> bool(found["nc/nrc1"] < 1e-10)
         True
     """
+    if batch_size is not None and batch_size < 1:
+        raise MeasureError(f"batch_size must be at least 1, got {batch_size}.")
     rows = read_features(features, "features")
     known, kind = read_labels(labels, len(rows), target, classifier)
     width = rows.shape[1]
@@ -294,7 +297,7 @@ def _batches(
         disable=None if progress else True,
     )
     for start in starts:
-        part = to_numpy(rows[start : start + size]).astype(np.float32)
+        part = floats(to_numpy(rows[start : start + size]), name).astype(np.float32)
         if wrong := np.flatnonzero(~np.isfinite(part).all(1)).tolist():
             checks.refuse_rows(start + np.asarray(wrong), len(labels), name)
         own = labels[start : start + size]

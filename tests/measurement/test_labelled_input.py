@@ -60,6 +60,8 @@ BAD = {
         {"target": "ordinal", "classifier": W[:1]},
         "thresholds",
     ),
+    "batches": ((X, Y), {"target": "vector", "batch_size": 0}, "at least 1, got 0"),
+    "words": ((X.astype(str), Y), {"target": "vector"}, "numbers|float"),
     "test alone": ((X, Y), {"target": "vector", "test_features": X}, "classifier, too"),
     "test width": (
         (X, Y),
