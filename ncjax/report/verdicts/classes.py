@@ -11,6 +11,7 @@ from ncjax.report.verdicts.verdict import (
     State,
     Verdict,
     number_of,
+    of_seeds,
 )
 from ncjax.runs.columns import Columns, Row
 
@@ -36,7 +37,7 @@ def of_classes(history: Columns, last: Row) -> Verdict:
     if nc1 is None:
         return Verdict("no verdict", f"no verdict: NC1 was not measured {at}.")
     state = _state(history, nc1, key)
-    seeds = f" (mean of {len(history.seeds)} seeds)" if history.seeds else ""
+    seeds = of_seeds(history)
     clauses = [_fall(history, nc1, key), *_geometry(history, last), *_sums(last)]
     floor = number_of(last, "nc/nc1_floor") if key == "nc/nc1" else None
     if floor is not None and nc1 < floor:

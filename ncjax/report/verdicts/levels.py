@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 from ncjax.report.verdicts.verdict import (
     FEW,
     Verdict,
+    also,
     known_numbers,
-    number_of,
+    of_seeds,
     state_of,
 )
 from ncjax.runs.columns import Columns, Row
@@ -23,9 +22,8 @@ def of_levels(history: Columns, last: Row) -> Verdict:
     (onc1, onc2, order, error), at = found, f"at epoch {last['epoch']:.0f}"
     most, learned = max(onc1, onc2), order == 1 and error <= FEW
     state = state_of(most, learned=learned)
-    seeds = f" (mean of {len(history.seeds)} seeds)" if history.seeds else ""
-    onc3 = number_of(last, "nc/onc3")
-    rest = "" if onc3 is None or math.isnan(onc3) else f"; ONC3 is {onc3:.2g}"
+    seeds = of_seeds(history)
+    rest = also(last, "ONC3", "nc/onc3")
     return Verdict(
         state,
         f"{state}{seeds}: the variance within levels is {100 * onc1:.2g} % of that "

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
-from ncjax.report.verdicts.verdict import Verdict, known_numbers, number_of, state_of
+from ncjax.report.verdicts.verdict import (
+    Verdict,
+    also,
+    known_numbers,
+    of_seeds,
+    state_of,
+)
 from ncjax.runs.columns import Columns, Row
 
 # There is no error 0: outputs must explain as much of the targets.
@@ -21,9 +25,8 @@ def of_vectors(history: Columns, last: Row) -> Verdict:
     (nrc1, nrc2, r2), at = found, f"at epoch {last['epoch']:.0f}"
     most = max(nrc1, nrc2)
     state = state_of(most, learned=r2 >= R2_COLLAPSED, partly=r2 >= R2_PARTLY)
-    seeds = f" (mean of {len(history.seeds)} seeds)" if history.seeds else ""
-    nrc3 = number_of(last, "nc/nrc3")
-    rest = "" if nrc3 is None or math.isnan(nrc3) else f"; NRC3 is {nrc3:.2g}"
+    seeds = of_seeds(history)
+    rest = also(last, "NRC3", "nc/nrc3")
     return Verdict(
         state,
         f"{state}{seeds}: of the features' variance {100 * nrc1:.2g} % lies outside of "

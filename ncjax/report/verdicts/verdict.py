@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from ncjax.runs.columns import Row
+from ncjax.runs.columns import Columns, Row
 
 # No paper says how small is collapsed.  These bounds only choose the first word of the
 # sentence; the numbers behind it say how far a run has come.
@@ -67,3 +67,14 @@ def number_of(row: Row, key: str) -> float | None:
     """A number of a row; None where it was not measured."""
     value = row.get(key)
     return float(value) if isinstance(value, int | float) else None
+
+
+def of_seeds(history: Columns) -> str:
+    """That the numbers are means of many seeds, if they are."""
+    return f" (mean of {len(history.seeds)} seeds)" if history.seeds else ""
+
+
+def also(last: Row, name: str, key: str) -> str:
+    """A clause on one more number, if it was measured and is defined."""
+    value = number_of(last, key)
+    return "" if value is None or math.isnan(value) else f"; {name} is {value:.2g}"
